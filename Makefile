@@ -1,0 +1,44 @@
+# Two commands: `make demo` and `make test`. Both make .venv first; nothing else is needed but Python 3.11+.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# Extra pip options for torch alone, e.g. the CPU-only index that https://pytorch.org/get-started/locally/ names:
+#   make demo TORCH_OPTIONS="--index-url <that index>"
+TORCH_OPTIONS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: demo test lint figures clean
+
+demo: $(VENV)/.demo
+	$(BIN)/juggler demo
+
+test: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/mypy
+
+figures: $(VENV)/.demo
+	$(BIN)/python benchmarks/readme_figures.py
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "juggler needs Python 3.11 or later; found: $$($(PYTHON) --version 2>&1). Try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/pip install --quiet $(TORCH_OPTIONS) torch==2.13.0
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[train]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[train,test,lint]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info

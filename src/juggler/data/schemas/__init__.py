@@ -1,0 +1,1 @@
+"""Record schemas, one file each: each offers `SCHEMA`, see `juggler.data.dataset.Schema`."""

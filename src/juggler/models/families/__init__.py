@@ -1,0 +1,1 @@
+"""Families of networks, one file each: each offers `FAMILY`, a mapping from network name to its maker."""

@@ -1,0 +1,71 @@
+"""Plug-ins found by file name, imported on request.
+
+One new file in a plug-in folder is one new plug-in: the file `runtime/backends/openvino.py` holds the
+backend `openvino` under the one name `BACKEND`. There is no second list to edit. Packages of third
+parties add theirs through entry points: the group `juggler.backends`, an entry `name = "module:OBJECT"`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, TypeVar, cast
+
+from juggler.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def normalise(name: str) -> str:
+    """Return the name as plug-in files spell it: `nsl-kdd` and `nsl_kdd` are the same."""
+    return name.strip().lower().replace("-", "_")
+
+
+class Registry(Generic[T]):
+    """Find the plug-ins of one kind.
+
+    Args:
+        kind: the singular, such as `backend`; each file offers its plug-in as `BACKEND`.
+        package: dotted name of the folder, such as `juggler.runtime.backends`.
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind, self.package = kind, package
+        self.group = f"juggler.{package.rsplit('.', 1)[-1]}"
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all plug-ins, sorted; none of them is imported."""
+        return tuple(sorted({*self._files(), *self._entry_points()}))
+
+    def get(self, name: str) -> T:
+        """Import and return the plug-in.
+
+        Raises:
+            ConfigError: no plug-in has that name; the message lists those there are.
+        """
+        wanted = normalise(name)
+        if wanted in self._files():
+            return cast(T, getattr(importlib.import_module(f"{self.package}.{wanted}"), self.kind.upper()))
+        outside = self._entry_points()
+        if wanted in outside:
+            return cast(T, outside[wanted].load())
+        close = get_close_matches(wanted, self.names(), n=1)
+        hint = f"Did you mean {close[0]!r}? " if close else ""
+        raise ConfigError(
+            f"find the {self.kind} {name!r}", "there is none", f"{hint}There are: {', '.join(self.names())}"
+        )
+
+    def __iter__(self) -> Iterator[tuple[str, T]]:
+        """Yield each name with its plug-in, importing them all."""
+        for name in self.names():
+            yield name, self.get(name)
+
+    def _files(self) -> frozenset[str]:
+        folder = importlib.import_module(self.package)
+        return frozenset(m.name for m in pkgutil.iter_modules(folder.__path__) if not m.name.startswith("_"))
+
+    def _entry_points(self) -> dict[str, EntryPoint]:
+        return {normalise(point.name): point for point in entry_points(group=self.group)}

@@ -1,0 +1,1 @@
+"""Backends, one file each: each offers `BACKEND`, see `juggler.runtime.session.Backend`."""
