@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -140,8 +141,9 @@ class Check(Noun):
 
     @property
     def worst(self) -> float:
-        """Return the largest of the errors."""
-        return max(self.inside, self.border or 0.0, self.output)
+        """Return the largest of the errors; NaN where any of them is, so that it is within no limit."""
+        errors = (self.inside, self.border or 0.0, self.output)
+        return math.nan if any(map(math.isnan, errors)) else max(errors)
 
 
 @dataclass(frozen=True)
@@ -254,3 +256,27 @@ class Alert(Noun):
     protocol: str = ""
     service: str = ""
     weighed: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class GraphNode(Noun):
+    """One op of a graph, for pictures and tables: its name, kind, inputs, output shape and work."""
+
+    name: str
+    kind: str
+    inputs: tuple[str, ...]
+    shape: tuple[int, ...]
+    macs: int = 0
+
+
+@dataclass(frozen=True)
+class GraphSketch(Noun):
+    """A graph as its ops in order of execution."""
+
+    name: str
+    nodes: tuple[GraphNode, ...]
+
+    @property
+    def macs(self) -> int:
+        """Return the multiply-accumulates of all ops."""
+        return sum(node.macs for node in self.nodes)
