@@ -1,0 +1,1 @@
+"""Juggler: train wide, deploy flat, know what it costs, watch the network with it."""
