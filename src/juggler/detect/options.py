@@ -1,0 +1,102 @@
+"""What a run of the detector can be told, and what it tells at its end."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from juggler.errors import ConfigError
+from juggler.nouns import Noun
+
+
+@dataclass(frozen=True)
+class DetectOptions(Noun):
+    """Options of one run.
+
+    Attributes:
+        threshold: score from which on a record is an alarm; `None` takes the artefact's own.
+        window_records: an alert ends when so many records pass without an alarm of its kind.
+        window_s: an alert ends when so many seconds pass without an alarm of its kind.
+        max_open_alerts: alerts open at one time; one more closes the one that was quiet longest.
+        batch_records: most records that are encoded and run at once; bounds the memory.
+        weighed_features: how many of the features that weighed most an alert names; 0 for none.
+        bad_rows_kept: how many bad rows the summary holds by line and reason; all are counted.
+    """
+
+    threshold: float | None = None
+    window_records: int = 1000
+    window_s: float = 60.0
+    max_open_alerts: int = 1024
+    batch_records: int = 2048
+    weighed_features: int = 5
+    bad_rows_kept: int = 20
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot work.
+
+        Raises:
+            ConfigError: a value is out of its range.
+        """
+        least = {
+            "window_records": 1,
+            "max_open_alerts": 1,
+            "batch_records": 1,
+            "weighed_features": 0,
+            "bad_rows_kept": 0,
+        }
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                raise ConfigError(f"set {name}", f"{getattr(self, name)}", f"Give {bound} or more")
+        if not self.window_s > 0:  # NaN fails this too; infinity means: never by time
+            raise ConfigError("set window_s", f"{self.window_s}", "Give a number of seconds above 0")
+        if self.threshold is not None and not 0 < self.threshold <= 1:
+            raise ConfigError("set threshold", f"{self.threshold}", "Give a score above 0 and up to 1")
+
+
+@dataclass(frozen=True)
+class BadRecord(Noun):
+    """A line that was no record: its number from 1, why, and the beginning of its text."""
+
+    line: int
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Summary(Noun):
+    """What one run saw and did; `records + bad_rows` is every line that it read.
+
+    Attributes:
+        records: records that were scored.
+        alarms: records whose score reached the threshold.
+        alerts: aggregated alerts that were opened.
+        by_class: alarms by attack class.
+        bad_rows: lines that were no record.
+        first_bad_rows: the first of them.
+        unknown_values: names (of services, flags, protocols) that the schema does not know.
+        evicted: alerts closed early because too many were open.
+        unwritten: alert lines that the sink did not take.
+        read_bytes: bytes read.
+        seconds: from the first read to the last alert.
+        interrupted: the run was ended from outside before its input did; `ended_by` says how.
+    """
+
+    records: int
+    alarms: int
+    alerts: int
+    bad_rows: int
+    unknown_values: int
+    seconds: float
+    threshold: float
+    by_class: dict[str, int] = field(default_factory=dict)
+    first_bad_rows: tuple[BadRecord, ...] = ()
+    evicted: int = 0
+    unwritten: int = 0
+    read_bytes: int = 0
+    interrupted: bool = False
+    ended_by: str = "end of input"
+
+    @property
+    def records_per_s(self) -> float:
+        """Return records a second from the first read to the end; 0 for an empty run."""
+        return self.records / self.seconds if self.seconds > 0 and math.isfinite(self.seconds) else 0.0
