@@ -1,0 +1,256 @@
+"""The algebra of linear convolutions: tensors in, tensors out.
+
+A `Conv` is a convolution as a value: its kernel, its bias and its geometry. The functions below compose
+such values exactly; they know nothing of graphs or modules. `*` means cross-correlation, as in torch,
+kernels are `[out, in / groups, *kernel]`, and every function works for one, two or three dimensions.
+
+Juggler-ResNet (Zhu et al.) section III-C gives the operators: Eq. 2-4 fold a batch norm, Eq. 5-7 fuse
+convolutions one after another, Fig. 6 fuses convolutions side by side. What the paper leaves out is the
+border: a bias that reaches another convolution's zero padding. `compose` refuses where that happens.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_CONVOLVE: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution as a value; zero padding, the same on both sides of each dimension.
+
+    Attributes:
+        weight: `[out, in / groups, *kernel]`.
+        bias: `[out]`, or `None` where there is none. A bias of zeros is a bias: what may be fused is
+            decided by structure, never by the values of the moment.
+        stride, padding, dilation: one number a spatial dimension.
+        groups: channels are split in so many independent parts.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int = 1
+
+    @property
+    def kernel(self) -> tuple[int, ...]:
+        """Return the kernel's size in each spatial dimension."""
+        return tuple(self.weight.shape[2:])
+
+    @property
+    def out_channels(self) -> int:
+        """Return the number of output channels."""
+        return self.weight.shape[0]
+
+    @property
+    def in_channels(self) -> int:
+        """Return the number of input channels."""
+        return self.weight.shape[1] * self.groups
+
+    def bias_or_zeros(self) -> Tensor:
+        """Return the bias, or zeros `[out]` of the weight's type."""
+        return self.weight.new_zeros(self.out_channels) if self.bias is None else self.bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Apply the convolution to `x`: `[batch, in, *space]`."""
+        options: dict[str, Any] = {
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "groups": self.groups,
+        }
+        return _CONVOLVE[len(self.kernel)](x, self.weight, self.bias, **options)
+
+
+@dataclass(frozen=True)
+class Impossible:
+    """Two convolutions have no exact common form; why, and what to change in the network."""
+
+    reason: str
+    remedy: str
+
+
+def fold_scale_shift(conv: Conv, scale: Tensor, shift: Tensor) -> Conv:
+    """Fold `y * scale + shift`, both `[out]`, into the convolution that computes `y`. Always exact.
+
+    Source: Juggler-ResNet Eq. 2-4, with the `eps` that Eq. 2 leaves out already inside `scale`.
+    """
+    spread = scale.reshape(-1, *[1] * (conv.weight.ndim - 1))
+    return replace(conv, weight=conv.weight * spread, bias=conv.bias_or_zeros() * scale + shift)
+
+
+def scale_shift(
+    mean: Tensor, var: Tensor, eps: float, gamma: Tensor | None, beta: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Return the `scale` and `shift`, `[channels]` each, that a batch norm applies in evaluation mode."""
+    scale = torch.rsqrt(var + eps) if gamma is None else gamma * torch.rsqrt(var + eps)
+    shift = -mean * scale if beta is None else beta - mean * scale
+    return scale, shift
+
+
+def identity(channels: int, groups: int, like: Conv) -> Conv:
+    """Return the convolution with the geometry of `like` that computes its own input.
+
+    It is exact only where `like` keeps size and channels, which `add` checks.
+    """
+    weight = like.weight.new_zeros(channels, channels // groups, *like.kernel)
+    centre = tuple(k // 2 for k in like.kernel)
+    rows = torch.arange(channels)
+    weight[(rows, rows % (channels // groups), *centre)] = 1.0
+    return replace(like, weight=weight, bias=None, groups=groups)
+
+
+def densify(conv: Conv) -> Conv:
+    """Write a grouped convolution with one group; exact, with zeros between the groups."""
+    if conv.groups == 1:
+        return conv
+    weight = conv.weight.new_zeros(conv.out_channels, conv.in_channels, *conv.kernel)
+    rows, columns = conv.out_channels // conv.groups, conv.weight.shape[1]
+    for g in range(conv.groups):
+        o, i = slice(g * rows, (g + 1) * rows), slice(g * columns, (g + 1) * columns)
+        weight[o, i] = conv.weight[o]
+    return replace(conv, weight=weight, groups=1)
+
+
+def compose(first: Conv, second: Conv) -> Conv | Impossible:
+    """Fuse two convolutions, one after another, into one (the paper's vertical operator, Eq. 5-7).
+
+    With `y[p] = sum_a W1[a] x[s1 p + d1 a - p1] + b1` and `z[q] = sum_b W2[b] y[s2 q + d2 b - p2] + b2`
+    the taps of the product lie at `s1 d2 b + d1 a`. They form a regular kernel where one of the two is
+    a single tap, or where `s1 = 1` and `d1 = d2`. The border is exact where the second does not pad, or
+    where it pads what the first maps to zero: a single tap without bias.
+    """
+    objection = _geometry(first, second) or _border(first, second)
+    if objection:
+        return objection
+    if first.groups != second.groups:
+        first, second = densify(first), densify(second)
+    return Conv(
+        weight=_product(first, second),
+        bias=_product_bias(first, second),
+        stride=tuple(a * b for a, b in zip(first.stride, second.stride, strict=True)),
+        padding=tuple(
+            p1 + s1 * p2 for p1, s1, p2 in zip(first.padding, first.stride, second.padding, strict=True)
+        ),
+        dilation=tuple(
+            s1 * d2 if k1 == 1 else d1
+            for k1, s1, d1, d2 in zip(
+                first.kernel, first.stride, first.dilation, second.dilation, strict=True
+            )
+        ),
+        groups=first.groups,
+    )
+
+
+def _geometry(first: Conv, second: Conv) -> Impossible | None:
+    """Say why the taps of the product do not form a regular kernel, if so."""
+    for dim, (k1, k2) in enumerate(zip(first.kernel, second.kernel, strict=True)):
+        if k1 == 1 or k2 == 1:
+            continue
+        if first.stride[dim] != 1 or first.dilation[dim] != second.dilation[dim]:
+            return Impossible(
+                f"a kernel of {k1} with stride {first.stride[dim]} and dilation {first.dilation[dim]} before "
+                f"a kernel of {k2} with dilation {second.dilation[dim]} makes no regular kernel",
+                "Put the stride on the second convolution, or make one of the two a 1x1",
+            )
+    return None
+
+
+def _border(first: Conv, second: Conv) -> Impossible | None:
+    """Say why the product is wrong at the border, if so."""
+    padded = [dim for dim, p in enumerate(second.padding) if p > 0]
+    if not padded:
+        return None
+    if first.bias is not None:
+        return Impossible(
+            "border: the second convolution pads with zeros where the first one would have given its bias, "
+            "so the fused kernel would be wrong in the outermost ring",
+            "Pad before the first convolution and not between the two (Conv2d(1x1, padding=1) -> "
+            "Conv2d(3x3, padding=0), as juggler's fusible blocks do), or train the first without bias and "
+            "without batch norm",
+        )
+    if any(first.kernel[dim] > 1 for dim in padded):
+        return Impossible(
+            "border: the second convolution pads with zeros where the first one's kernel still reaches into "
+            "the image",
+            "Move all padding to the first convolution",
+        )
+    return None
+
+
+def _product(first: Conv, second: Conv) -> Tensor:
+    """Return the kernel of the product, group by group: `[out, in / groups, *(k1 + k2 - 1)]`."""
+    g = first.groups
+    w1 = first.weight.reshape(g, first.out_channels // g, *first.weight.shape[1:])
+    w2 = second.weight.reshape(g, second.out_channels // g, *second.weight.shape[1:])
+    size = tuple(a + b - 1 for a, b in zip(first.kernel, second.kernel, strict=True))
+    product = w1.new_zeros(g, w2.shape[1], w1.shape[2], *size)
+    for tap in itertools.product(*(range(k) for k in second.kernel)):
+        window: tuple[Any, ...] = (..., *(slice(t, t + k) for t, k in zip(tap, first.kernel, strict=True)))
+        product[window] += torch.einsum("gom,gmi...->goi...", w2[(..., *tap)], w1)
+    return product.reshape(second.out_channels, w1.shape[2], *size)
+
+
+def _product_bias(first: Conv, second: Conv) -> Tensor | None:
+    if first.bias is None:
+        return second.bias
+    g = second.groups
+    taps = second.weight.flatten(2).sum(-1).reshape(g, second.out_channels // g, -1)
+    carried = torch.einsum("gom,gm->go", taps, first.bias.reshape(g, -1)).reshape(-1)
+    return carried + second.bias_or_zeros()
+
+
+def add(one: Conv, other: Conv) -> Conv | Impossible:
+    """Fuse two convolutions of one input, whose outputs are added, into one (Fig. 6 of the paper).
+
+    The smaller kernel sits in the centre of the larger one. Always exact where both give the same size
+    for every input: equal stride, and equal `2 padding - dilation (kernel - 1)`.
+    """
+    if one.stride != other.stride:
+        return Impossible(f"their strides differ: {one.stride} and {other.stride}", "Use one stride in both")
+    if one.groups != other.groups:
+        one, other = densify(one), densify(other)
+    if one.weight.shape[:2] != other.weight.shape[:2]:
+        return Impossible(
+            f"their channels differ: {tuple(one.weight.shape[:2])} and {tuple(other.weight.shape[:2])}, "
+            "the sum broadcasts",
+            "Give both branches the same channels",
+        )
+    dilation = tuple(
+        b if k == 1 else a for k, a, b in zip(one.kernel, one.dilation, other.dilation, strict=True)
+    )
+    size = tuple(max(a, b) for a, b in zip(one.kernel, other.kernel, strict=True))
+    parts = [_embed(conv, size, dilation) for conv in (one, other)]
+    if parts[0] is None or parts[1] is None or parts[0].padding != parts[1].padding:
+        return Impossible(
+            f"their kernels have no common centre: sizes {one.kernel} and {other.kernel}, padding "
+            f"{one.padding} and {other.padding}, dilation {one.dilation} and {other.dilation}",
+            "Use odd kernels with padding = dilation * (kernel - 1) / 2 in both branches",
+        )
+    biases = [conv.bias for conv in parts if conv is not None and conv.bias is not None]
+    bias = None if not biases else biases[0] if len(biases) == 1 else biases[0] + biases[1]
+    return replace(parts[0], weight=parts[0].weight + parts[1].weight, bias=bias)
+
+
+def _embed(conv: Conv, size: tuple[int, ...], dilation: tuple[int, ...]) -> Conv | None:
+    """Centre the kernel in one of `size` and `dilation`; `None` where the grid of taps does not allow it."""
+    margins = [n - k for n, k in zip(size, conv.kernel, strict=True)]
+    regular = all(
+        margin % 2 == 0 and (k == 1 or d == own)
+        for margin, k, d, own in zip(margins, conv.kernel, dilation, conv.dilation, strict=True)
+    )
+    if not regular:
+        return None
+    pads = [side for margin in reversed(margins) for side in (margin // 2, margin // 2)]
+    padding = tuple(p + d * margin // 2 for p, d, margin in zip(conv.padding, dilation, margins, strict=True))
+    return replace(conv, weight=F.pad(conv.weight, pads), padding=padding, dilation=dilation)

@@ -1,0 +1,196 @@
+"""Proof by computation: the flat network against the wide one, map by map, inside and at the border."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils import _pytree as pytree
+
+from juggler.nouns import Certificate, Check
+from juggler.transform.rewriting import LIMITS, relative_error
+
+_LARGEST_SIDE = 64  # errors do not grow with the image; time does
+_BATCH_OF_INPUTS = 1024
+
+
+def certify(
+    wide: fx.GraphModule,
+    flat64: fx.GraphModule,
+    example: Tensor,
+    *,
+    reflatten: Callable[[fx.GraphModule], fx.GraphModule],
+    inputs: Tensor | None = None,
+    seed: int = 0,
+) -> Certificate:
+    """Compare the two networks and return the certificate.
+
+    Args:
+        wide: graph of the network as it was trained, in its own element type.
+        flat64: the flattened graph, in float64, before its one cast.
+        example: `[batch, channels, *space]`; its size and smaller, odd ones are tried.
+        reflatten: flattens another graph by the same rules, into float64; it is given the wide one with
+            every weight and statistic drawn anew, because a fresh batch norm (mean 0, variance 1) hides
+            errors.
+        inputs: real inputs on which the predicted class (largest along dimension 1) must agree.
+        seed: of the drawn weights and inputs.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    drawn = randomise(wide, generator)
+    flat = copy.deepcopy(flat64).to(example.dtype)
+    pairs = {"actual": (wide, flat64), "randomised": (drawn, reflatten(drawn))}
+    checks: list[Check] = []
+    shapes, skipped = _accepted_shapes(wide, example)
+    for weights, (one, other) in pairs.items():
+        for dtype in (torch.float64, torch.float32):
+            reference, candidate = copy.deepcopy(one).to(dtype), copy.deepcopy(other).to(dtype)
+            for shape in shapes:
+                x = torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
+                checks.append(_compare(reference, candidate, x, weights))
+    agreed, compared = (0, 0) if inputs is None else _agreement(wide, flat, inputs)
+    return Certificate(
+        wide_sha256=weights_sha256(wide),
+        flat_sha256=weights_sha256(flat),
+        checks=tuple(checks),
+        classes_agreed=agreed,
+        classes_compared=compared,
+        limits=LIMITS,
+        versions={"torch": torch.__version__},
+        skipped=skipped,
+    )
+
+
+def randomise(traced: fx.GraphModule, generator: torch.Generator) -> fx.GraphModule:
+    """Return a copy with every weight and statistic drawn anew, at scales that keep deep networks finite."""
+    drawn = copy.deepcopy(traced)
+
+    def uniform(like: Tensor, low: float, high: float) -> Tensor:
+        return torch.empty(like.shape, dtype=torch.float64).uniform_(low, high, generator=generator)
+
+    with torch.no_grad():
+        for module in drawn.modules():
+            for name, tensor in (
+                *module.named_parameters(recurse=False),
+                *module.named_buffers(recurse=False),
+            ):
+                if not tensor.is_floating_point():
+                    continue
+                if name == "running_var":
+                    values = uniform(tensor, 0.6, 1.8)
+                elif isinstance(module, _BatchNorm) and name == "weight":
+                    values = uniform(tensor, 0.5, 1.3) * uniform(tensor, -1, 1).sign()
+                elif tensor.ndim > 1:
+                    values = uniform(tensor, -1, 1) * (3.0 / tensor[0].numel()) ** 0.5
+                else:
+                    values = uniform(tensor, -0.5, 0.5)
+                tensor.copy_(values)
+    return drawn
+
+
+def weights_sha256(module: nn.Module) -> str:
+    """Return the SHA-256 over names, types, shapes and bytes of all parameters and statistics."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _accepted_shapes(wide: fx.GraphModule, example: Tensor) -> tuple[list[tuple[int, ...]], tuple[str, ...]]:
+    """Return the shapes to compare on, batches of 1 and 7, and the sizes that the network does not take."""
+    channels, space = example.shape[1:2], example.shape[2:]
+    small = tuple(min(side, _LARGEST_SIDE) for side in space)
+    odd = tuple(side - 1 + side % 2 for side in small)
+    mixed = tuple(side + i % 2 for i, side in enumerate(odd))
+    sizes = list(dict.fromkeys((small, odd, mixed)))
+    accepted: list[tuple[int, ...]] = []
+    skipped: list[str] = []
+    for size in sizes:
+        if _runs(wide, example.new_zeros(1, *channels, *size)):
+            accepted.append(size)
+        else:
+            skipped.append("x".join(map(str, size)))
+    accepted = accepted or [tuple(space)]
+    return [(batch, *channels, *size) for size in accepted for batch in (1, 7)], tuple(skipped)
+
+
+def _runs(network: fx.GraphModule, x: Tensor) -> bool:
+    try:
+        with torch.no_grad():
+            network(x)
+    except RuntimeError:
+        return False
+    return True
+
+
+class _Recorder(fx.Interpreter):
+    """Run a graph and hand over each node's value, so that no more maps are kept than needed."""
+
+    def __init__(self, traced: fx.GraphModule, keep: set[str]) -> None:
+        super().__init__(traced)
+        self.keep = keep
+        self.maps: dict[str, Tensor] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        """Keep a copy of what the node gives (a copy, because a later op may work in place)."""
+        value = super().run_node(n)
+        name = n.meta.get("stands_for", n.name)
+        if n.op not in ("placeholder", "output") and isinstance(value, Tensor) and name in self.keep:
+            self.maps[name] = value.clone()
+        return value
+
+
+def _compare(wide: fx.GraphModule, flat: fx.GraphModule, x: Tensor, weights: str) -> Check:
+    """Compare every map that both networks have, and the output, on one input."""
+    names = {n.meta.get("stands_for", n.name) for n in flat.graph.nodes}
+    with torch.no_grad():
+        recorders = [_Recorder(network, names) for network in (wide, flat)]
+        outputs = [pytree.tree_leaves(recorder.run(x.clone())) for recorder in recorders]
+    inside, border = 0.0, None
+    for one, other in _common(recorders[0].maps, recorders[1].maps):
+        if one.ndim > 2 and one.shape == other.shape and all(side > 2 for side in one.shape[2:]):
+            ring = _ring(one)
+            scale = one.double().abs().max().item() or 1.0
+            difference = (one.double() - other.double()).abs()
+            border = _worse(border or 0.0, difference[..., ring].max().item() / scale)
+            inside = _worse(inside, difference[..., ~ring].max().item() / scale)
+        else:
+            inside = _worse(inside, relative_error(one, other))
+    output = 0.0
+    for one, other in zip(*outputs, strict=True):
+        output = _worse(output, relative_error(one, other))
+    dtype = str(x.dtype).removeprefix("torch.")
+    return Check(weights, dtype, tuple(x.shape), inside, border, output)
+
+
+def _common(one: dict[str, Tensor], other: dict[str, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    for name, value in other.items():
+        if name in one:
+            yield one[name], value
+
+
+def _ring(tensor: Tensor) -> Tensor:
+    """Return a mask, `[*space]`, of the one-pixel border."""
+    mask = torch.ones(tensor.shape[2:], dtype=torch.bool)
+    mask[tuple(slice(1, -1) for _ in tensor.shape[2:])] = False
+    return mask
+
+
+def _worse(one: float, other: float) -> float:
+    """Return the larger of two errors; NaN wins, so that it cannot hide behind a number."""
+    return other if math.isnan(other) or other > one else one
+
+
+def _agreement(wide: fx.GraphModule, flat: fx.GraphModule, inputs: Tensor) -> tuple[int, int]:
+    agreed = 0
+    with torch.no_grad():
+        for start in range(0, len(inputs), _BATCH_OF_INPUTS):
+            batch = inputs[start : start + _BATCH_OF_INPUTS]
+            agreed += int((wide(batch).argmax(1) == flat(batch).argmax(1)).sum())
+    return agreed, len(inputs)

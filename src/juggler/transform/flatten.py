@@ -1,0 +1,146 @@
+"""`flatten`: from the network that was trained to the fastest one that computes the same."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx, nn
+
+from juggler.errors import ConfigError, Refused
+from juggler.nouns import Certificate, GraphSketch, Refusal, Rewrite
+from juggler.transform.equivalence import certify
+from juggler.transform.rewriting import Policy, Rewriting
+from juggler.transform.rule import Rule, rules
+from juggler.transform.trace import propagate_shapes, sketch, trace
+
+
+@dataclass(frozen=True)
+class Flattened:
+    """What `flatten` gives.
+
+    Attributes:
+        model: the flat network, in evaluation mode and in the element type of the wide one.
+        rewrites: what was done, in order; each was checked by itself before it was kept.
+        refusals: what was not done, why, and what would allow it.
+        certificate: proof that the flat network is the wide one.
+        wide_sketch: the graph before, as plain nouns.
+        flat_sketch: the graph after.
+    """
+
+    model: fx.GraphModule
+    rewrites: tuple[Rewrite, ...]
+    refusals: tuple[Refusal, ...]
+    certificate: Certificate
+    wide_sketch: GraphSketch
+    flat_sketch: GraphSketch
+
+
+def flatten(
+    model: nn.Module,
+    example: Tensor,
+    *,
+    inputs: Tensor | None = None,
+    policy: Policy = "work",
+    use: Sequence[Rule] | None = None,
+    on_rewrite: Callable[[Rewrite], None] | None = None,
+) -> Flattened:
+    """Rewrite a network into the plainest one that computes the same function, and prove it.
+
+    Works on any network that torch.fx can trace; `model` itself is never changed. The algebra runs in
+    float64 and is cast once at the end.
+
+    Args:
+        model: network in evaluation mode.
+        example: one input, `[batch, channels, *space]`, of the network's element type.
+        inputs: real inputs, `[n, channels, *space]`, on which the predicted class must agree.
+        policy: `work` refuses a fusion that raises the multiply-accumulates; `always` does not.
+        use: rules to use; all registered ones by default.
+        on_rewrite: called with each rewrite as it is made.
+
+    Returns:
+        The flat network with its rewrites, refusals and certificate. A rewrite that fails its own check
+        is rolled back and listed in the refusals. Should the whole network fail although each rewrite
+        passed, all of them are rolled back.
+
+    Raises:
+        Refused: the network is in training mode, cannot be traced, or does not run on the example.
+    """
+    _check_example(model, example)
+    wide = trace(model)
+    chosen = tuple(use) if use is not None else tuple(rule for _, rule in rules())
+    dtype = example.dtype
+
+    def rewrite(network: fx.GraphModule, report: Callable[[Rewrite], None] | None = None) -> _Rewritten:
+        work = copy.deepcopy(network).double()
+        run = Rewriting(work, example.double(), chosen, policy, report)
+        refusals = run.run()
+        return _Rewritten(work, tuple(run.rewrites), refusals)
+
+    done = rewrite(wide, on_rewrite)
+    certificate = certify(
+        wide, done.network, example, reflatten=lambda other: rewrite(other).network, inputs=inputs
+    )
+    if not certificate.passed and done.rewrites:
+        refusal = Refusal(
+            "certificate",
+            tuple(r.result for r in done.rewrites),
+            "all rewrites were rolled back: each passed its own check, the whole network did not (float64 "
+            f"{certificate.worst('float64'):.3g}, float32 {certificate.worst('float32'):.3g}, classes agree "
+            f"on {certificate.classes_agreed} of {certificate.classes_compared})",
+            "Look for ops that work in place on a tensor that is read elsewhere, and for weights that are "
+            "not finite",
+        )
+        plain = flatten(model, example, inputs=inputs, policy=policy, use=())
+        return Flattened(
+            plain.model,
+            (),
+            (refusal, *done.refusals),
+            plain.certificate,
+            plain.wide_sketch,
+            plain.flat_sketch,
+        )
+    flat = done.network.to(dtype)
+    for network in (wide, flat):
+        propagate_shapes(network, example)
+    name = type(model).__name__
+    return Flattened(
+        flat, done.rewrites, done.refusals, certificate, sketch(wide, name), sketch(flat, f"{name}, flat")
+    )
+
+
+@dataclass(frozen=True)
+class _Rewritten:
+    network: fx.GraphModule
+    rewrites: tuple[Rewrite, ...]
+    refusals: tuple[Refusal, ...]
+
+
+def _check_example(model: nn.Module, example: Tensor) -> None:
+    if not isinstance(example, Tensor) or not example.is_floating_point() or example.ndim < 2:
+        found = f"a {type(example).__name__}"
+        if isinstance(example, Tensor):
+            found += f" of shape {tuple(example.shape)} and type {example.dtype}"
+        raise ConfigError(
+            "flatten the network", f"the example is {found}", "Pass one input: torch.randn(1, 3, 224, 224)"
+        )
+    types = {p.dtype for p in model.parameters() if p.is_floating_point()}
+    if types - {example.dtype}:
+        raise Refused(
+            "flatten the network",
+            f"its weights are {sorted(map(str, types))} and the example is {example.dtype}",
+            "Bring both to one element type, for instance model.float()",
+        )
+    bad = [
+        name
+        for name, p in model.state_dict().items()
+        if p.is_floating_point() and not torch.isfinite(p).all()
+    ]
+    if bad:
+        raise Refused(
+            "flatten the network",
+            f"weights that are not finite: {', '.join(bad[:3])}",
+            "Train it again; a network with NaN computes nothing that could be compared",
+        )
