@@ -1,1 +1,1 @@
-"""The cost room."""
+"""What it should cost, and the clock that says what it did."""
