@@ -1,1 +1,80 @@
-"""The report room."""
+"""Tables for the terminal, figures, and a whole run as one HTML file.
+
+The face is lazy: tables need rich alone; matplotlib and jinja2 come in with the first figure or page.
+
+    from juggler.report import Story, write
+    write(Story(title="Detector", certificate=result.certificate), "report.html")
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from juggler.errors import Unavailable
+
+if TYPE_CHECKING:
+    from juggler.report.figures import certificate_figure, confusion_figure, curve_figure, latency_figure
+    from juggler.report.graphs import GraphPicture, draw_graphs
+    from juggler.report.html import render, write
+    from juggler.report.story import Story
+    from juggler.report.tables import (
+        alerts_table,
+        certificate_table,
+        recall_table,
+        refusals_table,
+        rewrites_table,
+        scores_table,
+        timings_table,
+    )
+
+__all__ = [
+    "GraphPicture",
+    "Story",
+    "alerts_table",
+    "certificate_figure",
+    "certificate_table",
+    "confusion_figure",
+    "curve_figure",
+    "draw_graphs",
+    "latency_figure",
+    "recall_table",
+    "refusals_table",
+    "render",
+    "rewrites_table",
+    "scores_table",
+    "timings_table",
+    "write",
+]
+
+_FILES = {
+    "GraphPicture": "graphs",
+    "Story": "story",
+    "draw_graphs": "graphs",
+    "render": "html",
+    "write": "html",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the file that holds `name` when it is first asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    file = _FILES.get(name, "figures" if name.endswith("_figure") else "tables")
+    try:
+        value = getattr(importlib.import_module(f"{__name__}.{file}"), name)
+    except ModuleNotFoundError as error:
+        if error.name not in {"matplotlib", "jinja2"}:
+            raise
+        raise Unavailable(
+            f"make a report ({name})",
+            f"the package {error.name} is not installed",
+            "Install it with: pip install 'juggler[train]'",
+        ) from error
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

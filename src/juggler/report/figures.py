@@ -1,0 +1,253 @@
+"""Draw what was measured: latency, confusion, the detection curve, the errors of a certificate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+from juggler.nouns import Certificate, Check, Timing
+from juggler.report import units
+from juggler.report.svg import draw, quiet
+from juggler.report.theme import LIGHT
+
+if TYPE_CHECKING:
+    from juggler.metrics import Scores
+
+WHOLE_PX, HALF_PX = 1120, 545
+_ORDER = ("flat", "third", "fourth", "op-conv", "op-add")
+
+
+def subject_colours(subjects: Sequence[str]) -> dict[str, str]:
+    """Return a colour for each subject: the wide network always grey, the others in a fixed order."""
+    others = [s for s in subjects if s.lower() != "wide"]
+    colours = {s: LIGHT[_ORDER[i % len(_ORDER)]] for i, s in enumerate(others)}
+    return {s: colours.get(s, LIGHT["wide"]) for s in subjects}
+
+
+def latency_figure(timings: Sequence[Timing], name: str = "latency") -> str:
+    """Draw the median latency with a whisker to the 99th percentile: one panel a batch size, in ms."""
+    batches = sorted({t.batch for t in timings})
+    backends = list(dict.fromkeys(t.backend for t in timings))
+    subjects = list(dict.fromkeys(t.subject for t in timings))
+    columns = min(3, len(batches))
+    rows = math.ceil(len(batches) / columns)
+    panel_px = len(backends) * (len(subjects) * 19 + 14) + 58
+
+    def paint(figure: Figure) -> None:
+        grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+        for place, panel in enumerate(grid.flat):
+            if place >= len(batches):
+                panel.set_visible(False)
+                continue
+            here = [t for t in timings if t.batch == batches[place]]
+            _latency_panel(panel, here, backends, subjects)
+            panel.set_title(f"batch {batches[place]}", loc="left", fontweight="bold", pad=6)
+        colours = subject_colours(subjects)
+        handles = [Rectangle((0, 0), 1, 1, facecolor=colours[s]) for s in subjects]
+        names = [units.shorten(s, 40) for s in subjects]
+        figure.legend(
+            handles, names, loc="outside upper left", ncols=len(subjects), handlelength=1.0, borderaxespad=0
+        )
+
+    label = "Median latency and 99th percentile in milliseconds, by backend and batch size"
+    return draw(name, label, (WHOLE_PX, rows * panel_px + 26), paint)
+
+
+def _latency_panel(
+    axes: Axes, timings: Sequence[Timing], backends: Sequence[str], subjects: Sequence[str]
+) -> None:
+    colours = subject_colours(subjects)
+    pitch = len(subjects) + 0.7
+    reach = max((t.p99_ms for t in timings if not units.missing(t.p99_ms)), default=1.0) or 1.0
+    for timing in timings:
+        if units.missing(timing.median_ms):
+            continue
+        y = backends.index(timing.backend) * pitch + subjects.index(timing.subject)
+        axes.barh(y, timing.median_ms, height=0.78, color=colours[timing.subject])
+        end = timing.median_ms
+        if not units.missing(timing.p99_ms):
+            end = max(end, timing.p99_ms)
+            axes.plot([timing.median_ms, end], [y, y], color=LIGHT["ink"], linewidth=1.2)
+            axes.plot([end, end], [y - 0.2, y + 0.2], color=LIGHT["ink"], linewidth=1.2)
+        axes.text(end + reach * 0.02, y, units.significant(timing.median_ms), va="center", fontsize=10.5)
+    axes.set_yticks(
+        [i * pitch + (len(subjects) - 1) / 2 for i in range(len(backends))],
+        [units.shorten(b, 24) for b in backends],
+    )
+    axes.set_ylim((len(backends) - 1) * pitch + len(subjects) - 0.4, -0.6)
+    axes.set_xlim(0, reach * 1.2)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_xlabel("milliseconds a call")
+    quiet(axes, grid="x")
+
+
+def confusion_figure(scores: Scores, class_names: Sequence[str], name: str = "confusion") -> str:
+    """Draw one confusion matrix: counts, and per cent of the true class (row) as the depth of colour."""
+    matrix = scores.confusion
+    size = len(matrix)
+    names = [units.shorten(n, 12) for n in class_names] or [str(i) for i in range(size)]
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        for i, row in enumerate(matrix):
+            for j, number in enumerate(row):
+                _confusion_cell(axes, (i, j), number, number / sum(row) if sum(row) else math.nan)
+        axes.set_xlim(0, size)
+        axes.set_ylim(size, 0)
+        middles = [i + 0.5 for i in range(size)]
+        axes.set_xticks(middles, names)
+        axes.set_yticks(middles, names)
+        axes.tick_params(axis="x", labelcolor=LIGHT["ink"], labelsize=11)
+        axes.set_xlabel("predicted class")
+        axes.set_ylabel("true class")
+        quiet(axes)
+
+    label = "Confusion matrix: rows are true classes, columns are predicted classes"
+    return draw(name, label, (HALF_PX, min(430, 62 * size + 70)), paint)
+
+
+def _confusion_cell(axes: Axes, place: tuple[int, int], number: int, part: float) -> None:
+    i, j = place
+    right = i == j
+    strength = 0.0 if units.missing(part) else part
+    axes.add_patch(Rectangle((j + 0.02, i + 0.03), 0.96, 0.94, facecolor=LIGHT["hair"], linewidth=0))
+    axes.add_patch(
+        Rectangle(
+            (j + 0.02, i + 0.03),
+            0.96,
+            0.94,
+            facecolor=LIGHT["flat" if right else "bad"],
+            alpha=round(strength, 3),
+            linewidth=0,
+        )
+    )
+    ink = LIGHT["on-flat"] if strength > 0.55 else LIGHT["ink"]
+    axes.text(j + 0.5, i + 0.42, units.count(number), ha="center", va="center", color=ink, fontsize=12)
+    share = units.with_percent_sign(part)
+    axes.text(j + 0.5, i + 0.70, share, ha="center", va="center", color=ink, fontsize=9.5, alpha=0.85)
+
+
+def curve_figure(scores: Sequence[tuple[str, Scores]], name: str = "curve") -> str:
+    """Draw detection rate against false-alarm rate (log scale), each operating point marked."""
+    groups = _distinct(scores)
+    positive = [x for _, s in groups for x, _ in s.curve if x > 0]
+    lowest = max(1e-4, 10 ** math.floor(math.log10(min(positive)))) if positive else 1e-4
+    colours = [LIGHT[c] for c in _ORDER]
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        for i, (label, score) in enumerate(groups):
+            colour = colours[i % len(colours)]
+            points = thinned(score.curve, lowest)
+            axes.plot(*zip(*points, strict=True), color=colour, linewidth=2, label=label)
+            if not (units.missing(score.false_alarm_rate) or units.missing(score.detection_rate)):
+                x = max(score.false_alarm_rate, lowest)
+                axes.plot(
+                    [x], [score.detection_rate], "o", color=colour, markersize=9, clip_on=False, zorder=5
+                )
+                axes.axvline(x, color=colour, linewidth=1, linestyle=(0, (2, 3)), zorder=1)
+        axes.set_xscale("log")
+        axes.set_xlim(lowest, 1)
+        axes.set_ylim(0, 1.01)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:g} %"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:.0f} %"))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.tick_params(axis="y", labelcolor=LIGHT["muted"])
+        axes.set_xlabel("false-alarm rate (log scale); dots are the operating points")
+        axes.set_ylabel("detection rate")
+        quiet(axes, grid="y")
+        axes.grid(axis="x", linewidth=1)
+        axes.legend(loc="lower right", handlelength=1.2)
+
+    return draw(name, "Detection rate against false-alarm rate", (HALF_PX, 380), paint)
+
+
+def _distinct(scores: Sequence[tuple[str, Scores]], most: int = 5) -> list[tuple[str, Scores]]:
+    """Return one entry for each different curve; its label says how many more coincide with it."""
+    groups: dict[object, list[tuple[str, Scores]]] = {}
+    for label, score in scores:
+        if score.curve:
+            key = (score.curve, score.threshold, score.detection_rate, score.false_alarm_rate)
+            groups.setdefault(key, []).append((label, score))
+    return [
+        (
+            units.shorten(group[0][0], 34) + (f" (+{len(group) - 1} alike)" if len(group) > 1 else ""),
+            group[0][1],
+        )
+        for group in list(groups.values())[:most]
+    ]
+
+
+def thinned(curve: Sequence[tuple[float, float]], lowest: float) -> list[tuple[float, float]]:
+    """Return the points that can be told apart on screen, first and last among them."""
+    kept: list[tuple[float, float]] = []
+    for x, y in curve:
+        point = (max(x, lowest), y)
+        if kept and abs(y - kept[-1][1]) < 2e-3 and abs(math.log10(point[0] / kept[-1][0])) < 1e-2:
+            continue
+        kept.append(point)
+    last = (max(curve[-1][0], lowest), curve[-1][1])
+    return kept if kept[-1] == last else [*kept, last]
+
+
+_MARKS = (("inside", "o"), ("border", "D"), ("output", "^"))
+
+
+def certificate_figure(certificate: Certificate, name: str = "certificate") -> str:
+    """Draw each check's errors as dots on a log axis, against the line of its limit."""
+    checks = sorted(certificate.checks, key=lambda c: (certificate.limits.get(c.dtype, 0.0), c.weights))
+    errors = [e for c in checks for e in (c.inside, c.border, c.output) if e and not units.missing(e)]
+    lines = [line for line in certificate.limits.values() if line > 0]
+    low = math.floor(math.log10(min([*errors, *lines, 1e-17]))) - 1
+    high = max(math.ceil(math.log10(max([*errors, *lines, 1e-5]))), -4)
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        for y, check in enumerate(checks):
+            _certificate_row(axes, y, check, certificate.limits.get(check.dtype), 10.0**low)
+        axes.set_xscale("log")
+        axes.set_xlim(10.0 ** (low - 0.3), 10.0**high)
+        axes.set_ylim(len(checks) - 0.4, -0.6)
+        ticks = [low, *range(low + 2, high + 1, 2)]
+        axes.xaxis.set_major_locator(FixedLocator([10.0**t for t in ticks]))
+        axes.set_xticklabels(["0", *(units.power_of_ten(t) for t in ticks[1:])])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_yticks(range(len(checks)), [f"{c.dtype}  {units.shape(c.shape)}" for c in checks])
+        axes.set_xlabel("max|difference| / max|reference|; the bar is the limit")
+        quiet(axes, grid="x")
+        for mark, shape in _MARKS:
+            axes.plot([], [], shape, color=LIGHT["flat"], markersize=6, label=mark)
+        figure.legend(loc="outside upper left", ncols=3, handletextpad=0.2, borderaxespad=0)
+
+    label = "Errors of the flat network against the wide one, and the limit of each check"
+    return draw(name, label, (HALF_PX, 24 * len(checks) + 76), paint)
+
+
+def _certificate_row(axes: Axes, y: int, check: Check, limit: float | None, zero: float) -> None:
+    """Draw one check; an error of exactly 0 has no logarithm and stands at the left edge, hollow."""
+    for mark, shape in _MARKS:
+        value: float | None = getattr(check, mark)
+        if value is None or units.missing(value):
+            continue
+        bad = limit is None or value > limit
+        colour = LIGHT["bad"] if bad else LIGHT["flat"]
+        face = "none" if value == 0 else colour
+        axes.plot(
+            [value or zero],
+            [y],
+            shape,
+            color=colour,
+            markerfacecolor=face,
+            markersize=6,
+            alpha=0.85,
+            zorder=3,
+        )
+    if limit:
+        axes.plot([limit, limit], [y - 0.42, y + 0.42], color=LIGHT["ink"], linewidth=2, zorder=2)

@@ -1,0 +1,71 @@
+"""Show the report's tables in a terminal; needs rich alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from juggler.nouns import Alert, Certificate, Refusal, Rewrite, Timing
+from juggler.report import sheets
+from juggler.report.sheets import Sheet
+
+if TYPE_CHECKING:
+    from juggler.metrics import Scores
+
+_STYLES = {"good": "green", "bad": "bold red", "": ""}
+
+
+def scores_table(scores: Iterable[tuple[str, Scores]]) -> Table:
+    """Return detection scores, one row a labelled run."""
+    return _table(sheets.scores_sheet(scores))
+
+
+def recall_table(scores: Sequence[tuple[str, Scores]]) -> Table:
+    """Return the recall of each class in per cent, one row a labelled run."""
+    return _table(sheets.recall_sheet(scores))
+
+
+def timings_table(timings: Sequence[Timing]) -> Table:
+    """Return latencies in ms; the first subject is what the last column compares with."""
+    return _table(sheets.timings_sheet(timings))
+
+
+def certificate_table(certificate: Certificate) -> Table:
+    """Return the checks of a certificate with their errors, limits and verdicts."""
+    return _table(sheets.certificate_sheet(certificate))
+
+
+def rewrites_table(rewrites: Iterable[Rewrite]) -> Table:
+    """Return the rewrites, one row a rule."""
+    return _table(sheets.rewrites_sheet(rewrites))
+
+
+def refusals_table(refusals: Iterable[Refusal]) -> Table:
+    """Return the refusals, one row a reason, with the remedy."""
+    return _table(sheets.refusals_sheet(refusals))
+
+
+def alerts_table(alerts: Iterable[Alert]) -> Table:
+    """Return alerts with the features that weighed most."""
+    return _table(sheets.alerts_sheet(alerts))
+
+
+def _table(sheet: Sheet) -> Table:
+    """Turn text cells into a rich table; cells are plain text, so markup inside a name has no effect."""
+    table = Table(
+        title=Text(sheet.title),
+        caption=Text(sheet.note) if sheet.note else None,
+        title_justify="left",
+        caption_justify="left",
+        title_style="bold",
+        caption_style="dim",
+    )
+    for column in sheet.columns:
+        header = Text(f"{column.name}, {column.unit}" if column.unit else column.name)
+        table.add_column(header, justify="right" if column.numeric else "left", overflow="fold")
+    for number, row in enumerate(sheet.rows):
+        table.add_row(*map(Text, row), style=_STYLES[sheet.mood(number)])
+    return table
