@@ -1,1 +1,59 @@
-"""The models room."""
+"""Networks: arrays -> a trained wide network.
+
+`create` makes one by name, `names` lists them, `save` and `load` keep one in a single safetensors file,
+and `fit` trains one by a `Recipe`: the only training loop of the house.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from juggler.models.checkpoint import load, save, weights_sha256
+    from juggler.models.creation import create, names, origin
+    from juggler.models.history import EpochRecord, History
+    from juggler.models.inference import probabilities
+    from juggler.models.recipe import Recipe
+    from juggler.models.training import DivergenceError, fit
+
+__all__ = [
+    "DivergenceError",
+    "EpochRecord",
+    "History",
+    "Recipe",
+    "create",
+    "fit",
+    "load",
+    "names",
+    "origin",
+    "probabilities",
+    "save",
+    "weights_sha256",
+]
+
+_HOMES = {
+    "DivergenceError": "training",
+    "EpochRecord": "history",
+    "History": "history",
+    "Recipe": "recipe",
+    "create": "creation",
+    "fit": "training",
+    "load": "checkpoint",
+    "names": "creation",
+    "origin": "creation",
+    "probabilities": "inference",
+    "save": "checkpoint",
+    "weights_sha256": "checkpoint",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name's file when it is first asked for (PEP 562): importing this room imports no torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,28 @@
+"""A network's class probabilities over many inputs, batch by batch, numpy out."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+
+def probabilities(
+    module: nn.Module, images: Tensor | NDArray[np.float32], batch: int = 1024
+) -> NDArray[np.float32]:
+    """Return softmax of the network's logits for images `[n, C, H, W]` as float32 `[n, classes]`.
+
+    The network runs in evaluation mode, where it is, and is left in the mode in which it was.
+    """
+    inputs = torch.as_tensor(images, dtype=torch.float32)
+    device = next((tensor.device for tensor in module.parameters()), torch.device("cpu"))
+    was_training = [part for part in module.modules() if part.training]
+    module.eval()
+    try:
+        with torch.inference_mode():
+            parts = [torch.softmax(module(x.to(device)).float(), dim=1).cpu() for x in inputs.split(batch)]
+    finally:
+        for part in was_training:
+            part.training = True
+    return np.asarray(torch.cat(parts).numpy(), dtype=np.float32)

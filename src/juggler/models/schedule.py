@@ -1,0 +1,30 @@
+"""The learning rate as a function of the step alone, so that a resumed run needs no scheduler's state."""
+
+from __future__ import annotations
+
+import math
+
+from juggler.models.recipe import Recipe
+
+ONE_CYCLE_RISE = 0.3
+ONE_CYCLE_START = 1 / 25
+ONE_CYCLE_END = 1 / 250_000
+
+
+def rate_at(step: int, steps_per_epoch: int, recipe: Recipe) -> float:
+    """Return the learning rate of a step, counted from 0 over the whole run."""
+    total = recipe.epochs * steps_per_epoch
+    if recipe.schedule == "one_cycle":
+        rise = recipe.warmup_epochs * steps_per_epoch or ONE_CYCLE_RISE * total
+        if step < rise:
+            return recipe.rate * _cosine(step / rise, ONE_CYCLE_START, 1.0)
+        return recipe.rate * _cosine((step - rise) / max(total - rise, 1), 1.0, ONE_CYCLE_END)
+    warmup = recipe.warmup_epochs * steps_per_epoch
+    if step < warmup:
+        return recipe.rate * (step + 1) / (warmup + 1)
+    return recipe.rate * _cosine((step - warmup) / max(total - warmup, 1), 1.0, 0.0)
+
+
+def _cosine(share: float, start: float, end: float) -> float:
+    """Go from start to end along half a cosine."""
+    return end + (start - end) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
