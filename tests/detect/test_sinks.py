@@ -18,7 +18,9 @@ from juggler.detect.sinks.eve import EveSink, eve_record
 from juggler.errors import ConfigError
 from juggler.nouns import Alert
 
-SCHEMA = json.loads((Path(__file__).parent / "eve_alert.schema.json").read_text())
+EVE = jsonschema.Draft202012Validator(
+    json.loads((Path(__file__).parent / "eve_alert.schema.json").read_text())
+)
 
 
 def alert(identity: int = 1, **changes: Any) -> Alert:
@@ -41,7 +43,7 @@ def alert(identity: int = 1, **changes: Any) -> Alert:
 
 def valid(line: str) -> dict[str, Any]:
     record: dict[str, Any] = json.loads(line)
-    jsonschema.validate(record, SCHEMA)
+    EVE.validate(record)
     return record
 
 
@@ -67,7 +69,7 @@ def test_the_schema_refuses_what_suricata_refuses() -> None:
             inner = inner[key]
         inner[place[-1]] = value
         with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(record, SCHEMA)
+            EVE.validate(record)
 
 
 def test_the_record_says_what_was_seen() -> None:

@@ -12,13 +12,15 @@ from typing import Protocol
 
 import numpy as np
 
-from juggler.data import BadRow
+from juggler.data.rows import BadRow
 from juggler.detect.stop import StopRequest
 from juggler.errors import ConfigError, DataError
 
 BLOCK_BYTES = 1 << 20
+BLOCK_LINES = 1 << 14  # a block of empty lines would otherwise become a million bad rows at once
 LINE_BYTES = 1 << 16  # a record of 43 columns takes about 150 bytes
 _TEXT_BYTES = 200
+_NEWLINE = ord("\n")
 
 
 class HasDescriptor(Protocol):
@@ -94,6 +96,7 @@ class LineReader:
         stop: ends the reading when asked.
         idle_s: silence after which an empty block is yielded, so that time can pass for the consumer.
         block_bytes: most bytes of one read.
+        block_lines: most lines of one block.
         line_bytes: longest line that may be a record.
     """
 
@@ -104,10 +107,12 @@ class LineReader:
         *,
         idle_s: float = 1.0,
         block_bytes: int = BLOCK_BYTES,
+        block_lines: int = BLOCK_LINES,
         line_bytes: int = LINE_BYTES,
     ) -> None:
         self._descriptor, self._stop = descriptor, stop
-        self._idle_ms, self._block_bytes, self._line_bytes = idle_s * 1e3, block_bytes, line_bytes
+        self._idle_ms, self._block_bytes = idle_s * 1e3, block_bytes
+        self._block_lines, self._line_bytes = block_lines, line_bytes
         self._line, self._read_bytes = 1, 0
         self._tail = bytearray()  # the beginning of a line whose end has not come yet
         self._overlong_bytes = 0  # length so far of an overlong line that is being passed over
@@ -157,19 +162,23 @@ class LineReader:
             del self._tail[_TEXT_BYTES:]
 
     def _split(self, whole: bytes) -> Iterator[Block | BadRow]:
-        """Yield the lines as one block, or as several around lines that are too long."""
-        start = 0
-        if len(whole) > self._line_bytes:
-            ends = np.flatnonzero(np.frombuffer(whole, np.uint8) == ord("\n"))
-            lengths = np.diff(ends, prepend=-1) - 1
-            for index in np.flatnonzero(lengths > self._line_bytes).tolist():
-                end, length = int(ends[index]), int(lengths[index])
-                if end - length > start:
-                    yield self._block(whole[start : end - length])
-                yield self._overlong(whole[end - length : end - length + _TEXT_BYTES], length)
-                start = end + 1
-        if start < len(whole):
-            yield self._block(whole[start:] if start else whole)
+        """Yield the lines as one block, or as several: around overlong lines, and of so many lines each."""
+        lines = whole.count(b"\n")
+        if len(whole) <= self._line_bytes and lines <= self._block_lines:
+            yield self._block(whole, lines)
+            return
+        ends = np.flatnonzero(np.frombuffer(whole, np.uint8) == _NEWLINE)
+        lengths = np.diff(ends, prepend=-1) - 1
+        first = 0  # line of `whole` from which on nothing is yielded yet
+        for overlong in [*np.flatnonzero(lengths > self._line_bytes).tolist(), lines]:
+            for begin in range(first, overlong, self._block_lines):
+                last = min(begin + self._block_lines, overlong) - 1
+                start = int(ends[begin] - lengths[begin])
+                yield self._block(whole[start : int(ends[last]) + 1], last - begin + 1)
+            if overlong < lines:
+                start = int(ends[overlong] - lengths[overlong])
+                yield self._overlong(whole[start : start + _TEXT_BYTES], int(lengths[overlong]))
+            first = overlong + 1
 
     def _finish(self) -> Iterator[Block | BadRow]:
         """Yield what is left when the input ends or the run is asked to stop."""
@@ -178,11 +187,10 @@ class LineReader:
         elif self._tail and self._stop.asked:
             yield self._bad(bytes(self._tail), "the run was stopped before the end of this line arrived")
         elif self._tail:
-            yield self._block(bytes(self._tail))
+            yield self._block(bytes(self._tail), 1)
         self._tail.clear()
 
-    def _block(self, data: bytes) -> Block:
-        lines = data.count(b"\n") + (not data.endswith(b"\n"))
+    def _block(self, data: bytes, lines: int) -> Block:
         block = Block(data, self._line, lines, self._read_bytes)
         self._line += lines
         return block

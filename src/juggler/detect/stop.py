@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -22,18 +23,21 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.asked = False
-        self._read_end, self._write_end = os.pipe()
+        read_end, write_end = os.pipe()
+        # File objects, because a request that comes too late must not write to a number used anew.
+        self._read_end, self._write_end = open(read_end, "rb", 0), open(write_end, "wb", 0)  # noqa: PTH123, SIM115
         self._before: dict[int, Callable[..., Any] | int | None] = {}
 
     def ask(self) -> None:
         """Ask the run to end after the records that it has."""
         if not self.asked:
             self.asked = True
-            os.write(self._write_end, b"!")
+            with suppress(ValueError):  # the run has ended already
+                self._write_end.write(b"!")
 
     def fileno(self) -> int:
         """Return the descriptor that becomes readable once the run is asked to end."""
-        return self._read_end
+        return self._read_end.fileno()
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -48,8 +52,8 @@ class StopRequest:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        os.close(self._read_end)
-        os.close(self._write_end)
+        self._read_end.close()
+        self._write_end.close()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
