@@ -52,8 +52,8 @@ def create(name: str, **options: Any) -> nn.Module:
     bound = signature.bind(**options)
     bound.apply_defaults()
     module = maker(**bound.arguments)
-    module.network_name = wanted
-    module.network_options = dict(bound.arguments)
+    # Plain attributes, which nn.Module's own annotations do not know.
+    vars(module).update(network_name=wanted, network_options=dict(bound.arguments))
     return module
 
 

@@ -21,7 +21,9 @@ def probabilities(
     module.eval()
     try:
         with torch.inference_mode():
-            parts = [torch.softmax(module(x.to(device)).float(), dim=1).cpu() for x in inputs.split(batch)]
+            parts = [
+                torch.softmax(module(x.to(device)).float(), dim=1).cpu() for x in torch.split(inputs, batch)
+            ]
     finally:
         for part in was_training:
             part.training = True

@@ -16,7 +16,9 @@ def check_counts(network: str, **counts: object) -> None:
     """
     for option, value in counts.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigError(f"create {network}", f"{option} is {value!r}", "Give a whole number of at least 1")
+            raise ConfigError(
+                f"create {network}", f"{option} is {value!r}", "Give a whole number of at least 1"
+            )
 
 
 def check_positive(network: str, **numbers: object) -> None:

@@ -65,7 +65,7 @@ class AlexNet(nn.Module):
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map images `[n, in_channels, H, W]` to logits `[n, classes]`; H and W at least 63, or 15 (`cifar`)."""
+        """Map images `[n, in_channels, H, W]` to logits `[n, classes]`; sides from 63 (`cifar`: 15)."""
         logits: Tensor = self.head(self.flatten(self.pool(self.features(x))))
         return logits
 

@@ -1,14 +1,30 @@
-"""The learning rate as a function of the step alone, so that a resumed run needs no scheduler's state."""
+"""The optimizer, and its rate as a function of the step alone: a resumed run needs no scheduler's state."""
 
 from __future__ import annotations
 
 import math
+
+import torch
+from torch import nn
 
 from juggler.models.recipe import Recipe
 
 ONE_CYCLE_RISE = 0.3
 ONE_CYCLE_START = 1 / 25
 ONE_CYCLE_END = 1 / 250_000
+
+
+def make_optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Make the optimizer; weight decay acts on convolution and linear weights alone."""
+    trained = [weight for weight in module.parameters() if weight.requires_grad]
+    groups = [
+        {"params": [w for w in trained if w.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [w for w in trained if w.ndim <= 1], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.rate, betas=(recipe.momentum, 0.999))
+    return torch.optim.SGD(groups, lr=recipe.rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
 
 
 def rate_at(step: int, steps_per_epoch: int, recipe: Recipe) -> float:

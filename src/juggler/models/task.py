@@ -1,0 +1,160 @@
+"""What is to be trained on what, checked before any work begins."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from juggler.errors import ConfigError, DataError
+from juggler.models.checkpoint import tensors_sha256
+from juggler.models.creation import origin
+from juggler.models.recipe import Recipe
+
+Predict = Callable[[Tensor | NDArray[np.float32]], NDArray[np.float32]]
+"""Class probabilities `[n, classes]` of images `[n, C, H, W]`, by the network as it stands."""
+
+Validate = Callable[[Predict], dict[str, float]]
+"""Scores the network after an epoch."""
+
+Progress = Callable[[int, int, int, int, float], None]
+"""Told epoch, epochs, step, steps (all from 1) and the loss of that step."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A checked request to train.
+
+    Attributes:
+        module: the wide network, trained in place.
+        images: float32 `[n, C, H, W]`.
+        labels: int64 `[n]`.
+        weights: float32 `[n]`, what each record's loss is multiplied by; mean 1.
+        recipe: how to train.
+        folder: where the run's state and log are kept; `None` keeps neither.
+        validate: called after every epoch, where given.
+        progress: called as steps are done, where given.
+        last_epoch: the epoch to stop after, from 1.
+        identity: what a resumed run must share with the one that was interrupted.
+        process: identity of the process that asked.
+    """
+
+    module: nn.Module
+    images: Tensor
+    labels: Tensor
+    weights: Tensor
+    recipe: Recipe
+    folder: Path | None
+    validate: Validate | None
+    progress: Progress | None
+    last_epoch: int
+    identity: dict[str, Any]
+    process: int
+
+
+def checked_records(
+    images: Tensor | NDArray[np.float32],
+    labels: Tensor | NDArray[np.int64],
+    sample_weight: Tensor | NDArray[np.float32] | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return images, labels and sample weights as tensors on the CPU.
+
+    Raises:
+        DataError: they are empty, too few, of a wrong shape or type, or not finite.
+    """
+    pixels, targets = torch.as_tensor(images).cpu(), torch.as_tensor(labels).cpu()
+    if pixels.ndim != 4 or not pixels.is_floating_point():
+        raise _bad(f"images are {_sketch(pixels)}", "Give floating-point images [n, C, H, W]")
+    if targets.ndim != 1 or targets.is_floating_point() or targets.dtype == torch.bool:
+        raise _bad(f"labels are {_sketch(targets)}", "Give whole numbers [n], one class number a record")
+    if len(pixels) != len(targets):
+        raise _bad(f"there are {len(pixels)} images and {len(targets)} labels", "Give one label an image")
+    if len(pixels) < 2:
+        raise _bad(f"there are {len(pixels)} records", "Give at least 2, for batch norm needs two")
+    pixels = pixels.to(torch.float32)
+    if not bool(torch.isfinite(pixels).all()):
+        row = int((~torch.isfinite(pixels)).flatten(1).any(1).nonzero()[0])
+        raise _bad(f"image {row} holds a NaN or an infinity", "Encode or drop that record")
+    weights = (
+        torch.ones(len(pixels)) if sample_weight is None else torch.as_tensor(sample_weight).cpu().float()
+    )
+    if weights.shape != targets.shape:
+        raise _bad(f"sample weights are {_sketch(weights)}", f"Give [{len(pixels)}], one a record")
+    if not bool((torch.isfinite(weights) & (weights >= 0)).all()) or float(weights.sum()) <= 0:
+        raise _bad("a sample weight is negative or not finite, or all are 0", "Give weights of at least 0")
+    return pixels, targets.to(torch.int64), weights
+
+
+def check_network(module: nn.Module, images: Tensor, labels: Tensor) -> None:
+    """Run two records through the network, its mode and statistics untouched.
+
+    Raises:
+        ConfigError: it does not take such images, or does not return logits `[n, classes]`.
+        DataError: a label is not among its classes.
+    """
+    device = next((weight.device for weight in module.parameters()), None)
+    if device is None or not any(weight.requires_grad for weight in module.parameters()):
+        raise ConfigError("train the network", "it has no weights to train", "Set requires_grad on some")
+    training = {name: part.training for name, part in module.named_modules()}
+    asked = f"train on images {_sketch(images)}"
+    try:
+        with torch.no_grad():
+            logits = module.eval()(images[:2].to(device))
+    except RuntimeError as error:
+        raise ConfigError(
+            asked, f"the network does not take them: {error}", "Make it with matching in_channels and size"
+        ) from error
+    finally:
+        for name, part in module.named_modules():
+            part.training = training[name]
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 2:
+        raise ConfigError(asked, "the network returns no logits [n, classes]", "End it with a linear layer")
+    classes, low, high = logits.shape[1], int(labels.min()), int(labels.max())
+    if low < 0 or high >= classes:
+        raise _bad(
+            f"labels run from {low} to {high}, the network has {classes} classes",
+            f"Number the classes from 0 to {classes - 1}, or make the network with classes={high + 1}",
+        )
+
+
+def loss_weights(labels: Tensor, power: float, sample_weight: Tensor) -> Tensor:
+    """Return what each record's loss is multiplied by: `n_c^-power` times its own weight, mean 1.
+
+    `n_c` counts records, so that a weight given twice does not count twice. Records of weight 0 stay at 0.
+    """
+    records = torch.bincount(labels).to(torch.float64)
+    weights = sample_weight.to(torch.float64) * records[labels].pow(-power)
+    return (weights / weights.mean()).to(torch.float32)
+
+
+def identity(module: nn.Module, recipe: Recipe, *data: Tensor) -> dict[str, Any]:
+    """Return what tells one run from another: recipe, network, shapes of its weights, digest of the data."""
+    try:
+        name, options = origin(module)
+    except ConfigError:  # a network of the user's own: its class and shapes must do
+        name, options = type(module).__qualname__, {}
+    shapes = [f"{key} {_sketch(tensor)}" for key, tensor in module.state_dict().items()]
+    found = {
+        "recipe": recipe.to_dict(),
+        "network": {"name": name, **options},
+        "weights": {"shapes": hashlib.sha256("\n".join(shapes).encode()).hexdigest()},
+        "data": {"sha256": tensors_sha256({str(i): tensor for i, tensor in enumerate(data)})},
+    }
+    # Through JSON and back, so that a tuple given and a list read are the same.
+    return cast(dict[str, Any], json.loads(json.dumps(found, default=str)))
+
+
+def _bad(found: str, remedy: str) -> DataError:
+    return DataError("train on these records", found, remedy)
+
+
+def _sketch(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
