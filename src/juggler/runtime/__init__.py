@@ -1,1 +1,53 @@
-"""The runtime room."""
+"""From a network to a session: export, import, artefacts, backends, measurement.
+
+The names are looked up when they are first used, so that the base install, which has neither torch nor
+onnx, can open artefacts and run them. Functions called like their files are not offered here, for a file
+that is imported takes its name in this package: `from juggler.runtime.export import export`, and the same
+for `measure` and `machine`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from juggler.runtime.artefact import Artefact, Fields
+    from juggler.runtime.measure import Measured, Speedup
+    from juggler.runtime.session import BACKENDS, IMPORTERS, Backend, BackendStatus, Session, open_session
+
+_HOMES = {
+    "Artefact": "artefact",
+    "Fields": "artefact",
+    "Measured": "measure",
+    "Speedup": "measure",
+    "BACKENDS": "session",
+    "IMPORTERS": "session",
+    "Backend": "session",
+    "BackendStatus": "session",
+    "Session": "session",
+    "open_session": "session",
+}
+
+__all__ = [
+    "BACKENDS",
+    "IMPORTERS",
+    "Artefact",
+    "Backend",
+    "BackendStatus",
+    "Fields",
+    "Measured",
+    "Session",
+    "Speedup",
+    "open_session",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,139 @@
+"""ONNX Runtime on the CPU: the backend of the base install, and the one that detection runs on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from juggler.errors import ArtefactError, ConfigError, JugglerError
+from juggler.nouns import TensorSpec
+from juggler.runtime.session import Array, BackendStatus, Session, Source, status_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FATAL = 4  # of ONNX Runtime's log levels: what goes wrong arrives as an exception anyway
+ELEMENT_TYPES = {
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    "tensor(float16)": "float16",
+    "tensor(int8)": "int8",
+    "tensor(uint8)": "uint8",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+    "tensor(bool)": "bool",
+}
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """Return the exceptions that ONNX Runtime raises; they share no base of their own."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state  # noqa: PLC0415
+
+    return (
+        state.EPFail,
+        state.Fail,
+        state.InvalidArgument,
+        state.InvalidGraph,
+        state.InvalidProtobuf,
+        state.NoModel,
+        state.NoSuchFile,
+        state.NotImplemented,
+        state.RuntimeException,
+    )
+
+
+class OnnxRuntimeSession(Session):
+    """One `InferenceSession`; `metadata` holds the model's own metadata."""
+
+    def __init__(self, graph: Path | bytes, threads: int | None) -> None:
+        import onnxruntime as ort  # noqa: PLC0415
+
+        self._failures = failures()
+        try:
+            inner = ort.InferenceSession(
+                graph if isinstance(graph, bytes) else str(graph),
+                _options(threads),
+                providers=["CPUExecutionProvider"],
+            )
+        except self._failures as error:
+            raise _not_opened(graph, error) from error
+        self._inner: Any = inner
+        self.metadata: dict[str, str] = dict(inner.get_modelmeta().custom_metadata_map)
+        inputs, outputs = _specs(inner.get_inputs()), _specs(inner.get_outputs())
+        super().__init__("onnxruntime", inputs, outputs)
+        self._input_names = [spec.name for spec in inputs]
+        self._output_names = [spec.name for spec in outputs]
+
+    def _run(self, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
+        feed = dict(zip(self._input_names, arrays, strict=True))
+        try:
+            return tuple(self._inner.run(self._output_names, feed))
+        except self._failures as error:
+            raise ConfigError(
+                "run onnxruntime", _first_line(error), "Check the sizes against the network"
+            ) from error
+
+    def _close(self) -> None:
+        self._inner = None
+
+
+class OnnxRuntime:
+    """Runs ONNX graphs on the CPU, every graph optimisation on."""
+
+    name = "onnxruntime"
+    takes: Literal["onnx", "module"] = "onnx"
+
+    def status(self) -> BackendStatus:
+        """Say whether ONNX Runtime is installed."""
+        return status_of({"onnxruntime": "onnxruntime"}, "pip install onnxruntime")
+
+    def open(self, source: Source, *, threads: int | None) -> OnnxRuntimeSession:
+        """Open a session.
+
+        Raises:
+            ArtefactError: the source is no ONNX model, or uses what this release cannot run.
+        """
+        if source.graph is None:
+            raise ConfigError("open onnxruntime", "a source without a graph", "Use open_session")
+        return OnnxRuntimeSession(source.graph, threads)
+
+
+def _options(threads: int | None) -> Any:
+    import onnxruntime as ort  # noqa: PLC0415
+
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL  # a chain has nothing to run side by side
+    options.inter_op_num_threads = 1
+    options.intra_op_num_threads = threads or 0
+    options.log_severity_level = FATAL
+    if threads == 1:
+        # One thread has nobody to wait for; spinning would only take the core from its neighbours.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _specs(values: Any) -> tuple[TensorSpec, ...]:
+    return tuple(
+        TensorSpec(
+            value.name,
+            tuple(size if isinstance(size, int) else None for size in value.shape),
+            ELEMENT_TYPES.get(value.type, value.type),
+        )
+        for value in values
+    )
+
+
+def _not_opened(graph: Path | bytes, error: Exception) -> JugglerError:
+    what = "ONNX bytes" if isinstance(graph, bytes) else str(graph)
+    return ArtefactError(
+        f"open {what} with ONNX Runtime",
+        _first_line(error),
+        "Export the network again, or update onnxruntime if the model is newer than it",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+
+
+BACKEND = OnnxRuntime()

@@ -1,0 +1,61 @@
+"""PyTorch compiled by TorchInductor; it writes C++, so it needs a C++ compiler."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sysconfig
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from juggler.errors import ConfigError
+from juggler.runtime.session import WORKSHOP, BackendStatus, Session, Source, status_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class TorchCompile:
+    """Runs modules compiled with frozen weights: one graph for batch 1, one for every other batch."""
+
+    name = "torch_compile"
+    takes: Literal["onnx", "module"] = "module"
+
+    def status(self) -> BackendStatus:
+        """Say whether torch, a C++ compiler and Python's headers are there; nothing is compiled."""
+        status = status_of({"torch": "torch"}, WORKSHOP)
+        if not status.available:
+            return status
+        compiler = os.environ.get("CXX", "g++")  # what TorchInductor itself looks for
+        if shutil.which(compiler.split()[0] if compiler.strip() else "g++") is None:
+            other = shutil.which("clang++")
+            remedy = f"export CXX={other}" if other else "apt-get install g++ (or your system's way)"
+            return BackendStatus(False, status.version, f"a C++ compiler ({compiler} is not found)", remedy)
+        header = Path(sysconfig.get_paths()["include"]) / "Python.h"
+        if not header.is_file():
+            remedy = "apt-get install python3-dev (or your system's way)"
+            return BackendStatus(False, status.version, f"Python's C headers ({header})", remedy)
+        return status
+
+    def open(self, source: Source, *, threads: int | None) -> Session:
+        """Open a session; the network is compiled by its first run at batch 1 and at another batch."""
+        if source.module is None:
+            raise ConfigError("open torch_compile", "a source without a module", "Use open_session")
+        import torch  # noqa: PLC0415  # torch only where it is needed
+
+        from juggler.runtime.modules import TorchSession  # noqa: PLC0415
+
+        # In this process: a pool of compiling processes would outlive the session.
+        options: dict[str, Any] = {"freezing": True, "compile_threads": 1}
+        compiled = torch.compile(source.module, dynamic=False, options=options)
+
+        def forward(*inputs: Tensor) -> Any:
+            if inputs[0].shape[0] > 1:
+                for value in inputs:
+                    torch._dynamo.maybe_mark_dynamic(value, 0)
+            return compiled(*inputs)
+
+        return TorchSession(self.name, source, forward, threads)
+
+
+BACKEND = TorchCompile()

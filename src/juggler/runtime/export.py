@@ -1,0 +1,209 @@
+"""Write a module as an ONNX graph with a free batch, proved equal to the module before it is given out."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+from juggler.errors import ConfigError, JugglerError, ParityError
+from juggler.runtime.backends.onnxruntime import BACKEND as ONNX_RUNTIME
+from juggler.runtime.files import write_atomically
+from juggler.runtime.modules import check_evaluating, end_names, examples, outputs_of
+from juggler.runtime.session import Source
+
+OPSET = 17  # the newest that the tracing exporter writes without converting; every runtime here reads it
+PARITY_LIMIT = 1e-5
+PARITY_BATCHES = (1, 3)
+
+
+@overload
+def export(
+    module: nn.Module, example: object, path: None = None, *, metadata: Mapping[str, str] = ...
+) -> bytes: ...
+@overload
+def export(
+    module: nn.Module, example: object, path: str | Path, *, metadata: Mapping[str, str] = ...
+) -> Path: ...
+
+
+def export(
+    module: nn.Module,
+    example: object,
+    path: str | Path | None = None,
+    *,
+    metadata: Mapping[str, str] | None = None,
+) -> bytes | Path:
+    """Export a module to ONNX; the first size of every input and output is free.
+
+    One input is called `input`, one output `output`; several are numbered. The module is not changed. The
+    tracing exporter is used: for a plain chain it writes exactly Conv, Relu, ... Flatten and Gemm, where
+    the newer one writes reductions and reshapes; what it cannot trace goes to the newer one.
+
+    Args:
+        module: in evaluation mode, with float32 parameters.
+        example: a tensor or an array or a tuple of them, batch first.
+        path: where to write; written whole or not at all. None returns the bytes.
+        metadata: texts to keep in the model's metadata.
+
+    Returns:
+        The path, or the bytes where no path was given.
+
+    Raises:
+        ConfigError: training mode, parameters that are not float32, or a module that cannot be exported.
+        ParityError: ONNX Runtime computes something else from the graph, at batch 1 or 3.
+    """
+    check_evaluating(module, "export a module")
+    own = copy.deepcopy(module).cpu().requires_grad_(False)
+    _check_precision(own)
+    inputs = examples(example)
+    names = end_names("input", len(inputs)), end_names("output", len(outputs_of(own, inputs)))
+    model = _cleaned(_write(own, inputs, *names), metadata or {})
+    _check_parity(own, inputs, model)
+    return model if path is None else write_atomically(Path(path), model)
+
+
+def _check_precision(module: nn.Module) -> None:
+    for name, value in [*module.named_parameters(), *module.named_buffers()]:
+        if value.is_floating_point() and value.dtype != torch.float32:
+            raise ConfigError(
+                "export a module", f"{name} is {value.dtype}", "Cast it first: copy.deepcopy(module).float()"
+            )
+
+
+def _write(
+    module: nn.Module, inputs: tuple[torch.Tensor, ...], input_names: list[str], output_names: list[str]
+) -> onnx.ModelProto:
+    try:
+        return _trace(module, inputs, input_names, output_names)
+    except (RuntimeError, ValueError, TypeError) as error:  # torch's exporter errors are RuntimeErrors
+        first = error
+    try:
+        return _capture(module, inputs, input_names, output_names)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise ConfigError(
+            "export a module",
+            f"neither exporter of torch can write it ({_first_line(first)}; {_first_line(error)})",
+            "Replace the op that is named, or give an example of the right shape",
+        ) from error
+
+
+def _trace(
+    module: nn.Module, inputs: tuple[torch.Tensor, ...], input_names: list[str], output_names: list[str]
+) -> onnx.ModelProto:
+    buffer: Any = io.BytesIO()  # accepted, though torch annotates paths only
+    with _silence():
+        torch.onnx.export(
+            module,
+            inputs,
+            buffer,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=input_names,
+            output_names=output_names,
+            dynamic_axes={name: {0: "batch"} for name in [*input_names, *output_names]},
+        )
+    return onnx.load_from_string(buffer.getvalue())
+
+
+def _capture(
+    module: nn.Module, inputs: tuple[torch.Tensor, ...], input_names: list[str], output_names: list[str]
+) -> onnx.ModelProto:
+    # A batch of 1 would be taken for a constant: repeat it.
+    batched = tuple(value.repeat_interleave(2, dim=0) if value.shape[0] == 1 else value for value in inputs)
+    with _silence():
+        program = torch.onnx.export(
+            module,
+            batched,
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET + 1,  # the oldest that this exporter writes without converting
+            input_names=input_names,
+            output_names=output_names,
+            dynamic_shapes=tuple({0: torch.export.Dim("batch")} for _ in batched),
+        )
+    if program is None:
+        raise RuntimeError("torch's exporter returned nothing")
+    return program.model_proto
+
+
+def _cleaned(model: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
+    """Drop what tells of the machine that exported (source paths in traces), add the metadata."""
+    for item in [model.graph, *model.graph.node, *model.graph.input, *model.graph.output]:
+        item.doc_string = ""
+        del item.metadata_props[:]
+    for value in [*model.graph.value_info, *model.graph.initializer]:
+        del value.metadata_props[:]
+    model.doc_string = ""
+    onnx.helper.set_model_props(model, dict(metadata))
+    onnx.checker.check_model(model)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+def _check_parity(module: nn.Module, inputs: tuple[torch.Tensor, ...], model: bytes) -> None:
+    """Compare the graph on ONNX Runtime with the module on random inputs."""
+    generator = torch.Generator().manual_seed(0)
+    asked = "export a module and compare the graph with it"
+    remedy = "Nothing was written. Look for sizes or values that the module computes from its example"
+    try:
+        with ONNX_RUNTIME.open(Source(graph=model), threads=None) as session:
+            for batch in PARITY_BATCHES:
+                drawn = tuple(_like(value, batch, generator) for value in inputs)
+                wanted = outputs_of(module, drawn)
+                found = session.run(*(value.numpy() for value in drawn))
+                for want, have in zip(wanted, found, strict=True):
+                    error = _relative_error(want.numpy(), have)
+                    if not error <= PARITY_LIMIT:
+                        text = f"a relative error of {error:.3g} at batch {batch}, beyond {PARITY_LIMIT:g}"
+                        raise ParityError(asked, text, remedy)
+    except ParityError:
+        raise
+    except JugglerError as error:
+        raise ParityError(asked, f"the graph does not run ({error.found})", remedy) from error
+
+
+def _like(value: torch.Tensor, batch: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw an input of the example's kind: normal if it is floating, else rows of the example."""
+    if value.is_floating_point():
+        return torch.randn((batch, *value.shape[1:]), generator=generator, dtype=value.dtype)
+    return value[torch.randint(value.shape[0], (batch,), generator=generator)]
+
+
+def _relative_error(wanted: Any, found: Any) -> float:
+    if wanted.shape != found.shape or not np.isfinite(wanted).all():
+        return float("inf")
+    scale = float(np.abs(wanted).max()) or 1.0
+    return float(np.abs(wanted - found).max()) / scale
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep torch's exporters from warning, logging and printing: what matters is checked afterwards."""
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

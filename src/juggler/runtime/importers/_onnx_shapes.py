@@ -1,0 +1,77 @@
+"""Computations on shapes, done at import time: exporters write `x.view(x.size(0), -1)` as five nodes.
+
+Sizes are numbers where they are known and names where they are free, so that a reshape can see that it
+keeps the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from onnx import numpy_helper
+
+from juggler.runtime.importers._onnx_graph import Build, Op, Size, Sizes, Unsupported
+
+
+def _constant(build: Build, op: Op) -> None:
+    if "value" not in op.attributes:
+        raise Unsupported("its value is no tensor")
+    build.constants[op.outputs[0]] = numpy_helper.to_array(op.attributes["value"])
+
+
+def _shape(build: Build, op: Op) -> None:
+    if op.attributes:
+        raise Unsupported("it takes a part of the shape only")
+    build.rank(op.inputs[0])
+    build.sizes[op.outputs[0]] = list(build.shapes[op.inputs[0]])
+
+
+def _gather(build: Build, op: Op) -> None:
+    sizes = _list(build, op.inputs[0])
+    index = build.constant(op, 1).tolist()
+    picked: Sizes = [sizes[i] for i in index] if isinstance(index, list) else sizes[index]
+    build.sizes[op.outputs[0]] = picked
+
+
+def _unsqueeze(build: Build, op: Op) -> None:
+    size = _sizes(build, op.inputs[0])
+    if isinstance(size, list):
+        raise Unsupported("it adds an axis to something other than one size")
+    build.sizes[op.outputs[0]] = [size]
+
+
+def _cast(build: Build, op: Op) -> None:
+    build.sizes[op.outputs[0]] = _sizes(build, op.inputs[0])
+
+
+def _concat(build: Build, op: Op) -> None:
+    joined: list[Size] = []
+    for name in op.inputs:
+        joined += _list(build, name)
+    build.sizes[op.outputs[0]] = joined
+
+
+def _sizes(build: Build, name: str) -> Sizes:
+    if name in build.constants:
+        sizes: Sizes = build.constants[name].tolist()
+        return sizes
+    if name not in build.sizes:
+        raise Unsupported("it has an equal only in computations on shapes")
+    return build.sizes[name]
+
+
+def _list(build: Build, name: str) -> list[Size]:
+    sizes = _sizes(build, name)
+    if not isinstance(sizes, list):
+        raise Unsupported("it needs a list of sizes")
+    return sizes
+
+
+SHAPE_HANDLES: dict[str, Callable[[Build, Op], None]] = {
+    "Cast": _cast,
+    "Concat": _concat,
+    "Constant": _constant,
+    "Gather": _gather,
+    "Shape": _shape,
+    "Unsqueeze": _unsqueeze,
+}

@@ -1,0 +1,138 @@
+"""Read ONNX models as torch.fx graphs of plain torch modules and functions, the batch free.
+
+One handle an op, in `_onnx_ops.HANDLES`; an op without a handle, or with attributes that torch has no
+equal for, is refused: the error names every such node at once.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from onnx import numpy_helper
+from torch import fx
+
+from juggler.errors import ArtefactError, ConfigError
+from juggler.nouns import TensorSpec
+from juggler.runtime.importers._onnx_graph import Build, Op, Unsupported
+from juggler.runtime.importers._onnx_ops import HANDLES
+
+
+class OnnxImporter:
+    """Turns ONNX graphs into graph modules."""
+
+    name = "onnx"
+
+    def load(self, source: Path | bytes) -> fx.GraphModule:
+        """Read the network as a graph module in evaluation mode.
+
+        Raises:
+            ArtefactError: the file is missing or is no ONNX model.
+            ConfigError: ops without an equal here; the message names each with its node.
+        """
+        model = onnx.shape_inference.infer_shapes(_load(source))
+        build = Build(_shapes(model.graph), _opset(model))
+        for tensor in model.graph.initializer:
+            build.constants[tensor.name] = numpy_helper.to_array(tensor)
+        for value in _true_inputs(model.graph):
+            build.values[value.name] = build.graph.placeholder(_identifier(value.name))
+        refused = [text for index, node in enumerate(model.graph.node) if (text := _add(build, node, index))]
+        if refused:
+            raise ConfigError(
+                "import an ONNX model",
+                f"{len(refused)} nodes without an equal here: {'; '.join(refused)}",
+                "Export it with simpler ops, or add their handles to juggler.runtime.importers",
+            )
+        outputs = tuple(build.value(value.name) for value in model.graph.output)
+        build.graph.output(outputs[0] if len(outputs) == 1 else outputs)
+        return fx.GraphModule(build.parts, build.graph, class_name="Imported").eval()
+
+
+def ends(source: Path | bytes) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Return the inputs and outputs that a model declares.
+
+    Raises:
+        ArtefactError: the file is missing or is no ONNX model.
+    """
+    graph = _load(source).graph
+    return tuple(map(_spec, _true_inputs(graph))), tuple(map(_spec, graph.output))
+
+
+def _load(source: Path | bytes) -> onnx.ModelProto:
+    what = "ONNX bytes" if isinstance(source, bytes) else str(source)
+    remedy = "Export the network again"
+    try:
+        model = onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(str(source))
+        onnx.checker.check_model(model)
+    except (DecodeError, onnx.checker.ValidationError) as error:
+        raise ArtefactError(f"import {what}", f"no valid ONNX model ({error})", remedy) from error
+    except OSError as error:
+        raise ArtefactError(f"import {what}", f"it cannot be read ({error.strerror})", remedy) from error
+    return model
+
+
+def _add(build: Build, node: onnx.NodeProto, index: int) -> str:
+    """Add one node; return the reason where it has no equal here, else nothing."""
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    op = Op(
+        kind=node.op_type,
+        name=_identifier(node.name or f"{node.op_type}_{index}"),
+        inputs=tuple(node.input),
+        outputs=tuple(node.output),
+        attributes={k: v.decode() if isinstance(v, bytes) else v for k, v in attributes.items()},
+    )
+    try:
+        if node.domain not in ("", "ai.onnx") or op.kind not in HANDLES:
+            raise Unsupported("no handle")
+        HANDLES[op.kind](build, op)
+    except Unsupported as reason:
+        for name in op.outputs:
+            build.values[name] = build.missing()
+        return f"{op.kind} ({node.name or op.outputs[0]}): {reason}"
+    return ""
+
+
+def _true_inputs(graph: onnx.GraphProto) -> list[Any]:
+    """Return the inputs without those that old models list for their weights."""
+    weights = {tensor.name for tensor in graph.initializer}
+    return [value for value in graph.input if value.name not in weights]
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    return next((int(s.version) for s in model.opset_import if s.domain in ("", "ai.onnx")), 1)
+
+
+def _shapes(graph: onnx.GraphProto) -> dict[str, tuple[int | str, ...]]:
+    """Return the shapes that are known: numbers, and names of free sizes."""
+    known = {}
+    for value in [*graph.input, *graph.value_info, *graph.output]:
+        if value.type.tensor_type.HasField("shape"):
+            dims = enumerate(value.type.tensor_type.shape.dim)
+            known[value.name] = tuple(
+                d.dim_value if d.HasField("dim_value") else d.dim_param or f"{value.name}:{axis}"
+                for axis, d in dims
+            )
+    for tensor in graph.initializer:
+        known[tensor.name] = tuple(tensor.dims)
+    return known
+
+
+def _spec(value: Any) -> TensorSpec:
+    kind: npt.DTypeLike = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+    dims = value.type.tensor_type.shape.dim
+    shape = tuple(d.dim_value if d.HasField("dim_value") else None for d in dims)
+    return TensorSpec(value.name, shape, np.dtype(kind).name)
+
+
+def _identifier(name: str) -> str:
+    """Return a name that Python and torch.fx accept."""
+    word = re.sub(r"\W+", "_", name).strip("_").lower() or "node"
+    return f"n{word}" if word[0].isdigit() else word
+
+
+IMPORTER = OnnxImporter()

@@ -1,0 +1,147 @@
+"""Torch modules as what sessions run: their ends described, their arrays taken in and given back."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from juggler.errors import ConfigError
+from juggler.nouns import TensorSpec
+from juggler.runtime.session import IMPORTERS, Array, Session, Source
+
+Forward = Callable[..., Any]
+
+
+def examples(example: object) -> tuple[torch.Tensor, ...]:
+    """Return example inputs as tensors on the CPU; a tensor, an array, or a tuple or list of them.
+
+    Raises:
+        ConfigError: anything else, or an input without a batch dimension.
+    """
+    values = example if isinstance(example, tuple | list) else (example,)
+    tensors = []
+    for value in values:
+        tensor = torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+        if not isinstance(tensor, torch.Tensor) or tensor.ndim == 0 or tensor.shape[0] == 0:
+            found = list(tensor.shape) if isinstance(tensor, torch.Tensor) else type(value).__name__
+            raise ConfigError(
+                "read the example input", f"{found}", "Give a tensor whose first size is a batch"
+            )
+        tensors.append(tensor.detach().cpu())
+    if not tensors:
+        raise ConfigError("read the example input", "an empty tuple", "Give one tensor an input")
+    return tuple(tensors)
+
+
+def check_evaluating(module: nn.Module, asked: str) -> None:
+    """Do nothing where every part of the module is in evaluation mode.
+
+    Raises:
+        ConfigError: some part is in training mode, where its results depend on the batch.
+    """
+    training = [name or "the module" for name, part in module.named_modules() if part.training]
+    if training:
+        raise ConfigError(asked, f"{training[0]} is in training mode", "Call module.eval() first")
+
+
+def outputs_of(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    """Run the module without gradients and return its outputs as a tuple.
+
+    Raises:
+        ConfigError: it returns something other than tensors.
+    """
+    with torch.inference_mode():
+        return _as_tuple(module(*inputs))
+
+
+def end_names(stem: str, count: int) -> list[str]:
+    """Return names for inputs or outputs: `input` alone, `input_0`, `input_1` among several."""
+    return [stem] if count == 1 else [f"{stem}_{index}" for index in range(count)]
+
+
+def from_module(module: nn.Module, example: object) -> Source:
+    """Describe a module's ends by running it once; the source holds a copy of the module, on the CPU.
+
+    Raises:
+        ConfigError: training mode, a bad example, or outputs that are no tensors.
+    """
+    check_evaluating(module, "open a session on a module")
+    own = copy.deepcopy(module).cpu().requires_grad_(False)
+    tensors = examples(example)
+    results = outputs_of(own, tensors)
+    return Source(module=own, inputs=_specs("input", tensors), outputs=_specs("output", results))
+
+
+def from_graph(graph: Path | bytes) -> Source:
+    """Import an ONNX graph as a module; the ends are those that the graph declares.
+
+    Raises:
+        ArtefactError: no ONNX model.
+        ConfigError: it uses an op that the importer does not know.
+    """
+    from juggler.runtime.importers.onnx import ends  # noqa: PLC0415  # needs the onnx package
+
+    inputs, outputs = ends(graph)
+    return Source(module=IMPORTERS.get("onnx").load(graph), inputs=inputs, outputs=outputs)
+
+
+class TorchSession(Session):
+    """Run a callable on tensors that share memory with the arrays, in inference mode."""
+
+    def __init__(self, backend: str, source: Source, forward: Forward, threads: int | None) -> None:
+        super().__init__(backend, source.inputs, source.outputs)
+        self._forward: Forward | None = forward
+        self._threads = threads
+
+    def _run(self, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
+        if self._forward is None or self._threads in (None, torch.get_num_threads()):
+            return self._infer(arrays)
+        # The number of threads belongs to the process, not to the session: lend it for one call.
+        before = torch.get_num_threads()
+        torch.set_num_threads(self._threads or before)
+        try:
+            return self._infer(arrays)
+        finally:
+            torch.set_num_threads(before)
+
+    def _infer(self, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
+        forward = self._forward
+        if forward is None:  # closed while another thread runs it
+            raise self._refusal(len(arrays))
+        with torch.inference_mode():
+            results = _as_tuple(forward(*(_shared(array) for array in arrays)))
+        return tuple(result.contiguous().numpy() for result in results)
+
+    def _close(self) -> None:
+        self._forward = None
+
+
+def _shared(array: Array) -> torch.Tensor:
+    # torch warns about read-only arrays and refuses negative strides: both are copied.
+    if not array.flags.writeable or not array.flags.c_contiguous:
+        array = np.array(array, order="C")
+    return torch.from_numpy(array)
+
+
+def _as_tuple(result: object) -> tuple[torch.Tensor, ...]:
+    if isinstance(result, torch.Tensor):
+        return (result,)
+    if isinstance(result, tuple | list) and result and all(isinstance(r, torch.Tensor) for r in result):
+        return tuple(result)
+    raise ConfigError(
+        "run the module", f"it returns a {type(result).__name__}", "Wrap it so that it returns tensors"
+    )
+
+
+def _specs(stem: str, tensors: tuple[torch.Tensor, ...]) -> tuple[TensorSpec, ...]:
+    names = end_names(stem, len(tensors))
+    return tuple(
+        TensorSpec(name, (None, *tensor.shape[1:]), str(tensor.dtype).removeprefix("torch."))
+        for name, tensor in zip(names, tensors, strict=True)
+    )
