@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from juggler.data.dataset import Records, Schema, join, refuse_strangers
+from juggler.data.records import Records, Schema, join, refuse_strangers
 from juggler.data.rows import (
     MAX_LINE_BYTES,
     BadRow,

@@ -8,15 +8,16 @@ so a bad row is described by one piece of code, and costs little in a block of g
 from __future__ import annotations
 
 import io
+import itertools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
-from juggler.data.dataset import UNKNOWN, Records, Schema, join
+from juggler.data.records import UNKNOWN, Records, Schema, join
 
 MAX_LINE_BYTES = 16_384
 _TEXT_CHARACTERS = 200
@@ -151,10 +152,9 @@ def parse_block(
     starts = _line_starts(block)
     if width is None:
         width = first_width(block, schema)
-    parts: list[Records] = []
-    bad: list[BadRow] = []
-    _parse(block, starts, first_line, schema, width, parts, bad)
-    return (join(parts) if parts else empty(schema, width)), bad
+    parser = _BlockParser(block, schema, width)
+    parser.parse(starts, first_line)
+    return (join(parser.parts) if parser.parts else empty(schema, width)), parser.bad
 
 
 def empty(schema: Schema, width: int | None = None) -> Records:
@@ -184,32 +184,37 @@ def _line_starts(block: bytes) -> NDArray[np.int64]:
     return np.concatenate([np.zeros(1, dtype=np.int64), ends])
 
 
-def _parse(
-    block: bytes,
-    starts: NDArray[np.int64],
-    first_line: int,
-    schema: Schema,
-    width: int | None,
-    parts: list[Records],
-    bad: list[BadRow],
-) -> None:
-    """Add the rows between `starts` to `parts` and `bad`; `block` is the whole block."""
-    rows = len(starts) - 1
-    if rows > _SMALL_BLOCK_ROWS and width is not None:
-        found = _by_arrow(block[starts[0] : starts[-1]], starts, first_line, schema, width)
+@dataclass
+class _BlockParser:
+    """Collect the good records and the bad rows of one block, in order."""
+
+    block: bytes
+    schema: Schema
+    width: int | None
+    parts: list[Records] = field(default_factory=list)
+    bad: list[BadRow] = field(default_factory=list)
+
+    def parse(self, starts: NDArray[np.int64], first_line: int) -> None:
+        """Add the rows between the offsets `starts`, `[rows + 1]`."""
+        rows = len(starts) - 1
+        if rows <= _SMALL_BLOCK_ROWS or self.width is None:
+            self._line_by_line(starts, first_line)
+            return
+        found = _by_arrow(self.block[starts[0] : starts[-1]], starts, first_line, self.schema, self.width)
         if found is not None:
-            parts.append(found)
+            self.parts.append(found)
             return
         middle = rows // 2
-        _parse(block, starts[: middle + 1], first_line, schema, width, parts, bad)
-        _parse(block, starts[middle:], first_line + middle, schema, width, parts, bad)
-        return
-    for i in range(rows):
-        found_row = parse_line(block[starts[i] : starts[i + 1]], schema, first_line + i, width)
-        if isinstance(found_row, BadRow):
-            bad.append(found_row)
-        else:
-            parts.append(found_row)
+        self.parse(starts[: middle + 1], first_line)
+        self.parse(starts[middle:], first_line + middle)
+
+    def _line_by_line(self, starts: NDArray[np.int64], first_line: int) -> None:
+        for i, (start, end) in enumerate(itertools.pairwise(starts)):
+            row = parse_line(self.block[start:end], self.schema, first_line + i, self.width)
+            if isinstance(row, BadRow):
+                self.bad.append(row)
+            else:
+                self.parts.append(row)
 
 
 def _by_arrow(

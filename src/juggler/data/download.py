@@ -1,0 +1,142 @@
+"""Fetch one file over HTTPS: checked, atomic, and leaving nothing behind where it fails."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import http.client
+import os
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+from juggler.errors import DataError
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes done and the bytes in all, which may be unknown."""
+
+_CHUNK_BYTES = 1 << 16
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class DownloadFailed(DataError):  # noqa: N818  # it names what happened, as `Refused` does
+    """One public copy gave no good file; another may."""
+
+
+class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, req: Any, *answer: Any) -> Any:
+        """Follow a redirect only to where a download may go in the first place."""
+        check_url(answer[-1])
+        return super().redirect_request(req, *answer)
+
+
+def check_url(url: str) -> None:
+    """Raise DownloadFailed unless the address is HTTPS, or HTTP on this very machine."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+        raise DownloadFailed(f"fetch {url}", f"scheme {parts.scheme!r}", "Only HTTPS is fetched")
+
+
+def download(
+    url: str,
+    target: Path,
+    *,
+    sha256: str,
+    max_bytes: int,
+    timeout_s: float = 30.0,
+    progress: Progress | None = None,
+) -> Path:
+    """Fetch `url` into `target` if its digest is the expected one; `target` is whole or not there.
+
+    The bytes go to a nameless temporary file in the same folder, so that a killed process leaves none, and
+    take the target's name in one step, so that several processes may fetch the same file at once.
+
+    Raises:
+        DownloadFailed: the address answers with an error, too slowly, too much, too little, or other bytes.
+        DataError: the folder cannot be written, or the disk is full.
+    """
+    check_url(url)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent) as partial:
+            found = _receive(url, partial, max_bytes, timeout_s, progress)
+            if found != sha256:
+                raise DownloadFailed(
+                    f"fetch {url}", f"its SHA-256 is {found}, expected {sha256}", "Nothing was kept"
+                )
+            partial.seek(0)
+            _publish(partial, target)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise DataError(
+            f"write {target}",
+            "the disk is full" if full else error.strerror or str(error),
+            "Make room there" if full else "Check the folder's permissions, or set XDG_CACHE_HOME",
+        ) from error
+    return target
+
+
+def _receive(
+    url: str, partial: IO[bytes], max_bytes: int, timeout_s: float, progress: Progress | None
+) -> str:
+    """Copy the answer into `partial` and return its SHA-256."""
+    opener = urllib.request.build_opener(_CheckedRedirects)
+    request = urllib.request.Request(url, headers={"User-Agent": "juggler"})  # noqa: S310  # checked above
+    digest, done = hashlib.sha256(), 0
+    with _open(opener, request, timeout_s) as answer:
+        length = answer.headers.get("Content-Length", "")
+        total = int(length) if length.isdecimal() else None
+        while chunk := _next(answer, url):
+            done += len(chunk)
+            if done > max_bytes:
+                raise DownloadFailed(f"fetch {url}", f"more than {max_bytes} bytes", "Nothing was kept")
+            partial.write(chunk)
+            digest.update(chunk)
+            if progress is not None:
+                progress(done, total)
+    if total is not None and done != total:
+        raise DownloadFailed(
+            f"fetch {url}", f"it broke off after {done} of {total} bytes", "Nothing was kept"
+        )
+    partial.flush()
+    return digest.hexdigest()
+
+
+def _open(opener: urllib.request.OpenerDirector, request: urllib.request.Request, timeout_s: float) -> Any:
+    try:
+        return opener.open(request, timeout=timeout_s)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise DownloadFailed(
+            f"fetch {request.full_url}", f"HTTP status {error.code} ({error.reason})", "Nothing was kept"
+        ) from error
+    except (OSError, http.client.HTTPException) as error:  # URLError, timeouts and broken connections
+        reason = getattr(error, "reason", error)
+        raise DownloadFailed(
+            f"fetch {request.full_url}", f"no answer ({reason})", "Nothing was kept"
+        ) from error
+
+
+def _next(answer: Any, url: str) -> bytes:
+    """Read what has come; a network error is told apart from an error of the disk."""
+    try:
+        chunk: bytes = answer.read1(_CHUNK_BYTES)
+    except (OSError, http.client.HTTPException) as error:
+        raise DownloadFailed(f"fetch {url}", f"it broke off ({error})", "Nothing was kept") from error
+    return chunk
+
+
+def _publish(partial: IO[bytes], target: Path) -> None:
+    """Give the bytes the target's name in one step."""
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as named:
+            shutil.copyfileobj(partial, named)
+        Path(name).replace(target)
+    finally:
+        Path(name).unlink(missing_ok=True)

@@ -1,0 +1,339 @@
+"""Encode records as small images: one cell a feature, one code a cell, all of it fitted on training records.
+
+A number becomes a piecewise-linear code over knots at the training quantiles (Gorishniy et al. 2022, section
+3.2.1), counts after log1p and rates as they are; a word becomes a row of a table: one-hot where the vocabulary
+fits into the channels, and otherwise how much likelier each class is among its training records.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from juggler.data.records import Column, Records, TrainRecords
+from juggler.errors import ConfigError, DataError
+from juggler.nouns import Noun
+
+CHANNELS = 12
+_BATCH = 2048
+_SMOOTHING = 20.0  # records that a word must have before its own frequencies outweigh the prior
+_LOG_ODDS_SCALE = 4.0
+
+
+@dataclass(frozen=True)
+class Code(Noun):
+    """How one feature fills its cell.
+
+    Attributes:
+        feature: the column's name.
+        kind: `count`, `rate`, `one_hot` or `likelihood`.
+        neutral: the value of a median normal training record: a number, or a word's code.
+        knots: of a number: where its channels begin and end, `[channels + 1]`, growing.
+        table: of a word: one row for each word and a last one for unknown words, `[words + 1, channels]`.
+    """
+
+    feature: str
+    kind: str
+    neutral: float
+    knots: tuple[float, ...] = ()
+    table: tuple[tuple[float, ...], ...] = ()
+
+
+class _Plan(NamedTuple):
+    """The codes as arrays over all cells: a cell of a word or of nothing has `low` and `slope` 0."""
+
+    number_rows: NDArray[np.intp]
+    number_cells: NDArray[np.intp]
+    count_rows: NDArray[np.intp]
+    low: NDArray[np.float32]
+    slope: NDArray[np.float32]
+    words: tuple[tuple[int, int, NDArray[np.float32]], ...]
+
+
+@dataclass(frozen=True)
+class Encoder(Noun):
+    """Turn records into float32 images `[n, channels, height, width]`.
+
+    Attributes:
+        schema: name of the schema of the records it takes.
+        schema_version: that schema's version.
+        numeric: the schema's numeric columns, the rows of `Records.numbers`.
+        categorical: the schema's categorical columns, the rows of `Records.codes`.
+        channels: channels of the image.
+        height: rows of cells.
+        width: cells in a row.
+        codes: one for each feature, in the order of the cells.
+    """
+
+    schema: str
+    schema_version: int
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+    channels: int
+    height: int
+    width: int
+    codes: tuple[Code, ...]
+
+    def __post_init__(self) -> None:
+        names = {*self.numeric, *self.categorical}
+        for code in self.codes:
+            numeric = code.feature in self.numeric and len(code.knots) == self.channels + 1
+            word = code.feature in self.categorical and {len(row) for row in code.table} == {self.channels}
+            if code.feature not in names or not (numeric or word):
+                raise ConfigError(
+                    f"make an encoder of {self.channels} channels",
+                    f"{code.feature!r} has {len(code.knots)} knots and {len(code.table)} table rows",
+                    "Fit the encoder anew; its JSON was changed by hand or by another release",
+                )
+        if not 0 < len(self.codes) <= self.height * self.width:
+            raise ConfigError(
+                f"make an encoder of {self.height} x {self.width} cells",
+                f"{len(self.codes)} features",
+                "Give one to as many features as there are cells",
+            )
+
+    @classmethod
+    def fit(cls, train: TrainRecords, features: Sequence[str] | None = None) -> Encoder:
+        """Fit an encoder on training records and on nothing else.
+
+        Args:
+            train: the training records; the type says that they are no validation or test records.
+            features: columns to encode, None for those that packet headers supply.
+
+        Raises:
+            ConfigError: the records are not TrainRecords, or a feature is unknown or given twice.
+            DataError: there are no normal records to take the neutral values from.
+        """
+        if not isinstance(train, TrainRecords):
+            raise ConfigError(
+                "fit an encoder",
+                f"{type(train).__name__} from {getattr(train, 'source', 'somewhere')}",
+                "Fit on Split.train or DataSet.training() only, which are TrainRecords",
+            )
+        names = tuple(train.schema.header_features if features is None else features)
+        strange = [name for name in names if name not in train.schema.column]
+        if strange or not names or len({*names}) != len(names):
+            raise ConfigError(
+                f"encode {len(names)} features",
+                f"unknown: {strange}" if strange else "none, or one given twice",
+                f"There are: {', '.join(train.schema.all_features)}",
+            )
+        classes = train.classes()
+        if not (classes == 0).any():
+            raise DataError(f"fit an encoder on {train.source}", "no normal record", "Give some to train on")
+        height, width = grid(len(names))
+        return cls(
+            schema=train.schema.name,
+            schema_version=train.schema.version,
+            numeric=train.schema.numeric,
+            categorical=train.schema.categorical,
+            channels=CHANNELS,
+            height=height,
+            width=width,
+            codes=tuple(_fit(train.schema.column[name], train[name], classes) for name in names),
+        )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Return `(channels, height, width)`."""
+        return self.channels, self.height, self.width
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Return the names of the features, in the order of the cells."""
+        return tuple(code.feature for code in self.codes)
+
+    @cached_property
+    def feature_cells(self) -> dict[str, tuple[tuple[int, int], ...]]:
+        """Return the cells, as (row, column), that each feature fills."""
+        return {code.feature: (divmod(i, self.width),) for i, code in enumerate(self.codes)}
+
+    @cached_property
+    def neutral(self) -> dict[str, NDArray[np.float32]]:
+        """Return the code of each feature's neutral value, `[cells, channels]`."""
+        return {code.feature: _image(code, self.channels)[None] for code in self.codes}
+
+    def encode(self, records: Records) -> NDArray[np.float32]:
+        """Return the records as images, float32 `[n, channels, height, width]`.
+
+        Raises:
+            DataError: the records are of another schema.
+        """
+        if (records.schema.name, records.schema.version) != (self.schema, self.schema_version):
+            raise DataError(
+                f"encode records of {self.schema} version {self.schema_version}",
+                f"{records.source} holds {records.schema.name} version {records.schema.version}",
+                "Use the schema that the encoder was fitted for",
+            )
+        n = len(records)
+        out = np.empty((n, self.channels, self.height * self.width), dtype=np.float32)
+        for start in range(0, n, _BATCH):  # a batch stays in the processor's cache
+            stop = min(start + _BATCH, n)
+            self._fill(out[start:stop], records.numbers[:, start:stop], records.codes[:, start:stop])
+        return out.reshape(n, *self.shape)
+
+    def encode_without(self, records: Records, feature: str) -> NDArray[np.float32]:
+        """Return the images with one feature set to its neutral value, to see what it weighs.
+
+        Raises:
+            ConfigError: the encoder has no such feature.
+            DataError: the records are of another schema.
+        """
+        if feature not in self.feature_cells:
+            raise ConfigError(
+                f"encode without {feature!r}", "not a feature", f"There are: {', '.join(self.features)}"
+            )
+        images = self.encode(records)
+        for (row, column), code in zip(self.feature_cells[feature], self.neutral[feature], strict=True):
+            images[:, :, row, column] = code
+        return images
+
+    def encode_without_each(self, record: Records) -> NDArray[np.float32]:
+        """Return images of one record with each feature in turn neutral, `[features, channels, height, width]`.
+
+        Raises:
+            ConfigError: there is not exactly one record.
+        """
+        if len(record) != 1:
+            raise ConfigError(
+                "encode one record without each feature", f"{len(record)} records", "Take one of them"
+            )
+        images = np.repeat(self.encode(record), len(self.codes), axis=0)
+        for i, name in enumerate(self.features):
+            for (row, column), code in zip(self.feature_cells[name], self.neutral[name], strict=True):
+                images[i, :, row, column] = code
+        return images
+
+    def _fill(self, out: NDArray[np.float32], numbers: NDArray[np.float64], codes: NDArray[np.int16]) -> None:
+        """Write the images of a batch into `out`, `[n, channels, cells]`."""
+        plan = self._plan
+        values = numbers[plan.number_rows]
+        values[plan.count_rows] = np.log1p(values[plan.count_rows])
+        cells = np.zeros((len(out), out.shape[2]), dtype=np.float32)
+        cells[:, plan.number_cells] = values.T
+        np.subtract(cells[:, None, :], plan.low, out=out)
+        np.multiply(out, plan.slope, out=out)
+        np.maximum(out, 0, out=out)
+        np.minimum(out, 1, out=out)
+        for row, cell, table in plan.words:
+            out[:, :, cell] = table[codes[row]]  # code -1 takes the last row: unknown words
+
+    @cached_property
+    def _plan(self) -> _Plan:
+        numbers = [(i, code) for i, code in enumerate(self.codes) if code.feature in self.numeric]
+        low = np.zeros((self.channels, self.height * self.width), dtype=np.float32)
+        slope = np.zeros_like(low)
+        for cell, code in numbers:
+            knots = np.array(code.knots)
+            low[:, cell] = knots[:-1]
+            slope[:, cell] = 1 / np.diff(knots)
+        return _Plan(
+            number_rows=np.array([self.numeric.index(code.feature) for _, code in numbers], dtype=np.intp),
+            number_cells=np.array([cell for cell, _ in numbers], dtype=np.intp),
+            count_rows=np.array([i for i, (_, c) in enumerate(numbers) if c.kind == "count"], dtype=np.intp),
+            low=low,
+            slope=slope,
+            words=tuple(
+                (self.categorical.index(code.feature), cell, np.array(code.table, dtype=np.float32))
+                for cell, code in enumerate(self.codes)
+                if code.feature in self.categorical
+            ),
+        )
+
+
+def grid(features: int) -> tuple[int, int]:
+    """Return the height and width of the smallest grid, at most twice as wide as high, that holds them."""
+    widths = [
+        w for w in range(1, features + 1) if math.ceil(features / w) <= w <= 2 * math.ceil(features / w)
+    ]
+    width = min(widths, key=lambda w: (math.ceil(features / w) * w, w))
+    return math.ceil(features / width), width
+
+
+def _image(code: Code, channels: int) -> NDArray[np.float32]:
+    """Return the code of the neutral value, `[channels]`, computed as `encode` computes it."""
+    if code.table:
+        return np.array(code.table[int(code.neutral)], dtype=np.float32)
+    value = np.float32(np.log1p(code.neutral) if code.kind == "count" else code.neutral)
+    knots = np.array(code.knots)
+    low, slope = knots[:-1].astype(np.float32), (1 / np.diff(knots)).astype(np.float32)
+    image: NDArray[np.float32] = np.clip((value - low) * slope, 0, 1, dtype=np.float32)
+    return image
+
+
+def _fit(column: Column, values: NDArray[Any], classes: NDArray[np.int64]) -> Code:
+    """Fit the code of one column, by its kind."""
+    if column.kind == "numeric":
+        kind = "rate" if column.rate else "count"
+    else:
+        kind = "one_hot" if len(column.vocabulary) < CHANNELS else "likelihood"
+    return _CODES[kind](column, kind, values, classes)
+
+
+def _fit_number(column: Column, kind: str, values: NDArray[Any], classes: NDArray[np.int64]) -> Code:
+    scaled = np.log1p(values) if kind == "count" else values
+    neutral = float(np.median(values[classes == 0]))
+    return Code(column.name, kind, neutral, knots=tuple(float(k) for k in knots_of(scaled)))
+
+
+def knots_of(values: NDArray[np.float64], bins: int = CHANNELS) -> NDArray[np.float64]:
+    """Return `bins + 1` growing knots: half at the quantiles of all values, half at those of distinct ones.
+
+    Most records share a few values; the distinct ones keep knots where an attack may lie. Where there are too
+    few values, the knots go on beyond the largest one.
+    """
+    distinct = np.unique(values)
+    half = bins // 2
+    common = np.quantile(values, np.linspace(0, 1, half + 1), method="nearest")
+    spread = np.quantile(distinct, np.linspace(0, 1, bins + 1), method="nearest")
+    knots = np.unique(np.concatenate([common, spread[[0, -1]]]))
+    for knot in np.random.default_rng(0).permutation(spread):
+        if len(knots) > bins:
+            break
+        knots = np.unique(np.append(knots, knot))
+    beyond = knots[-1] + np.arange(1, bins + 2 - len(knots))
+    return np.concatenate([knots, beyond])
+
+
+def _fit_one_hot(column: Column, kind: str, values: NDArray[Any], classes: NDArray[np.int64]) -> Code:
+    words = len(column.vocabulary)
+    table = np.eye(words + 1, CHANNELS)
+    return Code(column.name, kind, _commonest(values[classes == 0]), table=_rows(table))
+
+
+def _fit_likelihood(column: Column, kind: str, values: NDArray[Any], classes: NDArray[np.int64]) -> Code:
+    """Give each word the smoothed log-odds of each class, its log frequency, and a mark if it is unknown."""
+    words, k = len(column.vocabulary), int(classes.max()) + 1
+    k = min(k, CHANNELS - 2)
+    counts = np.zeros((words + 1, k))
+    np.add.at(counts, (values.astype(np.intp), np.minimum(classes, k - 1)), 1)
+    prior = (counts.sum(axis=0) + 1) / (counts.sum() + k)
+    share = (counts + _SMOOTHING * prior) / (counts.sum(axis=1, keepdims=True) + _SMOOTHING)
+    table = np.zeros((words + 1, CHANNELS))
+    table[:, :k] = np.clip(np.log(share / prior) / _LOG_ODDS_SCALE, -1, 1)
+    table[:, CHANNELS - 2] = np.log1p(counts.sum(axis=1)) / np.log1p(counts.sum())
+    table[-1, CHANNELS - 1] = 1
+    return Code(column.name, kind, _commonest(values[classes == 0]), table=_rows(table))
+
+
+def _commonest(codes: NDArray[Any]) -> float:
+    found, counts = np.unique(codes, return_counts=True)
+    return float(found[counts.argmax()])
+
+
+def _rows(table: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(value) for value in row) for row in table)
+
+
+_CODES: dict[str, Callable[[Column, str, NDArray[Any], NDArray[np.int64]], Code]] = {
+    "count": _fit_number,
+    "rate": _fit_number,
+    "one_hot": _fit_one_hot,
+    "likelihood": _fit_likelihood,
+}

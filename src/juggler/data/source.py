@@ -1,0 +1,188 @@
+"""Find a data set's files: in a folder or a zip, in the user's cache, or at a public copy.
+
+A file counts only if its SHA-256 is the published one, wherever it was found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from platformdirs import user_cache_dir
+
+from juggler.data.download import DownloadFailed, Progress, download
+from juggler.errors import DataError
+
+_DEPTH = 3
+
+
+class DataNotFound(DataError):  # noqa: N818  # it names what happened, as `Refused` does
+    """A data set's file is nowhere to be found; the message lists every place that was tried."""
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file of a data set: its name, published digest, public copies, and the size it must stay below."""
+
+    name: str
+    sha256: str
+    urls: tuple[str, ...]
+    max_bytes: int = 64 << 20
+
+
+@dataclass(frozen=True)
+class Found:
+    """The bytes of a file, where they were found, and their digest."""
+
+    data: bytes
+    origin: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where to look for the files of a data set, in this order: folder, $JUGGLER_DATA, cache, public copies.
+
+    Attributes:
+        folder: a folder (searched three levels deep) or a zip to look in first.
+        allow_modified: take a local file though its digest is not the published one.
+        cache: folder for downloads; None is the user's cache.
+        timeout_s: how long a public copy may stay silent.
+        progress: called with the bytes done and the bytes in all while a file is fetched.
+    """
+
+    folder: Path | None = None
+    allow_modified: bool = False
+    cache: Path | None = None
+    timeout_s: float = 30.0
+    progress: Progress | None = None
+
+    def fetch(self, file: RemoteFile) -> Found:
+        """Return the file's bytes from the first place that holds it.
+
+        Raises:
+            DataNotFound: no place holds it.
+            DataError: a local file has another digest than the published one.
+        """
+        tried: list[str] = []
+        for label, place in self._places():
+            found = self._look(label, place, file, tried)
+            if found is not None:
+                return found
+        cache = self.cache or Path(user_cache_dir("juggler"))
+        return self._cached(cache / file.name, file, tried) or self._fetched(cache, file, tried)
+
+    def _places(self) -> Iterator[tuple[str, Path]]:
+        if self.folder is not None:
+            yield "the given folder", Path(self.folder)
+        if os.environ.get("JUGGLER_DATA"):
+            yield "$JUGGLER_DATA", Path(os.environ["JUGGLER_DATA"])
+
+    def _look(self, label: str, place: Path, file: RemoteFile, tried: list[str]) -> Found | None:
+        """Return the copy with the right digest; where all have another, refuse, or take the first."""
+        if not place.exists():
+            tried.append(f"{label} ({place}) does not exist")
+            return None
+        modified = []
+        for origin, data in _copies(place, file, tried):
+            found = Found(data, origin, hashlib.sha256(data).hexdigest())
+            if found.sha256 == file.sha256:
+                return found
+            modified.append(found)
+        if not modified:
+            tried.append(f"{label} ({place}) does not hold it")
+            return None
+        if self.allow_modified:
+            return modified[0]
+        raise DataError(
+            f"read {modified[0].origin}",
+            f"its SHA-256 is {modified[0].sha256}, expected {file.sha256}",
+            "Replace it with the published file, or allow modified data explicitly",
+        )
+
+    def _cached(self, path: Path, file: RemoteFile, tried: list[str]) -> Found | None:
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            tried.append(f"the cache ({path}): {error.strerror}")
+            return None
+        digest = hashlib.sha256(data).hexdigest()
+        if digest == file.sha256:
+            return Found(data, str(path), digest)
+        tried.append(f"the cache ({path}) holds a damaged copy, SHA-256 {digest}")
+        return None
+
+    def _fetched(self, cache: Path, file: RemoteFile, tried: list[str]) -> Found:
+        if os.environ.get("JUGGLER_OFFLINE", "") not in ("", "0"):
+            tried.append("downloads are switched off by JUGGLER_OFFLINE")
+        else:
+            for url in file.urls:
+                try:
+                    path = download(
+                        url,
+                        cache / file.name,
+                        sha256=file.sha256,
+                        max_bytes=file.max_bytes,
+                        timeout_s=self.timeout_s,
+                        progress=self.progress,
+                    )
+                    return Found(path.read_bytes(), url, file.sha256)
+                except DownloadFailed as error:
+                    tried.append(str(error))
+        raise DataNotFound(
+            f"find {file.name}",
+            "tried " + "; ".join(tried),
+            f"Set JUGGLER_DATA to a folder or a zip that holds {file.name}, or connect to the network",
+        )
+
+
+def _copies(place: Path, file: RemoteFile, tried: list[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield origin and bytes of every copy in a folder or a zip, plain files first."""
+    plain, archives = [], []
+    for path in [place] if place.is_file() else _walk(place):
+        if path.name == file.name:
+            plain.append(path)
+        elif path.suffix.lower() == ".zip":
+            archives.append(path)
+    for path in plain:
+        try:
+            if path.stat().st_size > file.max_bytes:
+                tried.append(f"{path} has more than {file.max_bytes} bytes")
+                continue
+            data = path.read_bytes()
+        except OSError as error:
+            tried.append(f"{path}: {error.strerror}")
+            continue
+        yield str(path), data
+    for path in archives:
+        yield from _members(path, file, tried)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield the files up to three folders deep, in a fixed order."""
+    for here, folders, names in os.walk(folder):
+        folders.sort()
+        if len(Path(here).relative_to(folder).parts) >= _DEPTH:
+            folders.clear()
+        yield from (Path(here, name) for name in sorted(names))
+
+
+def _members(path: Path, file: RemoteFile, tried: list[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield the members of a zip that have the file's name, unpacked in memory."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                if member.filename.rsplit("/", 1)[-1] != file.name:
+                    continue
+                if member.file_size > file.max_bytes:
+                    tried.append(f"{path}/{member.filename} has more than {file.max_bytes} bytes")
+                    continue
+                # The size in the directory is a claim: read no more than is allowed whatever it says.
+                with archive.open(member) as stream:
+                    yield f"{path}/{member.filename}", stream.read(file.max_bytes + 1)
+    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
+        tried.append(f"{path} cannot be read as a zip ({error})")
