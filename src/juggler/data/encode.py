@@ -1,48 +1,25 @@
-"""Encode records as small images: one cell a feature, one code a cell, all of it fitted on training records.
+"""Encode records as small images: one cell a feature, its code across the channels.
 
-A number becomes a piecewise-linear code over knots at the training quantiles (Gorishniy et al. 2022, section
-3.2.1), counts after log1p and rates as they are; a word becomes a row of a table: one-hot where the vocabulary
-fits into the channels, and otherwise how much likelier each class is among its training records.
+The encoder is fitted on training records, by type, and travels with the artefact as JSON.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from juggler.data.records import Column, Records, TrainRecords
+from juggler.data.codes import CHANNELS, Code, fit_code, neutral_image
+from juggler.data.records import Records, TrainRecords
 from juggler.errors import ConfigError, DataError
 from juggler.nouns import Noun
 
-CHANNELS = 12
 _BATCH = 2048
-_SMOOTHING = 20.0  # records that a word must have before its own frequencies outweigh the prior
-_LOG_ODDS_SCALE = 4.0
-
-
-@dataclass(frozen=True)
-class Code(Noun):
-    """How one feature fills its cell.
-
-    Attributes:
-        feature: the column's name.
-        kind: `count`, `rate`, `one_hot` or `likelihood`.
-        neutral: the value of a median normal training record: a number, or a word's code.
-        knots: of a number: where its channels begin and end, `[channels + 1]`, growing.
-        table: of a word: one row for each word and a last one for unknown words, `[words + 1, channels]`.
-    """
-
-    feature: str
-    kind: str
-    neutral: float
-    knots: tuple[float, ...] = ()
-    table: tuple[tuple[float, ...], ...] = ()
 
 
 class _Plan(NamedTuple):
@@ -136,7 +113,7 @@ class Encoder(Noun):
             channels=CHANNELS,
             height=height,
             width=width,
-            codes=tuple(_fit(train.schema.column[name], train[name], classes) for name in names),
+            codes=tuple(fit_code(train.schema.column[name], train[name], classes) for name in names),
         )
 
     @property
@@ -157,7 +134,7 @@ class Encoder(Noun):
     @cached_property
     def neutral(self) -> dict[str, NDArray[np.float32]]:
         """Return the code of each feature's neutral value, `[cells, channels]`."""
-        return {code.feature: _image(code, self.channels)[None] for code in self.codes}
+        return {code.feature: neutral_image(code, self.channels)[None] for code in self.codes}
 
     def encode(self, records: Records) -> NDArray[np.float32]:
         """Return the records as images, float32 `[n, channels, height, width]`.
@@ -195,7 +172,7 @@ class Encoder(Noun):
         return images
 
     def encode_without_each(self, record: Records) -> NDArray[np.float32]:
-        """Return images of one record with each feature in turn neutral, `[features, channels, height, width]`.
+        """Return one record with each feature in turn neutral, `[features, channels, height, width]`.
 
         Raises:
             ConfigError: there is not exactly one record.
@@ -254,86 +231,3 @@ def grid(features: int) -> tuple[int, int]:
     ]
     width = min(widths, key=lambda w: (math.ceil(features / w) * w, w))
     return math.ceil(features / width), width
-
-
-def _image(code: Code, channels: int) -> NDArray[np.float32]:
-    """Return the code of the neutral value, `[channels]`, computed as `encode` computes it."""
-    if code.table:
-        return np.array(code.table[int(code.neutral)], dtype=np.float32)
-    value = np.float32(np.log1p(code.neutral) if code.kind == "count" else code.neutral)
-    knots = np.array(code.knots)
-    low, slope = knots[:-1].astype(np.float32), (1 / np.diff(knots)).astype(np.float32)
-    image: NDArray[np.float32] = np.clip((value - low) * slope, 0, 1, dtype=np.float32)
-    return image
-
-
-def _fit(column: Column, values: NDArray[Any], classes: NDArray[np.int64]) -> Code:
-    """Fit the code of one column, by its kind."""
-    if column.kind == "numeric":
-        kind = "rate" if column.rate else "count"
-    else:
-        kind = "one_hot" if len(column.vocabulary) < CHANNELS else "likelihood"
-    return _CODES[kind](column, kind, values, classes)
-
-
-def _fit_number(column: Column, kind: str, values: NDArray[Any], classes: NDArray[np.int64]) -> Code:
-    scaled = np.log1p(values) if kind == "count" else values
-    neutral = float(np.median(values[classes == 0]))
-    return Code(column.name, kind, neutral, knots=tuple(float(k) for k in knots_of(scaled)))
-
-
-def knots_of(values: NDArray[np.float64], bins: int = CHANNELS) -> NDArray[np.float64]:
-    """Return `bins + 1` growing knots: half at the quantiles of all values, half at those of distinct ones.
-
-    Most records share a few values; the distinct ones keep knots where an attack may lie. Where there are too
-    few values, the knots go on beyond the largest one.
-    """
-    distinct = np.unique(values)
-    half = bins // 2
-    common = np.quantile(values, np.linspace(0, 1, half + 1), method="nearest")
-    spread = np.quantile(distinct, np.linspace(0, 1, bins + 1), method="nearest")
-    knots = np.unique(np.concatenate([common, spread[[0, -1]]]))
-    for knot in np.random.default_rng(0).permutation(spread):
-        if len(knots) > bins:
-            break
-        knots = np.unique(np.append(knots, knot))
-    beyond = knots[-1] + np.arange(1, bins + 2 - len(knots))
-    return np.concatenate([knots, beyond])
-
-
-def _fit_one_hot(column: Column, kind: str, values: NDArray[Any], classes: NDArray[np.int64]) -> Code:
-    words = len(column.vocabulary)
-    table = np.eye(words + 1, CHANNELS)
-    return Code(column.name, kind, _commonest(values[classes == 0]), table=_rows(table))
-
-
-def _fit_likelihood(column: Column, kind: str, values: NDArray[Any], classes: NDArray[np.int64]) -> Code:
-    """Give each word the smoothed log-odds of each class, its log frequency, and a mark if it is unknown."""
-    words, k = len(column.vocabulary), int(classes.max()) + 1
-    k = min(k, CHANNELS - 2)
-    counts = np.zeros((words + 1, k))
-    np.add.at(counts, (values.astype(np.intp), np.minimum(classes, k - 1)), 1)
-    prior = (counts.sum(axis=0) + 1) / (counts.sum() + k)
-    share = (counts + _SMOOTHING * prior) / (counts.sum(axis=1, keepdims=True) + _SMOOTHING)
-    table = np.zeros((words + 1, CHANNELS))
-    table[:, :k] = np.clip(np.log(share / prior) / _LOG_ODDS_SCALE, -1, 1)
-    table[:, CHANNELS - 2] = np.log1p(counts.sum(axis=1)) / np.log1p(counts.sum())
-    table[-1, CHANNELS - 1] = 1
-    return Code(column.name, kind, _commonest(values[classes == 0]), table=_rows(table))
-
-
-def _commonest(codes: NDArray[Any]) -> float:
-    found, counts = np.unique(codes, return_counts=True)
-    return float(found[counts.argmax()])
-
-
-def _rows(table: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(float(value) for value in row) for row in table)
-
-
-_CODES: dict[str, Callable[[Column, str, NDArray[Any], NDArray[np.int64]], Code]] = {
-    "count": _fit_number,
-    "rate": _fit_number,
-    "one_hot": _fit_one_hot,
-    "likelihood": _fit_likelihood,
-}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from juggler.data.dataset import (
     Provenance,
@@ -38,25 +38,27 @@ FOLDS = (
     ("teardrop", "nmap", "warezclient", "buffer_overflow"),
 )
 
+_PROVENANCE = Provenance(
+    name="nsl_kdd",
+    synthetic=False,
+    citation=(
+        "M. Tavallaee, E. Bagheri, W. Lu, A. Ghorbani: A detailed analysis of the KDD CUP 99 data set. "
+        "IEEE CISDA 2009; https://www.unb.ca/cic/datasets/nsl.html"
+    ),
+    licence="may be redistributed and used if the paper and the page are cited",
+    sha256={part: file.sha256 for part, file in FILES.items()},
+)
+
 
 @dataclass(frozen=True)
 class NslKdd:
     """The data set as published, its files looked for by `source`."""
 
-    source: Source = Source()
+    source: Source = field(default_factory=Source)
     name: str = "nsl_kdd"
     schema: Schema = SCHEMA
     parts: tuple[str, ...] = tuple(_PARTS)
-    provenance: Provenance = Provenance(
-        name="nsl_kdd",
-        synthetic=False,
-        citation=(
-            "M. Tavallaee, E. Bagheri, W. Lu, A. Ghorbani: A detailed analysis of the KDD CUP 99 data set. "
-            "IEEE CISDA 2009; https://www.unb.ca/cic/datasets/nsl.html"
-        ),
-        licence="may be redistributed and used if the paper and the page are cited",
-        sha256={part: file.sha256 for part, file in FILES.items()},
-    )
+    provenance: Provenance = _PROVENANCE
 
     def at(self, source: Source) -> NslKdd:
         """Return the same set, its files looked for by `source`."""
