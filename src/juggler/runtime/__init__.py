@@ -12,13 +12,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from juggler.runtime.artefact import Artefact, Fields
+    from juggler.runtime.artefact import Artefact
+    from juggler.runtime.fields import Fields
     from juggler.runtime.measure import Measured, Speedup
     from juggler.runtime.session import BACKENDS, IMPORTERS, Backend, BackendStatus, Session, open_session
 
 _HOMES = {
     "Artefact": "artefact",
-    "Fields": "artefact",
+    "Fields": "fields",
     "Measured": "measure",
     "Speedup": "measure",
     "BACKENDS": "session",
