@@ -64,11 +64,12 @@ def __getattr__(name: str) -> Any:
     try:
         value = getattr(importlib.import_module(f"{__name__}.{file}"), name)
     except ModuleNotFoundError as error:
-        if error.name not in {"matplotlib", "jinja2"}:
+        package = (error.name or "").partition(".")[0]
+        if package not in {"matplotlib", "jinja2"}:
             raise
         raise Unavailable(
             f"make a report ({name})",
-            f"the package {error.name} is not installed",
+            f"the package {package} is not installed",
             "Install it with: pip install 'juggler[train]'",
         ) from error
     globals()[name] = value

@@ -128,10 +128,10 @@ def _confusion_cell(axes: Axes, place: tuple[int, int], number: int, part: float
             linewidth=0,
         )
     )
-    ink = LIGHT["on-flat"] if strength > 0.55 else LIGHT["ink"]
+    ink = LIGHT["on-flat"] if strength > 0.8 else LIGHT["ink"]
     axes.text(j + 0.5, i + 0.42, units.count(number), ha="center", va="center", color=ink, fontsize=12)
     share = units.with_percent_sign(part)
-    axes.text(j + 0.5, i + 0.70, share, ha="center", va="center", color=ink, fontsize=9.5, alpha=0.85)
+    axes.text(j + 0.5, i + 0.70, share, ha="center", va="center", color=ink, fontsize=9.5)
 
 
 def curve_figure(scores: Sequence[tuple[str, Scores]], name: str = "curve") -> str:
@@ -147,11 +147,10 @@ def curve_figure(scores: Sequence[tuple[str, Scores]], name: str = "curve") -> s
             colour = colours[i % len(colours)]
             points = thinned(score.curve, lowest)
             axes.plot(*zip(*points, strict=True), color=colour, linewidth=2, label=label)
-            if not (units.missing(score.false_alarm_rate) or units.missing(score.detection_rate)):
-                x = max(score.false_alarm_rate, lowest)
-                axes.plot(
-                    [x], [score.detection_rate], "o", color=colour, markersize=9, clip_on=False, zorder=5
-                )
+            x, y = score.false_alarm_rate, score.detection_rate
+            if x is not None and y is not None and not (units.missing(x) or units.missing(y)):
+                x = max(x, lowest)
+                axes.plot([x], [y], "o", color=colour, markersize=9, clip_on=False, zorder=5)
                 axes.axvline(x, color=colour, linewidth=1, linestyle=(0, (2, 3)), zorder=1)
         axes.set_xscale("log")
         axes.set_xlim(lowest, 1)
@@ -160,11 +159,12 @@ def curve_figure(scores: Sequence[tuple[str, Scores]], name: str = "curve") -> s
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:.0f} %"))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.tick_params(axis="y", labelcolor=LIGHT["muted"])
+        axes.tick_params(axis="x", pad=7)
         axes.set_xlabel("false-alarm rate (log scale); dots are the operating points")
         axes.set_ylabel("detection rate")
         quiet(axes, grid="y")
         axes.grid(axis="x", linewidth=1)
-        axes.legend(loc="lower right", handlelength=1.2)
+        figure.legend(loc="outside upper left", ncols=2, handlelength=1.2, borderaxespad=0)
 
     return draw(name, "Detection rate against false-alarm rate", (HALF_PX, 380), paint)
 
@@ -188,7 +188,9 @@ def _distinct(scores: Sequence[tuple[str, Scores]], most: int = 5) -> list[tuple
 def thinned(curve: Sequence[tuple[float, float]], lowest: float) -> list[tuple[float, float]]:
     """Return the points that can be told apart on screen, first and last among them."""
     kept: list[tuple[float, float]] = []
-    for x, y in curve:
+    below = sum(x <= lowest for x, _ in curve)
+    # What lies left of the axis is one point on its edge: the best rate reached up to there.
+    for x, y in curve[max(0, below - 1) :]:
         point = (max(x, lowest), y)
         if kept and abs(y - kept[-1][1]) < 2e-3 and abs(math.log10(point[0] / kept[-1][0])) < 1e-2:
             continue
@@ -197,7 +199,8 @@ def thinned(curve: Sequence[tuple[float, float]], lowest: float) -> list[tuple[f
     return kept if kept[-1] == last else [*kept, last]
 
 
-_MARKS = (("inside", "o"), ("border", "D"), ("output", "^"))
+# Each error has its shape and its own height within the row, for the three are often nearly equal.
+_MARKS = (("inside", "o", -0.24), ("border", "D", 0.0), ("output", "^", 0.24))
 
 
 def certificate_figure(certificate: Certificate, name: str = "certificate") -> str:
@@ -219,20 +222,22 @@ def certificate_figure(certificate: Certificate, name: str = "certificate") -> s
         axes.xaxis.set_major_locator(FixedLocator([10.0**t for t in ticks]))
         axes.set_xticklabels(["0", *(units.power_of_ten(t) for t in ticks[1:])])
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_yticks(range(len(checks)), [f"{c.dtype}  {units.shape(c.shape)}" for c in checks])
+        axes.set_yticks(
+            range(len(checks)), [f"{c.weights}, {units.shape(c.shape)}, {c.dtype}" for c in checks]
+        )
         axes.set_xlabel("max|difference| / max|reference|; the bar is the limit")
         quiet(axes, grid="x")
-        for mark, shape in _MARKS:
-            axes.plot([], [], shape, color=LIGHT["flat"], markersize=6, label=mark)
+        for mark, shape, _ in _MARKS:
+            axes.plot([], [], shape, color=LIGHT["flat"], markersize=5.5, label=mark)
         figure.legend(loc="outside upper left", ncols=3, handletextpad=0.2, borderaxespad=0)
 
     label = "Errors of the flat network against the wide one, and the limit of each check"
-    return draw(name, label, (HALF_PX, 24 * len(checks) + 76), paint)
+    return draw(name, label, (HALF_PX, 27 * len(checks) + 76), paint)
 
 
 def _certificate_row(axes: Axes, y: int, check: Check, limit: float | None, zero: float) -> None:
     """Draw one check; an error of exactly 0 has no logarithm and stands at the left edge, hollow."""
-    for mark, shape in _MARKS:
+    for mark, shape, shift in _MARKS:
         value: float | None = getattr(check, mark)
         if value is None or units.missing(value):
             continue
@@ -241,13 +246,20 @@ def _certificate_row(axes: Axes, y: int, check: Check, limit: float | None, zero
         face = "none" if value == 0 else colour
         axes.plot(
             [value or zero],
-            [y],
+            [y + shift],
             shape,
             color=colour,
             markerfacecolor=face,
-            markersize=6,
+            markersize=5.5,
             alpha=0.85,
             zorder=3,
         )
     if limit:
-        axes.plot([limit, limit], [y - 0.42, y + 0.42], color=LIGHT["ink"], linewidth=2, zorder=2)
+        axes.plot(
+            [limit, limit],
+            [y - 0.5, y + 0.5],
+            color=LIGHT["ink"],
+            linewidth=2,
+            zorder=2,
+            solid_capstyle="butt",
+        )

@@ -40,7 +40,7 @@ KINDS: tuple[Kind, ...] = (
         ("relu", "gelu", "silu", "swish", "sigmoid", "tanh", "softmax", "elu", "activ", "mish", "clip"),
     ),
     Kind("pooling", "op-pool", "P", ("pool", "mean")),
-    Kind("linear", "op-linear", "L", ("linear", "gemm", "matmul", "addmm", "dense")),
+    Kind("linear", "op-linear", "L", ("linear", "gemm", "matmul", "addmm", "dense", "einsum")),
     Kind(
         "shape",
         "op-shape",

@@ -44,38 +44,42 @@ def _words(*names: str) -> tuple[Column, ...]:
 
 def scores_sheet(scores: Iterable[tuple[str, Scores]]) -> Sheet:
     """Lay out the detection scores, one row a run."""
+    scores = tuple(scores)
+    thresholds = {s.threshold for _, s in scores}
     columns = (
         *_words("run"),
         Column("records"),
-        Column("threshold"),
+        *((Column("threshold"),) if len(thresholds) > 1 else ()),
         Column("AUC"),
         Column("false alarms", "%"),
         Column("detected", "%"),
         Column("known types", "%"),
         Column("unseen types", "%"),
-        Column("accuracy, 2 classes", "%"),
-        Column("accuracy, all classes", "%"),
-        Column("macro-F1"),
+        Column("2-class accuracy", "%"),
+        Column("all-class accuracy", "%"),
+        Column("macro F1"),
     )
     rows = tuple(
         (
             units.clean(label),
             units.count(s.records),
-            units.significant(s.threshold, 4),
-            units.decimal(s.auc, 4),
+            *((units.significant(s.threshold, 4),) if len(thresholds) > 1 else ()),
+            units.decimal(s.auc, 3),
             units.percent(s.false_alarm_rate, 2),
             units.percent(s.detection_rate, 2),
             units.percent(s.detection_rate_known, 2),
             units.percent(s.detection_rate_unseen, 2),
             units.percent(s.accuracy_2class, 2),
             units.percent(s.accuracy_5class, 2),
-            units.decimal(s.macro_f1, 4),
+            units.decimal(s.macro_f1, 3),
         )
         for label, s in scores
     )
+    at = f" ({units.significant(thresholds.pop(), 4)} in every run)" if len(thresholds) == 1 else ""
     note = (
-        "An alarm is raised where 1 - p(normal) >= threshold. Detected: attacks that raised an alarm; "
-        "false alarms: normal records that did. AUC: area under the detection/false-alarm curve."
+        f"An alarm is raised where 1 - p(normal) >= threshold{at}. Detected: attacks that raised an alarm, "
+        "then those of types known from training, and of types unseen there; false alarms: normal records "
+        "that raised one. AUC: area under the detection/false-alarm curve."
     )
     return Sheet("Detection scores", columns, rows, note=note)
 
@@ -227,12 +231,12 @@ def alerts_sheet(alerts: Iterable[Alert]) -> Sheet:
         Column("score"),
         Column("threshold"),
         Column("records"),
-        *_words("first to last", "protocol, service", "weighed most (fall of the score without it)"),
+        *_words("first to last", "protocol, service", "weighed most"),
     )
     rows = tuple(
         (
             units.count(a.identity),
-            units.clean(a.timestamp),
+            units.clean(a.timestamp).replace("T", " ", 1),
             units.clean(a.state),
             units.clean(a.attack_class),
             units.decimal(a.score, 4),
@@ -244,7 +248,8 @@ def alerts_sheet(alerts: Iterable[Alert]) -> Sheet:
         )
         for a in alerts
     )
-    return Sheet("Alerts", columns, rows)
+    note = "Weighed most: the features without which the score falls most, and by how much."
+    return Sheet("Alerts", columns, rows, note=note)
 
 
 def machine_sheet(machine: Machine) -> Sheet:

@@ -53,7 +53,17 @@ def _certificate(story: Story) -> Iterator[Tile]:
             f"{units.count(proof.classes_agreed)} of {units.count(proof.classes_compared)} classes agree"
         )
     mood = "good" if proof.passed else "bad"
-    yield Tile("Certificate", "passed" if proof.passed else "FAILED", "; ".join(parts) or "no checks", mood)
+    yield Tile(
+        "Certificate",
+        "passed" if proof.passed else "FAILED",
+        _unbroken("; ".join(parts)) or "no checks",
+        mood,
+    )
+
+
+def _unbroken(text: str) -> str:
+    """Keep `1e-12` on one line: the page may break a line after a plain hyphen."""
+    return text.replace("e-", "e\N{NON-BREAKING HYPHEN}")
 
 
 def _latency(story: Story) -> Iterator[Tile]:

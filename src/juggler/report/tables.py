@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +16,7 @@ from juggler.report.sheets import Sheet
 if TYPE_CHECKING:
     from juggler.metrics import Scores
 
+CLOSE_FROM_COLUMNS = 8
 _STYLES = {"good": "green", "bad": "bold red", "": ""}
 
 
@@ -62,10 +64,21 @@ def _table(sheet: Sheet) -> Table:
         caption_justify="left",
         title_style="bold",
         caption_style="dim",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        # Wide tables stand closer, so that they fit a terminal of 80 columns.
+        padding=(0, 0) if len(sheet.columns) > CLOSE_FROM_COLUMNS else (0, 1, 0, 0),
     )
     for column in sheet.columns:
-        header = Text(f"{column.name}, {column.unit}" if column.unit else column.name)
-        table.add_column(header, justify="right" if column.numeric else "left", overflow="fold")
+        # Numbers are never broken; their headers are, one word a line, to be as narrow as they can.
+        header = "\n".join([*column.name.split(), column.unit]).strip() if column.numeric else column.name
+        table.add_column(
+            Text(header),
+            justify="right" if column.numeric else "left",
+            vertical="top",
+            no_wrap=column.numeric,
+            overflow="fold",
+        )
     for number, row in enumerate(sheet.rows):
         table.add_row(*map(Text, row), style=_STYLES[sheet.mood(number)])
     return table
