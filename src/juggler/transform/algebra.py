@@ -106,7 +106,8 @@ def identity(channels: int, groups: int, like: Conv) -> Conv:
     weight = like.weight.new_zeros(channels, channels // groups, *like.kernel)
     centre = tuple(k // 2 for k in like.kernel)
     rows = torch.arange(channels)
-    weight[(rows, rows % (channels // groups), *centre)] = 1.0
+    ones: tuple[Any, ...] = (rows, rows % (channels // groups), *centre)
+    weight[ones] = 1.0
     return replace(like, weight=weight, bias=None, groups=groups)
 
 
@@ -128,7 +129,7 @@ def compose(first: Conv, second: Conv) -> Conv | Impossible:
     With `y[p] = sum_a W1[a] x[s1 p + d1 a - p1] + b1` and `z[q] = sum_b W2[b] y[s2 q + d2 b - p2] + b2`
     the taps of the product lie at `s1 d2 b + d1 a`. They form a regular kernel where one of the two is
     a single tap, or where `s1 = 1` and `d1 = d2`. The border is exact where the second does not pad, or
-    where it pads what the first maps to zero: a single tap without bias.
+    where it pads what the first maps to zero: no bias, and either a single tap or full padding already.
     """
     objection = _geometry(first, second) or _border(first, second)
     if objection:
@@ -179,7 +180,7 @@ def _border(first: Conv, second: Conv) -> Impossible | None:
             "Conv2d(3x3, padding=0), as juggler's fusible blocks do), or train the first without bias and "
             "without batch norm",
         )
-    if any(first.kernel[dim] > 1 for dim in padded):
+    if any(first.padding[dim] < first.dilation[dim] * (first.kernel[dim] - 1) for dim in padded):
         return Impossible(
             "border: the second convolution pads with zeros where the first one's kernel still reaches into "
             "the image",
@@ -196,8 +197,8 @@ def _product(first: Conv, second: Conv) -> Tensor:
     size = tuple(a + b - 1 for a, b in zip(first.kernel, second.kernel, strict=True))
     product = w1.new_zeros(g, w2.shape[1], w1.shape[2], *size)
     for tap in itertools.product(*(range(k) for k in second.kernel)):
-        window: tuple[Any, ...] = (..., *(slice(t, t + k) for t, k in zip(tap, first.kernel, strict=True)))
-        product[window] += torch.einsum("gom,gmi...->goi...", w2[(..., *tap)], w1)
+        window = tuple(slice(t, t + k) for t, k in zip(tap, first.kernel, strict=True))
+        product[(slice(None),) * 3 + window] += torch.einsum("gom,gmi...->goi...", w2[(slice(None),) * 3 + tap], w1)
     return product.reshape(second.out_channels, w1.shape[2], *size)
 
 

@@ -192,5 +192,6 @@ def _agreement(wide: fx.GraphModule, flat: fx.GraphModule, inputs: Tensor) -> tu
     with torch.no_grad():
         for start in range(0, len(inputs), _BATCH_OF_INPUTS):
             batch = inputs[start : start + _BATCH_OF_INPUTS]
-            agreed += int((wide(batch).argmax(1) == flat(batch).argmax(1)).sum())
+            same = wide(batch).argmax(1) == flat(batch).argmax(1)
+            agreed += int(same.reshape(len(batch), -1).all(1).sum())
     return agreed, len(inputs)

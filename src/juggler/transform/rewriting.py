@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, fx, nn
@@ -135,7 +135,9 @@ class Rewriting:
     def _error(self, proposal: Conv | PassThrough, site: Site, view: View) -> float:
         """Run what stands there and what is proposed on one odd-sized input; return the relative error."""
         x = self._probe(proposal, site)
-        values: dict[fx.Node, Tensor] = {site.source: x.clone()}
+        values: dict[fx.Node, Any] = {site.source: x.clone()}
+        args: Any
+        kwargs: Any
         with torch.no_grad():
             try:
                 for node in site.nodes:
@@ -180,7 +182,8 @@ class Rewriting:
         split = [path.split(".") for path in paths]
         common = [p[0] for p in itertools.takewhile(lambda p: len(set(p)) == 1, zip(*split, strict=False))]
         stem = "_".join(common if common and len(paths) > 2 else split[0]) + "_flat"
-        taken = {str(n.target) for n in self.traced.graph.nodes if n not in site.nodes}
+        own = {str(n.target) for n in site.nodes}
+        taken = {name for name, _ in self.traced.named_children() if name not in own}
         return next(
             name for i in range(len(taken) + 1) if (name := f"{stem}_{i}" if i else stem) not in taken
         )

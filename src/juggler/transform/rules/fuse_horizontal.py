@@ -18,12 +18,10 @@ class FuseHorizontal:
     def sites(self, view: View) -> Iterator[Site]:
         """Yield each addition of two convolutions; whether they share their input is judged later."""
         for node in view.nodes():
-            one, other = (
-                node.all_input_nodes
-                if view.is_addition(node) and len(node.all_input_nodes) == 2
-                else (None, None)
-            )
-            if one and other and is_convolution(view.module(one)) and is_convolution(view.module(other)):
+            if not view.is_addition(node) or len(node.all_input_nodes) != 2:
+                continue
+            one, other = node.all_input_nodes
+            if is_convolution(view.module(one)) and is_convolution(view.module(other)):
                 yield Site((one, other, node), one.all_input_nodes[0])
 
     def propose(self, site: Site, view: View) -> Proposal:

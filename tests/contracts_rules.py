@@ -1,0 +1,57 @@
+"""What every rewriting rule must pass, the house's own and those of third parties."""
+
+import torch
+from torch import nn
+
+from juggler.transform import flatten
+
+
+class Branches(nn.Module):
+    """A little of everything that rules look for, and walls between."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU())
+        self.one = nn.Conv2d(4, 8, 1, padding=1, bias=False)
+        self.one_norm = nn.BatchNorm2d(8)
+        self.two = nn.Conv2d(8, 4, 3)
+        self.side = nn.Conv2d(4, 4, 1)
+        self.side_norm = nn.BatchNorm2d(4)
+        self.passive = nn.Sequential(nn.Identity(), nn.Dropout(0.5))
+        self.chain = nn.Sequential(nn.Conv2d(4, 8, 1, padding=1), nn.Conv2d(8, 4, 3), nn.ReLU())
+        self.left, self.right = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 1)
+        self.last = nn.Conv2d(4, 4, 3, padding=1, groups=2)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        x = self.passive(self.stem(x))
+        x = self.relu(self.two(self.one_norm(self.one(x))) + self.side(x))
+        x = self.chain(x)
+        x = self.relu(self.left(x) + self.right(x))
+        x = self.relu(torch.add(self.last(x), self.side_norm(x)))
+        return x
+
+
+def randomised(network, seed=0):
+    """Draw every parameter and statistic anew, so that no default hides an error."""
+    torch.manual_seed(seed)
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point():
+            tensor.uniform_(0.5, 1.5) if name.endswith("running_var") else tensor.normal_(0, 0.4)
+    return network.eval()
+
+
+def check_rule(name, rule):
+    assert rule.name == name, "a rule bears its file's name"
+    assert rule.source, "a rule says which paper, section or equation it follows"
+    network = randomised(Branches())
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    done = flatten(network, torch.randn(1, 3, 9, 10), inputs=torch.randn(5, 3, 9, 10), use=[rule])
+    assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items()), "the input is not changed"
+    assert done.rewrites, "the rule finds something in a network that holds every pattern"
+    assert {r.rule for r in done.rewrites} == {name}
+    assert done.certificate.passed
+    assert done.certificate.worst("float64") < 1e-12
+    assert all(r.macs_after <= r.macs_before for r in done.rewrites), "the default policy never adds work"
+    again = flatten(done.model, torch.randn(1, 3, 9, 10), use=[rule])
+    assert not again.rewrites, "a rule leaves nothing of its own to do"
