@@ -14,7 +14,7 @@ from juggler.report.units import clean, count, macs, shape, shorten
 # The drawing's width in pixels, and the width of a column: ops are lettered down to `LETTERED_PX`;
 # deeper networks are drawn as strips of small blocks that wrap like lines of text.
 WIDTH_PX = 1120
-WIDEST_PX, LETTERED_PX, STRIP_PX = 40, 20, 12
+WIDEST_PX, LETTERED_PX, STRIP_PX = 40, 15, 12
 MARGIN_PX, NOTE_PX = 2, 20
 
 
@@ -119,7 +119,7 @@ class Grid:
     @property
     def block_px(self) -> tuple[float, float]:
         """Return the width and the height of a block."""
-        return (self.unit_px * 0.68, 22.0) if self.lettered else (8.0, 13.0)
+        return (max(self.unit_px * 0.68, 11.5), 22.0) if self.lettered else (8.0, 13.0)
 
     @property
     def lane_px(self) -> float:
@@ -212,7 +212,12 @@ def _draw_block(svg: Element, block: Block, canvas: _Canvas) -> None:
         letter = SubElement(
             group,
             "text",
-            {"x": f"{x:.1f}", "y": f"{y + 4:.1f}", "text-anchor": "middle", "font-size": "11.5"}
+            {
+                "x": f"{x:.1f}",
+                "y": f"{y + 4:.1f}",
+                "text-anchor": "middle",
+                "font-size": "10.5" if canvas.grid.unit_px < 20 else "11.5",
+            }
             | {"font-weight": "600", "fill": "#ffffff", "pointer-events": "none"},
         )
         letter.text = kind.letter

@@ -197,7 +197,8 @@ def rewrites_sheet(rewrites: Iterable[Rewrite]) -> Sheet:
         )
         for (rule, source), group in groups.items()
     )
-    return Sheet("Rewrites", columns, rows)
+    note = "Rewrites build on one another: an op can be counted by several, so the rows do not add up."
+    return Sheet("Rewrites", columns, rows, note=note)
 
 
 def _worst(errors: Sequence[float]) -> float:
