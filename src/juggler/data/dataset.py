@@ -92,6 +92,10 @@ class DataSet(Protocol):
         """Return the name, as its file spells it."""
 
     @property
+    def synthetic(self) -> bool:
+        """Say whether its records are made up; whatever shows results from it must say so."""
+
+    @property
     def schema(self) -> Schema:
         """Return the schema of its records."""
 
@@ -101,7 +105,7 @@ class DataSet(Protocol):
 
     @property
     def provenance(self) -> Provenance:
-        """Return where it comes from, and whether it is synthetic."""
+        """Return where it comes from, and on what terms."""
 
     def at(self, source: Source) -> DataSet:
         """Return the same set, its files looked for by `source`."""

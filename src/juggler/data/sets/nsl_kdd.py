@@ -56,6 +56,7 @@ class NslKdd:
 
     source: Source = field(default_factory=Source)
     name: str = "nsl_kdd"
+    synthetic: bool = False
     schema: Schema = SCHEMA
     parts: tuple[str, ...] = tuple(_PARTS)
     provenance: Provenance = _PROVENANCE
