@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from juggler.data.rows import BadRow
+from juggler.data import BadRow
 from juggler.detect.reader import Block, LineReader, opened
 from juggler.detect.stop import StopRequest
 from juggler.errors import ConfigError, DataError

@@ -261,3 +261,10 @@ def test_the_null_sink_counts() -> None:
         sink.write(alert())
         sink.write(alert())
     assert sink.written == 2
+
+
+def test_standard_output_that_is_closed_is_said() -> None:
+    code = "from juggler.detect import open_sink; open_sink('eve')"
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-c", code]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert "SinkError: open standard output for alerts: it is closed" in done.stderr

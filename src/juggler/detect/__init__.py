@@ -1,1 +1,35 @@
-"""The detect room."""
+"""Records and a network to alerts: read a file or a stream, score it, aggregate, write; no torch here.
+
+    artefact = Artefact.load("detector.onnx")
+    with open_sink("eve", "eve.json") as sink:
+        summary = detect(artefact, "records.csv", sink)
+
+`Detector` scores records in memory, `evaluate` compares it with the truth. A sink is one file in
+`detect/sinks` offering `SINK`.
+"""
+
+from juggler.detect.aggregate import Aggregator, Alarm
+from juggler.detect.detector import Detector, Verdicts
+from juggler.detect.evaluate import evaluate
+from juggler.detect.options import BadRecord, DetectOptions, Summary
+from juggler.detect.run import RunError, detect
+from juggler.detect.sink import SINKS, Sink, SinkError, open_sink
+from juggler.detect.stop import StopRequest
+
+__all__ = [
+    "SINKS",
+    "Aggregator",
+    "Alarm",
+    "BadRecord",
+    "DetectOptions",
+    "Detector",
+    "RunError",
+    "Sink",
+    "SinkError",
+    "StopRequest",
+    "Summary",
+    "Verdicts",
+    "detect",
+    "evaluate",
+    "open_sink",
+]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from juggler import metrics
 from juggler.data import Records
 from juggler.errors import ArtefactError, DataError
+from juggler.metrics import decide
 from juggler.runtime import Artefact, Session
 
 NORMAL = 0
@@ -88,7 +88,7 @@ class Detector:
 
     def decide(self, probabilities: NDArray[np.float64]) -> Verdicts:
         """Return the verdicts that go with probabilities, `[n, classes]`."""
-        classes = metrics.decide(probabilities, self.threshold, normal=NORMAL)
+        classes = decide(probabilities, self.threshold, normal=NORMAL)
         return Verdicts(1.0 - probabilities[:, NORMAL], classes, classes != NORMAL)
 
     def _batches(self, records: Records) -> Iterator[Records]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from juggler import metrics
 from juggler.data import Records
 from juggler.detect.detector import Detector
 from juggler.errors import DataError
+from juggler.metrics import Scores, score
 
 
-def evaluate(detector: Detector, records: Records) -> metrics.Scores:
+def evaluate(detector: Detector, records: Records) -> Scores:
     """Return the scores of the detector on labelled records, by its own threshold.
 
     Raises:
@@ -25,7 +23,5 @@ def evaluate(detector: Detector, records: Records) -> metrics.Scores:
             f"the detector knows {', '.join(detector.classes)}",
             "Evaluate on records of the data set that the detector was trained for",
         )
-    classes = records.classes()
-    unseen: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] = records.unseen()
-    probabilities = detector.probabilities(records)
-    return metrics.score(probabilities, classes, unseen, detector.threshold, detector.classes)
+    classes, unseen = records.classes(), records.unseen()
+    return score(detector.probabilities(records), classes, unseen, detector.threshold, detector.classes)

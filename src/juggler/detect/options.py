@@ -49,8 +49,8 @@ class DetectOptions(Noun):
                 raise ConfigError(f"set {name}", f"{getattr(self, name)}", f"Give {bound} or more")
         if not self.window_s > 0:  # NaN fails this too; infinity means: never by time
             raise ConfigError("set window_s", f"{self.window_s}", "Give a number of seconds above 0")
-        if self.threshold is not None and not 0 < self.threshold <= 1:
-            raise ConfigError("set threshold", f"{self.threshold}", "Give a score above 0 and up to 1")
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise ConfigError("set threshold", f"{self.threshold}", "Give a score from 0 to 1")
 
 
 @dataclass(frozen=True)

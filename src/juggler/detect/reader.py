@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import select
+import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from juggler.data.rows import BadRow
+from juggler.data import BadRow
 from juggler.detect.stop import StopRequest
 from juggler.errors import ConfigError, DataError
 
@@ -59,6 +61,10 @@ def opened(stream: Stream) -> Iterator[int]:
         ConfigError: the object has no file descriptor.
     """
     if isinstance(stream, int):
+        if stream == 0 and sys.stdin is None:  # number 0 may by now be any other file
+            raise DataError(
+                "read records from standard input", "it is closed", "Pipe records in, or name a file"
+            )
         yield stream
         return
     if not isinstance(stream, str | Path):
@@ -132,14 +138,25 @@ class LineReader:
                 yield from self._take(chunk)
         yield from self._finish()
 
+    def total_bytes(self) -> int | None:
+        """Return the size of the input where it is a file, None where it is a stream."""
+        with self._errors_told():
+            status = os.fstat(self._descriptor)
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
+
     def _read(self) -> bytes:
-        try:
+        with self._errors_told():
             chunk = os.read(self._descriptor, self._block_bytes)
+        self._read_bytes += len(chunk)
+        return chunk
+
+    @contextmanager
+    def _errors_told(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             asked = f"read on after {self._line - 1} lines"
             raise DataError(asked, str(error.strerror), "Check that the input is open and whole") from error
-        self._read_bytes += len(chunk)
-        return chunk
 
     def _take(self, chunk: bytes) -> Iterator[Block | BadRow]:
         """Join the chunk to what is left of the one before and yield its whole lines."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -28,6 +26,7 @@ OnProgress = Callable[[int, int, int | None], None]
 """Called with the records scored, the bytes read, and the bytes in all where the input is a file."""
 
 _PROGRESS_S = 0.1
+_IDLE_S = (0.05, 1.0)
 
 
 class RunError(JugglerError):
@@ -75,9 +74,11 @@ def detect(
     detector = Detector(artefact, session, threshold=options.threshold, batch_records=options.batch_records)
     with opened(stream) as descriptor, stop or StopRequest() as request:
         run = _Run(detector, sink, options, on_bad_row)
-        progress = _Progress(on_progress, descriptor)
+        # An alert must be able to end in silence, so the wait for input is no longer than its window.
+        reader = LineReader(descriptor, request, idle_s=min(max(options.window_s, _IDLE_S[0]), _IDLE_S[1]))
         try:
-            for piece in LineReader(descriptor, request):
+            progress = _Progress(on_progress, reader.total_bytes())
+            for piece in reader:
                 run.take(piece)
                 progress.tell(run)
             if request.asked:
@@ -166,10 +167,10 @@ class _Run:
 
     def _score(self, records: Records) -> None:
         probabilities = self._detector.probabilities(records)
-        scored = np.isfinite(probabilities).all(axis=1)
-        if not scored.all():
+        scored = np.flatnonzero(np.isfinite(probabilities).all(axis=1))
+        if len(scored) < len(records):
             # Not a number is below every threshold: such a record must not pass for a normal one.
-            for line in records.lines[~scored].tolist():
+            for line in np.delete(records.lines, scored).tolist():
                 self._note_bad(BadRow(line, "the network gives no number for these values", ""))
             records, probabilities = records.take(scored), probabilities[scored]
         if not len(records):
@@ -214,10 +215,8 @@ class _Run:
 class _Progress:
     """Pass progress on, at most ten times a second."""
 
-    def __init__(self, callback: OnProgress | None, descriptor: int) -> None:
-        self._callback, self._next_s = callback, 0.0
-        status = os.fstat(descriptor)
-        self._total_bytes = status.st_size if stat.S_ISREG(status.st_mode) else None
+    def __init__(self, callback: OnProgress | None, total_bytes: int | None) -> None:
+        self._callback, self._total_bytes, self._next_s = callback, total_bytes, 0.0
 
     def tell(self, run: _Run, last: bool = False) -> None:
         if self._callback is not None and (last or time.monotonic() >= self._next_s):

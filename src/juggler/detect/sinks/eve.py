@@ -17,6 +17,7 @@ import os
 import secrets
 import select
 import stat
+import sys
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -126,6 +127,8 @@ class EveSink:
             SinkError: the file cannot be opened.
         """
         if target is None or str(target) == "-":
+            if sys.stdout is None:  # number 1 may by now be any other file
+                raise SinkError("open standard output for alerts", "it is closed", "Name a file")
             return cls(1, "standard output", owned=False)
         try:
             # Read access too, for the look at the last byte.
