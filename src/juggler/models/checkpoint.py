@@ -63,7 +63,10 @@ def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
 
 
 def weights_sha256(module: nn.Module) -> str:
-    """Return the digest of all parameters and buffers: names, element types, shapes and bytes, sorted."""
+    """Return the SHA-256 of all parameters and buffers: names, element types, shapes and bytes, sorted.
+
+    A certificate's digests are made in the same way.
+    """
     return tensors_sha256(module.state_dict())
 
 
@@ -72,7 +75,7 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name}\0{str(tensor.dtype).removeprefix('torch.')}\0{tuple(tensor.shape)}\0".encode())
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 

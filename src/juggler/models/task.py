@@ -34,7 +34,6 @@ class Task:
     """A checked request to train.
 
     Attributes:
-        module: the wide network, trained in place.
         images: float32 `[n, C, H, W]`.
         labels: int64 `[n]`.
         weights: float32 `[n]`, what each record's loss is multiplied by; mean 1.
@@ -47,7 +46,6 @@ class Task:
         process: identity of the process that asked.
     """
 
-    module: nn.Module
     images: Tensor
     labels: Tensor
     weights: Tensor
@@ -133,6 +131,21 @@ def loss_weights(labels: Tensor, power: float, sample_weight: Tensor) -> Tensor:
     records = torch.bincount(labels).to(torch.float64)
     weights = sample_weight.to(torch.float64) * records[labels].pow(-power)
     return (weights / weights.mean()).to(torch.float32)
+
+
+def steps_an_epoch(records: int, batch: int, world: int) -> int:
+    """Return the steps of an epoch: every record is in one, and each rank has at least two in each.
+
+    Raises:
+        ConfigError: there are more ranks than that allows.
+    """
+    if min(records, batch) < 2 * world:
+        raise ConfigError(
+            f"train on {world} devices",
+            f"there are {records} records in batches of {batch}",
+            f"Give at least {2 * world} of both, or fewer devices",
+        )
+    return min(-(-records // batch), records // (2 * world))
 
 
 def identity(module: nn.Module, recipe: Recipe, *data: Tensor) -> dict[str, Any]:

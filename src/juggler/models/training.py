@@ -11,7 +11,9 @@ import os
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +38,7 @@ from juggler.models.task import (
     checked_records,
     identity,
     loss_weights,
+    steps_an_epoch,
 )
 
 # Reading a loss makes a GPU wait for itself; on a CPU it costs nothing.
@@ -86,7 +89,6 @@ def fit(
             "train", f"stop_epoch is {stop_epoch}", f"Give 1 to {recipe.epochs} (recipe.epochs)"
         )
     task = Task(
-        module=module,
         images=pixels,
         labels=targets,
         weights=loss_weights(targets, recipe.class_weight_power, given),
@@ -99,11 +101,12 @@ def fit(
         process=os.getpid(),
     )
     with tempfile.TemporaryDirectory() as handover:
-        history: History = _fabric(recipe).launch(_train, task, Path(handover))
+        # The module goes as an argument of its own: so fabric gives each spawned process its own copy.
+        epochs = _fabric(recipe).launch(partial(_train, task, Path(handover)), module)
         if any(Path(handover).iterdir()):  # trained in processes of its own, such as ddp_spawn's
             module.load_state_dict(read_tensors(Path(handover) / "weights", "handover")[0])
     module.cpu().eval()
-    return history
+    return History.from_list(epochs)
 
 
 def _fabric(recipe: Recipe) -> Fabric:
@@ -122,24 +125,26 @@ def _fabric(recipe: Recipe) -> Fabric:
         ) from error
 
 
-def _train(fabric: Fabric, task: Task, handover: Path) -> History:
+def _train(task: Task, handover: Path, fabric: Fabric, module: nn.Module) -> list[dict[str, Any]]:
     """Train in this process, one of as many as there are ranks."""
     cuda = [fabric.device] if fabric.device.type == "cuda" else []
     deterministic = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
     with torch.random.fork_rng(devices=cuda), deterministic:
-        history = _Run(fabric, task).through()
+        history = _Run(fabric, module, task).through()
     if os.getpid() != task.process and fabric.global_rank == 0:
-        write_tensors(handover / "weights", "handover", task.module.state_dict(), {})
-    return history
+        write_tensors(handover / "weights", "handover", module.state_dict(), {})
+    return (
+        history.to_list()
+    )  # plain, for fabric rebuilds what comes back from a process, and cannot if frozen
 
 
 class _Run:
     """One run on one rank."""
 
-    def __init__(self, fabric: Fabric, task: Task) -> None:
+    def __init__(self, fabric: Fabric, module: nn.Module, task: Task) -> None:
         self.fabric, self.task, self.recipe = fabric, task, task.recipe
-        self.raw = task.module
-        self.steps = _steps(len(task.images), task.recipe.batch, fabric.world_size)
+        self.raw = module
+        self.steps = steps_an_epoch(len(task.images), task.recipe.batch, fabric.world_size)
         device = fabric.device
         self.images, self.labels = task.images.to(device), task.labels.to(device)
         self.weights = task.weights.to(device)
@@ -276,21 +281,6 @@ def drop_cells(images: Tensor, probability: float) -> Tensor:
     """
     keep = torch.rand(len(images), 1, *images.shape[2:], device=images.device) >= probability
     return images * keep
-
-
-def _steps(records: int, batch: int, world: int) -> int:
-    """Return the steps of an epoch: every record is in one, and each rank has at least two in each.
-
-    Raises:
-        ConfigError: there are more ranks than that allows.
-    """
-    if min(records, batch) < 2 * world:
-        raise ConfigError(
-            f"train on {world} devices",
-            f"there are {records} records in batches of {batch}",
-            f"Give at least {2 * world} of both, or fewer devices",
-        )
-    return min(-(-records // batch), records // (2 * world))
 
 
 def _seed(*parts: int) -> int:

@@ -1,0 +1,156 @@
+"""Every network by name: published sizes, options that are checked, graphs that torch's own tracer reads."""
+
+import pytest
+import torch
+from torch import fx, nn
+
+from juggler import models
+from juggler.errors import ConfigError
+
+PUBLISHED = {
+    "resnet18": 11_689_512,
+    "resnet34": 21_797_672,
+    "resnet50": 25_557_032,
+    "resnet101": 44_549_160,
+    "resnet152": 60_192_808,
+    "vgg16": 138_357_544,
+    "alexnet": 61_100_840,
+}
+# Small enough to run, each in every shape of its options.
+SMALL = {
+    "resnet18": {"width": 0.125, "stem": "cifar"},
+    "resnet50": {"width": 0.125, "stem": "imagenet"},
+    "juggler_resnet18": {"width": 0.125, "stem": "cifar", "expansion": 1.5},
+    "juggler_resnet34": {"widths": (4, 6, 8, 10), "stem": "imagenet"},
+    "plain18": {"width": 0.125, "stem": "cifar"},
+    "vgg16": {"width": 0.0625, "stem": "cifar", "norm": True},
+    "alexnet": {"width": 0.0625, "stem": "cifar"},
+}
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+def parameters(name: str, **options: object) -> int:
+    with torch.device("meta"):
+        return sum(weight.numel() for weight in models.create(name, **options).parameters())
+
+
+@pytest.mark.parametrize(("name", "published"), PUBLISHED.items())
+def test_published_parameter_counts(name: str, published: int) -> None:
+    assert parameters(name, classes=1000) == published
+
+
+@pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
+def test_a_juggler_block_is_one_flat_3x3_of_the_stages_width(depth: int) -> None:
+    # Flat, the Juggler-ResNet has one 3x3 a block: the very shapes of the plain stack of its depth.
+    with torch.device("meta"):
+        wide = models.create(f"juggler_resnet{depth}")
+        plain = models.create(f"plain{depth}")
+    flat = [m for m in plain.modules() if isinstance(m, nn.Conv2d)][1:]
+    blocks = [block for stage in wide.stages for block in stage]
+    assert len(blocks) == len(flat)
+    for block, conv in zip(blocks, flat, strict=True):
+        assert (block.expand.in_channels, block.reduce.out_channels) == (conv.in_channels, conv.out_channels)
+        assert block.spatial.stride == conv.stride
+        assert block.spatial.in_channels == 2 * conv.in_channels
+
+
+@pytest.mark.parametrize(("name", "options"), SMALL.items())
+def test_runs_and_is_traced_to_torchs_own_leaves(name: str, options: dict[str, object]) -> None:
+    network = models.create(name, classes=7, in_channels=2, **options).eval()
+    x = torch.randn(2, 2, 33, 32)
+    traced = fx.symbolic_trace(network)
+    for node in traced.graph.nodes:
+        if node.op == "call_module":
+            assert type(traced.get_submodule(node.target)).__module__.startswith("torch.nn")
+        else:
+            assert node.op in {"placeholder", "output"} or node.target.__name__ == "add"
+    assert traced(x).shape == (2, 7)
+    assert torch.equal(traced(x), network(x))
+
+
+@pytest.mark.parametrize("head", ["flatten", "pool"])
+@pytest.mark.parametrize("image_size", [(11, 11), (5, 8), (1, 1)])
+def test_tabular_network_takes_the_size_it_was_made_for(head: str, image_size: tuple[int, int]) -> None:
+    network = models.create(
+        "juggler-tabular",
+        in_channels=3,
+        image_size=image_size,
+        widths=(4, 6, 8),
+        blocks=(1, 2, 1),
+        strides=(1, 2, 2),
+        dropout=0.5,
+        head=head,
+    ).eval()
+    x = torch.randn(2, 3, *image_size)
+    assert network(x).shape == (2, 5)
+    assert torch.equal(fx.symbolic_trace(network)(x), network(x))
+
+
+def test_wider_and_more_expanded_networks_have_more_weights() -> None:
+    base = parameters("juggler_resnet18")
+    assert parameters("juggler_resnet18", width=2.0) > 3 * base
+    assert parameters("juggler_resnet18", expansion=4.0) > 3 * base
+    assert parameters("plain18", width=0.5) < parameters("plain18")
+
+
+def test_every_name_makes_a_network_with_its_defaults() -> None:
+    for name in models.names():
+        assert parameters(name) > 0
+    assert {"juggler_resnet18", "resnet152", "plain50", "vgg16", "alexnet", "juggler_tabular"} <= set(
+        models.names()
+    )
+
+
+def test_remembers_how_it_was_made_defaults_included() -> None:
+    network = models.create("juggler-tabular", widths=[4], blocks=[1], strides=[1])
+    name, options = models.origin(network)
+    assert name == "juggler_tabular"
+    assert options["widths"] == [4]
+    assert options["expansion"] == 2.0
+    with pytest.raises(ConfigError, match="network_name"):
+        models.origin(nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("juggler_resnet51", {}, "Did you mean 'juggler_resnet50'"),
+        ("juggler_resnet50", {"clases": 3}, "Did you mean 'classes'"),
+        ("resnet50", {"expansion": 2.0}, "no option 'expansion'"),
+        ("resnet18", {"classes": 0}, "classes is 0"),
+        ("resnet18", {"classes": True}, "classes is True"),
+        ("resnet18", {"in_channels": 1.5}, "in_channels is 1.5"),
+        ("resnet18", {"width": float("nan")}, "width is nan"),
+        ("plain18", {"stem": "mnist"}, "imagenet, cifar"),
+        ("plain18", {"widths": (1, 2, 3)}, "Give 4 numbers"),
+        ("juggler_resnet18", {"expansion": 0.0}, "expansion is 0.0"),
+        ("juggler_tabular", {"widths": (4,)}, "one of each for every stage"),
+        ("juggler_tabular", {"widths": ()}, "at least one number"),
+        ("juggler_tabular", {"head": "mean"}, "flatten, pool"),
+        ("juggler_tabular", {"dropout": 1.0}, "dropout is 1.0"),
+        ("alexnet", {"dropout": -0.1}, "dropout is -0.1"),
+        ("vgg16", {"width": 0}, "width is 0"),
+    ],
+)
+def test_refuses_what_it_cannot_make(name: str, options: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        models.create(name, **options)
+
+
+def test_starts_with_the_gain_of_relu() -> None:
+    network = models.create("plain18", stem="cifar")
+    conv = network.stages[1][0][0]
+    fan_out = conv.out_channels * 9
+    assert conv.weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=0.02)
+
+
+def test_the_face_lists_what_it_offers_and_nothing_else() -> None:
+    assert set(models.__all__) <= set(dir(models))
+    for name in models.__all__:
+        assert getattr(models, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = models.nothing

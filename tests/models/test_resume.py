@@ -1,0 +1,113 @@
+"""Runs that are killed, and runs in several processes: real ones, each in a process of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import safetensors
+import torch
+from torch import nn
+
+from juggler.models import Recipe, fit, weights_sha256
+from juggler.models.run_state import LOG_FILE, STATE_FILE
+
+SCRIPT = """
+import sys, time
+import torch
+from juggler.models import Recipe, create, fit, weights_sha256
+
+torch.manual_seed(0)
+network = create("juggler_tabular", widths=(6, 8), blocks=(1, 1), image_size=(5, 5), classes=3, dropout=0.2)
+images = torch.randn(120, 1, 5, 5)
+labels = (images[:, 0, 0, 0] > 0).long() + (images[:, 0, 2, 2] > 0).long()
+recipe = Recipe(
+    epochs=5, batch=32, optimizer=sys.argv[2], rate=0.01, ema_decay=0.9, mixup_alpha=0.2,
+    feature_dropout=0.1, class_weight_power=0.5, accelerator="cpu",
+)
+slow = len(sys.argv) > 3
+def progress(epoch, epochs, step, steps, loss):
+    if slow and epoch > 2:
+        time.sleep(60)  # killed long before
+validate = lambda predict: {"normal": float(predict(images)[:, 0].mean())}
+fit(network, images, labels, recipe, folder=sys.argv[1], progress=progress, validate=validate)
+print(weights_sha256(network))
+"""
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", SCRIPT, str(folder), *arguments]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def epochs_done(folder: Path) -> int:
+    log = folder / LOG_FILE
+    return len(log.read_text(encoding="utf-8").splitlines()) - 1 if log.exists() else 0
+
+
+def test_a_run_killed_and_started_again_ends_at_the_same_weights(tmp_path: Path) -> None:
+    broken, whole = tmp_path / "broken", tmp_path / "whole"
+    first = start(broken, "adamw", "slow")
+    deadline = time.monotonic() + 60
+    while epochs_done(broken) < 2 and time.monotonic() < deadline and first.poll() is None:
+        time.sleep(0.02)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    assert first.returncode == -signal.SIGKILL
+    assert epochs_done(broken) == 2
+    with start(broken, "adamw") as resumed, start(whole, "adamw") as unbroken:
+        digests = [process.communicate(timeout=60)[0].strip() for process in (resumed, unbroken)]
+        assert [resumed.returncode, unbroken.returncode] == [0, 0]
+    assert len(digests[0]) == 64
+    assert digests[0] == digests[1]
+
+    def rows(folder: Path) -> list[list[str]]:
+        lines = (folder / LOG_FILE).read_text(encoding="utf-8").splitlines()
+        return [
+            [cell for i, cell in enumerate(line.split(",")) if i != 3] for line in lines
+        ]  # not duration_s
+
+    assert rows(broken) == rows(whole)
+    assert len(rows(broken)) == 6
+    assert sorted(path.name for path in broken.iterdir()) == sorted([LOG_FILE, STATE_FILE])
+
+
+def test_the_state_of_every_optimizer_comes_back(tmp_path: Path) -> None:
+    images = torch.randn(64, 1, 3, 3, generator=torch.Generator().manual_seed(0))
+    labels = (images[:, 0, 1, 1] > 0).long()
+    for optimizer, slots in (("sgd", {"momentum_buffer"}), ("adamw", {"step", "exp_avg", "exp_avg_sq"})):
+        recipe = Recipe(epochs=4, batch=16, optimizer=optimizer, rate=0.02, accelerator="cpu")
+        digests, folder = [], tmp_path / optimizer
+        for stops in ((4,), (1, 3, 4)):
+            for stop in stops:
+                torch.manual_seed(0)  # a new network each time, as a new process would make
+                module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
+                place = None if stops == (4,) else folder
+                fit(module, images, labels, recipe, folder=place, stop_epoch=stop)
+            digests.append(weights_sha256(module))
+        assert digests[0] == digests[1]
+        with safetensors.safe_open(str(folder / STATE_FILE), framework="pt") as file:
+            kept = {name.split(".")[2] for name in file.keys() if name.startswith("optimizer.")}  # noqa: SIM118
+        assert kept == slots
+
+
+def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
+    # No batch norm and no random draws in the steps: then only the order of additions may differ.
+    images = torch.randn(96, 1, 3, 3, generator=torch.Generator().manual_seed(0))
+    labels = (images[:, 0, 1, 1] > 0).long()
+    weights, losses = [], []
+    for devices, strategy in ((1, "auto"), (2, "ddp_spawn")):
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4, 2))
+        recipe = Recipe(
+            epochs=2, batch=16, rate=0.1, ema_decay=0.9, accelerator="cpu", devices=devices, strategy=strategy
+        )
+        history = fit(module, images, labels, recipe, folder=tmp_path / strategy)
+        losses.append([epoch.loss for epoch in history.epochs])
+        weights.append(torch.cat([weight.detach().flatten() for weight in module.parameters()]))
+        assert epochs_done(tmp_path / strategy) == 2
+    torch.testing.assert_close(weights[0], weights[1], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(torch.tensor(losses[0]), torch.tensor(losses[1]), rtol=1e-4, atol=1e-6)
