@@ -18,8 +18,9 @@ from torch import nn
 
 from juggler.errors import ConfigError, JugglerError, ParityError
 from juggler.runtime.backends.onnxruntime import BACKEND as ONNX_RUNTIME
+from juggler.runtime.constants import fold_constants
 from juggler.runtime.files import write_atomically
-from juggler.runtime.modules import check_evaluating, end_names, examples, outputs_of
+from juggler.runtime.modules import check_evaluating, end_names, examples, outputs_of, try_example
 from juggler.runtime.session import Source
 
 OPSET = 17  # the newest that the tracing exporter writes without converting; every runtime here reads it
@@ -67,7 +68,7 @@ def export(
     own = copy.deepcopy(module).cpu().requires_grad_(False)
     _check_precision(own)
     inputs = examples(example)
-    names = end_names("input", len(inputs)), end_names("output", len(outputs_of(own, inputs)))
+    names = end_names("input", len(inputs)), end_names("output", len(try_example(own, inputs)))
     model = _cleaned(_write(own, inputs, *names), metadata or {})
     _check_parity(own, inputs, model)
     return model if path is None else write_atomically(Path(path), model)
@@ -138,7 +139,8 @@ def _capture(
 
 
 def _cleaned(model: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
-    """Drop what tells of the machine that exported (source paths in traces), add the metadata."""
+    """Fold constants, drop what tells of the machine (source paths in traces), add the metadata."""
+    fold_constants(model)
     for item in [model.graph, *model.graph.node, *model.graph.input, *model.graph.output]:
         item.doc_string = ""
         del item.metadata_props[:]

@@ -13,7 +13,7 @@ from torch import nn
 
 from juggler.errors import ConfigError
 from juggler.nouns import TensorSpec
-from juggler.runtime.session import IMPORTERS, Array, Session, Source
+from juggler.runtime.session import IMPORTERS, Array, Session, Source, owned
 
 Forward = Callable[..., Any]
 
@@ -60,6 +60,23 @@ def outputs_of(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[tor
         return _as_tuple(module(*inputs))
 
 
+def try_example(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    """Run the module on its example.
+
+    Raises:
+        ConfigError: it does not take the example, or returns something other than tensors.
+    """
+    try:
+        return outputs_of(module, inputs)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        shapes = ", ".join(str(list(value.shape)) for value in inputs)
+        raise ConfigError(
+            "run the module on its example",
+            f"with an input of shape {shapes} it fails ({str(error).strip().splitlines()[0][:200]})",
+            "Give an example of the shape that the module takes, batch first",
+        ) from error
+
+
 def end_names(stem: str, count: int) -> list[str]:
     """Return names for inputs or outputs: `input` alone, `input_0`, `input_1` among several."""
     return [stem] if count == 1 else [f"{stem}_{index}" for index in range(count)]
@@ -74,7 +91,7 @@ def from_module(module: nn.Module, example: object) -> Source:
     check_evaluating(module, "open a session on a module")
     own = copy.deepcopy(module).cpu().requires_grad_(False)
     tensors = examples(example)
-    results = outputs_of(own, tensors)
+    results = try_example(own, tensors)
     return Source(module=own, inputs=_specs("input", tensors), outputs=_specs("output", results))
 
 
@@ -115,18 +132,11 @@ class TorchSession(Session):
         if forward is None:  # closed while another thread runs it
             raise self._refusal(len(arrays))
         with torch.inference_mode():
-            results = _as_tuple(forward(*(_shared(array) for array in arrays)))
+            results = _as_tuple(forward(*(torch.from_numpy(owned(array)) for array in arrays)))
         return tuple(result.contiguous().numpy() for result in results)
 
     def _close(self) -> None:
         self._forward = None
-
-
-def _shared(array: Array) -> torch.Tensor:
-    # torch warns about read-only arrays and refuses negative strides: both are copied.
-    if not array.flags.writeable or not array.flags.c_contiguous:
-        array = np.array(array, order="C")
-    return torch.from_numpy(array)
 
 
 def _as_tuple(result: object) -> tuple[torch.Tensor, ...]:

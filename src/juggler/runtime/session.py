@@ -274,6 +274,13 @@ def release_of(distribution: str) -> str | None:
         return None
 
 
+def owned(array: Array) -> Array:
+    """Return the array, or a copy where it is read-only or not in C order: runtimes share its memory."""
+    if array.flags.writeable and array.flags.c_contiguous:
+        return array
+    return np.array(array, order="C")
+
+
 def _checked(model: str | Path | bytes) -> Path | bytes:
     """Return bytes or a path that hold something."""
     if isinstance(model, bytes):

@@ -8,7 +8,7 @@ import numpy as np
 
 from juggler.errors import ArtefactError, ConfigError
 from juggler.nouns import TensorSpec
-from juggler.runtime.session import WORKSHOP, Array, BackendStatus, Session, Source, status_of
+from juggler.runtime.session import WORKSHOP, Array, BackendStatus, Session, Source, owned, status_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +65,7 @@ class OpenVinoSession(Session):
     def _run_any(self, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
         if self._any is None:
             self._any = self._request(self._model)
-        held = [np.ascontiguousarray(array) for array in arrays]  # shared with the request while it runs
+        held = [owned(array) for array in arrays]  # shared with the request while it runs
         for index, array in enumerate(held):
             self._any.set_input_tensor(index, self._tensor(array, shared_memory=True))
         self._any.infer()

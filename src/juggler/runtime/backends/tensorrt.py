@@ -14,7 +14,7 @@ import numpy as np
 
 from juggler.errors import ArtefactError, ConfigError, Unavailable
 from juggler.nouns import TensorSpec
-from juggler.runtime.session import Array, BackendStatus, Session, Source, is_installed, release_of
+from juggler.runtime.session import Array, BackendStatus, Session, Source, is_installed, owned, release_of
 
 INSTALL = "pip install tensorrt-cu12, with a CUDA build of torch"
 WORKSPACE_BYTES = 1 << 30
@@ -51,7 +51,7 @@ class TensorRtSession(Session):
             return tuple(np.concatenate(columns) for columns in zip(*parts, strict=True))
         with torch.cuda.stream(self._stream):
             # Held until the stream is done: the engine knows only their addresses.
-            inputs = [torch.from_numpy(np.array(array, order="C")).cuda() for array in arrays]
+            inputs = [torch.from_numpy(owned(array)).cuda() for array in arrays]
             for spec, value in zip(self.inputs, inputs, strict=True):
                 self._must(context.set_input_shape(spec.name, tuple(value.shape)), spec.name)
                 self._must(context.set_tensor_address(spec.name, value.data_ptr()), spec.name)

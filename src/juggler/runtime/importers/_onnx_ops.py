@@ -159,7 +159,7 @@ def _softmax(build: Build, op: Op) -> None:
 
 
 def _concat(build: Build, op: Op) -> None:
-    if all(name in build.sizes or name in build.constants for name in op.inputs):
+    if any(name in build.sizes for name in op.inputs):
         SHAPE_HANDLES["Concat"](build, op)
     else:
         build.function(op, torch.cat, [build.value(name) for name in op.inputs], dim=op.get("axis"))

@@ -1,22 +1,14 @@
 """Computations on shapes, done at import time: exporters write `x.view(x.size(0), -1)` as five nodes.
 
-Sizes are numbers where they are known and names where they are free, so that a reshape can see that it
-keeps the batch.
+What depends on constants alone was folded before; here remains what begins with `Shape`. Sizes are numbers
+where they are known and names where they are free, so that a reshape can see that it keeps the batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from onnx import numpy_helper
-
 from juggler.runtime.importers._onnx_graph import Build, Op, Size, Sizes, Unsupported
-
-
-def _constant(build: Build, op: Op) -> None:
-    if "value" not in op.attributes:
-        raise Unsupported("its value is no tensor")
-    build.constants[op.outputs[0]] = numpy_helper.to_array(op.attributes["value"])
 
 
 def _shape(build: Build, op: Op) -> None:
@@ -70,7 +62,6 @@ def _list(build: Build, name: str) -> list[Size]:
 SHAPE_HANDLES: dict[str, Callable[[Build, Op], None]] = {
     "Cast": _cast,
     "Concat": _concat,
-    "Constant": _constant,
     "Gather": _gather,
     "Shape": _shape,
     "Unsqueeze": _unsqueeze,

@@ -19,6 +19,7 @@ from torch import fx
 
 from juggler.errors import ArtefactError, ConfigError
 from juggler.nouns import TensorSpec
+from juggler.runtime.constants import fold_constants
 from juggler.runtime.importers._onnx_graph import Build, Op, Unsupported
 from juggler.runtime.importers._onnx_ops import HANDLES
 
@@ -35,7 +36,9 @@ class OnnxImporter:
             ArtefactError: the file is missing or is no ONNX model.
             ConfigError: ops without an equal here; the message names each with its node.
         """
-        model = onnx.shape_inference.infer_shapes(_load(source))
+        model = _load(source)
+        fold_constants(model)
+        model = onnx.shape_inference.infer_shapes(model)
         build = Build(_shapes(model.graph), _opset(model))
         for tensor in model.graph.initializer:
             build.constants[tensor.name] = numpy_helper.to_array(tensor)

@@ -1,0 +1,164 @@
+"""Export: the graph's form, its parity, and that nothing is written when it fails."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import fx, nn
+from torch.nn import functional
+
+from juggler.errors import ConfigError, ParityError
+from juggler.runtime import open_session
+from juggler.runtime.export import OPSET, _capture, _check_parity, _cleaned, export
+from juggler.runtime.metadata import join, split
+
+
+def chain() -> nn.Module:
+    torch.manual_seed(0)
+    parts: list[nn.Module] = [
+        nn.Conv2d(3, 4, 3, 2, 1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(4, 4, 3, 1, 1),
+        nn.ReLU(),
+    ]
+    return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)).eval()
+
+
+class Two(nn.Module):
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return a + b, a * b
+
+
+class Calling(nn.Module):
+    """Apply a function after a linear layer."""
+
+    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(self.linear(x))
+
+
+def test_a_flat_chain_exports_as_a_plain_chain() -> None:
+    for module in (chain(), fx.symbolic_trace(chain())):
+        model = onnx.load_from_string(export(module, torch.randn(1, 3, 9, 9)))
+        kinds = [node.op_type for node in model.graph.node]
+        assert kinds == ["Conv", "Relu", "MaxPool", "Conv", "Relu", "GlobalAveragePool", "Flatten", "Gemm"]
+        assert model.opset_import[0].version == OPSET
+        assert [v.name for v in (*model.graph.input, *model.graph.output)] == ["input", "output"]
+        assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+
+
+def test_metadata_travel_and_nothing_of_the_machine_does(tmp_path: Path) -> None:
+    model = export(chain(), torch.randn(1, 3, 9, 9), metadata={"a": "ä", "b": ""})
+    proto = onnx.load_from_string(model)
+    assert {p.key: p.value for p in proto.metadata_props} == {"a": "ä", "b": ""}
+    assert str(Path.cwd()).encode() not in model
+    assert b".py" not in model
+    rest, metadata = split(model)
+    assert metadata == {"a": "ä", "b": ""}
+    assert join(rest, metadata) == model
+    again = onnx.load_from_string(join(rest, {"c": "x" * 300}))
+    assert {p.key: p.value for p in again.metadata_props} == {"c": "x" * 300}
+    assert again.graph == proto.graph
+
+
+def test_a_path_is_written_whole_and_readable(tmp_path: Path) -> None:
+    path = tmp_path / "chain.onnx"
+    assert export(chain(), np.zeros((1, 3, 9, 9), np.float32), path) == path
+    assert path.read_bytes() == export(chain(), torch.randn(1, 3, 9, 9))
+    assert [p.name for p in tmp_path.iterdir()] == ["chain.onnx"]
+    assert path.stat().st_mode & 0o400
+    with pytest.raises(ConfigError, match="No such file"):
+        export(chain(), torch.randn(1, 3, 9, 9), tmp_path / "none" / "chain.onnx")
+
+
+def test_constants_are_folded() -> None:
+    module = Calling(lambda x: functional.pad(x, (1, 2)) * 3.0).eval()
+    model = onnx.load_from_string(export(module, torch.randn(1, 4)))
+    assert [node.op_type for node in model.graph.node] == ["Gemm", "Pad", "Mul"]
+
+
+def test_several_inputs_and_outputs_are_numbered() -> None:
+    model = export(Two().eval(), (torch.randn(1, 3), torch.randn(1, 3)))
+    with open_session(model) as session:
+        assert [s.name for s in session.inputs] == ["input_0", "input_1"]
+        assert [s.name for s in session.outputs] == ["output_0", "output_1"]
+        ones, twos = np.full((2, 3), 1, np.float32), np.full((2, 3), 2, np.float32)
+        total, product = session.run(ones, twos)
+        assert (total == 3).all()
+        assert (product == 2).all()
+
+
+def test_the_module_is_left_as_it_was() -> None:
+    module = chain()
+    before = copy.deepcopy(module.state_dict())
+    export(module, torch.randn(1, 3, 9, 9))
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    assert all(value.requires_grad for value in module.parameters())
+
+
+@pytest.mark.parametrize(
+    ("function", "found"),
+    [
+        (lambda x: x.reshape(2, 4) if x.shape[0] == 2 else x, "does not run"),  # the batch becomes a constant
+        (lambda x: x + float(x.shape[0]) * (1 if x.shape[0] == 2 else 3), "relative error"),
+    ],
+)
+def test_a_graph_that_differs_is_not_written(
+    function: Callable[[torch.Tensor], torch.Tensor], found: str, tmp_path: Path
+) -> None:
+    module = Calling(function).eval()
+    with pytest.raises(ParityError, match=found):
+        export(module, torch.randn(2, 4), tmp_path / "bad.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_nan_is_no_parity() -> None:
+    module = nn.Sequential(nn.Linear(4, 4)).eval()
+    nn.init.constant_(module[0].weight, float("nan"))  # type: ignore[arg-type]
+    with pytest.raises(ParityError, match="inf"):
+        export(module, torch.randn(1, 4))
+
+
+@pytest.mark.parametrize(
+    ("module", "example", "found"),
+    [
+        (nn.Sequential(nn.Linear(4, 4)), torch.randn(1, 4), "training mode"),
+        (nn.Linear(4, 4).double().eval(), torch.randn(1, 4).double(), "float64"),
+        (nn.Linear(4, 4).eval(), "text", "str"),
+        (nn.Linear(4, 4).eval(), torch.zeros(0, 4), r"\[0, 4\]"),
+        (nn.Linear(4, 4).eval(), (), "empty tuple"),
+        (Calling(lambda x: {"a": x}).eval(), torch.randn(1, 4), "returns a dict"),  # type: ignore[arg-type, return-value]
+        (Calling(functional.gelu).eval(), torch.randn(1, 3), r"shape \[1, 3\] it fails"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused(module: nn.Module, example: object, found: str) -> None:
+    with pytest.raises(ConfigError, match=found):
+        export(module, example)
+
+
+def test_no_noise(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        export(chain(), torch.randn(1, 3, 9, 9))
+    captured = capfd.readouterr()
+    assert (captured.out, captured.err, caplog.text) == ("", "", "")
+
+
+def test_the_capturing_exporter_stands_in(capfd: pytest.CaptureFixture[str]) -> None:
+    module, inputs = chain(), (torch.randn(1, 3, 9, 9),)
+    model = _cleaned(_capture(module, inputs, ["input"], ["output"]), {})
+    _check_parity(module, inputs, model)
+    assert b".py" not in model
+    assert capfd.readouterr() == ("", "")

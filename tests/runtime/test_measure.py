@@ -1,0 +1,110 @@
+"""Measurement: what is asked for is measured or reported as skipped; no test judges a duration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from juggler.errors import ConfigError, Unavailable
+from juggler.runtime.export import export
+from juggler.runtime.machine import machine
+from juggler.runtime.measure import Measured, measure
+from juggler.runtime.peak import peak_rss_mib
+
+SHAPE = (2, 6, 6)
+QUICK = {"rounds": 3, "min_block_ms": 0.2, "warmup_s": 0.0}
+
+
+def network(channels: int) -> nn.Module:
+    parts = (
+        nn.Conv2d(2, channels, 3),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(channels, 3),
+    )
+    return nn.Sequential(*parts).eval()
+
+
+def test_every_network_backend_and_batch_is_timed(tmp_path: Path) -> None:
+    path = export(network(2), torch.zeros(1, *SHAPE), tmp_path / "small.onnx")
+    turns: list[tuple[int, int]] = []
+    measured = measure(
+        {"wide": network(4), "flat": path},
+        ["onnxruntime", "torch_eager", "tensorrt"],
+        shape=SHAPE,
+        batches=(1, 3),
+        threads=1,
+        progress=lambda *turn: turns.append(turn),
+        **QUICK,  # type: ignore[arg-type]
+    )
+    wanted = {(s, b, n) for s in ("wide", "flat") for b in ("onnxruntime", "torch_eager") for n in (1, 3)}
+    assert {(t.subject, t.backend, t.batch) for t in measured.timings} == wanted
+    assert all(0 < t.min_ms <= t.median_ms <= t.p95_ms <= t.p99_ms for t in measured.timings)
+    assert all(t.calls >= 3 and t.peak_rss_mib is None for t in measured.timings)
+    assert turns[-1] == (24, 24)
+    assert {(s.subject, s.baseline, s.backend, s.batch) for s in measured.speedups} == {
+        ("flat", "wide", b, n) for _, b, n in wanted
+    }
+    assert all(0 < s.low <= s.median <= s.high for s in measured.speedups)
+    assert [skip.backend for skip in measured.skipped] == ["tensorrt"]
+    assert "tensorrt" in measured.skipped[0].missing
+    assert measured.skipped[0].remedy
+    assert Measured.from_json(measured.to_json()) == measured
+
+
+def test_peak_memory_is_that_of_a_process_of_its_own() -> None:
+    ballast = bytearray(b"x" * (200 << 20))
+    measured = measure(
+        {"small": network(2)},
+        ["onnxruntime"],
+        shape=SHAPE,
+        memory=True,
+        **QUICK,  # type: ignore[arg-type]
+    )
+    peak = measured.timings[0].peak_rss_mib
+    assert peak is not None
+    assert 10 < peak < 190, "the ballast of this process must not count"
+    assert len(ballast) == 200 << 20
+
+
+def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
+    (tmp_path / "bad.onnx").write_text("a text")
+    with pytest.raises(Unavailable, match=r"bad\.onnx"):
+        peak_rss_mib(tmp_path / "bad.onnx", "onnxruntime", (1, 2))
+
+
+def test_nothing_but_unavailable_backends_is_an_empty_result() -> None:
+    measured = measure({"small": network(2)}, ["tensorrt"], shape=SHAPE, **QUICK)  # type: ignore[arg-type]
+    assert measured.timings == ()
+    assert len(measured.skipped) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"models": {}}, "no models"),
+        ({"batches": ()}, "no batches"),
+        ({"batches": (0,)}, r"batches \[0\]"),
+        ({"batches": (1, 1)}, r"batches \[1, 1\]"),
+        ({"shape": (2, 0)}, r"shape \[2, 0\]"),
+        ({"backends": ["abacus"]}, "abacus"),
+        ({"rounds": 0}, "0 rounds"),
+    ],
+)
+def test_options_out_of_range_are_refused(change: dict[str, object], found: str) -> None:
+    options = {"models": {"a": network(2)}, "backends": ["onnxruntime"], "shape": SHAPE, **QUICK, **change}
+    with pytest.raises(ConfigError, match=found):
+        measure(**options)  # type: ignore[arg-type]
+
+
+def test_the_machine_is_described() -> None:
+    found = machine()
+    assert found.cpu
+    assert found.cores >= 1
+    assert found.memory_gib > 0
+    assert found.packages["torch"] == torch.__version__
+    assert type(found).from_json(found.to_json()) == found
