@@ -31,8 +31,8 @@ class Code(Noun):
         feature: the column's name.
         kind: `count`, `rate`, `one_hot` or `likelihood`.
         neutral: the value of a median normal training record: a number, or a word's code.
-        knots: of a number: where its channels begin and end, `[channels + 1]`, growing.
-        table: of a word: one row for each word and a last one for unknown words, `[words + 1, channels]`.
+        knots: of a number: where its channels begin and end, `[channels + 1]`, see `knots_of`.
+        table: of a word: `[words + 1, channels]`; the last row, of zeros, is for unknown words.
     """
 
     feature: str
@@ -47,10 +47,17 @@ def neutral_image(code: Code, channels: int) -> NDArray[np.float32]:
     if code.table:
         return np.array(code.table[int(code.neutral)], dtype=np.float32)
     value = np.float32(np.log1p(code.neutral) if code.kind == "count" else code.neutral)
-    knots = np.array(code.knots)
-    low, slope = knots[:-1].astype(np.float32), (1 / np.diff(knots)).astype(np.float32)
+    low, slope = lines_of(code)
     image: NDArray[np.float32] = np.clip((value - low) * slope, 0, 1, dtype=np.float32)
     return image
+
+
+def lines_of(code: Code) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return where each channel of a number begins, and its slope; 0 for a channel of no width."""
+    knots = np.array(code.knots)
+    width = np.diff(knots)
+    slope = np.divide(1, width, out=np.zeros_like(width), where=width > 0)
+    return knots[:-1].astype(np.float32), slope.astype(np.float32)
 
 
 def fit_code(column: Column, values: NDArray[Any], classes: NDArray[np.int64]) -> Code:
@@ -58,7 +65,7 @@ def fit_code(column: Column, values: NDArray[Any], classes: NDArray[np.int64]) -
     if column.kind == "numeric":
         kind = "rate" if column.rate else "count"
     else:
-        kind = "one_hot" if len(column.vocabulary) < CHANNELS else "likelihood"
+        kind = "one_hot" if len(column.vocabulary) <= CHANNELS else "likelihood"
     return _CODES[kind](column, kind, values, classes)
 
 
@@ -69,11 +76,11 @@ def _fit_number(column: Column, kind: str, values: NDArray[Any], classes: NDArra
 
 
 def knots_of(values: NDArray[np.float64], bins: int = CHANNELS) -> NDArray[np.float64]:
-    """Return `bins + 1` growing knots, taken from the values: evenly spaced, at quantiles, and in between.
+    """Return `bins + 1` knots that never fall, from the values: even steps, quantiles, and in between.
 
     Most records share a few values, so quantiles alone would leave no knot where a rare attack lies; what is
-    left over halves the interval with the most distinct values. Where there are too few values, the knots go
-    on beyond the largest one, and these channels stay 0 in training.
+    left over halves the interval with the most distinct values. Where there are too few values the last knot
+    is repeated: such a channel is always 0, for weights that training never used must not speak later.
     """
     distinct = _apart(np.unique(values))
     half = bins // 2
@@ -85,7 +92,7 @@ def knots_of(values: NDArray[np.float64], bins: int = CHANNELS) -> NDArray[np.fl
             break
         at.add(left + gap // 2)
     knots = distinct[sorted(at)]
-    return np.concatenate([knots, knots[-1] + np.arange(1, bins + 2 - len(knots))])
+    return np.append(knots, np.repeat(knots[-1], bins + 1 - len(knots)))
 
 
 def _apart(distinct: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -103,21 +110,21 @@ def _apart(distinct: NDArray[np.float64]) -> NDArray[np.float64]:
 def _fit_one_hot(column: Column, kind: str, values: NDArray[Any], classes: NDArray[np.int64]) -> Code:
     words = len(column.vocabulary)
     table = np.eye(words + 1, CHANNELS)
+    table[-1] = 0
     return Code(column.name, kind, _commonest(values[classes == 0]), table=_rows(table))
 
 
 def _fit_likelihood(column: Column, kind: str, values: NDArray[Any], classes: NDArray[np.int64]) -> Code:
-    """Give each word the smoothed log-odds of each class, its log frequency, and a mark if it is unknown."""
-    words, k = len(column.vocabulary), int(classes.max()) + 1
-    k = min(k, CHANNELS - 2)
+    """Give each word the smoothed log-odds of each class and its log frequency; an unknown word has zeros."""
+    words, k = len(column.vocabulary), min(int(classes.max()) + 1, CHANNELS - 1)
     counts = np.zeros((words + 1, k))
     np.add.at(counts, (values.astype(np.intp), np.minimum(classes, k - 1)), 1)
     prior = (counts.sum(axis=0) + 1) / (counts.sum() + k)
     share = (counts + _SMOOTHING * prior) / (counts.sum(axis=1, keepdims=True) + _SMOOTHING)
     table = np.zeros((words + 1, CHANNELS))
     table[:, :k] = np.clip(np.log(share / prior) / _LOG_ODDS_SCALE, -1, 1)
-    table[:, CHANNELS - 2] = np.log1p(counts.sum(axis=1)) / np.log1p(counts.sum())
-    table[-1, CHANNELS - 1] = 1
+    table[:, CHANNELS - 1] = np.log1p(counts.sum(axis=1)) / np.log1p(counts.sum())
+    table[-1] = 0
     return Code(column.name, kind, _commonest(values[classes == 0]), table=_rows(table))
 
 

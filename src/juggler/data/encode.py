@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from juggler.data.codes import CHANNELS, Code, fit_code, neutral_image
+from juggler.data.codes import CHANNELS, Code, fit_code, lines_of, neutral_image
 from juggler.data.records import Records, TrainRecords
 from juggler.errors import ConfigError, DataError
 from juggler.nouns import Noun
@@ -207,9 +207,7 @@ class Encoder(Noun):
         low = np.zeros((self.channels, self.height * self.width), dtype=np.float32)
         slope = np.zeros_like(low)
         for cell, code in numbers:
-            knots = np.array(code.knots)
-            low[:, cell] = knots[:-1]
-            slope[:, cell] = 1 / np.diff(knots)
+            low[:, cell], slope[:, cell] = lines_of(code)
         return _Plan(
             number_rows=np.array([self.numeric.index(code.feature) for _, code in numbers], dtype=np.intp),
             number_cells=np.array([cell for cell, _ in numbers], dtype=np.intp),

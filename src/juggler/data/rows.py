@@ -65,11 +65,13 @@ def parse_line(
         width: columns that it must have; None accepts the features, also with attack name, also with
             attack name and difficulty.
     """
+    if isinstance(line, str):
+        line = line.encode(errors="surrogatepass")  # a lone surrogate is then refused below
+    line = line.removesuffix(b"\n").removesuffix(b"\r")
     try:
         if len(line) > MAX_LINE_BYTES:
             raise _Bad(f"expected at most {MAX_LINE_BYTES} bytes, found {len(line)}")
-        text = line if isinstance(line, str) else line.decode()
-        return _record(text.removesuffix("\n").removesuffix("\r"), schema, line_number, width)
+        return _record(line.decode(), schema, line_number, width)
     except UnicodeDecodeError as error:
         return BadRow(
             line_number, f"expected UTF-8 text, found byte {error.object[error.start]:#04x}", _text(line)
@@ -132,10 +134,8 @@ def _numbers(tokens: list[str], schema: Schema) -> NDArray[np.float64]:
     return values
 
 
-def _text(line: bytes | str) -> str:
-    shown = line[: 4 * _TEXT_CHARACTERS]
-    text = shown.decode(errors="replace") if isinstance(shown, bytes) else shown
-    return text.rstrip("\r\n")[:_TEXT_CHARACTERS]
+def _text(line: bytes) -> str:
+    return line[: 4 * _TEXT_CHARACTERS].decode(errors="replace")[:_TEXT_CHARACTERS]
 
 
 def parse_block(

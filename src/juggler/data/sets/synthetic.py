@@ -8,6 +8,7 @@ records noisy (the traffic of an attack), so that no detector can get all of the
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,8 +151,9 @@ def _disguise(
 
 
 def _log_uniform(limits: Range, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    low, high = np.log1p(np.asarray(limits, dtype=np.float64))
-    return np.round(np.expm1(rng.uniform(low, high, n)))
+    low, high = math.log1p(limits[0]), math.log1p(limits[1])
+    drawn: NDArray[np.float64] = np.expm1(rng.uniform(low, high, n))
+    return drawn.round()
 
 
 def _share(limits: Range, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
