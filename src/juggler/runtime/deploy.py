@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from juggler.data import Records
-from juggler.data.dataset import Schema
+from juggler.data import Records, Schema
 from juggler.errors import ConfigError, Refused
+from juggler.models.creation import origin
 from juggler.models.protocol import TrainedDetector
 from juggler.nouns import Rewrite
 from juggler.runtime.artefact import Artefact, write
@@ -67,20 +67,22 @@ def deploy(
             "its certificate does not pass",
             "See the certificate's checks; a network that overflows in float32 is the usual cause",
         )
-    forms = {"flat": (flattened.model, name), "wide": (detector.network, f"{name}-wide")}
-    written = {
-        form: _write(detector, records.schema, flattened, form, export(module, example), Path(folder) / file)
-        for form, (module, file) in forms.items()
-    }
-    return Deployed(flattened, written["flat"], written["wide"])
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    flat = _fields(detector, records.schema, flattened)
+    return Deployed(
+        flattened,
+        flat=write(folder / f"{name}.onnx", export(flattened.model, example), flat),
+        wide=write(
+            folder / f"{name}-wide.onnx", export(detector.network, example), replace(flat, form="wide")
+        ),
+    )
 
 
-def _write(
-    detector: TrainedDetector, schema: Schema, flattened: Flattened, form: str, graph: bytes, path: Path
-) -> Artefact:
-    fields = Fields(
-        name=str(detector.provenance.get("plan", {}).get("network", {}).get("name", path.stem)),
-        form="flat" if form == "flat" else "wide",
+def _fields(detector: TrainedDetector, schema: Schema, flattened: Flattened) -> Fields:
+    return Fields(
+        name=origin(detector.network)[0],
+        form="flat",
         schema=schema,
         encoder=detector.encoder,
         classes=detector.classes,
@@ -88,4 +90,3 @@ def _write(
         certificate=flattened.certificate,
         provenance=detector.provenance,
     )
-    return write(path.with_suffix(".onnx"), graph, fields)

@@ -1,0 +1,222 @@
+"""The honest protocol: choose on attack types that were held out, then train on all; never look at a test.
+
+For each fold, whole attack types and a share of the other records are held out, a network is trained on
+the rest and validated after each epoch. The epoch that is best over all folds and the median of the
+folds' thresholds are kept; then a fresh network is trained on all training records up to that epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from juggler import metrics
+from juggler.data import DataSet, Encoder, Records, TrainRecords
+from juggler.errors import ArtefactError
+from juggler.models import checkpoint
+from juggler.models.creation import create
+from juggler.models.history import History
+from juggler.models.plan import Plan
+from juggler.models.task import Predict, Validate
+from juggler.models.training import fit
+
+Progress = Callable[[str, int, int, int, int, float], None]
+SELECTED_BY = "detection_rate_held_out"
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedDetector:
+    """A wide network with all that makes a detector of it.
+
+    Attributes:
+        network: in evaluation mode, on the CPU.
+        encoder: fitted on all training records.
+        classes: names of the outputs, the normal class first.
+        threshold: a record is an alarm from this `1 - p(normal)` on.
+        provenance: plan, data digests, chosen epoch, scores by fold; plain JSON values.
+    """
+
+    network: nn.Module
+    encoder: Encoder
+    classes: tuple[str, ...]
+    threshold: float
+    provenance: Mapping[str, Any]
+
+    def save(self, path: str | Path) -> None:
+        """Write the detector as one safetensors file, whole or not at all."""
+        extra = {
+            "encoder": self.encoder.to_dict(),
+            "classes": list(self.classes),
+            "threshold": self.threshold,
+            "provenance": dict(self.provenance),
+        }
+        checkpoint.save(path, self.network, extra)
+
+    @classmethod
+    def load(cls, path: str | Path) -> TrainedDetector:
+        """Read a detector that `save` wrote.
+
+        Raises:
+            ArtefactError: the file is missing, damaged, or a network without its encoder and threshold.
+        """
+        network, extra = checkpoint.load(path)
+        missing = {"encoder", "classes", "threshold", "provenance"} - set(extra)
+        if missing:
+            raise ArtefactError(
+                f"load the detector {path}",
+                f"it is a network without {', '.join(sorted(missing))}",
+                "Make a detector with `juggler train`",
+            )
+        return cls(
+            network=network,
+            encoder=Encoder.from_dict(extra["encoder"]),
+            classes=tuple(extra["classes"]),
+            threshold=float(extra["threshold"]),
+            provenance=extra["provenance"],
+        )
+
+
+def train_detector(
+    plan: Plan, data: DataSet, *, folder: Path | None = None, progress: Progress | None = None
+) -> TrainedDetector:
+    """Make a detector by the honest protocol.
+
+    Args:
+        plan: how.
+        data: the data set; only its training records are read.
+        folder: keeps the state of every training, so that a killed run goes on where it was.
+        progress: told the stage, and epoch, epochs, step, steps and loss within it.
+
+    Raises:
+        DataError: the data set cannot be found or read.
+        ConfigError: plan, data and an earlier run in `folder` do not fit.
+    """
+    run = _Run(plan, data, folder, progress)
+    histories = [run.fold(i) for i in range(data.folds())]
+    epoch = _best_epoch(histories, plan.choose_from)
+    chosen = [history.epochs[epoch - 1].scores for history in histories]
+    train = data.training()
+    encoder = Encoder.fit(train, plan.columns(data.schema))
+    network = run.network(encoder)
+    run.fit(network, encoder, train, name="refit", stop_epoch=epoch)
+    return TrainedDetector(
+        network=network,
+        encoder=encoder,
+        classes=data.schema.classes,
+        threshold=median(scores["threshold"] for scores in chosen),
+        provenance={
+            "data": data.provenance.to_dict(),
+            "plan": plan.to_dict(),
+            "seed": plan.recipe.seed,
+            "epoch": epoch,
+            "selected_by": SELECTED_BY,
+            "folds": chosen,
+            "records": len(train),
+            "weights_sha256": checkpoint.weights_sha256(network),
+        },
+    )
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What all trainings of one detector share."""
+
+    plan: Plan
+    data: DataSet
+    folder: Path | None
+    progress: Progress | None
+
+    def fold(self, i: int) -> History:
+        """Train on fold `i`, validated after each epoch on what it holds out."""
+        split = self.data.fold(i, self.plan.recipe.seed)
+        encoder = Encoder.fit(split.train, self.plan.columns(self.data.schema))
+        held_out = np.isin(split.validation.labels(), np.unique(split.train.labels()), invert=True)
+        images = encoder.encode(split.validation)
+
+        def validate(predict: Predict) -> dict[str, float]:
+            return validation_scores(predict(images), split.validation, held_out, self.plan.false_alarm_rate)
+
+        name = f"fold-{i + 1}"
+        return self.fit(self.network(encoder), encoder, split.train, name=name, validate=validate)
+
+    def network(self, encoder: Encoder) -> nn.Module:
+        """Make the network for the encoder's images, its first weights drawn by the recipe's seed."""
+        channels, height, width = encoder.shape
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.plan.recipe.seed)
+            return create(
+                self.plan.network,
+                classes=len(self.data.schema.classes),
+                in_channels=channels,
+                image_size=(height, width),
+                **self.plan.options,
+            )
+
+    def fit(
+        self,
+        network: nn.Module,
+        encoder: Encoder,
+        train: TrainRecords,
+        *,
+        name: str,
+        validate: Validate | None = None,
+        stop_epoch: int | None = None,
+    ) -> History:
+        """Train one network, its state kept in a folder of that name."""
+
+        def tell(epoch: int, epochs: int, step: int, steps: int, loss: float) -> None:
+            if self.progress is not None:
+                self.progress(name, epoch, epochs, step, steps, loss)
+
+        return fit(
+            network,
+            encoder.encode(train),
+            train.classes(),
+            self.plan.recipe,
+            folder=None if self.folder is None else self.folder / name,
+            validate=validate,
+            progress=tell,
+            stop_epoch=stop_epoch,
+        )
+
+
+def validation_scores(
+    probabilities: NDArray[np.float32],
+    records: Records,
+    held_out: NDArray[np.bool_],
+    false_alarm_rate: float,
+) -> dict[str, float]:
+    """Return what a fold's validation records say of a network.
+
+    Args:
+        probabilities: `[n, classes]`.
+        records: the validation records.
+        held_out: which of them are of attack types that training did not see, `[n]`.
+        false_alarm_rate: share of the validation normals that may be alarms.
+    """
+    scores, classes = metrics.alarm_scores(probabilities), records.classes()
+    normal, known = classes == 0, (classes != 0) & ~held_out
+    threshold = metrics.threshold_for([scores[normal]], false_alarm_rate)
+    verdicts = metrics.decide(probabilities, threshold)
+    either = normal | held_out
+    return {
+        "threshold": threshold,
+        "auc_held_out": metrics.area_under_curve(scores[either], held_out[either]),
+        "detection_rate_held_out": float((scores[held_out] >= threshold).mean()),
+        "detection_rate_known": float((scores[known] >= threshold).mean()),
+        "accuracy_known": float((verdicts == classes)[known].mean()),
+    }
+
+
+def _best_epoch(histories: list[History], first: int) -> int:
+    """Return the epoch, from 1, with the best mean over the folds; the earliest of equals."""
+    epochs = range(first, len(histories[0].epochs) + 1)
+    return max(epochs, key=lambda e: fmean(h.epochs[e - 1].scores[SELECTED_BY] for h in histories))
