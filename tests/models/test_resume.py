@@ -94,20 +94,36 @@ def test_the_state_of_every_optimizer_comes_back(tmp_path: Path) -> None:
         assert kept == slots
 
 
-def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
-    # No batch norm and no random draws in the steps: then only the order of additions may differ.
+class Counting(nn.Module):
+    """A small network that counts the records it trains on; no batch norm, no random draws."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4, 2))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.seen += len(x)
+        return self.layers(x)
+
+
+def test_two_processes_train_what_one_does_each_on_half_the_records(tmp_path: Path) -> None:
     images = torch.randn(96, 1, 3, 3, generator=torch.Generator().manual_seed(0))
     labels = (images[:, 0, 1, 1] > 0).long()
-    weights, losses = [], []
+    weights, losses, seen = [], [], []
     for devices, strategy in ((1, "auto"), (2, "ddp_spawn")):
         torch.manual_seed(0)
-        module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4, 2))
+        module = Counting()
         recipe = Recipe(
             epochs=2, batch=16, rate=0.1, ema_decay=0.9, accelerator="cpu", devices=devices, strategy=strategy
         )
         history = fit(module, images, labels, recipe, folder=tmp_path / strategy)
         losses.append([epoch.loss for epoch in history.epochs])
         weights.append(torch.cat([weight.detach().flatten() for weight in module.parameters()]))
+        seen.append(int(module.seen))
         assert epochs_done(tmp_path / strategy) == 2
+    assert seen == [2 * 96, 96]
+    # Only the order of additions differs.
     torch.testing.assert_close(weights[0], weights[1], rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(torch.tensor(losses[0]), torch.tensor(losses[1]), rtol=1e-4, atol=1e-6)

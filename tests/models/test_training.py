@@ -147,6 +147,17 @@ def test_refreshed_statistics_are_those_of_the_data() -> None:
     assert not module.training
 
 
+def test_averaged_networks_come_out_with_statistics_of_their_own() -> None:
+    images, labels = records()
+    module = network()
+    fit(module, images, labels, dataclasses.replace(RECIPE, ema_decay=0.95))
+    conv, norm = module.stem[0], module.stem[1]
+    with torch.no_grad():
+        mapped = conv(images)
+    torch.testing.assert_close(norm.running_mean, mapped.mean((0, 2, 3)), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(norm.running_var, mapped.var((0, 2, 3)), rtol=0.05, atol=0.0)
+
+
 def test_average_follows_the_weights_and_leaves_the_network_alone() -> None:
     module = nn.Linear(2, 1, bias=False)
     nn.init.zeros_(module.weight)
