@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from juggler import models
 from juggler.errors import ArtefactError, ConfigError, DataError
 from juggler.models import Recipe, averaging, fit, weights_sha256
+from juggler.models.optimization import rate_at
 from juggler.models.run_state import STATE_FILE
 from juggler.models.task import loss_weights
 from juggler.models.training import drop_cells
@@ -203,6 +204,7 @@ def test_tells_every_step_and_logs_every_epoch_once(tmp_path: Path) -> None:
     for row, epoch in zip(rows, history.epochs, strict=True):
         assert float(row["loss"]) == pytest.approx(epoch.loss, rel=1e-5)
         assert float(row["accuracy"]) == epoch.scores["accuracy"]
+    assert [e.rate for e in history.epochs] == [rate_at(step, 4, RECIPE) for step in (3, 7, 11)]
     with pytest.raises(KeyError):
         history.best("recall")
 
@@ -228,6 +230,21 @@ def test_every_record_is_seen_once_an_epoch_however_the_batches_fall() -> None:
         assert all(len(part) >= 2 for part in module.seen)
         for epoch in (module.seen[:steps], module.seen[steps:]):
             assert sorted(torch.cat(epoch).tolist()) == list(range(count))
+
+
+def test_steps_are_plain_descent_at_the_schedules_rate_with_decay_on_weights_alone() -> None:
+    images, labels = records(40)
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(25, 3))
+    weight, bias = module[1].weight.detach().clone(), module[1].bias.detach().clone()
+    recipe = dataclasses.replace(RECIPE, batch=40, momentum=0.0, weight_decay=0.3, warmup_epochs=0.0)
+    fit(module, images, labels, recipe)
+    for step in range(3):  # the same by hand, softmax regression's gradient written out
+        x, rate = images.flatten(1), rate_at(step, 1, recipe)
+        error = (torch.softmax(x @ weight.T + bias, 1) - nn.functional.one_hot(labels, 3)) / 40
+        weight, bias = weight - rate * (error.T @ x + 0.3 * weight), bias - rate * error.sum(0)
+    torch.testing.assert_close(module[1].weight.detach(), weight)
+    torch.testing.assert_close(module[1].bias.detach(), bias)
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_says_where() -> None:
