@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from small_detector import as_bytes, graph_of, records, traffic
 from test_sinks import valid
 
-from juggler.data import BadRow
+from juggler.data import BadRow, load_set
 from juggler.detect import (
     DetectOptions,
     Detector,
@@ -28,6 +29,7 @@ from juggler.detect import (
     detect,
     open_sink,
 )
+from juggler.detect.sinks.eve import EveSink
 from juggler.detect.sinks.null import NullSink
 from juggler.errors import ConfigError, DataError
 from juggler.nouns import Alert
@@ -392,13 +394,12 @@ def test_a_killed_run_leaves_whole_lines(child: subprocess.Popen[bytes], tmp_pat
 
 
 def test_a_reader_who_hangs_up_ends_the_run_with_a_summary(artefact: Artefact, tmp_path: Path) -> None:
-    class HungUp(NullSink):
-        def write(self, alert: Alert) -> None:
-            raise BrokenPipeError
-
     path = tmp_path / "records.csv"
     path.write_bytes(as_bytes(traffic(200, seed=18)))
-    summary = detect(artefact, path, HungUp())
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with EveSink(write_end, "a pipe", owned=True) as sink:
+        summary = detect(artefact, path, sink)
     assert (summary.interrupted, summary.ended_by) == (True, "the reader of the alerts hung up")
     assert summary.unwritten > 0
 
@@ -409,3 +410,19 @@ def test_standard_input_that_is_closed_is_said(artefact_path: Path, tmp_path: Pa
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode != 0
     assert "DataError: read records from standard input: it is closed" in done.stderr
+
+
+@pytest.mark.data
+def test_nsl_kdd_is_read_whole(artefact: Artefact, tmp_path: Path) -> None:
+    """The small detector never saw these records: what is tested is that none of them is lost."""
+    found = load_set("nsl-kdd").load("test")
+    archive = next(Path(os.environ["JUGGLER_DATA"]).rglob("NSL_KDD.zip"))
+    path = tmp_path / "KDDTest+.txt"
+    path.write_bytes(zipfile.ZipFile(archive).read("KDDTest+.txt"))
+    sink = ListSink()
+    summary = detect(artefact, path, sink)
+    assert (summary.records, summary.bad_rows, summary.unknown_values) == (len(found), 0, 0)
+    assert len(found) == 22_544
+    verdicts = Detector(artefact).alarms(found)
+    assert summary.alarms == verdicts.is_alarm.sum()
+    assert sum(a.count for a in sink.alerts if a.state == "closed") == summary.alarms

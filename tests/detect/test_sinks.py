@@ -12,33 +12,17 @@ from typing import Any
 
 import jsonschema
 import pytest
+from contracts_sinks import alert, check_sink
 
 from juggler.detect.sink import SINKS, SinkError, open_sink
 from juggler.detect.sinks.eve import EveSink, eve_record
+from juggler.detect.sinks.null import NullSink
 from juggler.errors import ConfigError
 from juggler.nouns import Alert
 
 EVE = jsonschema.Draft202012Validator(
     json.loads((Path(__file__).parent / "eve_alert.schema.json").read_text())
 )
-
-
-def alert(identity: int = 1, **changes: Any) -> Alert:
-    fields: dict[str, Any] = {
-        "identity": identity,
-        "timestamp": "2024-01-02T03:04:05.000006+01:00",
-        "state": "opened",
-        "attack_class": "dos",
-        "score": 0.9987,
-        "threshold": 0.12,
-        "count": 1,
-        "first_record": 7,
-        "last_record": 7,
-        "protocol": "tcp",
-        "service": "http",
-        "weighed": {"serror_rate": 0.41},
-    }
-    return Alert(**(fields | changes))
 
 
 def valid(line: str) -> dict[str, Any]:
@@ -156,7 +140,7 @@ def test_a_full_disk_is_said_and_counted() -> None:
 LIMITED = """
 import resource, sys
 sys.path.insert(0, sys.argv[2])
-from test_sinks import alert
+from contracts_sinks import alert
 from juggler.detect.sink import SinkError
 from juggler.detect.sinks.eve import EveSink
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
@@ -183,7 +167,7 @@ def test_a_line_that_does_not_fit_leaves_no_half(tmp_path: Path) -> None:
 WRITER = """
 import sys
 sys.path.insert(0, sys.argv[2])
-from test_sinks import alert
+from contracts_sinks import alert
 from juggler.detect.sinks.eve import EveSink
 with EveSink.open(sys.argv[1]) as sink:
     for n in range(int(sys.argv[3])):
@@ -248,19 +232,23 @@ def test_a_target_that_cannot_be_opened_is_refused_with_a_remedy(target: str) ->
         EveSink.open(target)
 
 
-def test_sinks_are_found_by_name() -> None:
-    assert {"eve", "null"} <= set(SINKS.names())
-    for name, kind in SINKS:
-        assert kind.name == name
+@pytest.mark.parametrize("name", SINKS.names())
+def test_every_sink_keeps_the_contract(name: str, tmp_path: Path) -> None:
+    check_sink(SINKS.get(name), name, tmp_path / "alerts")
+
+
+def test_the_contract_catches_a_sink_that_does_not_count(tmp_path: Path) -> None:
+    class Forgetful(NullSink):
+        def write(self, alert: Alert) -> None:
+            pass
+
+    with pytest.raises(AssertionError):
+        check_sink(Forgetful, "null", tmp_path / "alerts")
+
+
+def test_a_sink_that_is_not_there_is_refused_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'eve'"):
         open_sink("evee")
-
-
-def test_the_null_sink_counts() -> None:
-    with open_sink("null") as sink:
-        sink.write(alert())
-        sink.write(alert())
-    assert sink.written == 2
 
 
 def test_standard_output_that_is_closed_is_said() -> None:

@@ -51,7 +51,7 @@ class Detector:
         session: Session | None = None,
         *,
         threshold: float | None = None,
-        batch_records: int = 2048,
+        batch_records: int = 512,
     ) -> None:
         self.artefact = artefact
         self.schema, self.encoder = artefact.schema, artefact.encoder

@@ -27,7 +27,7 @@ class DetectOptions(Noun):
     window_records: int = 1000
     window_s: float = 60.0
     max_open_alerts: int = 1024
-    batch_records: int = 2048
+    batch_records: int = 512
     weighed_features: int = 5
     bad_rows_kept: int = 20
 
