@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import torch
 from torch import nn
+from torch.jit import TracerWarning  # type: ignore[attr-defined]
 
 from juggler.errors import ConfigError, JugglerError, ParityError
 from juggler.runtime.backends.onnxruntime import BACKEND as ONNX_RUNTIME
@@ -61,7 +62,8 @@ def export(
         The path, or the bytes where no path was given.
 
     Raises:
-        ConfigError: training mode, parameters that are not float32, or a module that cannot be exported.
+        ConfigError: training mode, parameters that are not float32, or a module that cannot be exported,
+            such as one that branches on what its input holds.
         ParityError: ONNX Runtime computes something else from the graph, at batch 1 or 3.
     """
     check_evaluating(module, "export a module")
@@ -103,7 +105,7 @@ def _trace(
     module: nn.Module, inputs: tuple[torch.Tensor, ...], input_names: list[str], output_names: list[str]
 ) -> onnx.ModelProto:
     buffer: Any = io.BytesIO()  # accepted, though torch annotates paths only
-    with _silence():
+    with _silence() as caught:
         torch.onnx.export(
             module,
             inputs,
@@ -114,6 +116,9 @@ def _trace(
             output_names=output_names,
             dynamic_axes={name: {0: "batch"} for name in [*input_names, *output_names]},
         )
+    if caught:
+        # A branch or a number that depends on the input was frozen as the example has it.
+        raise RuntimeError(str(caught[0].message))
     return onnx.load_from_string(buffer.getvalue())
 
 
@@ -190,20 +195,27 @@ def _relative_error(wanted: Any, found: Any) -> float:
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Keep torch's exporters from warning, logging and printing: what matters is checked afterwards."""
+def _silence() -> Iterator[list[warnings.WarningMessage]]:
+    """Keep torch's exporters quiet; yield the list of the tracer's warnings."""
     logger = logging.getLogger("torch.onnx")
-    before = logger.level
+    before, switch = logger.level, torch._C._jit_set_onnx_log_enabled
     logger.setLevel(logging.CRITICAL)
+    # The tracing exporter turns this log on always (it tests a function for truth), and then prints the
+    # whole graph past Python's own streams when it fails.
+    torch._C._jit_set_onnx_log_enabled = lambda enabled: None
     try:
         with (
-            warnings.catch_warnings(),
+            warnings.catch_warnings(record=True) as caught,
             contextlib.redirect_stdout(io.StringIO()),
             contextlib.redirect_stderr(io.StringIO()),
         ):
             warnings.simplefilter("ignore")
-            yield
+            warnings.simplefilter("always", TracerWarning)
+            # Those of torch's own modules do not count: they know what they do.
+            TracerWarning.ignore_lib_warnings()  # type: ignore[no-untyped-call]
+            yield caught
     finally:
+        torch._C._jit_set_onnx_log_enabled = switch
         logger.setLevel(before)
 
 
