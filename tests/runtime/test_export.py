@@ -137,7 +137,7 @@ def test_what_branches_on_its_input_is_refused(
 
 
 def test_a_number_taken_from_the_input_is_not_frozen() -> None:
-    module = Calling(lambda x: x + float(x.mean())).eval()
+    module = Calling(lambda x: x + float(x.mean())).eval().requires_grad_(False)
     array = np.full((3, 4), 2.0, np.float32)
     with open_session(export(module, torch.randn(2, 4))) as session:
         found = session.run(array)[0]
