@@ -16,7 +16,7 @@ from juggler.errors import ArtefactError, ConfigError, Unavailable
 from juggler.nouns import TensorSpec
 from juggler.runtime.session import Array, BackendStatus, Session, Source, is_installed, owned, release_of
 
-INSTALL = "pip install tensorrt-cu12, with a CUDA build of torch"
+INSTALL = "pip install 'tensorrt-cu12>=10', with a CUDA build of torch"
 WORKSPACE_BYTES = 1 << 30
 BATCHES = (1, 1, 64)  # smallest, the one to be fastest, largest
 
