@@ -5,6 +5,7 @@ The encoder is fitted on training records, by type, and travels with the artefac
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,18 +62,20 @@ class Encoder(Noun):
         names = {*self.numeric, *self.categorical}
         for code in self.codes:
             numeric = code.feature in self.numeric and len(code.knots) == self.channels + 1
-            word = code.feature in self.categorical and {len(row) for row in code.table} == {self.channels}
+            widths = {len(row) for row in code.table}
+            word = code.feature in self.categorical and widths == {code.cells * self.channels}
             if code.feature not in names or not (numeric or word):
                 raise ConfigError(
                     f"make an encoder of {self.channels} channels",
                     f"{code.feature!r} has {len(code.knots)} knots and {len(code.table)} table rows",
                     "Fit the encoder anew; its JSON was changed by hand or by another release",
                 )
-        if not 0 < len(self.codes) <= self.height * self.width:
+        cells = sum(code.cells for code in self.codes)
+        if not 0 < cells <= self.height * self.width:
             raise ConfigError(
                 f"make an encoder of {self.height} x {self.width} cells",
-                f"{len(self.codes)} features",
-                "Give one to as many features as there are cells",
+                f"{len(self.codes)} features that fill {cells}",
+                "Give it features that fill at least one cell and no more than there are",
             )
 
     @classmethod
@@ -104,7 +107,8 @@ class Encoder(Noun):
         classes = train.classes()
         if not (classes == 0).any():
             raise DataError(f"fit an encoder on {train.source}", "no normal record", "Give some to train on")
-        height, width = grid(len(names))
+        codes = tuple(fit_code(train.schema.column[name], train[name], classes) for name in names)
+        height, width = grid(sum(code.cells for code in codes))
         return cls(
             schema=train.schema.name,
             schema_version=train.schema.version,
@@ -113,7 +117,7 @@ class Encoder(Noun):
             channels=CHANNELS,
             height=height,
             width=width,
-            codes=tuple(fit_code(train.schema.column[name], train[name], classes) for name in names),
+            codes=codes,
         )
 
     @property
@@ -129,12 +133,16 @@ class Encoder(Noun):
     @cached_property
     def feature_cells(self) -> dict[str, tuple[tuple[int, int], ...]]:
         """Return the cells, as (row, column), that each feature fills."""
-        return {code.feature: (divmod(i, self.width),) for i, code in enumerate(self.codes)}
+        ends = itertools.accumulate((code.cells for code in self.codes), initial=0)
+        return {
+            code.feature: tuple(divmod(first + i, self.width) for i in range(code.cells))
+            for code, first in zip(self.codes, ends, strict=False)
+        }
 
     @cached_property
     def neutral(self) -> dict[str, NDArray[np.float32]]:
         """Return the code of each feature's neutral value, `[cells, channels]`."""
-        return {code.feature: neutral_image(code, self.channels)[None] for code in self.codes}
+        return {code.feature: neutral_image(code, self.channels) for code in self.codes}
 
     def encode(self, records: Records) -> NDArray[np.float32]:
         """Return the records as images, float32 `[n, channels, height, width]`.
@@ -199,11 +207,14 @@ class Encoder(Noun):
         np.maximum(out, 0, out=out)
         np.minimum(out, 1, out=out)
         for row, cell, table in plan.words:
-            out[:, :, cell] = table[codes[row]]  # code -1 takes the last row: unknown words
+            for i in range(table.shape[1] // self.channels):
+                part = table[:, i * self.channels : (i + 1) * self.channels]
+                out[:, :, cell + i] = part[codes[row]]  # code -1 takes the last row: unknown words
 
     @cached_property
     def _plan(self) -> _Plan:
-        numbers = [(i, code) for i, code in enumerate(self.codes) if code.feature in self.numeric]
+        first = {name: cells[0][0] * self.width + cells[0][1] for name, cells in self.feature_cells.items()}
+        numbers = [(first[code.feature], code) for code in self.codes if code.feature in self.numeric]
         low = np.zeros((self.channels, self.height * self.width), dtype=np.float32)
         slope = np.zeros_like(low)
         for cell, code in numbers:
@@ -215,8 +226,12 @@ class Encoder(Noun):
             low=low,
             slope=slope,
             words=tuple(
-                (self.categorical.index(code.feature), cell, np.array(code.table, dtype=np.float32))
-                for cell, code in enumerate(self.codes)
+                (
+                    self.categorical.index(code.feature),
+                    first[code.feature],
+                    np.array(code.table, dtype=np.float32),
+                )
+                for code in self.codes
                 if code.feature in self.categorical
             ),
         )

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from juggler.models.creation import create, names, origin
     from juggler.models.history import EpochRecord, History
     from juggler.models.inference import probabilities
+    from juggler.models.plan import Plan
+    from juggler.models.protocol import TrainedDetector, train_detector
     from juggler.models.recipe import Recipe
     from juggler.models.training import DivergenceError, fit
 
@@ -21,7 +23,9 @@ __all__ = [
     "DivergenceError",
     "EpochRecord",
     "History",
+    "Plan",
     "Recipe",
+    "TrainedDetector",
     "create",
     "fit",
     "load",
@@ -29,6 +33,7 @@ __all__ = [
     "origin",
     "probabilities",
     "save",
+    "train_detector",
     "weights_sha256",
 ]
 
@@ -36,7 +41,9 @@ _HOMES = {
     "DivergenceError": "training",
     "EpochRecord": "history",
     "History": "history",
+    "Plan": "plan",
     "Recipe": "recipe",
+    "TrainedDetector": "protocol",
     "create": "creation",
     "fit": "training",
     "load": "checkpoint",
@@ -44,6 +51,7 @@ _HOMES = {
     "origin": "creation",
     "probabilities": "inference",
     "save": "checkpoint",
+    "train_detector": "protocol",
     "weights_sha256": "checkpoint",
 }
 

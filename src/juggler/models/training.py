@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from juggler.errors import ConfigError, JugglerError
 from juggler.models.averaging import WeightAverage
 from juggler.models.checkpoint import read_tensors, write_tensors
+from juggler.models.counterfeit import COUNTERFEIT_WEIGHT, counterfeit_target, forge
 from juggler.models.history import EpochRecord, History
 from juggler.models.inference import probabilities
 from juggler.models.optimization import make_optimizer, rate_at
@@ -219,6 +220,8 @@ class _Run:
 
     def _loss(self, rows: Tensor, draw: np.random.Generator) -> Tensor:
         x, labels, weights = self.images[rows], self.labels[rows], self.weights[rows]
+        if self.recipe.counterfeit_share > 0:
+            return self._loss_with_counterfeits(x, labels, weights)
         if self.recipe.feature_dropout > 0:
             x = drop_cells(x, self.recipe.feature_dropout)
         if self.recipe.mixup_alpha == 0:
@@ -229,10 +232,21 @@ class _Run:
         first = self._weighted(logits, labels, weights)
         return kept * first + (1 - kept) * self._weighted(logits, labels[other], weights[other])
 
+    def _loss_with_counterfeits(self, x: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+        false = forge(x[labels == 0], round(self.recipe.counterfeit_share * len(x)))
+        both = torch.cat([x, false])
+        if self.recipe.feature_dropout > 0:
+            both = drop_cells(both, self.recipe.feature_dropout)
+        logits = self.wrapped(both)
+        real = self._weighted(logits[: len(x)], labels, weights)
+        if not len(false):
+            return real
+        truth = counterfeit_target(len(false), logits.shape[1], x.device)
+        doubt = _entropy(logits[len(x) :], truth, 0.0).mean() * COUNTERFEIT_WEIGHT
+        return (real * len(x) + doubt * len(false)) / len(both)
+
     def _weighted(self, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-        smoothing = self.recipe.label_smoothing
-        losses = F.cross_entropy(logits.float(), labels, reduction="none", label_smoothing=smoothing)
-        return (losses * weights).mean()
+        return (_entropy(logits, labels, self.recipe.label_smoothing) * weights).mean()
 
     def _look(self, losses: Tensor, first: int, end: int, epoch: int) -> float:
         """Average new losses over the ranks, in place, and return the last; every rank sees the same.
@@ -272,6 +286,17 @@ class _Run:
                 f"validate after epoch {epoch}", f"no number came back for {wrong}", "Mend `validate`"
             )
         return scores
+
+
+def _entropy(logits: Tensor, target: Tensor, smoothing: float) -> Tensor:
+    """Return the cross entropy of each record, `[n]`; of `[n, classes, towers]` the mean over the towers.
+
+    `target` is a class number, `[n]`, or a share of each class, `[n, classes]`.
+    """
+    if logits.ndim == 2:
+        return F.cross_entropy(logits.float(), target, reduction="none", label_smoothing=smoothing)
+    spread = target[..., None].expand(*target.shape, logits.shape[2])
+    return F.cross_entropy(logits.float(), spread, reduction="none", label_smoothing=smoothing).mean(1)
 
 
 def drop_cells(images: Tensor, probability: float) -> Tensor:
