@@ -53,6 +53,7 @@ class Source:
         cache: folder for downloads; None is the user's cache.
         timeout_s: how long a public copy may stay silent.
         progress: called with the bytes done and the bytes in all while a file is fetched.
+        offline: download nothing; the environment variable JUGGLER_OFFLINE=1 says the same.
     """
 
     folder: Path | None = None
@@ -60,6 +61,7 @@ class Source:
     cache: Path | None = None
     timeout_s: float = 30.0
     progress: Progress | None = None
+    offline: bool = False
 
     def fetch(self, file: RemoteFile) -> Found:
         """Return the file's bytes from the first place that holds it.
@@ -117,8 +119,8 @@ class Source:
         return None
 
     def _fetched(self, cache: Path, file: RemoteFile, tried: list[str]) -> Found:
-        if os.environ.get("JUGGLER_OFFLINE", "") not in ("", "0"):
-            tried.append("downloads are switched off by JUGGLER_OFFLINE")
+        if self.offline or os.environ.get("JUGGLER_OFFLINE", "") not in ("", "0"):
+            tried.append("downloads are switched off")
         else:
             for url in file.urls:
                 try:

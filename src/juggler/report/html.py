@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from markupsafe import Markup
 
-from juggler.errors import ConfigError
+from juggler.files import write_atomically
 from juggler.report import figures, sheets, theme, units
 from juggler.report.graphs import draw_graphs
 from juggler.report.story import Story
@@ -37,31 +36,7 @@ def write(story: Story, path: str | os.PathLike[str]) -> Path:
     Raises:
         ConfigError: nothing can be written at that path.
     """
-    text, target = render(story), Path(path)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _replace(target, text)
-    except OSError as error:
-        raise ConfigError(
-            f"write the report {target}",
-            error.strerror or type(error).__name__,
-            "Name a file in a folder that you may write to",
-        ) from error
-    return target
-
-
-def _replace(target: Path, text: str) -> None:
-    """Write beside the target first: a reader, or a kill, never meets half a file."""
-    handle, beside = tempfile.mkstemp(prefix=f".{target.name[:64]}.", dir=target.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as stream:
-            stream.write(text)
-        # mkstemp gives a file that only its owner can read; a report is made to be shared.
-        Path(beside).chmod(0o644)
-        Path(beside).replace(target)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
+    return write_atomically(Path(path), render(story).encode())
 
 
 def render(story: Story) -> str:

@@ -29,9 +29,9 @@ from typing import Any, Self
 
 from juggler.data import Encoder, Schema
 from juggler.errors import ArtefactError, ConfigError
+from juggler.files import write_atomically
 from juggler.nouns import Certificate
 from juggler.runtime.fields import FORMAT, PREFIX, REMAKE, Fields
-from juggler.runtime.files import write_atomically
 from juggler.runtime.metadata import join, split
 from juggler.runtime.session import BACKENDS, Session, Source, release_of
 

@@ -68,7 +68,6 @@ def deploy(
             "See the certificate's checks; a network that overflows in float32 is the usual cause",
         )
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     flat = _fields(detector, records.schema, flattened)
     return Deployed(
         flattened,

@@ -198,7 +198,8 @@ def _product(first: Conv, second: Conv) -> Tensor:
     product = w1.new_zeros(g, w2.shape[1], w1.shape[2], *size)
     for tap in itertools.product(*(range(k) for k in second.kernel)):
         window = tuple(slice(t, t + k) for t, k in zip(tap, first.kernel, strict=True))
-        product[(slice(None),) * 3 + window] += torch.einsum("gom,gmi...->goi...", w2[(slice(None),) * 3 + tap], w1)
+        matrix = w2[(slice(None),) * 3 + tap]
+        product[(slice(None),) * 3 + window] += torch.einsum("gom,gmi...->goi...", matrix, w1)
     return product.reshape(second.out_channels, w1.shape[2], *size)
 
 

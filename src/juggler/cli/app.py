@@ -1,0 +1,66 @@
+"""The program `juggler`: finds the verbs, runs one, turns errors into exit codes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from juggler.cli.console import ERRORS
+from juggler.errors import JugglerError
+from juggler.registry import Registry
+
+EXIT_CODES = """\
+Exit codes: 0 done; 1 an error of its own kind, or an alert with --fail-on-alert; 2 wrong options;
+3 data cannot be read; 4 artefact or checkpoint cannot be used; 5 something is not installed;
+6 refused, for it could not be proved; 7 an export differs from its source; 10 done, but rows were bad;
+130 interrupted."""
+
+VERBS: Registry[Callable[..., None]] = Registry("verb", "juggler.cli.verbs")
+
+
+def build() -> typer.Typer:
+    """Return the application with every verb in it."""
+    app = typer.Typer(
+        name="juggler",
+        help="Train wide, deploy flat, and watch the network with it.",
+        epilog=EXIT_CODES,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    for name, verb in VERBS:
+        app.command(name.replace("_", "-"), no_args_is_help=False)(verb)
+    return app
+
+
+def main() -> None:
+    """Run the program; every foreseen error is told in its own words, without a traceback."""
+    try:
+        build()()
+    except JugglerError as error:
+        ERRORS.print(f"[bold red]juggler:[/] {error.asked}: {error.found}", soft_wrap=True, highlight=False)
+        ERRORS.print(f"  {error.remedy}", soft_wrap=True, highlight=False)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        ERRORS.print("juggler: interrupted")
+        sys.exit(130)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"juggler {version('juggler')}")
+        raise typer.Exit
+
+
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the release.")
+    ] = False,
+) -> None:
+    """Train wide, deploy flat, and watch the network with it."""

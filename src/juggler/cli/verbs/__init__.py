@@ -1,0 +1,1 @@
+"""The verbs of the command line, one file each: each offers `VERB`, a function that typer understands."""

@@ -1,0 +1,63 @@
+"""`juggler evaluate`: how well artefacts detect, on labelled records."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from juggler.cli.console import OUT, bars, download_progress
+from juggler.data import Source, load_set
+from juggler.detect import Detector
+from juggler.detect import evaluate as score
+from juggler.metrics import Scores
+from juggler.report import recall_table, scores_table
+from juggler.runtime import Artefact, open_session
+from juggler.runtime.shipped import shipped
+
+Artefacts = Annotated[list[Path] | None, typer.Argument(help="Artefacts; the shipped detector if absent.")]
+Set = Annotated[str, typer.Option("--set", help="Data set that holds the labelled records.")]
+Parts = Annotated[str, typer.Option(help="Its parts, separated by commas.")]
+Folder = Annotated[Path | None, typer.Option("--data", help="Folder or zip to look in first.")]
+Backends = Annotated[str, typer.Option(help="What runs the network, separated by commas.")]
+
+
+def evaluate(
+    artefacts: Artefacts = None,
+    data_set: Set = "nsl-kdd",
+    parts: Parts = "test,test-21",
+    data: Folder = None,
+    backends: Backends = "onnxruntime",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print detection scores, known and unseen attack types apart, by the one alarm rule.
+
+    Example: juggler evaluate detector.onnx detector-wide.onnx --backends onnxruntime,openvino
+    """
+    rows: list[tuple[str, Scores]] = []
+    with bars() as progress:
+        found = load_set(data_set, Source(folder=data, progress=download_progress(progress)))
+        for part in parts.split(","):
+            records = found.load(part.strip())
+            for path in artefacts or [shipped("nsl_kdd.onnx")]:
+                artefact = Artefact.load(path)
+                for backend in backends.split(","):
+                    label = f"{path.stem}, {backend.strip()}, {part.strip()}"
+                    task = progress.add_task(label, total=1)
+                    session = open_session(artefact.graph, backend.strip())
+                    rows.append((label, score(Detector(artefact, session), records)))
+                    progress.update(task, completed=1)
+    if as_json:
+        typer.echo(json.dumps({label: scores.to_dict() for label, scores in rows}, indent=2))
+        return
+    if found.synthetic:
+        OUT.print(
+            "[bold yellow]SYNTHETIC DATA: made up by the package; these scores say nothing of a network.[/]"
+        )
+    OUT.print(scores_table(rows))
+    OUT.print(recall_table(rows))
+
+
+VERB = evaluate

@@ -1,0 +1,51 @@
+"""`juggler info`: what an artefact holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from juggler.cli.console import OUT, escape
+from juggler.runtime import Artefact
+from juggler.runtime.shipped import shipped
+
+
+def info(
+    artefact: Annotated[
+        Path | None, typer.Argument(help="An .onnx artefact; the shipped one if absent.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, the certificate whole.")] = False,
+) -> None:
+    """Print what an artefact holds: schema, encoder, classes, threshold, certificate, provenance.
+
+    Example: juggler info runs/nsl_kdd/detector.onnx
+    """
+    found = Artefact.load(artefact or shipped("nsl_kdd.onnx"), threads=1)
+    described = found.describe()
+    if as_json:
+        certificate = found.fields.certificate
+        whole = {**described, "certificate": certificate.to_dict() if certificate else None}
+        typer.echo(json.dumps(whole, indent=2))
+        return
+    table = Table("field", "value", box=None, pad_edge=False, show_header=False)
+    for name, value in _rows(described):
+        table.add_row(f"[bold]{escape(name)}[/]", escape(value))
+    OUT.print(table)
+
+
+def _rows(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested values as dotted names and short texts."""
+    rows = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            rows += _rows(value, f"{prefix}{name}.")
+        else:
+            rows.append((prefix + name, value if isinstance(value, str) else json.dumps(value)))
+    return rows
+
+
+VERB = info

@@ -1,0 +1,70 @@
+"""`juggler measure`: how long networks take, on every backend, in one race."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from juggler.cli.console import OUT, bar
+from juggler.report import timings_table
+
+Models = Annotated[list[str], typer.Argument(help="Artefacts, ONNX files, checkpoints or names of networks.")]
+Backends = Annotated[str | None, typer.Option(help="Separated by commas; all that work here if absent.")]
+Shape = Annotated[str | None, typer.Option(help="channels,height,width; an artefact's own if absent.")]
+Batches = Annotated[str, typer.Option(help="Batch sizes, separated by commas.")]
+Threads = Annotated[int | None, typer.Option(help="Cores a call may use.")]
+Rounds = Annotated[int, typer.Option(help="Turns of each contender, in random order.")]
+Flat = Annotated[bool, typer.Option("--flat", help="Add the flat form of each checkpoint or named network.")]
+
+
+def measure(
+    models: Models,
+    backends: Backends = None,
+    shape: Shape = None,
+    batches: Batches = "1",
+    threads: Threads = None,
+    rounds: Rounds = 20,
+    flat: Flat = False,
+    memory: Annotated[bool, typer.Option(help="Measure peak memory too, in processes of their own.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write all figures as JSON.")] = None,
+) -> None:
+    """Time networks against each other: interleaved rounds, median, p95, p99, throughput.
+
+    The first network is what the others are compared with.
+
+    Example: juggler measure resnet50 juggler_resnet50 --flat --shape 3,224,224 --backends openvino
+    """
+    from juggler.runtime.measure import measure as race  # noqa: PLC0415  # heavy
+    from juggler.runtime.open import contenders  # noqa: PLC0415
+
+    entries, input_shape = contenders(models, shape, flat=flat)
+    with bar(f"timing {', '.join(entries)}") as tell:
+        found = race(
+            entries,
+            None if backends is None else [name.strip() for name in backends.split(",")],
+            shape=input_shape,
+            batches=[int(size) for size in batches.split(",")],
+            threads=threads,
+            rounds=rounds,
+            memory=memory,
+            progress=tell,
+        )
+    OUT.print(timings_table(found.timings))
+    if found.speedups:
+        table = Table(
+            "network", "backend", "batch", f"times faster than {found.speedups[0].baseline}", "95 %"
+        )
+        for s in found.speedups:
+            table.add_row(s.subject, s.backend, str(s.batch), f"{s.median:.2f}", f"{s.low:.2f}-{s.high:.2f}")
+        OUT.print(table)
+    for skip in found.skipped:
+        OUT.print(f"[yellow]–[/] {skip.backend} was not run: {skip.missing}; {skip.remedy}", soft_wrap=True)
+    if out is not None:
+        out.write_text(found.to_json(indent=2), encoding="utf-8")
+        OUT.print(f"[green]✓[/] {out}", soft_wrap=True)
+
+
+VERB = measure

@@ -1,0 +1,107 @@
+"""The state of an installation: rooms and what they need, backends, plug-ins, data, the shipped detector."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from juggler.data import SETS, DataNotFound, Source, load_set
+from juggler.errors import JugglerError
+from juggler.nouns import Noun
+from juggler.runtime import BACKENDS, Artefact
+from juggler.runtime.machine import machine
+from juggler.runtime.shipped import shipped
+
+_WORKSHOP = {
+    "torch": "training and flattening",
+    "lightning_fabric": "training",
+    "safetensors": "checkpoints",
+    "onnx": "export",
+    "matplotlib": "reports",
+    "jinja2": "reports",
+}
+
+
+@dataclass(frozen=True)
+class Finding(Noun):
+    """One thing that was looked at.
+
+    Attributes:
+        part: what it is.
+        works: whether it can be used.
+        release: its version or state, where it has one.
+        missing: what is missing, where it does not work.
+        remedy: the command that mends it.
+    """
+
+    part: str
+    works: bool
+    release: str | None = None
+    missing: str | None = None
+    remedy: str | None = None
+
+
+def examine() -> tuple[Finding, ...]:
+    """Look at everything; nothing is downloaded and no network is run but the shipped detector's."""
+    return (*_machine(), *_packages(), *_backends(), *_detector(), *_data_sets())
+
+
+def _machine() -> Iterator[Finding]:
+    here = machine()
+    yield Finding("juggler", True, version("juggler"))
+    yield Finding("machine", True, f"{here.cpu}, {here.cores} cores, {here.memory_gib:.0f} GiB")
+    yield Finding("python", True, here.python)
+
+
+def _packages() -> Iterator[Finding]:
+    for module, purpose in _WORKSHOP.items():
+        part = f"{module} ({purpose})"
+        if importlib.util.find_spec(module) is None:
+            yield Finding(part, False, None, "not installed", "pip install 'juggler[train]'")
+            continue
+        try:
+            release = version(module.replace("_", "-"))
+        except PackageNotFoundError:
+            release = None
+        yield Finding(part, True, release)
+
+
+def _backends() -> Iterator[Finding]:
+    for name, backend in BACKENDS:
+        status = backend.status()
+        yield Finding(f"backend {name}", status.available, status.version, status.missing, status.remedy)
+
+
+def _detector() -> Iterator[Finding]:
+    part = "shipped detector"
+    try:
+        artefact = Artefact.load(shipped("nsl_kdd.onnx"))
+        passed = artefact.fields.certificate is not None and artefact.fields.certificate.passed
+        yield Finding(
+            part, passed, f"{artefact.name}, {artefact.fields.form}", "its certificate", "Reinstall"
+        )
+    except JugglerError as error:
+        yield Finding(part, False, None, error.found, error.remedy)
+
+
+def _data_sets() -> Iterator[Finding]:
+    """Say which data sets are at hand; whether one could be downloaded is not tried."""
+    for name in SETS.names():
+        found = load_set(name, Source(offline=True))
+        try:
+            records = found.load(found.parts[-1])
+        except DataNotFound:
+            yield Finding(
+                f"data set {name}",
+                False,
+                None,
+                "not on this machine",
+                "it is downloaded when first needed; or point JUGGLER_DATA at a folder or zip that holds it",
+            )
+        except JugglerError as error:
+            yield Finding(f"data set {name}", False, None, error.found, error.remedy)
+        else:
+            yield Finding(f"data set {name}", True, f"from {Path(records.source).name}")
