@@ -7,7 +7,7 @@ import contracts_data
 from juggler import data
 from juggler.errors import ConfigError, DataError
 
-OUTSIDE = [pytest.mark.data, pytest.mark.skipif("JUGGLER_DATA" not in os.environ, reason="no JUGGLER_DATA")]
+OUTSIDE = [pytest.mark.data]
 SETS = [
     pytest.param(name, marks=[] if data_set.synthetic else OUTSIDE, id=name) for name, data_set in data.SETS
 ]
@@ -37,7 +37,6 @@ def test_schema_knows_every_attack_and_survives_json():
 
 
 @pytest.mark.data
-@pytest.mark.skipif("JUGGLER_DATA" not in os.environ, reason="no JUGGLER_DATA")
 @pytest.mark.parametrize(
     ("part", "counts"),
     [
@@ -56,7 +55,6 @@ def test_nsl_kdd_has_the_published_rows(part, counts):
 
 
 @pytest.mark.data
-@pytest.mark.skipif("JUGGLER_DATA" not in os.environ, reason="no JUGGLER_DATA")
 def test_nsl_kdd_folds_hold_out_the_stated_types():
     held = []
     for i in range(3):

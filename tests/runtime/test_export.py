@@ -79,8 +79,8 @@ def test_a_path_is_written_whole_and_readable(tmp_path: Path) -> None:
     assert path.read_bytes() == export(chain(), torch.randn(1, 3, 9, 9))
     assert [p.name for p in tmp_path.iterdir()] == ["chain.onnx"]
     assert path.stat().st_mode & 0o400
-    with pytest.raises(ConfigError, match="No such file"):
-        export(chain(), torch.randn(1, 3, 9, 9), tmp_path / "none" / "chain.onnx")
+    with pytest.raises(ConfigError, match="write "):
+        export(chain(), torch.randn(1, 3, 9, 9), path / "chain.onnx")
 
 
 def test_constants_are_folded() -> None:

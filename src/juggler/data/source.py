@@ -120,7 +120,7 @@ class Source:
 
     def _fetched(self, cache: Path, file: RemoteFile, tried: list[str]) -> Found:
         if self.offline or os.environ.get("JUGGLER_OFFLINE", "") not in ("", "0"):
-            tried.append("downloads are switched off")
+            tried.append("downloads are switched off (offline, or JUGGLER_OFFLINE)")
         else:
             for url in file.urls:
                 try:

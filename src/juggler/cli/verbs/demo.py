@@ -1,0 +1,71 @@
+"""`juggler demo`: the whole river once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.panel import Panel
+from rich.progress import TaskID
+
+from juggler.cli.console import ERRORS, OUT, bars, download_progress
+from juggler.data import Source
+from juggler.report import certificate_table, recall_table, scores_table, timings_table
+from juggler.runtime.shipped import shipped
+
+Out = Annotated[Path, typer.Option(help="Folder for artefacts, alerts and report.")]
+Folder = Annotated[Path | None, typer.Option("--data", help="Folder or zip to look for NSL-KDD in first.")]
+
+
+def demo(out: Out = Path("juggler-demo"), data: Folder = None) -> None:
+    """Flatten the shipped detector before your eyes, certify, export, score, time, detect, report.
+
+    Example: juggler demo --data ~/datasets/NSL_KDD.zip
+    """
+    with ERRORS.status("waking torch"):
+        from juggler.models import TrainedDetector  # noqa: PLC0415  # torch takes two seconds to import
+        from juggler.report.river import SYNTHETIC, find_records, run_river  # noqa: PLC0415
+
+    with bars() as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def tell(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=total)
+            progress.update(tasks[stage], completed=done, total=total)
+
+        found, records = find_records(Source(folder=data, progress=download_progress(progress)))
+        if found.synthetic:
+            progress.console.print(Panel(SYNTHETIC, style="bold yellow"))
+        river = run_river(
+            TrainedDetector.load(shipped("nsl_kdd.safetensors")),
+            found,
+            records,
+            out,
+            tell=tell,
+            on_rewrite=lambda r: progress.console.print(
+                f"[dim]{r.rule:>16}[/] {' + '.join(r.nodes)} [bold]->[/] {r.result}", highlight=False
+            ),
+        )
+    flattened = river.deployed.flattened
+    OUT.print(certificate_table(flattened.certificate))
+    OUT.print(scores_table(river.scores))
+    OUT.print(recall_table(river.scores[:1]))
+    OUT.print(timings_table(river.measured.timings))
+    for skip in river.measured.skipped:
+        OUT.print(f"[yellow]–[/] {skip.backend} was not run: {skip.missing}; {skip.remedy}", soft_wrap=True)
+    if found.synthetic:
+        OUT.print(Panel(SYNTHETIC, style="bold yellow"))
+    before, after = flattened.wide_sketch, flattened.flat_sketch
+    OUT.print(
+        f"wide: {len(before.nodes)} ops, {before.macs:,} MACs; flat: {len(after.nodes)} ops, {after.macs:,}"
+    )
+    OUT.print(
+        f"[green]✓[/] alerts   {river.alerts_path.resolve()} ({river.summary.alerts} of them)", soft_wrap=True
+    )
+    OUT.print(f"[green]✓[/] artefact {river.deployed.flat.path.resolve()}", soft_wrap=True)
+    OUT.print(f"[green]✓[/] report   {river.report_path.resolve()}", soft_wrap=True)
+
+
+VERB = demo

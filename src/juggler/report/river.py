@@ -1,0 +1,180 @@
+"""The whole river once, told as a report: flatten, certify, export, evaluate, time, detect."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from juggler.data import DataNotFound, DataSet, Records, Source, load_set
+from juggler.data.format import to_csv
+from juggler.detect import Detector, Sink, Summary, detect, evaluate, open_sink
+from juggler.metrics import Scores
+from juggler.models.protocol import TrainedDetector
+from juggler.nouns import Alert, Rewrite
+from juggler.report.html import write
+from juggler.report.story import Story
+from juggler.runtime import BACKENDS, Artefact, open_session
+from juggler.runtime.deploy import Deployed, deploy
+from juggler.runtime.measure import Measured, measure
+
+Tell = Callable[[str, int, int], None]
+"""Told a stage, what is done of it and what there is in all."""
+
+SYNTHETIC = (
+    "SYNTHETIC DATA: NSL-KDD was not found, and the package made these records up itself. The scores "
+    "below say nothing of the detector."
+)
+_BATCHES = (1, 64)
+
+
+@dataclass(frozen=True, eq=False)
+class River:
+    """What one run down the river gave.
+
+    Attributes:
+        deployed: the detector in both its forms.
+        scores: detection scores by form and backend; all are of the same records.
+        measured: latencies.
+        summary: what `detect` counted.
+        data: the data set that the records are from.
+        alerts_path: the alerts, as EVE JSON lines.
+        report_path: the report.
+    """
+
+    deployed: Deployed
+    scores: tuple[tuple[str, Scores], ...]
+    measured: Measured
+    summary: Summary
+    data: DataSet
+    alerts_path: Path
+    report_path: Path
+
+
+def find_records(source: Source) -> tuple[DataSet, Records]:
+    """Return NSL-KDD's test records, or the synthetic ones where NSL-KDD is nowhere to be found."""
+    found = load_set("nsl-kdd", source)
+    try:
+        return found, found.load("test")
+    except DataNotFound:
+        made = load_set("synthetic")
+        return made, made.load("test")
+
+
+def run_river(
+    detector: TrainedDetector,
+    data: DataSet,
+    records: Records,
+    folder: Path,
+    *,
+    tell: Tell,
+    on_rewrite: Callable[[Rewrite], None] | None = None,
+) -> River:
+    """Take a trained wide detector down the river; write artefacts, alerts and report into `folder`.
+
+    Args:
+        detector: wide, as trained.
+        data: where the records come from.
+        records: labelled records to evaluate on, detect in and compare classes on.
+        folder: where to write.
+        tell: told of progress.
+        on_rewrite: called with each rewrite as it is made.
+    """
+    deployed = deploy(detector, records, folder, on_rewrite=on_rewrite)
+    scores = _evaluate(deployed, records, tell)
+    measured = measure(
+        {"wide": deployed.wide.path, "flat": deployed.flat.path},
+        shape=detector.encoder.shape,
+        batches=_BATCHES,
+        rounds=10,
+        warmup_s=0.3,
+        progress=lambda done, total: tell("time both forms on each runtime", done, total),
+    )
+    alerts_path = folder / "alerts.json"
+    alerts, summary = _detect(deployed.flat, records, alerts_path, tell)
+    story = Story(
+        title="A detector, wide and flat",
+        summary=_summary(deployed, data, records),
+        notices=(SYNTHETIC,) if data.synthetic else (),
+        wide=deployed.flattened.wide_sketch,
+        flat=deployed.flattened.flat_sketch,
+        rewrites=deployed.flattened.rewrites,
+        refusals=deployed.flattened.refusals,
+        certificate=deployed.flattened.certificate,
+        timings=measured.timings,
+        scores=scores,
+        class_names=detector.classes,
+        alerts=tuple(alert for alert in alerts if alert.state == "closed"),
+        machine=measured.machine,
+        provenance=_provenance(detector, data, measured),
+    )
+    tell("write the report", 0, 1)
+    report_path = write(story, folder / "report.html")
+    tell("write the report", 1, 1)
+    return River(deployed, scores, measured, summary, data, alerts_path, report_path)
+
+
+def _evaluate(deployed: Deployed, records: Records, tell: Tell) -> tuple[tuple[str, Scores], ...]:
+    """Score both forms on every backend that works here."""
+    forms = {"flat": deployed.flat, "wide": deployed.wide}
+    usable = [name for name, backend in BACKENDS if backend.status().available]
+    pairs = list(product(forms, usable))
+    scores = []
+    for done, (form, backend) in enumerate(pairs):
+        tell("score both forms on each runtime", done, len(pairs))
+        with open_session(forms[form].graph, backend) as session:
+            scores.append((f"{form}, {backend}", evaluate(Detector(forms[form], session), records)))
+    tell("score both forms on each runtime", len(pairs), len(pairs))
+    return tuple(scores)
+
+
+class _Listening:
+    """A sink that keeps the alerts as well."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink, self.alerts = sink, list[Alert]()
+
+    def write(self, alert: Alert) -> None:
+        self.alerts.append(alert)
+        self._sink.write(alert)
+
+
+def _detect(artefact: Artefact, records: Records, path: Path, tell: Tell) -> tuple[list[Alert], Summary]:
+    """Run the detector over the records as a file of CSV, as `juggler detect` does."""
+    path.unlink(missing_ok=True)
+    with tempfile.NamedTemporaryFile(suffix=".csv") as file, open_sink("eve", path) as sink:
+        file.write(to_csv(records))
+        file.flush()
+        listening = _Listening(sink)
+        summary = detect(
+            artefact,
+            file.name,
+            listening,  # type: ignore[arg-type]  # of a sink it is only written to
+            on_progress=lambda _, done, total: tell("detect, write alerts", done, total or done),
+        )
+    return listening.alerts, summary
+
+
+def _summary(deployed: Deployed, data: DataSet, records: Records) -> str:
+    before, after = deployed.flattened.wide_sketch, deployed.flattened.flat_sketch
+    return (
+        f"{len(records):,} records of {data.name}; {len(before.nodes)} ops and {before.macs:,} "
+        f"multiply-accumulates wide, {len(after.nodes)} and {after.macs:,} flat"
+    )
+
+
+def _provenance(detector: TrainedDetector, data: DataSet, measured: Measured) -> dict[str, object]:
+    not_run = {f"not run: {s.backend}": f"{s.missing}; {s.remedy}" for s in measured.skipped}
+    return {
+        "command": "juggler demo",
+        "data": data.name,
+        "synthetic": data.synthetic,
+        "citation": data.provenance.citation,
+        "seed": detector.provenance.get("seed", ""),
+        "epoch": detector.provenance.get("epoch", ""),
+        "weights": detector.provenance.get("weights_sha256", ""),
+        "threads": measured.threads or "each backend's own choice",
+        **not_run,
+    }
