@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, ClassVar, NoReturn
 
 import typer
 
-from juggler.cli.console import ERRORS
-from juggler.errors import JugglerError
+from juggler.cli.console import ERRORS, escape
+from juggler.errors import JugglerError, Unavailable
 from juggler.registry import Registry
 
 EXIT_CODES = """\
 Exit codes: 0 done; 1 an error of its own kind, or an alert with --fail-on-alert; 2 wrong options;
 3 data cannot be read; 4 artefact or checkpoint cannot be used; 5 something is not installed;
-6 refused, for it could not be proved; 7 an export differs from its source; 10 done, but rows were bad;
-130 interrupted."""
+6 refused, for it could not be proved; 7 an export differs from its source; 8 alerts or results cannot be
+written; 10 done, but rows were bad; 130 interrupted."""
+
+WORKSHOP = "pip install 'juggler[train]'"
+
+
+class OutputError(JugglerError):
+    """Results cannot be written where standard output leads."""
+
+    exit_code: ClassVar[int] = 8
+
 
 VERBS: Registry[Callable[..., None]] = Registry("verb", "juggler.cli.verbs")
 
@@ -44,12 +54,27 @@ def main() -> None:
     try:
         build()()
     except JugglerError as error:
-        ERRORS.print(f"[bold red]juggler:[/] {error.asked}: {error.found}", soft_wrap=True, highlight=False)
-        ERRORS.print(f"  {error.remedy}", soft_wrap=True, highlight=False)
-        sys.exit(error.exit_code)
+        _fail(error)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "juggler"):
+            raise
+        _fail(Unavailable("go on", f"{package} is not installed", f"Install the workshop: {WORKSHOP}"))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:  # anything else is a fault of ours, and wants its traceback
+            raise
+        _fail(OutputError("write the results", "the disk is full", "Make room on it and run again"))
     except KeyboardInterrupt:
         ERRORS.print("juggler: interrupted")
         sys.exit(130)
+
+
+def _fail(error: JugglerError) -> NoReturn:
+    """Tell an error and leave with its code."""
+    asked, found, remedy = map(escape, (error.asked, error.found, error.remedy))
+    ERRORS.print(f"[bold red]juggler:[/] {asked}: {found}", soft_wrap=True, highlight=False)
+    ERRORS.print(f"  {remedy}", soft_wrap=True, highlight=False)
+    sys.exit(error.exit_code)
 
 
 def _version(wanted: bool) -> None:

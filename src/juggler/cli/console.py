@@ -19,6 +19,9 @@ from rich.progress import (
 
 OUT = Console(highlight=False)
 ERRORS = Console(stderr=True)
+SYNTHETIC = (
+    "SYNTHETIC DATA: the package made these records up itself; scores on them say nothing of a network."
+)
 
 Tell = Callable[[float, float | None], None]
 

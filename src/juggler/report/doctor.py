@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 from juggler.data import SETS, DataNotFound, Source, load_set
@@ -13,6 +12,7 @@ from juggler.errors import JugglerError
 from juggler.nouns import Noun
 from juggler.runtime import BACKENDS, Artefact
 from juggler.runtime.machine import machine
+from juggler.runtime.session import is_installed, release_of
 from juggler.runtime.shipped import shipped
 
 _WORKSHOP = {
@@ -59,14 +59,10 @@ def _machine() -> Iterator[Finding]:
 def _packages() -> Iterator[Finding]:
     for module, purpose in _WORKSHOP.items():
         part = f"{module} ({purpose})"
-        if importlib.util.find_spec(module) is None:
+        if not is_installed(module):
             yield Finding(part, False, None, "not installed", "pip install 'juggler[train]'")
             continue
-        try:
-            release = version(module.replace("_", "-"))
-        except PackageNotFoundError:
-            release = None
-        yield Finding(part, True, release)
+        yield Finding(part, True, release_of(module.replace("_", "-")))
 
 
 def _backends() -> Iterator[Finding]:

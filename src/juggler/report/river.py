@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -14,6 +14,7 @@ from juggler.detect import Detector, Sink, Summary, detect, evaluate, open_sink
 from juggler.metrics import Scores
 from juggler.models.protocol import TrainedDetector
 from juggler.nouns import Alert, Rewrite
+from juggler.registry import normalise
 from juggler.report.html import write
 from juggler.report.story import Story
 from juggler.runtime import BACKENDS, Artefact, open_session
@@ -71,6 +72,7 @@ def run_river(
     *,
     tell: Tell,
     on_rewrite: Callable[[Rewrite], None] | None = None,
+    backends: Sequence[str] | None = None,
 ) -> River:
     """Take a trained wide detector down the river; write artefacts, alerts and report into `folder`.
 
@@ -81,11 +83,19 @@ def run_river(
         folder: where to write.
         tell: told of progress.
         on_rewrite: called with each rewrite as it is made.
+        backends: what to score and time both forms on; `None` is every one there is.
+
+    Raises:
+        ConfigError: there is no such backend, or the files cannot be written.
+        Refused: the detector cannot be proved flat.
     """
+    names = list(BACKENDS.names() if backends is None else map(normalise, backends))
+    usable = [name for name in names if BACKENDS.get(name).status().available]
     deployed = deploy(detector, records, folder, on_rewrite=on_rewrite)
-    scores = _evaluate(deployed, records, tell)
+    scores = _evaluate(deployed, records, usable, tell)
     measured = measure(
         {"wide": deployed.wide.path, "flat": deployed.flat.path},
+        names,
         shape=detector.encoder.shape,
         batches=_BATCHES,
         rounds=10,
@@ -116,11 +126,12 @@ def run_river(
     return River(deployed, scores, measured, summary, data, alerts_path, report_path)
 
 
-def _evaluate(deployed: Deployed, records: Records, tell: Tell) -> tuple[tuple[str, Scores], ...]:
-    """Score both forms on every backend that works here."""
+def _evaluate(
+    deployed: Deployed, records: Records, backends: Sequence[str], tell: Tell
+) -> tuple[tuple[str, Scores], ...]:
+    """Score both forms on each backend."""
     forms = {"flat": deployed.flat, "wide": deployed.wide}
-    usable = [name for name, backend in BACKENDS if backend.status().available]
-    pairs = list(product(forms, usable))
+    pairs = list(product(forms, backends))
     scores = []
     for done, (form, backend) in enumerate(pairs):
         tell("score both forms on each runtime", done, len(pairs))

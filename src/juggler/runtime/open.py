@@ -30,6 +30,18 @@ def parse_shape(text: str) -> tuple[int, ...]:
     return shape
 
 
+def parse_sizes(text: str) -> list[int]:
+    """Return `1,8,64` as numbers.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ConfigError("read the batch sizes", repr(text), "Give numbers, such as 1,8,64") from error
+
+
 def open_module(model: str) -> nn.Module:
     """Return the network that a checkpoint, an ONNX file or a name stands for, in evaluation mode.
 

@@ -16,9 +16,10 @@ from juggler.runtime.shipped import shipped
 
 Out = Annotated[Path, typer.Option(help="Folder for artefacts, alerts and report.")]
 Folder = Annotated[Path | None, typer.Option("--data", help="Folder or zip to look for NSL-KDD in first.")]
+Backends = Annotated[str | None, typer.Option(help="Separated by commas; all that work here if absent.")]
 
 
-def demo(out: Out = Path("juggler-demo"), data: Folder = None) -> None:
+def demo(out: Out = Path("juggler-demo"), data: Folder = None, backends: Backends = None) -> None:
     """Flatten the shipped detector before your eyes, certify, export, score, time, detect, report.
 
     Example: juggler demo --data ~/datasets/NSL_KDD.zip
@@ -44,6 +45,7 @@ def demo(out: Out = Path("juggler-demo"), data: Folder = None) -> None:
             records,
             out,
             tell=tell,
+            backends=None if backends is None else [name.strip() for name in backends.split(",")],
             on_rewrite=lambda r: progress.console.print(
                 f"[dim]{r.rule:>16}[/] {' + '.join(r.nodes)} [bold]->[/] {r.result}", highlight=False
             ),

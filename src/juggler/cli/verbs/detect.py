@@ -12,6 +12,7 @@ from juggler.cli.console import ERRORS, bar, escape
 from juggler.data import BadRow
 from juggler.detect import DetectOptions, RunError, Summary, open_sink
 from juggler.detect import detect as run_detector
+from juggler.files import write_atomically
 from juggler.runtime import Artefact, open_session
 from juggler.runtime.shipped import shipped
 
@@ -47,7 +48,8 @@ def detect(
     """Read records, write aggregated alerts as EVE JSON lines, end with a summary.
 
     A bad row is reported with its line and passed over. Exit codes: 0 done; 1 an alert, with
-    --fail-on-alert; 3 the input cannot be read; 4 the artefact cannot be used; 10 done, but rows were bad.
+    --fail-on-alert; 3 the input cannot be read; 4 the artefact cannot be used;
+    8 alerts cannot be written; 10 done, but rows were bad.
 
     Examples: juggler detect records.csv --out eve.json; tail -f records.csv | juggler detect -
     """
@@ -71,7 +73,7 @@ def detect(
             raise
     _tell(done)
     if summary is not None:
-        summary.write_text(done.to_json(indent=2), encoding="utf-8")
+        write_atomically(summary, done.to_json(indent=2).encode())
     code = ALERT_EXIT if fail_on_alert and done.alerts else BAD_ROWS_EXIT if done.bad_rows else 0
     raise typer.Exit(code)
 

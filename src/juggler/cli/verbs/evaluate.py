@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from juggler.cli.console import OUT, bars, download_progress
+from juggler.cli.console import ERRORS, OUT, SYNTHETIC, bars, download_progress
 from juggler.data import Source, load_set
 from juggler.detect import Detector
 from juggler.detect import evaluate as score
@@ -46,16 +46,16 @@ def evaluate(
                 for backend in backends.split(","):
                     label = f"{path.stem}, {backend.strip()}, {part.strip()}"
                     task = progress.add_task(label, total=1)
-                    session = open_session(artefact.graph, backend.strip())
-                    rows.append((label, score(Detector(artefact, session), records)))
+                    with open_session(artefact.graph, backend.strip()) as session:
+                        rows.append((label, score(Detector(artefact, session), records)))
                     progress.update(task, completed=1)
     if as_json:
+        if found.synthetic:
+            ERRORS.print(SYNTHETIC, style="bold yellow", soft_wrap=True)
         typer.echo(json.dumps({label: scores.to_dict() for label, scores in rows}, indent=2))
         return
     if found.synthetic:
-        OUT.print(
-            "[bold yellow]SYNTHETIC DATA: made up by the package; these scores say nothing of a network.[/]"
-        )
+        OUT.print(f"[bold yellow]{SYNTHETIC}[/]", soft_wrap=True)
     OUT.print(scores_table(rows))
     OUT.print(recall_table(rows))
 

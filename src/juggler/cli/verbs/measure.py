@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from juggler.cli.console import OUT, bar
+from juggler.files import write_atomically
 from juggler.report import timings_table
 
 Models = Annotated[list[str], typer.Argument(help="Artefacts, ONNX files, checkpoints or names of networks.")]
@@ -38,15 +39,16 @@ def measure(
     Example: juggler measure resnet50 juggler_resnet50 --flat --shape 3,224,224 --backends openvino
     """
     from juggler.runtime.measure import measure as race  # noqa: PLC0415  # heavy
-    from juggler.runtime.open import contenders  # noqa: PLC0415
+    from juggler.runtime.open import contenders, parse_sizes  # noqa: PLC0415
 
+    sizes = parse_sizes(batches)
     entries, input_shape = contenders(models, shape, flat=flat)
     with bar(f"timing {', '.join(entries)}") as tell:
         found = race(
             entries,
             None if backends is None else [name.strip() for name in backends.split(",")],
             shape=input_shape,
-            batches=[int(size) for size in batches.split(",")],
+            batches=sizes,
             threads=threads,
             rounds=rounds,
             memory=memory,
@@ -63,7 +65,7 @@ def measure(
     for skip in found.skipped:
         OUT.print(f"[yellow]–[/] {skip.backend} was not run: {skip.missing}; {skip.remedy}", soft_wrap=True)
     if out is not None:
-        out.write_text(found.to_json(indent=2), encoding="utf-8")
+        write_atomically(out, found.to_json(indent=2).encode())
         OUT.print(f"[green]✓[/] {out}", soft_wrap=True)
 
 

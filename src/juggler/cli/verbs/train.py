@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 from rich.progress import TaskID
 
-from juggler.cli.console import OUT, bars, download_progress
+from juggler.cli.console import OUT, SYNTHETIC, bars, download_progress
 from juggler.data import Source, load_set
+from juggler.files import write_atomically
 from juggler.registry import normalise
 
 Set = Annotated[str, typer.Argument(help="Data set, such as nsl-kdd or synthetic.")]
@@ -72,8 +73,7 @@ def train(
         **_given(fields),
     )
     folder = out or Path("runs") / normalise(data_set)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "plan.toml").write_text(plan.to_toml(), encoding="utf-8")
+    write_atomically(folder / "plan.toml", plan.to_toml().encode())
     with bars() as progress:
         found = load_set(data_set, Source(folder=data, progress=download_progress(progress)))
         tasks: dict[str, TaskID] = {}
@@ -87,6 +87,8 @@ def train(
         detector = train_detector(plan, found, folder=folder, progress=tell)
         detector.save(folder / "detector.safetensors")
         deployed = deploy(detector, found.training(), folder)
+    if found.synthetic:
+        OUT.print(SYNTHETIC, style="bold yellow", soft_wrap=True)
     OUT.print(certificate_table(deployed.flattened.certificate))
     OUT.print(f"epoch {detector.provenance['epoch']}, threshold {detector.threshold:.4f}")
     OUT.print(f"[green]✓[/] {deployed.flat.path}", soft_wrap=True)
