@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar, cast
 
-from juggler.errors import ConfigError
+from juggler.errors import ConfigError, Unavailable
 
 T = TypeVar("T")
 
@@ -45,13 +45,14 @@ class Registry(Generic[T]):
 
         Raises:
             ConfigError: no plug-in has that name; the message lists those there are.
+            Unavailable: another package's entry point cannot be loaded.
         """
         wanted = normalise(name)
         if wanted in self._files():
             return cast(T, getattr(importlib.import_module(f"{self.package}.{wanted}"), self.kind.upper()))
         outside = self._entry_points()
         if wanted in outside:
-            return cast(T, outside[wanted].load())
+            return cast(T, self._load(outside[wanted]))
         close = get_close_matches(wanted, self.names(), n=1)
         hint = f"Did you mean {close[0]!r}? " if close else ""
         raise ConfigError(
@@ -62,6 +63,16 @@ class Registry(Generic[T]):
         """Yield each name with its plug-in, importing them all."""
         for name in self.names():
             yield name, self.get(name)
+
+    def _load(self, point: EntryPoint) -> object:
+        try:
+            return point.load()
+        except (ImportError, AttributeError) as error:
+            raise Unavailable(
+                f"load the {self.kind} {point.name!r}",
+                f"the entry point {point.value!r} of another package fails ({error})",
+                "Reinstall, upgrade or remove that package",
+            ) from error
 
     def _files(self) -> frozenset[str]:
         folder = importlib.import_module(self.package)

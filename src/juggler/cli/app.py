@@ -44,8 +44,13 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    for name, verb in VERBS:
-        app.command(name.replace("_", "-"), no_args_is_help=False)(verb)
+    for name in VERBS.names():
+        try:
+            verb = VERBS.get(name)
+        except Unavailable as error:  # a broken package of others must not take the house's verbs away
+            ERRORS.print(f"[yellow]juggler:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        else:
+            app.command(name.replace("_", "-"), no_args_is_help=False)(verb)
     return app
 
 
@@ -59,7 +64,8 @@ def main() -> None:
         package = (error.name or "").partition(".")[0]
         if package in ("", "juggler"):
             raise
-        _fail(Unavailable("go on", f"{package} is not installed", f"Install the workshop: {WORKSHOP}"))
+        asked = f"run juggler {' '.join(sys.argv[1:2])}"
+        _fail(Unavailable(asked, f"{package} is not installed", f"Install the workshop: {WORKSHOP}"))
     except OSError as error:
         if error.errno != errno.ENOSPC:  # anything else is a fault of ours, and wants its traceback
             raise

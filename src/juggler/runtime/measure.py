@@ -28,6 +28,9 @@ class Skipped(Noun):
     missing: str
     remedy: str
 
+    def __str__(self) -> str:
+        return f"{self.backend} was not run: {self.missing}; {self.remedy}"
+
 
 @dataclass(frozen=True)
 class Speedup(Noun):

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING
 
 from juggler.errors import ConfigError
-from juggler.models import checkpoint
-from juggler.models.creation import create, names
 from juggler.runtime.session import IMPORTERS, Model, open_session
-from juggler.transform import flatten
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def parse_shape(text: str) -> tuple[int, ...]:
@@ -49,6 +47,8 @@ def open_module(model: str) -> nn.Module:
         ArtefactError: the file cannot be read.
         ConfigError: it is neither a file nor a name; the message lists the names.
     """
+    from juggler.models import checkpoint, create, names  # noqa: PLC0415  # torch only where it is needed
+
     path = Path(model)
     if path.suffix == ".safetensors":
         return checkpoint.load(path)[0]
@@ -86,8 +86,16 @@ def contenders(
         module = open_module(model)
         found[model] = module
         if flat:
-            found[f"{model} flat"] = flatten(module, torch.randn(1, *size)).model
+            found[f"{model} flat"] = _flat(module, size)
     return found, size
+
+
+def _flat(module: nn.Module, size: tuple[int, ...]) -> nn.Module:
+    import torch  # noqa: PLC0415
+
+    from juggler.transform import flatten  # noqa: PLC0415
+
+    return flatten(module, torch.randn(1, *size)).model
 
 
 def _shape_of(files: dict[str, Path]) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ import typer
 from rich.panel import Panel
 from rich.progress import TaskID
 
-from juggler.cli.console import ERRORS, OUT, bars, download_progress
+from juggler.cli.console import ERRORS, OUT, bars, download_progress, escape
 from juggler.data import Source
 from juggler.report import certificate_table, recall_table, scores_table, timings_table
 from juggler.runtime.shipped import shipped
@@ -56,7 +56,7 @@ def demo(out: Out = Path("juggler-demo"), data: Folder = None, backends: Backend
     OUT.print(recall_table(river.scores[:1]))
     OUT.print(timings_table(river.measured.timings))
     for skip in river.measured.skipped:
-        OUT.print(f"[yellow]–[/] {skip.backend} was not run: {skip.missing}; {skip.remedy}", soft_wrap=True)
+        OUT.print(f"[yellow]–[/] {escape(str(skip))}", soft_wrap=True)
     if found.synthetic:
         OUT.print(Panel(SYNTHETIC, style="bold yellow"))
     before, after = flattened.wide_sketch, flattened.flat_sketch

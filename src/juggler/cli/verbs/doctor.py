@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from juggler.cli.console import OUT
+from juggler.cli.console import OUT, escape
 from juggler.report.doctor import examine
 
 
@@ -25,7 +25,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     for finding in found:
         mark = "[green]✓[/]" if finding.works else "[yellow]–[/]"
         state = "works" if finding.works else f"{finding.missing}: {finding.remedy}"
-        table.add_row(mark, finding.part, finding.release or "", state)
+        table.add_row(mark, *map(escape, (finding.part, finding.release or "", state)))
     OUT.print(table)
 
 

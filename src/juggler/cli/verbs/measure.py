@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from juggler.cli.console import OUT, bar
+from juggler.cli.console import OUT, bar, escape
 from juggler.files import write_atomically
 from juggler.report import timings_table
 
@@ -63,7 +63,7 @@ def measure(
             table.add_row(s.subject, s.backend, str(s.batch), f"{s.median:.2f}", f"{s.low:.2f}-{s.high:.2f}")
         OUT.print(table)
     for skip in found.skipped:
-        OUT.print(f"[yellow]–[/] {skip.backend} was not run: {skip.missing}; {skip.remedy}", soft_wrap=True)
+        OUT.print(f"[yellow]–[/] {escape(str(skip))}", soft_wrap=True)
     if out is not None:
         write_atomically(out, found.to_json(indent=2).encode())
         OUT.print(f"[green]✓[/] {out}", soft_wrap=True)

@@ -1,0 +1,121 @@
+"""Imports go downwards by layer only; files stay short; nothing is printed outside cli and report."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import juggler
+
+ROOT = Path(juggler.__file__).parent
+LEVELS = (
+    {"errors"},
+    {"nouns", "files"},
+    {"registry"},
+    {"metrics"},
+    {"data"},
+    {"transform", "cost", "models"},
+    {"runtime", "capture"},
+    {"predict", "compress"},
+    {"detect", "lateral", "secure"},
+    {"sdn"},
+    {"report"},
+    {"cli"},
+)
+LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
+FILES = sorted(ROOT.rglob("*.py"))
+MAX_LINES = 310
+
+
+def dotted(path: Path) -> str:
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(tree: ast.AST, package: str) -> Iterator[str]:
+    """Yield the dotted names that a file imports, wherever it does, and those that it names as text.
+
+    Text counts because `Registry` and `importlib.import_module` take the names of rooms as text.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *filter(None, [node.module])])
+            # A name taken from the root itself is a room or a name of the face.
+            yield from (f"{base}.{alias.name}" for alias in node.names) if base == "juggler" else (base,)
+        elif isinstance(node, ast.Constant) and re.fullmatch(r"juggler(\.\w+)+", str(node.value)):
+            # Text such as "juggler.format" is a key of the artefact: it names no room.
+            yield from [node.value] if node.value.split(".")[1] in LEVEL else []
+
+
+def faults(source: str, module: str, *, is_package: bool = False) -> list[str]:
+    """Return the imports of a file that go upwards or sideways."""
+    room = module.split(".")[1]
+    package = module if is_package else module.rpartition(".")[0]
+    found = []
+    for name in imported(ast.parse(source), package):
+        parts = name.split(".")
+        if parts[0] != "juggler" or parts[1:2] == [room]:
+            continue
+        if len(parts) == 1 or parts[1] not in LEVEL:
+            found.append(f"{module} imports {name}: take it from its room")
+        elif LEVEL[parts[1]] >= LEVEL[room]:
+            found.append(f"{module} imports {name}")
+    return found
+
+
+def test_imports_go_downwards():
+    inner = [path for path in FILES if path.parent != ROOT or path.name not in ("__init__.py", "__main__.py")]
+    assert len(inner) > 80
+    found = [
+        fault
+        for path in inner
+        for fault in faults(
+            path.read_text(encoding="utf-8"), dotted(path), is_package=path.name == "__init__.py"
+        )
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "is_fault"),
+    [
+        ("juggler.data.encode", "from juggler.runtime import Artefact", True),
+        ("juggler.data.encode", "def f():\n    import juggler.models.plan", True),
+        ("juggler.data.encode", "if TYPE_CHECKING:\n    from juggler.detect import Sink", True),
+        ("juggler.transform.trace", "from juggler.models import create", True),
+        ("juggler.transform.trace", "from ..models import create", True),
+        ("juggler.transform.trace", "from juggler import models", True),
+        ("juggler.transform.trace", "from juggler import create", True),
+        ("juggler.transform.trace", "import juggler", True),
+        ("juggler.transform.trace", "importlib.import_module('juggler.report.html')", True),
+        ("juggler.transform.trace", "from . import models", False),
+        ("juggler.transform.trace", "from juggler.data import Records", False),
+        ("juggler.report.river", "from juggler import metrics\nkey = 'juggler.format'", False),
+    ],
+)
+def test_the_reader_of_imports_sees(module, source, is_fault):
+    assert bool(faults(source, module)) is is_fault
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_is_short_and_quiet(path):
+    text = path.read_text(encoding="utf-8")
+    assert 1 <= len(text.splitlines()) <= MAX_LINES
+    assert "util" not in path.stem
+    assert ast.get_docstring(ast.parse(text)), "a file says what it is"
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    prints = [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
+    assert dotted(path).split(".")[1:2] in (["cli"], ["report"]) or prints == []
+
+
+def test_every_room_has_a_level():
+    rooms = {path.stem for path in ROOT.glob("*.py") if not path.stem.startswith("__")}
+    rooms |= {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert rooms <= set(LEVEL)
