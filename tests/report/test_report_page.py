@@ -208,7 +208,7 @@ def test_a_path_that_cannot_be_written_is_named(story: Story, tmp_path: Path) ->
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ConfigError, match=r"write .*file/report\.html"):
         write(story, tmp_path / "file" / "report.html")
-    with pytest.raises(ConfigError, match="write the report"):
+    with pytest.raises(ConfigError, match="write "):
         write(story, tmp_path)
 
 

@@ -66,8 +66,12 @@ def _packages() -> Iterator[Finding]:
 
 
 def _backends() -> Iterator[Finding]:
-    for name, backend in BACKENDS:
-        status = backend.status()
+    for name in BACKENDS.names():
+        try:
+            status = BACKENDS.get(name).status()
+        except JugglerError as error:  # another package's, and broken
+            yield Finding(f"backend {name}", False, None, error.found, error.remedy)
+            continue
         yield Finding(f"backend {name}", status.available, status.version, status.missing, status.remedy)
 
 

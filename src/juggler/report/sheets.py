@@ -98,6 +98,7 @@ def timings_sheet(timings: Sequence[Timing]) -> Sheet:
     """Lay out the latencies; the last column compares with the first subject, same backend and batch."""
     first = timings[0].subject if timings else ""
     base = {(t.backend, t.batch): t.median_ms for t in timings if t.subject == first}
+    with_memory = any(t.peak_rss_mib is not None for t in timings)
     columns = (
         *_words("network", "backend"),
         Column("batch", "inputs"),
@@ -107,7 +108,7 @@ def timings_sheet(timings: Sequence[Timing]) -> Sheet:
         Column("p95", "ms"),
         Column("p99", "ms"),
         Column("throughput", "inputs/s"),
-        Column("peak memory", "MiB"),
+        *([Column("peak memory", "MiB")] if with_memory else []),
         Column(f"faster than {units.shorten(first, 16)}", "×"),
     )
     rows = tuple(
@@ -118,7 +119,7 @@ def timings_sheet(timings: Sequence[Timing]) -> Sheet:
             units.count(t.calls),
             *(units.significant(v) for v in (t.min_ms, t.median_ms, t.p95_ms, t.p99_ms)),
             units.count(t.throughput_per_s if t.median_ms else None),
-            units.count(t.peak_rss_mib),
+            *([units.count(t.peak_rss_mib)] if with_memory else []),
             units.DASH if t.subject == first else units.decimal(_ratio(base, t), 2),
         )
         for t in timings

@@ -73,13 +73,26 @@ def propagate_shapes(traced: fx.GraphModule, example: Tensor) -> None:
     """
     try:
         with torch.no_grad():
-            ShapeProp(traced).propagate(example)
+            _propagate(traced, example)
     except RuntimeError as error:
         raise Refused(
             "run the network on the example",
             f"an input of shape {tuple(example.shape)} and type {example.dtype} gave: {error}",
             "Pass an example of the shape that the network is made for",
         ) from error
+
+
+def _propagate(traced: fx.GraphModule, example: Tensor) -> None:
+    """Work the shapes out without computing values where torch can; it takes seconds otherwise."""
+    shadow = copy.deepcopy(traced).to("meta")
+    try:
+        ShapeProp(shadow).propagate(example.to("meta"))
+    except (NotImplementedError, RuntimeError):  # an op that needs values, or a constant of its own
+        ShapeProp(traced).propagate(example)
+        return
+    for node, twin in zip(traced.graph.nodes, shadow.graph.nodes, strict=True):
+        if "tensor_meta" in twin.meta:
+            node.meta["tensor_meta"] = twin.meta["tensor_meta"]
 
 
 def shape_of(node: fx.Node) -> tuple[int, ...]:
