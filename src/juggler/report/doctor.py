@@ -104,4 +104,8 @@ def _data_sets() -> Iterator[Finding]:
         except JugglerError as error:
             yield Finding(f"data set {name}", False, None, error.found, error.remedy)
         else:
-            yield Finding(f"data set {name}", True, f"from {Path(records.source).name}")
+            yield Finding(
+                f"data set {name}",
+                True,
+                "made by the package" if found.synthetic else Path(records.source).name,
+            )

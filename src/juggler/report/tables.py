@@ -16,7 +16,7 @@ from juggler.report.sheets import Sheet
 if TYPE_CHECKING:
     from juggler.metrics import Scores
 
-CLOSE_FROM_COLUMNS = 11
+CLOSE_FROM_COLUMNS = 8
 _STYLES = {"good": "green", "bad": "bold red", "": ""}
 
 

@@ -117,7 +117,7 @@ def measure(
         ConfigError: nothing to measure, or an option out of range.
         ArtefactError: a model that a backend cannot open.
     """
-    _check(models, shape, batches)
+    _check(models, shape, batches, threads)
     names = list(dict.fromkeys(BACKENDS.names() if backends is None else backends))
     skipped = tuple(_skipped(names))
     usable = [name for name in names if name not in {skip.backend for skip in skipped}]
@@ -142,12 +142,15 @@ def measure(
     )
 
 
-def _check(models: Mapping[str, Model], shape: Sequence[int], batches: Sequence[int]) -> None:
+def _check(
+    models: Mapping[str, Model], shape: Sequence[int], batches: Sequence[int], threads: int | None
+) -> None:
     wrong = {
         "no models": not models,
         "no batches": not batches,
         f"batches {list(batches)}": any(batch < 1 for batch in batches) or len({*batches}) != len(batches),
         f"shape {list(shape)}": any(size < 1 for size in shape),
+        f"threads {threads}": threads is not None and threads < 1,
     }
     found = [text for text, is_wrong in wrong.items() if is_wrong]
     if found:

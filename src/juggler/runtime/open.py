@@ -10,7 +10,7 @@ from juggler.errors import ConfigError
 from juggler.runtime.session import IMPORTERS, Model, open_session
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 def parse_shape(text: str) -> tuple[int, ...]:
@@ -63,6 +63,23 @@ def open_module(model: str) -> nn.Module:
     return create(model).eval()
 
 
+def open_with_example(model: str, shape: tuple[int, ...]) -> tuple[nn.Module, Tensor]:
+    """Return the network as `open_module` does, with a random input, `[1, *shape]`, that it is seen to take.
+
+    Raises:
+        ArtefactError: the file cannot be read.
+        ConfigError: it is neither a file nor a name, or does not take an input of that shape.
+    """
+    module = open_module(model)
+    import torch  # noqa: PLC0415  # after the names were checked, for it takes seconds
+
+    from juggler.runtime.modules import try_example  # noqa: PLC0415
+
+    example = torch.randn(1, *shape)
+    try_example(module, (example,))
+    return module, example
+
+
 def contenders(
     models: Sequence[str], shape: str | None, *, flat: bool
 ) -> tuple[dict[str, Model], tuple[int, ...]]:
@@ -83,19 +100,13 @@ def contenders(
         if model in files:
             found[model] = files[model]
             continue
-        module = open_module(model)
+        module, example = open_with_example(model, size)
         found[model] = module
         if flat:
-            found[f"{model} flat"] = _flat(module, size)
+            from juggler.transform import flatten  # noqa: PLC0415
+
+            found[f"{model} flat"] = flatten(module, example).model
     return found, size
-
-
-def _flat(module: nn.Module, size: tuple[int, ...]) -> nn.Module:
-    import torch  # noqa: PLC0415
-
-    from juggler.transform import flatten  # noqa: PLC0415
-
-    return flatten(module, torch.randn(1, *size)).model
 
 
 def _shape_of(files: dict[str, Path]) -> tuple[int, ...]:
