@@ -72,9 +72,12 @@ def test_runs_and_is_traced_to_torchs_own_leaves(name: str, options: dict[str, o
     assert torch.equal(traced(x), network(x))
 
 
+@pytest.mark.parametrize("mix", [(), (2, 3, 4)])
 @pytest.mark.parametrize("head", ["flatten", "pool"])
 @pytest.mark.parametrize("image_size", [(11, 11), (5, 8), (1, 1)])
-def test_tabular_network_takes_the_size_it_was_made_for(head: str, image_size: tuple[int, int]) -> None:
+def test_tabular_network_takes_the_size_it_was_made_for(
+    head: str, image_size: tuple[int, int], mix: tuple[int, ...]
+) -> None:
     network = models.create(
         "juggler-tabular",
         in_channels=3,
@@ -84,10 +87,22 @@ def test_tabular_network_takes_the_size_it_was_made_for(head: str, image_size: t
         strides=(1, 2, 2),
         dropout=0.5,
         head=head,
+        mix=mix,
     ).eval()
     x = torch.randn(2, 3, *image_size)
     assert network(x).shape == (2, 5)
     assert torch.equal(fx.symbolic_trace(network)(x), network(x))
+
+
+def test_a_mix_lets_every_value_reach_every_other() -> None:
+    # Without one, the first map's corner depends on its neighbours alone.
+    for mix, reached in (((), 4), ((2, 2, 2), 30)):
+        network = models.create(
+            "juggler_tabular", image_size=(5, 6), widths=(8,), blocks=(1,), strides=(1,), mix=mix
+        )
+        image = torch.randn(1, 1, 5, 6, requires_grad=True)
+        network.eval().stem(image)[0, :, 0, 0].sum().backward()
+        assert int((image.grad != 0).sum()) == reached
 
 
 def test_wider_and_more_expanded_networks_have_more_weights() -> None:
@@ -130,6 +145,8 @@ def test_remembers_how_it_was_made_defaults_included() -> None:
         ("juggler_resnet18", {"expansion": 0.0}, "expansion is 0.0"),
         ("juggler_tabular", {"widths": (4,)}, "one of each for every stage"),
         ("juggler_tabular", {"widths": ()}, "at least one number"),
+        ("juggler_tabular", {"mix": (8, 4)}, "Give 3 numbers"),
+        ("juggler_tabular", {"mix": (8, 0, 4)}, "mix is 0"),
         ("juggler_tabular", {"head": "mean"}, "flatten, pool"),
         ("juggler_tabular", {"dropout": 1.0}, "dropout is 1.0"),
         ("alexnet", {"dropout": -0.1}, "dropout is -0.1"),

@@ -33,9 +33,14 @@ OTHER = Recipe(
 
 def test_every_field_survives_toml(tmp_path: Path) -> None:
     default = Recipe().to_dict()
-    assert all(value != default[name] for name, value in OTHER.to_dict().items())
+    taught = dataclasses.replace(OTHER, mixup_alpha=0.0, tail_weight=0.3)  # they exclude each other
+    for name, value in default.items():
+        assert value not in (OTHER.to_dict()[name], taught.to_dict()[name]) or name in (
+            "mixup_alpha",
+            "tail_weight",
+        )
     path = tmp_path / "recipe.toml"
-    for recipe in (Recipe(), OTHER):
+    for recipe in (Recipe(), OTHER, taught):
         path.write_text(recipe.to_toml(), encoding="utf-8")
         assert Recipe.read(path) == recipe
         assert len(recipe.to_toml().splitlines()) == len(dataclasses.fields(Recipe))
@@ -70,6 +75,7 @@ def test_fields_left_out_have_their_defaults_and_whole_numbers_do_for_floats(tmp
         ("ema_decay", 1.0),
         ("mixup_alpha", -0.1),
         ("feature_dropout", 1.0),
+        ("tail_weight", -0.1),
         ("seed", -1),
         ("precision", "16-mixed"),
         ("devices", 0),
@@ -79,6 +85,11 @@ def test_fields_left_out_have_their_defaults_and_whole_numbers_do_for_floats(tmp
 def test_refuses_a_value_that_cannot_work(field: str, value: object) -> None:
     with pytest.raises(ConfigError, match=field):
         Recipe(**{field: value})
+
+
+def test_refuses_fields_that_do_not_go_together() -> None:
+    with pytest.raises(ConfigError, match=r"mixup_alpha is 0\.2.*tail_weight"):
+        Recipe(mixup_alpha=0.2, tail_weight=0.1)
 
 
 def test_says_what_is_wrong_with_a_file(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from juggler import models
 from juggler.errors import ArtefactError, ConfigError, DataError
 from juggler.models import Recipe, averaging, fit, weights_sha256
+from juggler.models.losses import drop_cells, tail_error
 from juggler.models.optimization import rate_at
 from juggler.models.run_state import STATE_FILE
 from juggler.models.task import loss_weights
-from juggler.models.training import drop_cells
 
 RECIPE = Recipe(epochs=3, batch=32, rate=0.05, warmup_epochs=0.5, accelerator="cpu")
 
@@ -264,6 +264,9 @@ IMAGES, LABELS = records(20)
         (IMAGES[:, 0], LABELS, r"images are float32 \[20, 5, 5\]"),
         (IMAGES.long(), LABELS, "images are int64"),
         (IMAGES, LABELS.float(), "labels are float32"),
+        (IMAGES, torch.full((20, 3), 0.5), "record 0 are no shares"),
+        (IMAGES, torch.full((20, 3), float("nan")), "record 0 are no shares"),
+        (IMAGES, torch.full((20, 4), 0.25), "shares of 4 classes, the network has 3"),
         (IMAGES, LABELS[:, None], r"labels are int64 \[20, 1\]"),
         (IMAGES, LABELS[:19], "20 images and 19 labels"),
         (IMAGES, LABELS + 1, "labels run from 1 to 3, the network has 3 classes"),
@@ -287,6 +290,46 @@ def test_refuses_sample_weights_that_mean_nothing(weight: Tensor) -> None:
         fit(network(), IMAGES, LABELS, RECIPE, sample_weight=weight)
 
 
+def test_shares_of_each_class_that_are_all_of_one_teach_what_class_numbers_do() -> None:
+    images, labels = records()
+    recipe = dataclasses.replace(RECIPE, class_weight_power=0.5, label_smoothing=0.1, ema_decay=0.9)
+    outcomes = []
+    for targets in (labels, nn.functional.one_hot(labels, 3).float()):
+        module = network()
+        history = fit(module, images, targets, recipe)
+        outcomes.append((models.probabilities(module, images), [epoch.loss for epoch in history.epochs]))
+    np.testing.assert_allclose(outcomes[0][0], outcomes[1][0], atol=1e-4)
+    np.testing.assert_allclose(outcomes[0][1], outcomes[1][1], rtol=1e-4)
+
+
+def test_tail_error_by_hand() -> None:
+    shares = torch.tensor([[0.5, 0.25, 0.25], [1 - 1e-3, 1e-3, 0], [1.0, 0, 0], [1.0, 0, 0], [0, 0.5, 0.5]])
+    logits = torch.tensor([[1.0, 0, 0], [3.0, 0, -99], [12.0, 0, -99], [5.0, 0, -99], [0, 7.0, 7.0]])
+    away = np.array([np.log(2) - 1, -3 - np.log(1e-3 / (1 - 1e-3)), 0, 9 - 5, np.log(2) + 7 - 9])
+    expected = np.where(np.abs(away) < 1, away**2 / 2, np.abs(away) - 0.5)
+    np.testing.assert_allclose(tail_error(logits, shares).numpy(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_tail_is_followed_where_cross_entropy_does_not_feel_it() -> None:
+    # Two kinds of records, both all but surely normal; the teacher's chances differ by a factor of 100.
+    draw = torch.Generator().manual_seed(0)
+    kind = torch.arange(200) % 2
+    images = torch.randn(200, 1, 5, 5, generator=draw) * 0.1
+    images[:, 0, 2, 2] += kind
+    attack = torch.where(kind == 1, 1e-2, 1e-4)
+    shares = torch.stack([1 - attack, attack / 2, attack / 2], dim=1)
+    recipe = dataclasses.replace(RECIPE, epochs=60, optimizer="adamw", weight_decay=0.0)
+    errors = []
+    for weight in (0.0, 1.0):
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Flatten(), nn.Linear(25, 3))
+        fit(module, images, shares, dataclasses.replace(recipe, tail_weight=weight))
+        found = models.probabilities(module, images)
+        odds = np.log(found[:, 1:].sum(1)) - np.log(found[:, 0])
+        errors.append(float(np.abs(odds - torch.logit(attack).numpy()).mean()))
+    assert errors[1] < 0.5 < errors[0]
+
+
 def test_refuses_networks_machines_and_validations_that_do_not_fit() -> None:
     cases: list[tuple[nn.Module, Recipe, str]] = [
         (network(in_channels=2), RECIPE, "does not take them"),
@@ -298,6 +341,8 @@ def test_refuses_networks_machines_and_validations_that_do_not_fit() -> None:
     for module, recipe, message in cases:
         with pytest.raises(ConfigError, match=message):
             fit(module, IMAGES, LABELS, recipe)
+    with pytest.raises(ConfigError, match="labels are class numbers"):
+        fit(network(), IMAGES, LABELS, dataclasses.replace(RECIPE, tail_weight=0.5))
     with pytest.raises(ConfigError, match="stop_epoch is 4"):
         fit(network(), IMAGES, LABELS, RECIPE, stop_epoch=4)
     with pytest.raises(ConfigError, match=r"no number came back for \['auc'\]"):

@@ -1,10 +1,10 @@
 """Fit the code of one feature on its training values: knots for a number, a table for a word.
 
 A number becomes a piecewise-linear code (Gorishniy et al. 2022, section 3.2.1): counts after log1p over knots
-at 0 and at quantiles of what is above, rates over fixed knots. A word becomes a row of a table: one channel
-for each group of words that mean alike, where the schema has groups, otherwise one for each word.
+at 0 and at quantiles of what is above, rates over fixed knots. A word becomes a row of a table, with one
+channel for each word of the vocabulary, over as many cells as that takes.
 
-Coarse codes on purpose: what was chosen on held-out attack types is what serves types never met.
+As fine as that so that a network can follow a teacher whose trees split between near values.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from juggler.data.records import Column
 from juggler.nouns import Noun
 
-CHANNELS = 8
-_RATE_KNOTS = (0.0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 1.0)
+CHANNELS = 16
+_RATE_KNOTS = (0, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97, 1)
 
 
 @dataclass(frozen=True)
@@ -70,42 +70,37 @@ def fit_code(column: Column, values: NDArray[Any], classes: NDArray[np.int64]) -
     if column.kind == "categorical":
         return Code(column.name, "word", _commonest(normal), table=_table(column))
     if column.rate:
-        return Code(column.name, "rate", float(np.median(normal)), knots=_RATE_KNOTS)
+        return Code(column.name, "rate", float(np.median(normal)), knots=tuple(map(float, _RATE_KNOTS)))
     knots = tuple(float(k) for k in knots_of(np.log1p(values)))
     return Code(column.name, "count", float(np.median(normal)), knots=knots)
 
 
 def knots_of(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return `[channels + 1]` knots that never fall: 0, then quantiles of the values above 0.
+    """Return `[channels + 1]` knots that never fall: 0, then quantiles of what is above 0.
 
-    Values that lie closer than a thousandth of the range share a knot, for a steeper code would amplify
-    rounding. Where there are too few values the last knot is repeated: such a channel is always 0, because
-    weights that training never used must not speak later.
+    Half of them are quantiles of the values and half of the distinct values: the former are fine where
+    records are many, the latter where few are spread wide. Knots that would lie closer than a thousandth of
+    the range are one, for a steeper code would amplify rounding. Where there are too few values the last
+    knot is repeated: such a channel is always 0, because weights that training never used must not speak
+    later.
     """
     above = values[values > 0]
     if not len(above):
         return np.zeros(CHANNELS + 1)
     knots = [0.0]
-    for quantile in np.quantile(above, np.linspace(0, 1, CHANNELS + 1)[1:]):
+    shares = np.linspace(0, 1, CHANNELS // 2 + 1)
+    many, wide = np.quantile(above, shares[:-1]), np.quantile(np.unique(above), shares[1:])
+    for quantile in np.sort(np.concatenate([many, wide])):
         if quantile - knots[-1] >= above.max() / 1000:
             knots.append(float(quantile))
     return np.array(knots + [knots[-1]] * (CHANNELS + 1 - len(knots)))
 
 
 def _table(column: Column) -> tuple[tuple[float, ...], ...]:
-    """Return a row for each word and one for unknown words, one-hot by group.
-
-    Words of no group share one more channel, and so do unknown ones. Without groups each word has a
-    channel of its own, and unknown words have none.
-    """
-    words = column.vocabulary
-    groups = column.groups or tuple((word,) for word in words)
-    channel = {word: i for i, group in enumerate(groups) for word in group}
-    used = len(groups) + bool(column.groups)
-    table = np.zeros((len(words) + 1, -(-used // CHANNELS) * CHANNELS))
-    for row, word in enumerate([*words, None]):
-        if column.groups or word is not None:
-            table[row, channel.get(word, len(groups)) if word is not None else len(groups)] = 1
+    """Return a row for each word, one-hot, and one of zeros for unknown words."""
+    words = len(column.vocabulary)
+    table = np.eye(words + 1, -(-words // CHANNELS) * CHANNELS)
+    table[words] = 0
     return tuple(tuple(float(value) for value in row) for row in table)
 
 

@@ -207,9 +207,8 @@ class Encoder(Noun):
         np.maximum(out, 0, out=out)
         np.minimum(out, 1, out=out)
         for row, cell, table in plan.words:
-            for i in range(table.shape[1] // self.channels):
-                part = table[:, i * self.channels : (i + 1) * self.channels]
-                out[:, :, cell + i] = part[codes[row]]  # code -1 takes the last row: unknown words
+            # Code -1 takes the last row: unknown words.
+            out[:, :, cell : cell + table.shape[2]] = table[codes[row]]
 
     @cached_property
     def _plan(self) -> _Plan:
@@ -229,12 +228,18 @@ class Encoder(Noun):
                 (
                     self.categorical.index(code.feature),
                     first[code.feature],
-                    np.array(code.table, dtype=np.float32),
+                    _by_cell(code, self.channels),
                 )
                 for code in self.codes
                 if code.feature in self.categorical
             ),
         )
+
+
+def _by_cell(code: Code, channels: int) -> NDArray[np.float32]:
+    """Return a word's table as `[words + 1, channels, cells]`."""
+    table = np.array(code.table, dtype=np.float32).reshape(len(code.table), code.cells, channels)
+    return np.ascontiguousarray(table.transpose(0, 2, 1))
 
 
 def grid(features: int) -> tuple[int, int]:

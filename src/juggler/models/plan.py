@@ -11,7 +11,11 @@
     [recipe]
     epochs = 12
 
-The plan of the detector that ships with the package is `models/plans/nsl_kdd.toml`.
+    [teacher]
+    trees = 200
+
+Without a `[teacher]` table the network learns from the records' classes alone. The plan of the detector
+that ships with the package is `models/plans/nsl_kdd.toml`.
 """
 
 from __future__ import annotations
@@ -28,9 +32,10 @@ from typing import Any
 from juggler.data import Schema
 from juggler.errors import ConfigError
 from juggler.models.recipe import Recipe
+from juggler.models.teacher import Teacher
 from juggler.registry import normalise
 
-_TABLES = ("network", "recipe")
+_TABLES = ("network", "recipe", "teacher")
 _FEATURES = ("header", "all")
 
 
@@ -46,6 +51,7 @@ class Plan:
         network: name of the network.
         options: its keyword options; the input's shape and the classes come from the data.
         recipe: how it is trained.
+        teacher: who labels what it learns from; None for the records' own classes.
 
     Raises:
         ConfigError: a field has a value that cannot work.
@@ -58,6 +64,7 @@ class Plan:
     network: str = "juggler_tabular"
     options: Mapping[str, Any] = field(default_factory=dict)
     recipe: Recipe = field(default_factory=Recipe)
+    teacher: Teacher | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "data", normalise(self.data))
@@ -67,6 +74,8 @@ class Plan:
             raise _wrong("false_alarm_rate", self.false_alarm_rate, "Give a share between 0 and 1, like 0.02")
         if not 1 <= self.choose_from <= self.recipe.epochs:
             raise _wrong("choose_from", self.choose_from, f"Give 1 to {self.recipe.epochs} (epochs)")
+        if self.recipe.tail_weight > 0 and self.teacher is None:
+            raise _wrong("tail_weight", self.recipe.tail_weight, "Give 0, or a [teacher] to follow")
 
     def columns(self, schema: Schema) -> tuple[str, ...]:
         """Return the columns of the schema that the detector sees."""
@@ -74,6 +83,7 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as plain values, in the layout of its TOML."""
+        taught = {} if self.teacher is None else {"teacher": self.teacher.to_dict()}
         return {
             "data": self.data,
             "features": self.features,
@@ -81,12 +91,13 @@ class Plan:
             "choose_from": self.choose_from,
             "network": {"name": self.network, **self.options},
             "recipe": self.recipe.to_dict(),
+            **taught,
         }
 
     def to_toml(self) -> str:
         """Return the plan as TOML text that `Plan.read` reads back."""
         values = self.to_dict()
-        tables = [f"\n[{name}]\n{_lines(values.pop(name))}" for name in _TABLES]
+        tables = [f"\n[{name}]\n{_lines(values.pop(name))}" for name in _TABLES if name in values]
         return _lines(values) + "".join(tables)
 
     @classmethod
@@ -109,6 +120,7 @@ class Plan:
             network=network.pop("name", cls.network),
             options=network,
             recipe=Recipe.from_dict(values.get("recipe", {}), source),
+            teacher=Teacher.from_dict(values["teacher"], source) if "teacher" in values else None,
         )
 
     @classmethod

@@ -3,12 +3,14 @@
 For each fold, whole attack types and a share of the other records are held out, a network is trained on
 the rest and validated after each epoch. The epoch that is best over all folds and the median of the
 folds' thresholds are kept; then a fresh network is trained on all training records up to that epoch.
+Where the plan has a teacher, each of these trainings has one of its own, fitted on the same records.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -24,6 +26,7 @@ from juggler.errors import ArtefactError
 from juggler.models import checkpoint
 from juggler.models.creation import create
 from juggler.models.history import History
+from juggler.models.lesson import Lesson, plain_lesson, taught_lesson
 from juggler.models.plan import Plan
 from juggler.models.task import Predict, Validate
 from juggler.models.training import fit
@@ -100,13 +103,14 @@ def train_detector(
         ConfigError: plan, data and an earlier run in `folder` do not fit.
     """
     run = _Run(plan, data, folder, progress)
-    histories = [run.fold(i) for i in range(data.folds())]
+    folds = [run.fold(i) for i in range(data.folds())]
+    histories = [fold.history for fold in folds]
     epoch = _best_epoch(histories, plan.choose_from)
     chosen = [history.epochs[epoch - 1].scores for history in histories]
     train = data.training()
     encoder = Encoder.fit(train, plan.columns(data.schema))
     network = run.network(encoder)
-    run.fit(network, encoder, train, name="refit", stop_epoch=epoch)
+    run.fit(network, encoder, run.lesson("refit", train), name="refit", stop_epoch=epoch)
     return TrainedDetector(
         network=network,
         encoder=encoder,
@@ -119,10 +123,19 @@ def train_detector(
             "epoch": epoch,
             "selected_by": SELECTED_BY,
             "folds": chosen,
+            "teacher_folds": [fold.teacher_scores for fold in folds if fold.teacher_scores is not None],
             "records": len(train),
             "weights_sha256": checkpoint.weights_sha256(network),
         },
     )
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """What came of one fold: its epochs, and what its teacher would have scored."""
+
+    history: History
+    teacher_scores: dict[str, float] | None
 
 
 @dataclass(frozen=True)
@@ -134,18 +147,37 @@ class _Run:
     folder: Path | None
     progress: Progress | None
 
-    def fold(self, i: int) -> History:
+    def fold(self, i: int) -> _Fold:
         """Train on fold `i`, validated after each epoch on what it holds out."""
         split = self.data.fold(i, self.plan.recipe.seed)
         encoder = Encoder.fit(split.train, self.plan.columns(self.data.schema))
         held_out = np.isin(split.validation.labels(), np.unique(split.train.labels()), invert=True)
         images = encoder.encode(split.validation)
 
+        def scores(found: NDArray[np.float32]) -> dict[str, float]:
+            return validation_scores(found, split.validation, held_out, self.plan.false_alarm_rate)
+
         def validate(predict: Predict) -> dict[str, float]:
-            return validation_scores(predict(images), split.validation, held_out, self.plan.false_alarm_rate)
+            return scores(predict(images))
 
         name = f"fold-{i + 1}"
-        return self.fit(self.network(encoder), encoder, split.train, name=name, validate=validate)
+        lesson = self.lesson(name, split.train, split.validation)
+        history = self.fit(self.network(encoder), encoder, lesson, name=name, validate=validate)
+        return _Fold(history, None if lesson.validation is None else scores(lesson.validation))
+
+    def lesson(self, name: str, train: TrainRecords, validation: Records | None = None) -> Lesson:
+        """Return what the training of that name learns from."""
+        if self.plan.teacher is None:
+            return plain_lesson(train)
+        return taught_lesson(
+            self.plan.teacher,
+            train,
+            self.plan.columns(self.data.schema),
+            self.plan.recipe.seed,
+            validation=validation,
+            folder=None if self.folder is None else self.folder / name,
+            progress=self.tell(f"{name}, teacher"),
+        )
 
     def network(self, encoder: Encoder) -> nn.Module:
         """Make the network for the encoder's images, its first weights drawn by the recipe's seed."""
@@ -164,28 +196,27 @@ class _Run:
         self,
         network: nn.Module,
         encoder: Encoder,
-        train: TrainRecords,
+        lesson: Lesson,
         *,
         name: str,
         validate: Validate | None = None,
         stop_epoch: int | None = None,
     ) -> History:
         """Train one network, its state kept in a folder of that name."""
-
-        def tell(epoch: int, epochs: int, step: int, steps: int, loss: float) -> None:
-            if self.progress is not None:
-                self.progress(name, epoch, epochs, step, steps, loss)
-
         return fit(
             network,
-            encoder.encode(train),
-            train.classes(),
+            encoder.encode(lesson.records),
+            lesson.labels,
             self.plan.recipe,
             folder=None if self.folder is None else self.folder / name,
             validate=validate,
-            progress=tell,
+            progress=self.tell(name),
             stop_epoch=stop_epoch,
         )
+
+    def tell(self, stage: str) -> Callable[[int, int, int, int, float], None] | None:
+        """Return the progress of one stage."""
+        return None if self.progress is None else partial(self.progress, stage)
 
 
 def validation_scores(

@@ -32,7 +32,7 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "ema_decay": (0, math.nextafter(1, 0), "in [0, 1)"),
     "mixup_alpha": (0, math.inf, "at least 0"),
     "feature_dropout": (0, math.nextafter(1, 0), "in [0, 1)"),
-    "counterfeit_share": (0, 1, "in [0, 1]"),
+    "tail_weight": (0, math.inf, "at least 0"),
     "seed": (0, 2**63 - 1, "in [0, 2^63)"),
     "devices": (-1, math.inf, "a count of at least 1, or -1 for all"),
 }
@@ -59,8 +59,8 @@ class Recipe:
             what is validated and what comes out, its batch-norm statistics taken anew from the training set.
         mixup_alpha: parameter of mixup's beta distribution; 0 for none.
         feature_dropout: probability that a cell of a record image is set to 0, in all channels.
-        counterfeit_share: counterfeits added to a batch, as a share of it (`juggler.models.counterfeit`); the
-            first class must be the normal one.
+        tail_weight: weight of the error in the log-odds of an alarm (`juggler.models.losses`), for shares
+            of each class as labels; the first class must be the normal one.
         seed: of everything drawn while training.
         precision: `32-true` or `bf16-mixed`.
         accelerator: lightning-fabric's: `auto`, `cpu`, `gpu`, `mps`.
@@ -84,7 +84,7 @@ class Recipe:
     ema_decay: float = 0.0
     mixup_alpha: float = 0.0
     feature_dropout: float = 0.0
-    counterfeit_share: float = 0.0
+    tail_weight: float = 0.0
     seed: int = 0
     precision: str = "32-true"
     accelerator: str = "auto"
@@ -103,8 +103,8 @@ class Recipe:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise _wrong(name, getattr(self, name), f"Give one of {', '.join(choices)}")
-        if self.counterfeit_share > 0 and self.mixup_alpha > 0:
-            raise _wrong("mixup_alpha", self.mixup_alpha, "Give 0: mixup and counterfeits do not go together")
+        if self.tail_weight > 0 and self.mixup_alpha > 0:
+            raise _wrong("mixup_alpha", self.mixup_alpha, "Give 0: it does not go together with tail_weight")
         if self.warmup_epochs >= self.epochs and self.epochs > 1:
             raise _wrong("warmup_epochs", self.warmup_epochs, f"Give fewer than the {self.epochs} epochs")
 

@@ -35,7 +35,7 @@ class Task:
 
     Attributes:
         images: float32 `[n, C, H, W]`.
-        labels: int64 `[n]`.
+        labels: class numbers, int64 `[n]`, or a share of each class, float32 `[n, classes]`.
         weights: float32 `[n]`, what each record's loss is multiplied by; mean 1.
         recipe: how to train.
         folder: where the run's state and log are kept; `None` keeps neither.
@@ -60,7 +60,7 @@ class Task:
 
 def checked_records(
     images: Tensor | NDArray[np.float32],
-    labels: Tensor | NDArray[np.int64],
+    labels: Tensor | NDArray[np.int64] | NDArray[np.float32],
     sample_weight: Tensor | NDArray[np.float32] | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return images, labels and sample weights as tensors on the CPU.
@@ -71,8 +71,12 @@ def checked_records(
     pixels, targets = torch.as_tensor(images).cpu(), torch.as_tensor(labels).cpu()
     if pixels.ndim != 4 or not pixels.is_floating_point():
         raise _bad(f"images are {_sketch(pixels)}", "Give floating-point images [n, C, H, W]")
-    if targets.ndim != 1 or targets.is_floating_point() or targets.dtype == torch.bool:
-        raise _bad(f"labels are {_sketch(targets)}", "Give whole numbers [n], one class number a record")
+    soft = targets.ndim == 2 and targets.is_floating_point()
+    if not soft and (targets.ndim != 1 or targets.is_floating_point() or targets.dtype == torch.bool):
+        raise _bad(
+            f"labels are {_sketch(targets)}",
+            "Give whole numbers [n], one class number a record, or shares of each class [n, classes]",
+        )
     if len(pixels) != len(targets):
         raise _bad(f"there are {len(pixels)} images and {len(targets)} labels", "Give one label an image")
     if len(pixels) < 2:
@@ -84,11 +88,13 @@ def checked_records(
     weights = (
         torch.ones(len(pixels)) if sample_weight is None else torch.as_tensor(sample_weight).cpu().float()
     )
-    if weights.shape != targets.shape:
+    if soft:
+        _check_shares(targets)
+    if weights.shape != targets.shape[:1]:
         raise _bad(f"sample weights are {_sketch(weights)}", f"Give [{len(pixels)}], one a record")
     if not bool((torch.isfinite(weights) & (weights >= 0)).all()) or float(weights.sum()) <= 0:
         raise _bad("a sample weight is negative or not finite, or all are 0", "Give weights of at least 0")
-    return pixels, targets.to(torch.int64), weights
+    return pixels, targets.to(torch.float32 if soft else torch.int64), weights
 
 
 def check_network(module: nn.Module, images: Tensor, labels: Tensor) -> None:
@@ -115,7 +121,15 @@ def check_network(module: nn.Module, images: Tensor, labels: Tensor) -> None:
             part.training = training[name]
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 2:
         raise ConfigError(asked, "the network returns no logits [n, classes]", "End it with a linear layer")
-    classes, low, high = logits.shape[1], int(labels.min()), int(labels.max())
+    classes = logits.shape[1]
+    if labels.ndim == 2:
+        if labels.shape[1] != classes:
+            raise _bad(
+                f"labels are shares of {labels.shape[1]} classes, the network has {classes}",
+                f"Make the network with classes={labels.shape[1]}",
+            )
+        return
+    low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         raise _bad(
             f"labels run from {low} to {high}, the network has {classes} classes",
@@ -126,8 +140,10 @@ def check_network(module: nn.Module, images: Tensor, labels: Tensor) -> None:
 def loss_weights(labels: Tensor, power: float, sample_weight: Tensor) -> Tensor:
     """Return what each record's loss is multiplied by: `n_c^-power` times its own weight, mean 1.
 
-    `n_c` counts records, so that a weight given twice does not count twice. Records of weight 0 stay at 0.
+    `n_c` counts records, so that a weight given twice does not count twice; where labels are shares, a
+    record counts for its likeliest class. Records of weight 0 stay at 0.
     """
+    labels = labels.argmax(1) if labels.ndim == 2 else labels
     records = torch.bincount(labels).to(torch.float64)
     weights = sample_weight.to(torch.float64) * records[labels].pow(-power)
     return (weights / weights.mean()).to(torch.float32)
@@ -163,6 +179,14 @@ def identity(module: nn.Module, recipe: Recipe, *data: Tensor) -> dict[str, Any]
     }
     # Through JSON and back, so that a tuple given and a list read are the same.
     return cast(dict[str, Any], json.loads(json.dumps(found, default=str)))
+
+
+def _check_shares(shares: Tensor) -> None:
+    """Raise a DataError where a row of `[n, classes]` is not shares that sum to 1."""
+    wrong = ~((shares >= 0).all(1) & ((shares.sum(1) - 1).abs() <= 1e-3))  # true of a NaN, too
+    if bool(wrong.any()):
+        row = int(wrong.nonzero()[0])
+        raise _bad(f"the labels of record {row} are no shares of a whole", "Give probabilities, not logits")
 
 
 def _bad(found: str, remedy: str) -> DataError:

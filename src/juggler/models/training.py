@@ -20,14 +20,13 @@ import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from juggler.errors import ConfigError, JugglerError
 from juggler.models.averaging import WeightAverage
 from juggler.models.checkpoint import read_tensors, write_tensors
-from juggler.models.counterfeit import COUNTERFEIT_WEIGHT, counterfeit_target, forge
 from juggler.models.history import EpochRecord, History
 from juggler.models.inference import probabilities
+from juggler.models.losses import drop_cells, entropy, tail_error
 from juggler.models.optimization import make_optimizer, rate_at
 from juggler.models.recipe import Recipe
 from juggler.models.run_state import load_state, save_state
@@ -53,7 +52,7 @@ class DivergenceError(JugglerError):
 def fit(
     module: nn.Module,
     images: Tensor | NDArray[np.float32],
-    labels: Tensor | NDArray[np.int64],
+    labels: Tensor | NDArray[np.int64] | NDArray[np.float32],
     recipe: Recipe,
     *,
     folder: str | Path | None = None,
@@ -67,7 +66,7 @@ def fit(
     Args:
         module: returns logits `[n, classes]`.
         images: float32 `[n, C, H, W]`.
-        labels: int64 `[n]`.
+        labels: class numbers, int64 `[n]`, or a share of each class, float32 `[n, classes]`.
         recipe: how to train.
         folder: keeps the run's state (`training.safetensors`) and log (`log.csv`) after every epoch; where
             it holds the state of the same run, training goes on from there.
@@ -88,6 +87,12 @@ def fit(
     if not 1 <= last_epoch <= recipe.epochs:
         raise ConfigError(
             "train", f"stop_epoch is {stop_epoch}", f"Give 1 to {recipe.epochs} (recipe.epochs)"
+        )
+    if recipe.tail_weight > 0 and targets.ndim == 1:
+        raise ConfigError(
+            "train",
+            f"tail_weight is {recipe.tail_weight:g} and the labels are class numbers",
+            "Give a share of each class as labels, such as a teacher's probabilities, or tail_weight 0",
         )
     task = Task(
         images=pixels,
@@ -220,8 +225,6 @@ class _Run:
 
     def _loss(self, rows: Tensor, draw: np.random.Generator) -> Tensor:
         x, labels, weights = self.images[rows], self.labels[rows], self.weights[rows]
-        if self.recipe.counterfeit_share > 0:
-            return self._loss_with_counterfeits(x, labels, weights)
         if self.recipe.feature_dropout > 0:
             x = drop_cells(x, self.recipe.feature_dropout)
         if self.recipe.mixup_alpha == 0:
@@ -232,21 +235,11 @@ class _Run:
         first = self._weighted(logits, labels, weights)
         return kept * first + (1 - kept) * self._weighted(logits, labels[other], weights[other])
 
-    def _loss_with_counterfeits(self, x: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-        false = forge(x[labels == 0], round(self.recipe.counterfeit_share * len(x)))
-        both = torch.cat([x, false])
-        if self.recipe.feature_dropout > 0:
-            both = drop_cells(both, self.recipe.feature_dropout)
-        logits = self.wrapped(both)
-        real = self._weighted(logits[: len(x)], labels, weights)
-        if not len(false):
-            return real
-        truth = counterfeit_target(len(false), logits.shape[1], x.device)
-        doubt = _entropy(logits[len(x) :], truth, 0.0).mean() * COUNTERFEIT_WEIGHT
-        return (real * len(x) + doubt * len(false)) / len(both)
-
     def _weighted(self, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-        return (_entropy(logits, labels, self.recipe.label_smoothing) * weights).mean()
+        losses = entropy(logits, labels, self.recipe.label_smoothing)
+        if self.recipe.tail_weight > 0:
+            losses = losses + self.recipe.tail_weight * tail_error(logits, labels)
+        return (losses * weights).mean()
 
     def _look(self, losses: Tensor, first: int, end: int, epoch: int) -> float:
         """Average new losses over the ranks, in place, and return the last; every rank sees the same.
@@ -286,26 +279,6 @@ class _Run:
                 f"validate after epoch {epoch}", f"no number came back for {wrong}", "Mend `validate`"
             )
         return scores
-
-
-def _entropy(logits: Tensor, target: Tensor, smoothing: float) -> Tensor:
-    """Return the cross entropy of each record, `[n]`; of `[n, classes, towers]` the mean over the towers.
-
-    `target` is a class number, `[n]`, or a share of each class, `[n, classes]`.
-    """
-    if logits.ndim == 2:
-        return F.cross_entropy(logits.float(), target, reduction="none", label_smoothing=smoothing)
-    spread = target[..., None].expand(*target.shape, logits.shape[2])
-    return F.cross_entropy(logits.float(), spread, reduction="none", label_smoothing=smoothing).mean(1)
-
-
-def drop_cells(images: Tensor, probability: float) -> Tensor:
-    """Set cells of images `[n, C, H, W]` to 0 at random, in all channels of the cell at once.
-
-    What is kept is not scaled up: a cell's value has a meaning, and 0 is that of an absent one.
-    """
-    keep = torch.rand(len(images), 1, *images.shape[2:], device=images.device) >= probability
-    return images * keep
 
 
 def _seed(*parts: int) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from juggler.errors import ConfigError
@@ -12,49 +12,67 @@ from juggler.models.blocks import FusibleBlock, conv_norm, initialise
 from juggler.models.families._options import check_choice, check_counts, check_positive, check_share, counts
 
 HEADS = ("flatten", "pool")
-TOWERS = ("plain", "mixed")
 
 
 class Mix(nn.Module):
-    """Map all values of an image to a new image of the same size: every feature beside every other.
+    """Map all values of an image to a new image: every value of it depends on all of the record's.
 
     Args:
         shape: channels, height and width of the image.
-        channels: channels of the new one.
+        mixed: channels, height and width of the new one.
     """
 
-    def __init__(self, shape: tuple[int, int, int], channels: int) -> None:
+    def __init__(self, shape: Sequence[int], mixed: Sequence[int]) -> None:
         super().__init__()
-        in_channels, height, width = shape
         self.flatten = nn.Flatten()
-        self.linear = nn.Linear(in_channels * height * width, channels * height * width)
-        self.image = nn.Unflatten(1, (channels, height, width))
+        self.linear = nn.Linear(math.prod(shape), math.prod(mixed))
+        self.relu = nn.ReLU()
+        self.image = nn.Unflatten(1, tuple(mixed))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `[n, in_channels, H, W]` to `[n, channels, H, W]`."""
-        image: Tensor = self.image(self.linear(self.flatten(x)))
+        """Map `[n, *shape]` to `[n, *mixed]`."""
+        image: Tensor = self.image(self.relu(self.linear(self.flatten(x))))
         return image
 
 
-class Tower(nn.Module):
-    """Classify record images: a 3x3 stem, stages of fusible blocks, one linear layer."""
+class JugglerTabular(nn.Module):
+    """Classify records given as small images: an optional mix, a 3x3 stem, fusible blocks, one linear layer.
+
+    Flat, it is a chain of 3x3 convolutions with ReLU between linear layers.
+
+    What the paper leaves open: everything about its detector; it only cites work that turns NSL-KDD rows
+    into images (section V-A) and evaluates on CIFAR. Chosen here: a stem, because a block's hidden width
+    is e times its *input* width and one channel would leave it rank 2; strides as an option, because a
+    record of a few hundred values is small already; a head that reads every cell (`flatten`), because the
+    place of a feature in the image is its meaning, where pooling (`pool`) would average it away; and a
+    mix, because features far apart in the grid must meet for a network to follow a tree that tests both.
+
+    Args:
+        shape: channels, height and width of the images.
+        stages: output channels, blocks and stride of each stage.
+        classes: number of logits.
+        mix: channels, height and width of the mixed image; empty for no mix.
+        expansion: e of the fusible blocks.
+        dropout: share of the last layer's inputs dropped while training.
+        head: `flatten` or `pool`.
+    """
 
     def __init__(
         self,
-        kind: str,
         shape: tuple[int, int, int],
         stages: Sequence[tuple[int, int, int]],
         *,
         classes: int,
+        mix: Sequence[int],
         expansion: float,
         dropout: float,
         head: str,
     ) -> None:
         super().__init__()
-        in_channels, height, width = shape
+        in_channels, height, width = mix or shape
         channels = stages[0][0]
-        mix = [Mix(shape, in_channels)] if kind == "mixed" else []
-        self.stem = nn.Sequential(*mix, *conv_norm(in_channels, channels, 3), nn.ReLU())
+        first = [Mix(shape, mix)] if mix else []
+        self.stem = nn.Sequential(*first, *conv_norm(in_channels, channels, 3), nn.ReLU())
         layers = []
         for out_channels, count, stride in stages:
             layers.append(FusibleBlock(channels, out_channels, stride, expansion))
@@ -65,47 +83,12 @@ class Tower(nn.Module):
         drop = [nn.Dropout(dropout)] if dropout > 0 else []
         inputs = channels if head == "pool" else channels * height * width
         self.head = nn.Sequential(*gather, nn.Flatten(), *drop, nn.Linear(inputs, classes))
+        initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map record images `[n, in_channels, H, W]` to logits `[n, classes]`."""
         logits: Tensor = self.head(self.blocks(self.stem(x)))
         return logits
-
-
-class JugglerTabular(nn.Module):
-    """Classify records given as small images, by the mean logits of a few towers.
-
-    Flat, each tower is a chain of 3x3 convolutions with ReLU and one linear layer. A `plain` tower reads
-    the image as it is; a `mixed` one first maps all of its values to a new image, so that features far
-    apart in the grid meet at once. While training the towers are returned side by side, `[n, classes,
-    towers]`, so that each learns by its own loss, as if alone; in evaluation mode their mean is returned.
-
-    What the paper leaves open: everything about its detector; it only cites work that turns NSL-KDD rows
-    into images (section V-A) and evaluates on CIFAR. Chosen here: a stem, because a block's hidden width
-    is e times its *input* width and one channel would leave it rank 2; strides as an option, because a
-    record of a hundred values is small already; a head that reads every cell (`flatten`), because the
-    place of a feature in the image is its meaning, where pooling (`pool`) would average it away; and
-    towers that differ, because their mean ranks attack types that none of them met better than either
-    (docs/numbers.md).
-
-    Args:
-        towers: the towers, see `Tower`.
-    """
-
-    def __init__(self, towers: Sequence[Tower]) -> None:
-        super().__init__()
-        self.towers = nn.ModuleList(towers)
-        initialise(self)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map record images `[n, in_channels, H, W]` to logits, `[n, classes]` in evaluation mode."""
-        logits: list[Tensor] = [tower(x) for tower in self.towers]
-        if self.training and len(logits) > 1:
-            return torch.stack(logits, dim=2)
-        total = logits[0]
-        for other in logits[1:]:
-            total = total + other
-        return total if len(logits) == 1 else total * (1.0 / len(logits))
 
 
 def juggler_tabular(
@@ -119,7 +102,7 @@ def juggler_tabular(
     expansion: float = 2.0,
     dropout: float = 0.0,
     head: str = "flatten",
-    towers: Sequence[str] = ("plain",),
+    mix: Sequence[int] = (),
 ) -> nn.Module:
     """Make a `JugglerTabular`.
 
@@ -133,7 +116,8 @@ def juggler_tabular(
         expansion: e of the fusible blocks.
         dropout: share of the linear layers' inputs dropped while training.
         head: `flatten` or `pool`.
-        towers: `plain` or `mixed`, one word a tower.
+        mix: channels, height and width of an image, made first, whose every value depends on all of the
+            record's; empty for none.
 
     Raises:
         ConfigError: an option has a value that cannot work.
@@ -152,14 +136,14 @@ def juggler_tabular(
                 f"{option} has {len(values)} numbers and widths {len(stages)}",
                 "Give one of each for every stage",
             )
-    for kind in towers:
-        check_choice(name, "towers", kind, TOWERS)
-    if not towers:
-        raise ConfigError(f"create {name}", "no towers", f"Give at least one of {', '.join(TOWERS)}")
-    shape, options = (in_channels, height, width), {"expansion": expansion, "dropout": dropout}
-    plan = list(zip(stages, blocks, strides, strict=True))
     return JugglerTabular(
-        [Tower(kind, shape, plan, classes=classes, head=head, **options) for kind in towers]
+        (in_channels, height, width),
+        list(zip(stages, blocks, strides, strict=True)),
+        classes=classes,
+        mix=counts(name, "mix", mix, length=3) if mix else (),
+        expansion=expansion,
+        dropout=dropout,
+        head=head,
     )
 
 
