@@ -96,16 +96,18 @@ def contenders(
     found: dict[str, Model] = {}
     files = {model: Path(model) for model in models if Path(model).suffix == ".onnx"}
     size = parse_shape(shape) if shape else _shape_of(files)
-    for model in models:
+    stems = [Path(model).stem for model in models]
+    for model, stem in zip(models, stems, strict=True):
+        name = stem if stems.count(stem) == 1 else model
         if model in files:
-            found[model] = files[model]
+            found[name] = files[model]
             continue
         module, example = open_with_example(model, size)
-        found[model] = module
+        found[name] = module
         if flat:
             from juggler.transform import flatten  # noqa: PLC0415
 
-            found[f"{model} flat"] = flatten(module, example).model
+            found[f"{name} flat"] = flatten(module, example).model
     return found, size
 
 
