@@ -21,14 +21,12 @@ def flatten(model: Model, out: Out = None, shape: Shape = "3,224,224", policy: P
 
     Example: juggler flatten juggler_resnet18 --out flat.onnx
     """
-    import torch  # noqa: PLC0415  # two seconds, and the other verbs do without
-
-    from juggler import transform  # noqa: PLC0415
+    from juggler import transform  # noqa: PLC0415  # torch takes two seconds, and other verbs do without
     from juggler.runtime.export import export  # noqa: PLC0415
-    from juggler.runtime.open import open_module, parse_shape  # noqa: PLC0415
+    from juggler.runtime.open import open_with_example, parse_shape  # noqa: PLC0415
 
-    example = torch.randn(1, *parse_shape(shape))
-    done = transform.flatten(open_module(model), example, policy=policy)  # type: ignore[arg-type]
+    module, example = open_with_example(model, parse_shape(shape))
+    done = transform.flatten(module, example, policy=policy)  # type: ignore[arg-type]
     OUT.print(rewrites_table(done.rewrites))
     if done.refusals:
         OUT.print(refusals_table(done.refusals))

@@ -85,6 +85,8 @@ def train(
             progress.update(tasks[stage], completed=done, description=f"{stage}, loss {loss:.4f}")
 
         detector = train_detector(plan, found, folder=folder, progress=tell)
+        for task in progress.tasks:  # the last training stops early, at the epoch that was chosen
+            progress.update(task.id, total=task.completed)
         detector.save(folder / "detector.safetensors")
         deployed = deploy(detector, found.training(), folder)
     if found.synthetic:

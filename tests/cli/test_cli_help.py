@@ -1,0 +1,53 @@
+"""Every verb explains itself: what it does, and an example that the program itself understands."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+from typer.main import get_command
+
+from commands import Program
+from juggler.cli.app import EXIT_CODES, VERBS, build
+from juggler.errors import JugglerError
+
+NAMES = VERBS.names()
+
+
+def test_the_verbs_are_those_of_the_design() -> None:
+    assert {"demo", "detect", "doctor", "evaluate", "flatten", "info", "measure", "train"} <= {*NAMES}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_has_an_example(name: str, program: Program) -> None:
+    for flag in ("--help", "-h"):
+        done = program(name, flag).check(0)
+        assert re.search(rf"Examples?: .*juggler {name}", done.out), done.out
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_examples_can_be_parsed(name: str) -> None:
+    text = " ".join((VERBS.get(name).__doc__ or "").split())
+    examples = re.findall(rf"juggler {name}[^;]*", text.partition("Example")[2])
+    assert examples
+    command = get_command(build()).commands[name]  # type: ignore[attr-defined]
+    for example in examples:
+        words = shlex.split(example.rstrip(". "))[2:]
+        command.make_context(name, words)  # raises where an option or a value is wrong
+
+
+def test_the_program_lists_its_verbs_and_exit_codes(program: Program) -> None:
+    done = program("--help").check(0)
+    assert all(name in done.out for name in NAMES)
+    assert program("--version").check(0).out.startswith("juggler 0.")
+    assert program().check(2).out, "without a verb there is help"
+
+
+def test_every_exit_code_of_an_error_is_documented() -> None:
+    def classes(base: type[JugglerError]) -> set[type[JugglerError]]:
+        return {base}.union(*(classes(sub) for sub in base.__subclasses__()))
+
+    documented = {int(code) for code in re.findall(r"(?:^|[;:]) ?\s*(\d+) ", EXIT_CODES)}
+    assert documented == {0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 130}
+    assert {kind.exit_code for kind in classes(JugglerError)} <= documented

@@ -1,0 +1,217 @@
+"""Plug-ins of another package are found by name through its entry points, and held to the same contracts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from commands import environment
+from juggler.data import SETS
+from juggler.detect import SINKS
+from juggler.errors import ConfigError
+from juggler.registry import Registry, normalise
+from juggler.runtime import BACKENDS
+
+TESTS = Path(__file__).parent
+MODULE = '''
+"""A package of someone else's, with one plug-in of each kind."""
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from juggler.data import load_set
+from juggler.detect.sinks.null import NullSink
+from juggler.runtime.backends.onnxruntime import BACKEND as ONNXRUNTIME
+from juggler.runtime.session import BackendStatus
+
+
+class Echo:
+    """Runs on ONNX Runtime under another name."""
+
+    name, takes = "echo_runtime", "onnx"
+
+    def status(self):
+        return BackendStatus(True, "1")
+
+    def open(self, source, *, threads):
+        return ONNXRUNTIME.open(source, threads=threads)
+
+
+class LoudSink(NullSink):
+    name = "loud"
+
+
+def greet(name: Annotated[str, typer.Argument(help="Whom.")] = "world") -> None:
+    """Greet.
+
+    Example: juggler greet-all you
+    """
+    typer.echo(f"hello {name}")
+
+
+BACKEND = Echo()
+SET = replace(load_set("synthetic"), name="field_trial")
+SINK = LoudSink
+VERB = greet
+'''
+RULE = '''
+"""A rule and a family: these need torch."""
+from torch import nn
+
+from juggler.models.families.plain import FAMILY as PLAIN
+from juggler.transform import PassThrough, Site
+
+
+class DropIdentity:
+    """The house's own drop_passive, for nn.Identity and dropout."""
+
+    name = "drop_nothing"
+    source = "definition of the identity"
+
+    def sites(self, view):
+        for node in view.nodes():
+            if isinstance(view.module(node), nn.Identity | nn.Dropout):
+                yield Site((node,), node.all_input_nodes[0])
+
+    def propose(self, site, view):
+        return PassThrough()
+
+
+RULE = DropIdentity()
+FAMILY = {"strangers_net": next(iter(PLAIN.values()))}
+'''
+ENTRY_POINTS = """
+[juggler.rules]
+drop-nothing = strangers_rules:RULE
+[juggler.families]
+strangers = strangers_rules:FAMILY
+[juggler.backends]
+echo-runtime = strangers:BACKEND
+onnxruntime = strangers:BACKEND
+broken = strangers:NO_SUCH_OBJECT
+[juggler.sets]
+field-trial = strangers:SET
+[juggler.sinks]
+loud = strangers:SINK
+broken = strangers:NO_SUCH_OBJECT
+[juggler.verbs]
+greet-all = strangers:VERB
+gone = no_such_package_anywhere:VERB
+"""
+PROBE = """
+import json, sys
+import numpy as np
+import torch
+from torch import nn
+import contracts_rules
+from juggler.data import SETS
+from juggler.detect import open_sink
+from juggler.models import create, names
+from juggler.runtime import BACKENDS, open_session
+from juggler.transform import flatten, rules
+
+contracts_rules.check_rule("drop_nothing", rules().get("drop-nothing"))
+done = flatten(contracts_rules.randomised(contracts_rules.Branches()), torch.randn(1, 3, 9, 9))
+network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten()).eval()
+example = torch.randn(2, 1, 4, 4)
+with open_session(network, "echo-runtime", example=example) as session:
+    difference = float(np.abs(session.run(example.numpy())[0] - network(example).detach().numpy()).max())
+print(json.dumps({
+    "certified": done.certificate.passed,
+    "rules": rules().names(),
+    "difference": difference,
+    "own": BACKENDS.get("onnxruntime").name,
+    "set": [SETS.get("field-trial").name, len(SETS.get("field_trial").load("test"))],
+    "sink": type(open_sink("loud")).__name__,
+    "network": type(create("strangers-net")).__name__,
+    "listed": "strangers_net" in names(),
+    "kinds": {r.kind: list(r.names()) for r in (BACKENDS, SETS)},
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def strangers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install another package: two modules, and a dist-info with entry points."""
+    site = tmp_path_factory.mktemp("site")
+    (site / "strangers.py").write_text(MODULE, encoding="utf-8")
+    (site / "strangers_rules.py").write_text(RULE, encoding="utf-8")
+    info = site / "strangers-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: strangers\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text(ENTRY_POINTS, encoding="utf-8")
+    return site
+
+
+def python(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env=environment(PYTHONPATH=f"{site}:{TESTS}"),
+        cwd=site,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def program(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return python(site, "-c", "from juggler.cli.app import main; main()", *arguments)
+
+
+def test_plug_ins_of_another_package_work_like_the_house_s_own(strangers: Path) -> None:
+    done = python(strangers, "-c", PROBE)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["certified"] and "drop_nothing" in found["rules"] and "fuse_vertical" in found["rules"]
+    assert found["difference"] < 1e-5
+    assert found["own"] == "onnxruntime", "another package cannot take the name of the house's own plug-in"
+    assert found["set"] == ["field_trial", 2900]
+    assert found["sink"] == "LoudSink"
+    assert found["listed"]
+    assert {"echo_runtime", "onnxruntime", "torch_eager"} <= {*found["kinds"]["backend"]}
+    assert {"field_trial", "nsl_kdd", "synthetic"} <= {*found["kinds"]["set"]}
+
+
+def test_a_verb_of_another_package_is_a_command(strangers: Path) -> None:
+    done = program(strangers, "greet-all", "you")
+    assert (done.returncode, done.stdout) == (0, "hello you\n"), done.stderr
+    assert "no_such_package_anywhere" in done.stderr, "the broken verb is named"
+    helped = program(strangers, "--help")
+    assert "greet-all" in helped.stdout and "detect" in helped.stdout
+
+
+def test_a_broken_plug_in_says_whose_it_is(strangers: Path) -> None:
+    probe = "from juggler.detect import open_sink; open_sink('broken')"
+    done = python(strangers, "-c", probe)
+    assert "Unavailable: load the sink 'broken'" in done.stderr
+    assert "strangers:NO_SUCH_OBJECT" in done.stderr
+    examined = {
+        finding["part"]: finding for finding in json.loads(program(strangers, "doctor", "--json").stdout)
+    }
+    assert "strangers:NO_SUCH_OBJECT" in examined["backend broken"]["missing"]
+    assert examined["backend echo_runtime"]["works"] and examined["backend onnxruntime"]["works"]
+
+
+@pytest.mark.parametrize(
+    ("registry", "asked", "meant"),
+    [(BACKENDS, "onnx-runtime", "onnxruntime"), (SETS, "NSL-KD", "nsl_kdd"), (SINKS, "evee", "eve")],
+)
+def test_an_unknown_name_is_met_with_the_nearest(registry: Registry[object], asked: str, meant: str) -> None:
+    with pytest.raises(ConfigError, match=f"Did you mean '{meant}'") as error:
+        registry.get(asked)
+    assert all(name in error.value.remedy for name in registry.names())
+
+
+def test_a_name_like_no_other_lists_those_there_are() -> None:
+    with pytest.raises(ConfigError) as error:
+        SINKS.get("zzzzzz")
+    assert "Did you mean" not in error.value.remedy
+    assert error.value.remedy == "There are: eve, null"
+    assert normalise(" NSL-KDD ") == "nsl_kdd"
+    assert SETS.get("NSL-KDD") is SETS.get("nsl_kdd")
