@@ -1,0 +1,102 @@
+"""The two sides of the NSL-KDD study: the protocol's own detector, and XGBoost by the same protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+from unittest.mock import patch
+
+import xgboost
+
+from juggler.cli.console import bars
+from juggler.data import DataSet
+from juggler.errors import ConfigError
+from juggler.files import write_atomically
+from juggler.metrics import alarm_scores, threshold_for
+from juggler.models import Plan, TrainedDetector, probabilities, protocol, train_detector
+from juggler.models.teacher import Teacher, Trees, fit_trees
+
+RATES = (0.01, 0.02, 0.05)
+XGBOOST = Teacher(trees=200, depth=6, rate=0.1, record_share=0.8, column_share=0.5, members=1)
+Tell = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Side:
+    """A trained detector of either kind: probabilities of records, and its threshold for each rate."""
+
+    probabilities: Callable[[Any], Any]
+    thresholds: dict[float, float]
+    provenance: dict[str, Any]
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Tell]:
+    """Show a bar a stage."""
+    with bars() as display:
+        tasks: dict[str, Any] = {}
+
+        def tell(stage: str, *numbers: float) -> None:
+            epoch, epochs, step, steps, _ = numbers
+            if stage not in tasks:
+                tasks[stage] = display.add_task(f"{what}, {stage}", total=epochs * steps)
+            display.update(tasks[stage], completed=(epoch - 1) * steps + step)
+
+        yield tell
+
+
+def detector_side(plan: Plan, data: DataSet, place: Path, tell: Tell) -> Side:
+    """Train the detector by the protocol, or load it where that was done."""
+    path = place / "detector.safetensors"
+    if path.is_file():
+        detector = TrainedDetector.load(path)
+        if detector.provenance["plan"] != plan.to_dict():
+            raise ConfigError(f"go on in {place}", "a detector of another plan", "Name another --folder")
+    else:
+        with patch.object(protocol, "validation_scores", more_thresholds(protocol.validation_scores)):
+            detector = train_detector(plan, data, folder=place, progress=tell)
+        detector.save(path)
+    folds = detector.provenance["folds"]
+    thresholds = {rate: median(fold[f"threshold_at_{rate}"] for fold in folds) for rate in RATES}
+    return Side(
+        lambda records: probabilities(detector.network, detector.encoder.encode(records)),
+        thresholds,
+        dict(detector.provenance),
+    )
+
+
+def more_thresholds(validation_scores: Callable[..., dict[str, float]]) -> Callable[..., dict[str, float]]:
+    """Note the thresholds for all rates in each epoch's history, where the protocol notes its own plan's."""
+
+    def scores(found: Any, records: Any, held_out: Any, rate: float) -> dict[str, float]:
+        normals = alarm_scores(found)[records.classes() == 0]
+        more = {f"threshold_at_{rate}": threshold_for([normals], rate) for rate in RATES}
+        return {**validation_scores(found, records, held_out, rate), **more}
+
+    return scores
+
+
+def xgboost_side(plan: Plan, data: DataSet, place: Path, tell: Tell) -> Side:
+    """Fit XGBoost on the folds and on all training records, or load it where that was done."""
+    model, notes = place / "xgboost.ubj", place / "xgboost.json"
+    columns, seed = plan.columns(data.schema), plan.recipe.seed
+    if not (model.is_file() and notes.is_file()):
+        normals = []
+        for i in range(data.folds()):
+            split = data.fold(i, seed)
+            trees = fit_trees(XGBOOST, split.train, columns, seed, partial(tell, f"XGBoost, fold {i + 1}"))
+            normals.append(
+                alarm_scores(trees.probabilities(split.validation))[split.validation.classes() == 0]
+            )
+        trees = fit_trees(XGBOOST, data.training(), columns, seed, partial(tell, "XGBoost, refit"))
+        trees.members[0].save_model(model)
+        found = {str(rate): threshold_for(normals, rate) for rate in RATES}
+        write_atomically(notes, json.dumps(found).encode())
+    thresholds = {float(rate): value for rate, value in json.loads(notes.read_text()).items()}
+    return Side(Trees(columns, (xgboost.Booster(model_file=str(model)),)).probabilities, thresholds, {})
