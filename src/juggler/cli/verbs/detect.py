@@ -61,7 +61,7 @@ def detect(
         try:
             done = run_detector(
                 found,
-                sys.stdin if records == "-" else records,
+                0 if records == "-" else records,
                 target,
                 options=options,
                 session=session,

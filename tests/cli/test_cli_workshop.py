@@ -1,0 +1,100 @@
+"""`flatten`, `measure`, `evaluate`, `doctor` and `demo` on real networks, in an empty home."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+from commands import Program, Workshop
+from juggler.metrics import Scores
+from juggler.nouns import Certificate
+from juggler.runtime import BACKENDS
+from juggler.runtime.measure import Measured
+from juggler.runtime.metadata import split
+
+
+def test_flatten_prints_the_proof_and_writes_the_network(program: Program, elsewhere: Path) -> None:
+    done = program("flatten", "juggler_resnet18", "--shape", "3,32,32", "--out", "flat.onnx").check(0)
+    assert "within" in done.out and "fuse_vertical" in done.out and "flat.onnx" in done.out
+    _, metadata = split((elsewhere / "flat.onnx").read_bytes())
+    certificate = Certificate.from_json(metadata["juggler.certificate"])
+    assert certificate.passed and certificate.worst("float64") <= 1e-12
+
+
+def test_flatten_takes_a_checkpoint_and_what_it_made_itself(program: Program, workshop: Workshop) -> None:
+    shape = ",".join(map(str, workshop.trained.encoder.shape))
+    done = program("flatten", workshop.checkpoint, "--shape", shape, "--out", "flat.onnx").check(0)
+    assert "fold_batch_norm" in done.out and "fuse_vertical" in done.out
+    again = program("flatten", "flat.onnx", "--shape", shape).check(0)
+    assert "fuse_vertical" not in again.out and "fold_batch_norm" not in again.out
+    assert "within" in again.out
+
+
+def test_measure_races_artefacts(program: Program, workshop: Workshop, elsewhere: Path) -> None:
+    line = ("measure", workshop.wide, workshop.artefact, "--batches", "1,4", "--rounds", "2")
+    done = program(*line, "--backends", "onnxruntime,tensorrt", "--out", "m.json").check(0)
+    assert "tensorrt was not run: not here" in done.out and "pip install 'tensorrt-cu12" in done.out
+    found = Measured.from_json((elsewhere / "m.json").read_text(encoding="utf-8"))
+    timed = {(t.subject, t.backend, t.batch) for t in found.timings}
+    names = ("detector-wide", "detector")
+    assert timed == {(name, "onnxruntime", batch) for name in names for batch in (1, 4)}
+    assert all(0 < t.min_ms <= t.median_ms <= t.p95_ms <= t.p99_ms and t.calls > 0 for t in found.timings)
+    assert {s.subject for s in found.speedups} == {"detector"}
+    assert [skip.backend for skip in found.skipped] == ["tensorrt"]
+    assert found.machine.cores >= 1
+
+
+def test_measure_adds_the_flat_form(program: Program, workshop: Workshop) -> None:
+    shape = ",".join(map(str, workshop.trained.encoder.shape))
+    line = ("measure", workshop.checkpoint, "--flat", "--shape", shape, "--rounds", "2")
+    done = program(*line, "--backends", "torch_eager").check(0)
+    assert "detector flat" in done.out
+
+
+def test_evaluate_gives_one_row_a_form_and_backend(program: Program, workshop: Workshop) -> None:
+    line = ("evaluate", workshop.artefact, workshop.wide, "--set", "synthetic", "--parts", "test, train")
+    done = program(*line, "--backends", "onnxruntime,torch_eager", "--json").check(0, "SYNTHETIC")
+    rows = {label: Scores.from_dict(row) for label, row in json.loads(done.out).items()}
+    assert len(rows) == 8
+    tests = [scores for label, scores in rows.items() if label.endswith("test")]
+    assert len(tests) == 4 and {scores.records for scores in tests} == {2900}
+    assert len({(s.detection_rate, s.false_alarm_rate, s.confusion) for s in tests}) == 1
+    assert all(s.detection_rate_unseen is not None for s in tests)
+
+
+def test_doctor_tells_the_state_of_every_backend(program: Program) -> None:
+    found = {finding["part"]: finding for finding in json.loads(program("doctor", "--json").check(0).out)}
+    for name, backend in BACKENDS:
+        finding = found[f"backend {name}"]
+        assert finding["works"] is backend.status().available
+        assert finding["works"] or (finding["missing"] and finding["remedy"])
+    assert found["data set synthetic"]["works"] is True
+    assert (
+        found["data set nsl_kdd"]["works"] is False and "JUGGLER_DATA" in found["data set nsl_kdd"]["remedy"]
+    )
+    table = program("doctor").check(0).out
+    assert all(part in table for part in found)
+    assert "pip install 'tensorrt-cu12>=10'" in table
+
+
+@pytest.fixture
+def small_shipped(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `juggler demo` open the workshop's small detector instead of the one that the package holds."""
+    demo = importlib.import_module("juggler.cli.verbs.demo")
+    monkeypatch.setattr(demo, "shipped", lambda name: workshop.checkpoint)
+
+
+@pytest.mark.usefixtures("small_shipped")
+def test_demo_without_data_says_so_loudly(program: Program, workshop: Workshop, elsewhere: Path) -> None:
+    done = program("demo", "--backends", "onnxruntime, tensorrt", "--out", "here").check(0, "SYNTHETIC DATA")
+    assert "SYNTHETIC DATA" in done.out, "on both outputs, for one of them may lead elsewhere"
+    assert "tensorrt was not run" in done.out
+    for name in ("detector.onnx", "alerts.json", "report.html"):
+        assert str(elsewhere / "here" / name) in done.out
+        assert (elsewhere / "here" / name).stat().st_size > 0
+    assert "SYNTHETIC DATA" in (elsewhere / "here" / "report.html").read_text(encoding="utf-8")
+    program("demo", "--backends", "abacus").check(2, "onnxruntime")
+    program("demo", "--out", workshop.csv, "--backends", "onnxruntime").check(2, "records.csv")
