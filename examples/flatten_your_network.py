@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 import juggler
-from juggler.runtime.export import export
 
 
 class Branches(nn.Module):
@@ -60,7 +59,7 @@ def main() -> None:
     )
     print(f"Same class on {proof.classes_agreed} of {proof.classes_compared} images")
 
-    path = export(done.model, images[:1], "flat.onnx")
+    path = juggler.export(done.model, images[:1], "flat.onnx")
     with juggler.open_session(path) as session:
         (logits,) = session.run(images.numpy())
     with torch.no_grad():
