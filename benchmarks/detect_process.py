@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -27,7 +28,7 @@ def run_over(records: Path, artefact: Path, folder: Path) -> dict[str, Any]:
     alerts, summary = folder / "alerts.json", folder / "summary.json"
     alerts.unlink(missing_ok=True)
     command = [*PROGRAM, str(records), "--artefact", str(artefact), "--out", str(alerts)]
-    start = time.perf_counter()
+    before_s, start = _children_s(), time.perf_counter()
     with subprocess.Popen([*command, "--summary", str(summary)], stderr=subprocess.PIPE) as process:
         peak_kib = 0
         while process.poll() is None:
@@ -42,6 +43,7 @@ def run_over(records: Path, artefact: Path, folder: Path) -> dict[str, Any]:
         "alarms": done["alarms"],
         "alerts": done["alerts"],
         "seconds": seconds,
+        "cpu_seconds": _children_s() - before_s,
         "records_per_s": done["records"] / seconds,
         "records_per_s_without_start": done["records"] / done["seconds"],
         "peak_rss_mb": peak_kib * 1024 / 1e6,
@@ -95,6 +97,12 @@ def _peak_kib(process: int) -> int:
     except OSError:  # it has ended
         return 0
     return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")), 0)
+
+
+def _children_s() -> float:
+    """Return the processor time of all processes that were started here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _check(process: subprocess.Popen[bytes]) -> None:

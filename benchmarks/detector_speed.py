@@ -91,7 +91,7 @@ def end_to_end(artefact: Path, records: bytes, folder: Path, *, repeats: int) ->
             runs.append(run_over(path, artefact, folder))
         tell(repeats + 1, repeats + 1)
     kept = runs[1:]
-    keys = ("records_per_s", "records_per_s_without_start", "peak_rss_mb", "seconds")
+    keys = ("records_per_s", "records_per_s_without_start", "peak_rss_mb", "seconds", "cpu_seconds")
     medians = {key: float(np.median([run[key] for run in kept])) for key in keys}
     return {"records": kept[0]["records"], "repeats": repeats, "median": medians, "runs": kept}
 
