@@ -96,7 +96,7 @@ def commands(page):
     found = []
     for block in fenced(page, "console"):
         for line in block.replace("\\\n", " ").splitlines():
-            words = shlex.split(line.removeprefix("$ "), comments=True) if line.startswith("$ ") else []
+            words = shlex.split(line.removeprefix("$ "), comments=True)
             while "juggler" in words:
                 words = words[words.index("juggler") + 1 :]
                 ends = itertools.takewhile(lambda word: word not in ("|", "||", "&&", ">", ";", "&"), words)
