@@ -25,6 +25,15 @@ def _gather(build: Build, op: Op) -> None:
     build.sizes[op.outputs[0]] = picked
 
 
+def _slice(build: Build, op: Op) -> None:
+    if op.inputs[0] not in build.sizes:
+        raise Unsupported("it has an equal only in computations on shapes")
+    start, end = (int(build.constant(op, index).item()) for index in (1, 2))
+    step = int(build.constant(op, 4).item()) if op.has_input(4) else 1
+    # ONNX writes "to the end" as the largest integer, which Python's slices take as well.
+    build.sizes[op.outputs[0]] = _list(build, op.inputs[0])[start:end:step]
+
+
 def _unsqueeze(build: Build, op: Op) -> None:
     size = _sizes(build, op.inputs[0])
     if isinstance(size, list):
@@ -64,5 +73,6 @@ SHAPE_HANDLES: dict[str, Callable[[Build, Op], None]] = {
     "Concat": _concat,
     "Gather": _gather,
     "Shape": _shape,
+    "Slice": _slice,
     "Unsqueeze": _unsqueeze,
 }
