@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from juggler.errors import ConfigError, Unavailable
-from juggler.runtime.session import Backend, Session, open_session
+from juggler.runtime.open import open_session
+from juggler.runtime.session import Backend, Session
 
 PARITY = 1e-5
 SHAPE = (2, 6, 5)

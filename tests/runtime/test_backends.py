@@ -16,7 +16,8 @@ from contracts_backends import Network, check_session, check_status, draw
 from juggler.errors import ArtefactError, ConfigError, Unavailable
 from juggler.runtime.backends.openvino import OpenVinoSession
 from juggler.runtime.export import export
-from juggler.runtime.session import BACKENDS, BackendStatus, open_session
+from juggler.runtime.open import open_session
+from juggler.runtime.session import BACKENDS, BackendStatus
 
 
 def test_the_registry_finds_every_file() -> None:

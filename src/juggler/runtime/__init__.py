@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from juggler.runtime.artefact import Artefact
     from juggler.runtime.fields import Fields
     from juggler.runtime.measure import Measured, Speedup
-    from juggler.runtime.session import BACKENDS, IMPORTERS, Backend, BackendStatus, Session, open_session
+    from juggler.runtime.open import open_session
+    from juggler.runtime.session import BACKENDS, IMPORTERS, Backend, BackendStatus, Session
 
 _HOMES = {
     "Artefact": "artefact",
@@ -27,7 +28,7 @@ _HOMES = {
     "Backend": "session",
     "BackendStatus": "session",
     "Session": "session",
-    "open_session": "session",
+    "open_session": "open",
 }
 
 __all__ = [

@@ -16,8 +16,9 @@ from juggler.cost.clock import Progress, Samples, race, ratio
 from juggler.errors import ConfigError
 from juggler.nouns import Machine, Noun, Timing
 from juggler.runtime.machine import machine
+from juggler.runtime.open import source_for
 from juggler.runtime.peak import peak_rss_mib
-from juggler.runtime.session import BACKENDS, Array, Model, Session, Source, source_for
+from juggler.runtime.session import BACKENDS, Array, Model, Session, Source
 
 
 @dataclass(frozen=True)

@@ -1,120 +1,88 @@
-"""From what a user names on the command line to networks."""
+"""Open a session on a network, whatever form the network is in and whatever the backend takes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
-from juggler.errors import ConfigError
-from juggler.runtime.session import IMPORTERS, Model, open_session
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
+from juggler.errors import ArtefactError, ConfigError, Unavailable
+from juggler.runtime.session import BACKENDS, Backend, Model, Session, Source
 
 
-def parse_shape(text: str) -> tuple[int, ...]:
-    """Return `3,224,224` as numbers.
-
-    Raises:
-        ConfigError: it is something else.
-    """
-    try:
-        shape = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        shape = ()
-    if not shape or min(shape) < 1:
-        raise ConfigError("read the shape", repr(text), "Give channels,height,width, such as 3,224,224")
-    return shape
-
-
-def parse_sizes(text: str) -> list[int]:
-    """Return `1,8,64` as numbers.
-
-    Raises:
-        ConfigError: it is something else.
-    """
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError as error:
-        raise ConfigError("read the batch sizes", repr(text), "Give numbers, such as 1,8,64") from error
-
-
-def open_module(model: str) -> nn.Module:
-    """Return the network that a checkpoint, an ONNX file or a name stands for, in evaluation mode.
-
-    Raises:
-        ArtefactError: the file cannot be read.
-        ConfigError: it is neither a file nor a name; the message lists the names.
-    """
-    from juggler.models import checkpoint, create, names  # noqa: PLC0415  # torch only where it is needed
-
-    path = Path(model)
-    if path.suffix == ".safetensors":
-        return checkpoint.load(path)[0]
-    if path.suffix == ".onnx":
-        return IMPORTERS.get("onnx").load(path)
-    if path.exists():
-        raise ConfigError(f"open {model}", "its ending is unknown", "Give an .onnx or a .safetensors file")
-    if model not in names():
-        raise ConfigError(
-            f"open {model}", "neither a file nor a network's name", f"Networks: {', '.join(names())}"
-        )
-    return create(model).eval()
-
-
-def open_with_example(model: str, shape: tuple[int, ...]) -> tuple[nn.Module, Tensor]:
-    """Return the network as `open_module` does, with a random input, `[1, *shape]`, that it is seen to take.
-
-    Raises:
-        ArtefactError: the file cannot be read.
-        ConfigError: it is neither a file nor a name, or does not take an input of that shape.
-    """
-    module = open_module(model)
-    import torch  # noqa: PLC0415  # after the names were checked, for it takes seconds
-
-    from juggler.runtime.modules import try_example  # noqa: PLC0415
-
-    example = torch.randn(1, *shape)
-    try_example(module, (example,))
-    return module, example
-
-
-def contenders(
-    models: Sequence[str], shape: str | None, *, flat: bool
-) -> tuple[dict[str, Model], tuple[int, ...]]:
-    """Return the networks to measure by name, and their input's shape without the batch.
+def open_session(
+    model: Model, backend: str = "onnxruntime", *, example: object = None, threads: int | None = None
+) -> Session:
+    """Open a session on a network, converting it to what the backend takes.
 
     Args:
-        models: ONNX files, checkpoints or names of networks.
-        shape: `channels,height,width`, or `None` to take it from the first ONNX file.
-        flat: add the flat form of each that is no ONNX file, under its name and ` flat`.
+        model: path or bytes of an ONNX model, or a module in evaluation mode.
+        backend: a backend's name.
+        example: inputs of the module, a tensor or an array or a tuple of them, batch first; modules need
+            it, ONNX models carry their shapes themselves.
+        threads: cores that one call may use; None leaves it to the backend.
 
     Raises:
-        ConfigError: no shape is given and none can be read.
+        Unavailable: the backend cannot work here; the message holds the command that mends it.
+        ArtefactError: the file is missing or is no ONNX model.
+        ConfigError: no such backend, or options that cannot work.
     """
-    found: dict[str, Model] = {}
-    files = {model: Path(model) for model in models if Path(model).suffix == ".onnx"}
-    size = parse_shape(shape) if shape else _shape_of(files)
-    stems = [Path(model).stem for model in models]
-    for model, stem in zip(models, stems, strict=True):
-        name = stem if stems.count(stem) == 1 else model
-        if model in files:
-            found[name] = files[model]
-            continue
-        module, example = open_with_example(model, size)
-        found[name] = module
-        if flat:
-            from juggler.transform import flatten  # noqa: PLC0415
-
-            found[f"{name} flat"] = flatten(module, example).model
-    return found, size
+    chosen = BACKENDS.get(backend)
+    if threads is not None and threads < 1:
+        raise ConfigError(f"open {backend}", f"threads={threads}", "Give 1 or more, or leave it out")
+    require(chosen)
+    return chosen.open(source_for(chosen.takes, model, example), threads=threads)
 
 
-def _shape_of(files: dict[str, Path]) -> tuple[int, ...]:
-    for path in files.values():
-        with open_session(path) as session:
-            sides = session.inputs[0].shape[1:]
-        if all(side is not None for side in sides):
-            return tuple(side for side in sides if side is not None)
-    raise ConfigError("measure", "no input shape", "Give --shape channels,height,width, such as 3,224,224")
+def require(backend: Backend) -> None:
+    """Do nothing where the backend is available.
+
+    Raises:
+        Unavailable: it is not; the message says what is missing and what to do.
+    """
+    status = backend.status()
+    if not status.available:
+        raise Unavailable(
+            f"open a session on {backend.name}", f"{status.missing}", f"To mend it: {status.remedy}"
+        )
+
+
+def source_for(takes: Literal["onnx", "module"], model: Model, example: object = None) -> Source:
+    """Return the network in the form that a backend takes.
+
+    Raises:
+        ArtefactError: the file is missing or empty.
+        ConfigError: a module without an example.
+    """
+    graph: Path | bytes
+    if isinstance(model, str | Path | bytes):
+        graph = _checked(model)
+        if takes == "onnx":
+            return Source(graph=graph)
+        from juggler.runtime.modules import from_graph  # noqa: PLC0415  # torch only where it is needed
+
+        return from_graph(graph)
+    if example is None:
+        raise ConfigError(
+            "open a session on a module", "no example input", "Pass example=torch.randn(1, ...)"
+        )
+    if takes == "onnx":
+        from juggler.runtime.export import export  # noqa: PLC0415
+
+        return Source(graph=export(model, example))
+    from juggler.runtime.modules import from_module  # noqa: PLC0415
+
+    return from_module(model, example)
+
+
+def _checked(model: str | Path | bytes) -> Path | bytes:
+    """Return bytes or a path that hold something."""
+    if isinstance(model, bytes):
+        if not model:
+            raise ArtefactError("open an ONNX model", "no bytes", "Export the network again")
+        return model
+    path = Path(model)
+    if not path.is_file():
+        raise ArtefactError(f"open {path}", "there is no such file", "Give the path of an .onnx file")
+    if path.stat().st_size == 0:
+        raise ArtefactError(f"open {path}", "the file is empty", "Export the network again")
+    return path

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from juggler.errors import JugglerError, Unavailable
-from juggler.runtime.session import open_session
+from juggler.runtime.open import open_session
 
 CALLS = 5
 LIMIT_S = 600

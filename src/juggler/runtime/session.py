@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from juggler.errors import ArtefactError, ConfigError, Unavailable
+from juggler.errors import ConfigError
 from juggler.nouns import Noun, TensorSpec
 from juggler.registry import Registry
 
@@ -179,71 +179,6 @@ BACKENDS: Registry[Backend] = Registry("backend", "juggler.runtime.backends")
 IMPORTERS: Registry[Importer] = Registry("importer", "juggler.runtime.importers")
 
 
-def open_session(
-    model: Model, backend: str = "onnxruntime", *, example: object = None, threads: int | None = None
-) -> Session:
-    """Open a session on a network, converting it to what the backend takes.
-
-    Args:
-        model: path or bytes of an ONNX model, or a module in evaluation mode.
-        backend: a backend's name.
-        example: inputs of the module, a tensor or an array or a tuple of them, batch first; modules need
-            it, ONNX models carry their shapes themselves.
-        threads: cores that one call may use; None leaves it to the backend.
-
-    Raises:
-        Unavailable: the backend cannot work here; the message holds the command that mends it.
-        ArtefactError: the file is missing or is no ONNX model.
-        ConfigError: no such backend, or options that cannot work.
-    """
-    chosen = BACKENDS.get(backend)
-    if threads is not None and threads < 1:
-        raise ConfigError(f"open {backend}", f"threads={threads}", "Give 1 or more, or leave it out")
-    require(chosen)
-    return chosen.open(source_for(chosen.takes, model, example), threads=threads)
-
-
-def require(backend: Backend) -> None:
-    """Do nothing where the backend is available.
-
-    Raises:
-        Unavailable: it is not; the message says what is missing and what to do.
-    """
-    status = backend.status()
-    if not status.available:
-        raise Unavailable(
-            f"open a session on {backend.name}", f"{status.missing}", f"To mend it: {status.remedy}"
-        )
-
-
-def source_for(takes: Literal["onnx", "module"], model: Model, example: object = None) -> Source:
-    """Return the network in the form that a backend takes.
-
-    Raises:
-        ArtefactError: the file is missing or empty.
-        ConfigError: a module without an example.
-    """
-    graph: Path | bytes
-    if isinstance(model, str | Path | bytes):
-        graph = _checked(model)
-        if takes == "onnx":
-            return Source(graph=graph)
-        from juggler.runtime.modules import from_graph  # noqa: PLC0415  # torch only where it is needed
-
-        return from_graph(graph)
-    if example is None:
-        raise ConfigError(
-            "open a session on a module", "no example input", "Pass example=torch.randn(1, ...)"
-        )
-    if takes == "onnx":
-        from juggler.runtime.export import export  # noqa: PLC0415
-
-        return Source(graph=export(model, example))
-    from juggler.runtime.modules import from_module  # noqa: PLC0415
-
-    return from_module(model, example)
-
-
 def status_of(packages: Mapping[str, str], remedy: str) -> BackendStatus:
     """Return the status of what needs only packages, without importing them.
 
@@ -279,17 +214,3 @@ def owned(array: Array) -> Array:
     if array.flags.writeable and array.flags.c_contiguous:
         return array
     return np.array(array, order="C")
-
-
-def _checked(model: str | Path | bytes) -> Path | bytes:
-    """Return bytes or a path that hold something."""
-    if isinstance(model, bytes):
-        if not model:
-            raise ArtefactError("open an ONNX model", "no bytes", "Export the network again")
-        return model
-    path = Path(model)
-    if not path.is_file():
-        raise ArtefactError(f"open {path}", "there is no such file", "Give the path of an .onnx file")
-    if path.stat().st_size == 0:
-        raise ArtefactError(f"open {path}", "the file is empty", "Export the network again")
-    return path

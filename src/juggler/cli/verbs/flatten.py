@@ -23,7 +23,7 @@ def flatten(model: Model, out: Out = None, shape: Shape = "3,224,224", policy: P
     """
     from juggler import transform  # noqa: PLC0415  # torch takes two seconds, and other verbs do without
     from juggler.runtime.export import export  # noqa: PLC0415
-    from juggler.runtime.open import open_with_example, parse_shape  # noqa: PLC0415
+    from juggler.runtime.named import open_with_example, parse_shape  # noqa: PLC0415
 
     module, example = open_with_example(model, parse_shape(shape))
     done = transform.flatten(module, example, policy=policy)  # type: ignore[arg-type]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from juggler.cli.console import OUT, escape
 from juggler.runtime import Artefact
@@ -31,10 +30,10 @@ def info(
         whole = {**described, "certificate": certificate.to_dict() if certificate else None}
         typer.echo(json.dumps(whole, indent=2))
         return
-    table = Table("field", "value", box=None, pad_edge=False, show_header=False)
-    for name, value in _rows(described):
-        table.add_row(f"[bold]{escape(name)}[/]", escape(value))
-    OUT.print(table)
+    rows = _rows(described)
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        OUT.print(f"[bold]{escape(name):<{width}}[/]  {escape(value)}", soft_wrap=True)
 
 
 def _rows(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:

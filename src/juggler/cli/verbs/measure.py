@@ -39,7 +39,7 @@ def measure(
     Example: juggler measure resnet50 juggler_resnet50 --flat --shape 3,224,224 --backends openvino
     """
     from juggler.runtime.measure import measure as race  # noqa: PLC0415  # heavy
-    from juggler.runtime.open import contenders, parse_sizes  # noqa: PLC0415
+    from juggler.runtime.named import contenders, parse_sizes  # noqa: PLC0415
 
     sizes = parse_sizes(batches)
     entries, input_shape = contenders(models, shape, flat=flat)

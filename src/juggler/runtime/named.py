@@ -1,0 +1,121 @@
+"""From what a user names on the command line to networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from juggler.errors import ConfigError
+from juggler.runtime.open import open_session
+from juggler.runtime.session import IMPORTERS, Model
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def parse_shape(text: str) -> tuple[int, ...]:
+    """Return `3,224,224` as numbers.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    try:
+        shape = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise ConfigError("read the shape", repr(text), "Give channels,height,width, such as 3,224,224")
+    return shape
+
+
+def parse_sizes(text: str) -> list[int]:
+    """Return `1,8,64` as numbers.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ConfigError("read the batch sizes", repr(text), "Give numbers, such as 1,8,64") from error
+
+
+def open_module(model: str) -> nn.Module:
+    """Return the network that a checkpoint, an ONNX file or a name stands for, in evaluation mode.
+
+    Raises:
+        ArtefactError: the file cannot be read.
+        ConfigError: it is neither a file nor a name; the message lists the names.
+    """
+    from juggler.models import checkpoint, create, names  # noqa: PLC0415  # torch only where it is needed
+
+    path = Path(model)
+    if path.suffix == ".safetensors":
+        return checkpoint.load(path)[0]
+    if path.suffix == ".onnx":
+        return IMPORTERS.get("onnx").load(path)
+    if path.exists():
+        raise ConfigError(f"open {model}", "its ending is unknown", "Give an .onnx or a .safetensors file")
+    if model not in names():
+        raise ConfigError(
+            f"open {model}", "neither a file nor a network's name", f"Networks: {', '.join(names())}"
+        )
+    return create(model).eval()
+
+
+def open_with_example(model: str, shape: tuple[int, ...]) -> tuple[nn.Module, Tensor]:
+    """Return the network as `open_module` does, with a random input, `[1, *shape]`, that it is seen to take.
+
+    Raises:
+        ArtefactError: the file cannot be read.
+        ConfigError: it is neither a file nor a name, or does not take an input of that shape.
+    """
+    module = open_module(model)
+    import torch  # noqa: PLC0415  # after the names were checked, for it takes seconds
+
+    from juggler.runtime.modules import try_example  # noqa: PLC0415
+
+    example = torch.randn(1, *shape)
+    try_example(module, (example,))
+    return module, example
+
+
+def contenders(
+    models: Sequence[str], shape: str | None, *, flat: bool
+) -> tuple[dict[str, Model], tuple[int, ...]]:
+    """Return the networks to measure by name, and their input's shape without the batch.
+
+    Args:
+        models: ONNX files, checkpoints or names of networks.
+        shape: `channels,height,width`, or `None` to take it from the first ONNX file.
+        flat: add the flat form of each that is no ONNX file, under its name and ` flat`.
+
+    Raises:
+        ConfigError: no shape is given and none can be read.
+    """
+    found: dict[str, Model] = {}
+    files = {model: Path(model) for model in models if Path(model).suffix == ".onnx"}
+    size = parse_shape(shape) if shape else _shape_of(files)
+    stems = [Path(model).stem for model in models]
+    for model, stem in zip(models, stems, strict=True):
+        name = stem if stems.count(stem) == 1 else model
+        if model in files:
+            found[name] = files[model]
+            continue
+        module, example = open_with_example(model, size)
+        found[name] = module
+        if flat:
+            from juggler.transform import flatten  # noqa: PLC0415
+
+            found[f"{name} flat"] = flatten(module, example).model
+    return found, size
+
+
+def _shape_of(files: dict[str, Path]) -> tuple[int, ...]:
+    for path in files.values():
+        with open_session(path) as session:
+            sides = session.inputs[0].shape[1:]
+        if all(side is not None for side in sides):
+            return tuple(side for side in sides if side is not None)
+    raise ConfigError("measure", "no input shape", "Give --shape channels,height,width, such as 3,224,224")
