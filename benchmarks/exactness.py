@@ -1,10 +1,10 @@
 """Flat equals wide: error at most 1e-12 in float64 and 1e-5 in float32, and the same class on every record.
 
 Juggler-ResNet at full width, every depth, both stems, as it is drawn and with every weight and statistic
-drawn anew, odd, even and mixed sizes, batch 1 (7 as well at the odd one): max|difference| / max|reference| inside, on the border
-ring and at the output, from the certificates. Depths 34 and 50 have the same blocks, so one certificate
-stands for both. Then the shipped detector, wide and flat, on every record of KDDTest+ on every backend that
-works here: the likeliest class, and the class by the alarm rule, must be the same on all.
+drawn anew, odd, even and mixed sizes, batch 1 (7 as well at the odd one): max|difference| / max|reference|
+inside, on the border ring and at the output, from the certificates. Depths 34 and 50 have the same blocks,
+so one certificate stands for both. Then the shipped detector, wide and flat, on every record of KDDTest+ on
+every backend that works here: the likeliest class, and the class by the alarm rule, must be the same.
 Needs the NSL-KDD files (JUGGLER_DATA, the cache, or a download).
 """
 
