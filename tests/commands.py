@@ -109,7 +109,12 @@ class Program:
     """Run the program in this process: `program("info", path)`; ten times quicker than `run`."""
 
     def __init__(self, monkeypatch: Any, capfd: Any) -> None:
+        from juggler.cli import console  # noqa: PLC0415
+
         self._monkeypatch, self._capfd = monkeypatch, capfd
+        # Whoever imported the consoles first has set their width, by the environment of that moment.
+        for one in (console.OUT, console.ERRORS):
+            monkeypatch.setattr(one, "width", 240)
 
     def __call__(self, *arguments: object) -> Outcome:
         from juggler.cli.app import main  # noqa: PLC0415
