@@ -1,6 +1,6 @@
 """Draw the README's picture: the shipped detector as it was trained, and flat.
 
-    python benchmarks/readme_picture.py          # writes docs/wide-and-flat.svg
+Run it as `python benchmarks/readme_picture.py`; it writes docs/wide-and-flat.svg.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ WIDTH, CAPTION = 1120, 30
 
 
 def main() -> None:
+    """Write both graphs, one above the other, as one SVG file."""
     detector = TrainedDetector.load(shipped("nsl_kdd.safetensors"))
     done = flatten(detector.network, torch.zeros(1, *detector.encoder.shape))
     sketches = {"wide, as it was trained": done.wide_sketch, "flat, the same function": done.flat_sketch}

@@ -41,10 +41,11 @@ def randomised(network, seed=0):
     return network.eval()
 
 
-def check_rule(name, rule):
+def check_rule(name, rule, network=None):
+    """Check a rule on `network`, 3 channels in, that holds its pattern; by default on `Branches`."""
     assert rule.name == name, "a rule bears its file's name"
     assert rule.source, "a rule says which paper, section or equation it follows"
-    network = randomised(Branches())
+    network = randomised(network or Branches())
     before = {k: v.clone() for k, v in network.state_dict().items()}
     done = flatten(network, torch.randn(1, 3, 9, 10), inputs=torch.randn(5, 3, 9, 10), use=[rule])
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items()), "the input is not changed"

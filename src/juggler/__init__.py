@@ -12,7 +12,8 @@ The rooms, in the order in which data flows through them:
 
 Below them: `metrics` (scores and the one alarm rule), `registry` (plug-ins), `nouns` and `errors`.
 
-The names below are looked up when first used, so that `import juggler` needs neither torch nor onnx.
+The names below are looked up when first used, so that `import juggler` needs neither torch nor onnx. What
+bears the name of a room is not among them: `from juggler.detect import detect`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from juggler.data import Encoder, load_set
-    from juggler.detect import Detector, detect, evaluate
+    from juggler.detect import Detector, evaluate
     from juggler.models import Plan, TrainedDetector, create, train_detector
     from juggler.nouns import Certificate
     from juggler.runtime import Artefact, open_session
@@ -40,7 +41,6 @@ _HOMES = {
     "TrainedDetector": "models",
     "create": "models",
     "deploy": "runtime.deploy",
-    "detect": "detect",
     "evaluate": "detect",
     "export": "runtime.export",
     "flatten": "transform",
@@ -59,7 +59,6 @@ __all__ = [
     "TrainedDetector",
     "create",
     "deploy",
-    "detect",
     "evaluate",
     "export",
     "flatten",

@@ -105,7 +105,7 @@ def _latency(story: Story) -> dict[str, Any]:
         return {}
     caption = "Median of one call in milliseconds; the whisker reaches to the 99th percentile"
     figure = _drawing(caption, figures.latency_figure(story.timings))
-    return {"sheet": sheets.timings_sheet(story.timings), "figure": figure}
+    return {"sheet": sheets.timings_sheet(story.timings, story.speedups), "figure": figure}
 
 
 def _detection(story: Story) -> dict[str, Any]:

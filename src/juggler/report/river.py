@@ -114,6 +114,7 @@ def run_river(
         refusals=deployed.flattened.refusals,
         certificate=deployed.flattened.certificate,
         timings=measured.timings,
+        speedups=measured.speedups,
         scores=scores,
         class_names=detector.classes,
         alerts=tuple(alert for alert in alerts if alert.state == "closed"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from juggler.report import units
 
 if TYPE_CHECKING:
     from juggler.metrics import Scores
+    from juggler.runtime import Speedup
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,14 @@ def recall_sheet(scores: Sequence[tuple[str, Scores]]) -> Sheet:
     return Sheet("Recall by class", columns, rows)
 
 
-def timings_sheet(timings: Sequence[Timing]) -> Sheet:
-    """Lay out the latencies; the last column compares with the first subject, same backend and batch."""
+def timings_sheet(timings: Sequence[Timing], speedups: Sequence[Speedup] = ()) -> Sheet:
+    """Lay out the latencies; the last column compares with the first subject, same backend and batch.
+
+    It is the median over paired rounds where `speedups` hold it, and the ratio of medians elsewhere.
+    """
     first = timings[0].subject if timings else ""
     base = {(t.backend, t.batch): t.median_ms for t in timings if t.subject == first}
+    paired = {(s.subject, s.backend, s.batch): s for s in speedups}
     with_memory = any(t.peak_rss_mib is not None for t in timings)
     columns = (
         *_words("network", "backend"),
@@ -120,7 +125,7 @@ def timings_sheet(timings: Sequence[Timing]) -> Sheet:
             *(units.significant(v) for v in (t.min_ms, t.median_ms, t.p95_ms, t.p99_ms)),
             units.count(t.throughput_per_s if t.median_ms else None),
             *([units.count(t.peak_rss_mib)] if with_memory else []),
-            units.DASH if t.subject == first else units.decimal(_ratio(base, t), 2),
+            units.DASH if t.subject == first else _faster(t, base, paired),
         )
         for t in timings
     )
@@ -128,7 +133,18 @@ def timings_sheet(timings: Sequence[Timing]) -> Sheet:
     return Sheet("Latency", columns, rows, note=note)
 
 
-def _ratio(base: dict[tuple[str, int], float], timing: Timing) -> float | None:
+def _faster(
+    timing: Timing,
+    base: Mapping[tuple[str, int], float],
+    paired: Mapping[tuple[str, str, int], Speedup],
+) -> str:
+    found = paired.get((timing.subject, timing.backend, timing.batch))
+    if found is None:
+        return units.decimal(_ratio(base, timing), 2)
+    return f"{found.median:.2f} ({found.low:.2f}-{found.high:.2f})"
+
+
+def _ratio(base: Mapping[tuple[str, int], float], timing: Timing) -> float | None:
     before = base.get((timing.backend, timing.batch))
     return before / timing.median_ms if before and timing.median_ms else None
 

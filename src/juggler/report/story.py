@@ -11,6 +11,7 @@ from juggler.nouns import Alert, Certificate, GraphSketch, Machine, Refusal, Rew
 
 if TYPE_CHECKING:
     from juggler.metrics import Scores
+    from juggler.runtime import Speedup
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Story:
         refusals: what it did not do, and why.
         certificate: how far the flat network was proved equal.
         timings: measured latencies; the first subject is what the others are compared with.
+        speedups: paired ratios of the same race, with their 95 % intervals.
         scores: detection scores with the label of what was scored, such as `flat, onnxruntime, Test+`.
         class_names: names of the rows and columns of the confusion matrices, in their order.
         alerts: alerts in the order they were raised; the page shows the first 20.
@@ -43,6 +45,7 @@ class Story:
     refusals: tuple[Refusal, ...] = ()
     certificate: Certificate | None = None
     timings: tuple[Timing, ...] = ()
+    speedups: tuple[Speedup, ...] = ()
     scores: tuple[tuple[str, Scores], ...] = ()
     class_names: tuple[str, ...] = ()
     alerts: tuple[Alert, ...] = ()
@@ -57,7 +60,16 @@ class Story:
         """
         if not self.title.strip():
             raise ConfigError("make a report", "the title is empty", "Say in a few words what it is about")
-        for name in ("notices", "rewrites", "refusals", "timings", "scores", "class_names", "alerts"):
+        for name in (
+            "notices",
+            "rewrites",
+            "refusals",
+            "timings",
+            "speedups",
+            "scores",
+            "class_names",
+            "alerts",
+        ):
             object.__setattr__(self, name, _as_tuple(name, getattr(self, name)))
         for label, scores in self.scores:
             sizes = {len(scores.confusion), *map(len, scores.confusion)}

@@ -15,6 +15,7 @@ from juggler.report.sheets import Sheet
 
 if TYPE_CHECKING:
     from juggler.metrics import Scores
+    from juggler.runtime import Speedup
 
 CLOSE_FROM_COLUMNS = 8
 _STYLES = {"good": "green", "bad": "bold red", "": ""}
@@ -30,9 +31,9 @@ def recall_table(scores: Sequence[tuple[str, Scores]]) -> Table:
     return _table(sheets.recall_sheet(scores))
 
 
-def timings_table(timings: Sequence[Timing]) -> Table:
+def timings_table(timings: Sequence[Timing], speedups: Sequence[Speedup] = ()) -> Table:
     """Return latencies in ms; the first subject is what the last column compares with."""
-    return _table(sheets.timings_sheet(timings))
+    return _table(sheets.timings_sheet(timings, speedups))
 
 
 def certificate_table(certificate: Certificate) -> Table:

@@ -142,9 +142,9 @@ class Rewriting:
             try:
                 for node in site.nodes:
                     args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: values[n])
-                    module = view.module(node)
-                    values[node] = module(*args, **kwargs) if module is not None else args[0] + args[1]
-            except RuntimeError:  # what stands there does not do what its class does
+                    values[node] = _run(node, view, args, kwargs)
+            # What stands there does not do what its class does, or reads more than the site's source.
+            except (RuntimeError, TypeError, KeyError):
                 return float("inf")
             proposed = x if isinstance(proposal, PassThrough) else proposal(x)
         return relative_error(values[site.nodes[-1]], proposed)
@@ -187,6 +187,18 @@ class Rewriting:
         return next(
             name for i in range(len(taken) + 1) if (name := f"{stem}_{i}" if i else stem) not in taken
         )
+
+
+def _run(node: fx.Node, view: View, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Compute what the node computes, whatever kind of node it is."""
+    module = view.module(node)
+    if module is not None:
+        return module(*args, **kwargs)
+    if node.op == "call_method":
+        return getattr(args[0], str(node.target))(*args[1:], **kwargs)
+    if callable(node.target):
+        return node.target(*args, **kwargs)
+    raise TypeError(f"{node.op} computes nothing")
 
 
 def relative_error(reference: Tensor, other: Tensor) -> float:

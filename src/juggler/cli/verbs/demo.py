@@ -54,7 +54,7 @@ def demo(out: Out = Path("juggler-demo"), data: Folder = None, backends: Backend
     OUT.print(certificate_table(flattened.certificate))
     OUT.print(scores_table(river.scores))
     OUT.print(recall_table(river.scores[:1]))
-    OUT.print(timings_table(river.measured.timings))
+    OUT.print(timings_table(river.measured.timings, river.measured.speedups))
     for skip in river.measured.skipped:
         OUT.print(f"[yellow]–[/] {escape(str(skip))}", soft_wrap=True)
     if found.synthetic:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from juggler.files import write_atomically
 from juggler.runtime import Artefact, open_session
 from juggler.runtime.shipped import shipped
 
-BAD_ROWS_EXIT, ALERT_EXIT = 10, 1
+BAD_ROWS_EXIT, ALERT_EXIT, INTERRUPTED_EXIT = 10, 1, 130
 Records = Annotated[
     str, typer.Argument(help="CSV records, one a line; '-' reads standard input as it comes.")
 ]
@@ -24,7 +25,8 @@ Detector = Annotated[Path | None, typer.Option(help="An .onnx artefact; the ship
 Alerts = Annotated[str, typer.Option("--out", help="File for the alerts; '-' is standard output.")]
 Kind = Annotated[str, typer.Option(help="What becomes of alerts: eve (EVE JSON lines) or null.")]
 Threshold = Annotated[
-    float | None, typer.Option(help="Alarm from this score on; the artefact's own if absent.")
+    float | None,
+    typer.Option(help="Alarm from this 1 - p(normal) on; the artefact's own, see juggler info, if absent."),
 ]
 Window = Annotated[int, typer.Option(help="An alert ends after so many records without another of its kind.")]
 Seconds = Annotated[float, typer.Option(help="... or after so many seconds.")]
@@ -49,7 +51,7 @@ def detect(
 
     A bad row is reported with its line and passed over. Exit codes: 0 done; 1 an alert, with
     --fail-on-alert; 3 the input cannot be read; 4 the artefact cannot be used;
-    8 alerts cannot be written; 10 done, but rows were bad.
+    8 alerts cannot be written; 10 done, but rows were bad; 130 stopped by Ctrl-C or SIGTERM.
 
     Examples: juggler detect records.csv --out eve.json; tail -f records.csv | juggler detect -
     """
@@ -57,7 +59,7 @@ def detect(
     options = DetectOptions(threshold=threshold, window_records=window_records, window_s=window_s)
     session = None if backend == "onnxruntime" else open_session(found.graph, backend)
     quiet = records == "-" or not sys.stderr.isatty()
-    with open_sink(sink, out) as target, bar(f"detecting in {records}") as tell:
+    with open_sink(sink, out) as target, nullcontext() if quiet else bar(f"detecting in {records}") as tell:
         try:
             done = run_detector(
                 found,
@@ -65,7 +67,7 @@ def detect(
                 target,
                 options=options,
                 session=session,
-                on_progress=None if quiet else lambda _, read, total: tell(read, total),
+                on_progress=None if tell is None else lambda _, read, total: tell(read, total),
                 on_bad_row=_report,
             )
         except RunError as error:
@@ -74,6 +76,8 @@ def detect(
     _tell(done)
     if summary is not None:
         write_atomically(summary, done.to_json(indent=2).encode())
+    if done.ended_by == "a request to stop":
+        raise typer.Exit(INTERRUPTED_EXIT)
     code = ALERT_EXIT if fail_on_alert and done.alerts else BAD_ROWS_EXIT if done.bad_rows else 0
     raise typer.Exit(code)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from juggler.cli.console import OUT, bar, escape
 from juggler.files import write_atomically
@@ -54,14 +53,7 @@ def measure(
             memory=memory,
             progress=tell,
         )
-    OUT.print(timings_table(found.timings))
-    if found.speedups:
-        table = Table(
-            "network", "backend", "batch", f"times faster than {found.speedups[0].baseline}", "95 %"
-        )
-        for s in found.speedups:
-            table.add_row(s.subject, s.backend, str(s.batch), f"{s.median:.2f}", f"{s.low:.2f}-{s.high:.2f}")
-        OUT.print(table)
+    OUT.print(timings_table(found.timings, found.speedups))
     for skip in found.skipped:
         OUT.print(f"[yellow]–[/] {escape(str(skip))}", soft_wrap=True)
     if out is not None:
