@@ -134,7 +134,9 @@ def fit_trees(
         "objective": "multi:softprob",
         "num_class": len(records.schema.classes),
         "tree_method": "hist",
-        "device": "cpu",  # the same trees whatever the machine
+        # The same trees whatever the machine; and on a busy one, threads that wait for each other cost most.
+        "device": "cpu",
+        "nthread": 1,
         "max_depth": teacher.depth,
         "eta": teacher.rate,
         "subsample": teacher.record_share,
