@@ -169,9 +169,7 @@ class Rewriting:
             self.traced.add_submodule(target, build(proposal))
             with graph.inserting_after(last):
                 result = graph.call_module(target, (site.source,))
-            result.meta.update(
-                tensor_meta=last.meta.get("tensor_meta"), stands_for=last.meta["stands_for"], paths=paths
-            )
+            result.meta.update(shape=last.meta["shape"], stands_for=last.meta["stands_for"], paths=paths)
         last.replace_all_uses_with(result)
         for node in reversed(site.nodes):
             graph.erase_node(node)

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
@@ -86,19 +85,27 @@ def _propagate(traced: fx.GraphModule, example: Tensor) -> None:
     """Work the shapes out without computing values where torch can; it takes seconds otherwise."""
     shadow = copy.deepcopy(traced).to("meta")
     try:
-        ShapeProp(shadow).propagate(example.to("meta"))
+        _Shapes(shadow).run(example.to("meta"))
     except (NotImplementedError, RuntimeError):  # an op that needs values, or a constant of its own
-        ShapeProp(traced).propagate(example)
+        _Shapes(traced).run(example)
         return
     for node, twin in zip(traced.graph.nodes, shadow.graph.nodes, strict=True):
-        if "tensor_meta" in twin.meta:
-            node.meta["tensor_meta"] = twin.meta["tensor_meta"]
+        node.meta["shape"] = twin.meta["shape"]
+
+
+class _Shapes(fx.Interpreter):
+    """Note each node's shape; torch's own pass prints a traceback before it raises."""
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        n.meta["shape"] = tuple(value.shape) if isinstance(value, Tensor) else ()
+        return value
 
 
 def shape_of(node: fx.Node) -> tuple[int, ...]:
     """Return the shape that `propagate_shapes` noted; `()` where the node gives no single tensor."""
-    meta = node.meta.get("tensor_meta")
-    return tuple(meta.shape) if meta is not None and hasattr(meta, "shape") else ()
+    shape: tuple[int, ...] = node.meta.get("shape", ())
+    return shape
 
 
 class View:
