@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
-from unittest.mock import patch
 
 import xgboost
 
@@ -19,10 +18,10 @@ from juggler.data import DataSet
 from juggler.errors import ConfigError
 from juggler.files import write_atomically
 from juggler.metrics import alarm_scores, threshold_for
-from juggler.models import Plan, TrainedDetector, probabilities, protocol, train_detector
+from juggler.models import Plan, TrainedDetector, probabilities, train_detector
+from juggler.models.protocol import RATES
 from juggler.models.teacher import Teacher, Trees, fit_trees
 
-RATES = (0.01, 0.02, 0.05)
 XGBOOST = Teacher(trees=200, depth=6, rate=0.1, record_share=0.8, column_share=0.5, members=1)
 Tell = Callable[..., None]
 
@@ -59,8 +58,7 @@ def detector_side(plan: Plan, data: DataSet, place: Path, tell: Tell) -> Side:
         if detector.provenance["plan"] != plan.to_dict():
             raise ConfigError(f"go on in {place}", "a detector of another plan", "Name another --folder")
     else:
-        with patch.object(protocol, "validation_scores", more_thresholds(protocol.validation_scores)):
-            detector = train_detector(plan, data, folder=place, progress=tell)
+        detector = train_detector(plan, data, folder=place, progress=tell)
         detector.save(path)
     folds = detector.provenance["folds"]
     thresholds = {rate: median(fold[f"threshold_at_{rate}"] for fold in folds) for rate in RATES}
@@ -69,17 +67,6 @@ def detector_side(plan: Plan, data: DataSet, place: Path, tell: Tell) -> Side:
         thresholds,
         dict(detector.provenance),
     )
-
-
-def more_thresholds(validation_scores: Callable[..., dict[str, float]]) -> Callable[..., dict[str, float]]:
-    """Note the thresholds for all rates in each epoch's history, where the protocol notes its own plan's."""
-
-    def scores(found: Any, records: Any, held_out: Any, rate: float) -> dict[str, float]:
-        normals = alarm_scores(found)[records.classes() == 0]
-        more = {f"threshold_at_{rate}": threshold_for([normals], rate) for rate in RATES}
-        return {**validation_scores(found, records, held_out, rate), **more}
-
-    return scores
 
 
 def xgboost_side(plan: Plan, data: DataSet, place: Path, tell: Tell) -> Side:

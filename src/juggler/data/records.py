@@ -26,14 +26,12 @@ class Column(Noun):
         kind: `numeric` (a finite number, never negative) or `categorical` (a word of the vocabulary).
         vocabulary: the words of a categorical column; a word's position is its code.
         rate: whether the number is a share from 0 to 1.
-        groups: words that mean alike, for codes that must also serve words and attacks never met.
     """
 
     name: str
     kind: Literal["numeric", "categorical"]
     vocabulary: tuple[str, ...] = ()
     rate: bool = False
-    groups: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in ("numeric", "categorical") or (self.kind == "categorical") != bool(

@@ -32,6 +32,7 @@ from juggler.models.task import Predict, Validate
 from juggler.models.training import fit
 
 Progress = Callable[[str, int, int, int, int, float], None]
+RATES = (0.01, 0.02, 0.05)  # false-alarm rates whose thresholds are kept, for whoever wants another
 SELECTED_BY = "detection_rate_held_out"
 
 
@@ -238,8 +239,10 @@ def validation_scores(
     threshold = metrics.threshold_for([scores[normal]], false_alarm_rate)
     verdicts = metrics.decide(probabilities, threshold)
     either = normal | held_out
+    others = {f"threshold_at_{rate}": metrics.threshold_for([scores[normal]], rate) for rate in RATES}
     return {
         "threshold": threshold,
+        **others,
         "auc_held_out": metrics.area_under_curve(scores[either], held_out[either]),
         "detection_rate_held_out": float((scores[held_out] >= threshold).mean()),
         "detection_rate_known": float((scores[known] >= threshold).mean()),

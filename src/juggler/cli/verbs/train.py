@@ -73,7 +73,8 @@ def train(
         **_given(fields),
     )
     folder = out or Path("runs") / normalise(data_set)
-    write_atomically(folder / "plan.toml", plan.to_toml().encode())
+    if not (folder / "plan.toml").exists():  # an earlier run's stays until this one is known to go on from it
+        write_atomically(folder / "plan.toml", plan.to_toml().encode())
     with bars() as progress:
         found = load_set(data_set, Source(folder=data, progress=download_progress(progress)))
         tasks: dict[str, TaskID] = {}
@@ -87,6 +88,7 @@ def train(
         detector = train_detector(plan, found, folder=folder, progress=tell)
         for task in progress.tasks:  # the last training stops early, at the epoch that was chosen
             progress.update(task.id, total=task.completed)
+        write_atomically(folder / "plan.toml", plan.to_toml().encode())
         detector.save(folder / "detector.safetensors")
         deployed = deploy(detector, found.training(), folder)
     if found.synthetic:

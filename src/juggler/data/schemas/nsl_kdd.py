@@ -39,23 +39,6 @@ _TRAFFIC = _words(
     dst_host_rerror_rate dst_host_srv_rerror_rate
     """
 )
-# What a service or a flag is for, not which it is: attacks of the future come through other ports.
-_SERVICE_GROUPS = (
-    "http",
-    "private",
-    "domain_u",
-    "smtp pop_3 pop_2 imap4 nntp",
-    "ftp_data",
-    "ftp",
-    "telnet login shell exec klogin kshell ssh",
-    "eco_i ecr_i urp_i red_i urh_i tim_i",
-    "other",
-    "finger auth time daytime ntp_u domain whois systat netstat",
-    "X11 IRC http_443 http_8001 http_2784 aol",
-    "tftp_u",
-)
-_FLAG_GROUPS = ("SF", "S0", "REJ", "RSTR RSTO RSTOS0", "SH", "S1 S2 S3", "OTH")
-_GROUPS = {"service": _SERVICE_GROUPS, "flag": _FLAG_GROUPS}
 _VOCABULARIES = {"protocol_type": _PROTOCOLS, "service": _SERVICES, "flag": _FLAGS}
 
 _SEEN = {
@@ -74,8 +57,7 @@ _UNSEEN = {
 
 def _column(name: str) -> Column:
     if name in _VOCABULARIES:
-        groups = tuple(_words(group) for group in _GROUPS.get(name, ()))
-        return Column(name, "categorical", _VOCABULARIES[name], groups=groups)
+        return Column(name, "categorical", _VOCABULARIES[name])
     return Column(name, "numeric", rate=name.endswith("_rate"))
 
 
