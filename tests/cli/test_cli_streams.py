@@ -60,7 +60,7 @@ def test_a_request_to_stop_ends_with_the_summary(workshop: Workshop, number: sig
         assert b"state=opened" in read_line(process.stdout)
         process.send_signal(number)
         out, errors = process.communicate(timeout=60)
-        assert process.returncode == 0
+        assert process.returncode == 130
         assert b"state=closed" in out
         assert b"ended by a request to stop" in errors and b"Traceback" not in errors
 
