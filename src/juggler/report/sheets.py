@@ -107,25 +107,23 @@ def timings_sheet(timings: Sequence[Timing], speedups: Sequence[Speedup] = ()) -
     columns = (
         *_words("network", "backend"),
         Column("batch", "inputs"),
-        Column("calls"),
-        Column("min", "ms"),
         Column("median", "ms"),
         Column("p95", "ms"),
         Column("p99", "ms"),
         Column("throughput", "inputs/s"),
         *([Column("peak memory", "MiB")] if with_memory else []),
-        Column(f"faster than {units.shorten(first, 16)}", "×"),
+        Column(f"faster than {units.shorten(first, 6)}", "×"),
+        *([Column("interval", "95 %")] if paired else []),
     )
     rows = tuple(
         (
             units.clean(t.subject),
             units.clean(t.backend),
             units.count(t.batch),
-            units.count(t.calls),
-            *(units.significant(v) for v in (t.min_ms, t.median_ms, t.p95_ms, t.p99_ms)),
+            *(units.significant(v) for v in (t.median_ms, t.p95_ms, t.p99_ms)),
             units.count(t.throughput_per_s if t.median_ms else None),
             *([units.count(t.peak_rss_mib)] if with_memory else []),
-            units.DASH if t.subject == first else _faster(t, base, paired),
+            *((units.DASH,) * (1 + bool(paired)) if t.subject == first else _faster(t, base, paired)),
         )
         for t in timings
     )
@@ -137,11 +135,13 @@ def _faster(
     timing: Timing,
     base: Mapping[tuple[str, int], float],
     paired: Mapping[tuple[str, str, int], Speedup],
-) -> str:
+) -> tuple[str, ...]:
+    """Return the ratio and, where there are paired rounds, its interval."""
     found = paired.get((timing.subject, timing.backend, timing.batch))
-    if found is None:
-        return units.decimal(_ratio(base, timing), 2)
-    return f"{found.median:.2f} ({found.low:.2f}-{found.high:.2f})"
+    if found is not None:
+        return f"{found.median:.2f}", f"{found.low:.2f}-{found.high:.2f}"
+    ratio = units.decimal(_ratio(base, timing), 2)
+    return (ratio, units.DASH) if paired else (ratio,)
 
 
 def _ratio(base: Mapping[tuple[str, int], float], timing: Timing) -> float | None:
