@@ -9,8 +9,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from juggler.digest import weights_sha256
+
 if TYPE_CHECKING:
-    from juggler.models.checkpoint import load, save, weights_sha256
+    from juggler.models.checkpoint import load, save
     from juggler.models.creation import create, names, origin
     from juggler.models.history import EpochRecord, History
     from juggler.models.inference import probabilities
@@ -52,7 +54,6 @@ _HOMES = {
     "probabilities": "inference",
     "save": "checkpoint",
     "train_detector": "protocol",
-    "weights_sha256": "checkpoint",
 }
 
 

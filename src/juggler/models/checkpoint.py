@@ -7,11 +7,7 @@ digest of the tensors and whatever the caller adds.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +17,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from juggler.digest import tensors_sha256
 from juggler.errors import ArtefactError, ConfigError
+from juggler.files import write_atomically
 from juggler.models.creation import create, origin
 
 FORMAT_VERSION = 1
@@ -62,24 +60,6 @@ def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     return module.eval(), dict(extra) if isinstance(extra, dict) else {}
 
 
-def weights_sha256(module: nn.Module) -> str:
-    """Return the SHA-256 of all parameters and buffers: names, element types, shapes and bytes, sorted.
-
-    A certificate's digests are made in the same way.
-    """
-    return tensors_sha256(module.state_dict())
-
-
-def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
-    """Return the digest of named tensors, wherever they are and however their memory is laid out."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
 def write_tensors(path: Path, kind: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
     """Write named tensors and a JSON object as one file, atomically.
 
@@ -117,31 +97,6 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
     if header.get("sha256") != tensors_sha256(tensors):
         raise ArtefactError(asked, "its tensors are not the ones that were written", _AGAIN)
     return tensors, header
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that after a crash at any moment there is the old one or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    number, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(number, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(temporary).chmod(0o666 & ~mask)  # as a plain open would have made it
-        Path(temporary).replace(path)
-    except BaseException:  # an interrupt too must leave no temporary file
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        # The new name outlives a power cut only once its folder is on the disk; not all file systems can.
-        with contextlib.suppress(OSError):
-            os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 _AGAIN = "Copy it again from where it is whole, or write it again"

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from juggler.models.checkpoint import write_atomically
+from juggler.files import write_atomically
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from torch import nn
 
 from juggler import metrics
 from juggler.data import DataSet, Encoder, Records, TrainRecords
+from juggler.digest import weights_sha256
 from juggler.errors import ArtefactError
 from juggler.models import checkpoint
 from juggler.models.creation import create
@@ -126,7 +127,7 @@ def train_detector(
             "folds": chosen,
             "teacher_folds": [fold.teacher_scores for fold in folds if fold.teacher_scores is not None],
             "records": len(train),
-            "weights_sha256": checkpoint.weights_sha256(network),
+            "weights_sha256": weights_sha256(network),
         },
     )
 

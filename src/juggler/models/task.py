@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from juggler.digest import tensors_sha256
 from juggler.errors import ConfigError, DataError
-from juggler.models.checkpoint import tensors_sha256
 from juggler.models.creation import origin
 from juggler.models.recipe import Recipe
 

@@ -7,8 +7,9 @@
 - `equivalence` compares two networks map by map and issues the certificate.
 """
 
+from juggler.digest import weights_sha256
 from juggler.transform.algebra import Conv, Impossible
-from juggler.transform.equivalence import certify, weights_sha256
+from juggler.transform.equivalence import certify
 from juggler.transform.flatten import Flattened, flatten
 from juggler.transform.rule import PassThrough, Proposal, Rule, Site, rules
 from juggler.transform.trace import View, sketch, trace

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import _pytree as pytree
 
+from juggler.digest import weights_sha256
 from juggler.nouns import Certificate, Check
 from juggler.transform.rewriting import LIMITS, relative_error
 
@@ -91,15 +91,6 @@ def randomise(traced: fx.GraphModule, generator: torch.Generator) -> fx.GraphMod
                     values = uniform(tensor, -0.5, 0.5)
                 tensor.copy_(values)
     return drawn
-
-
-def weights_sha256(module: nn.Module) -> str:
-    """Return the SHA-256 over names, types, shapes and bytes of all parameters and statistics."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _accepted_shapes(wide: fx.GraphModule, example: Tensor) -> tuple[list[tuple[int, ...]], tuple[str, ...]]:
