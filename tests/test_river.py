@@ -59,7 +59,7 @@ def test_both_forms_score_the_same_on_every_backend(river: tuple[River, list[str
 def test_all_files_are_there_and_whole(river: tuple[River, list[str], Path]) -> None:
     done, stages, folder = river
     assert {path.name for path in folder.iterdir()} == {
-        *("detector.onnx", "detector-wide.onnx", "alerts.json", "report.html")
+        *("detector.onnx", "detector-wide.onnx", "alerts-SYNTHETIC.json", "report.html")
     }
     forms = [Artefact.load(folder / name).fields.form for name in ("detector.onnx", "detector-wide.onnx")]
     assert forms == ["flat", "wide"]

@@ -92,7 +92,7 @@ def test_demo_without_data_says_so_loudly(program: Program, workshop: Workshop, 
     done = program("demo", "--backends", "onnxruntime, tensorrt", "--out", "here").check(0, "SYNTHETIC DATA")
     assert "SYNTHETIC DATA" in done.out, "on both outputs, for one of them may lead elsewhere"
     assert "tensorrt was not run" in done.out
-    for name in ("detector.onnx", "alerts.json", "report.html"):
+    for name in ("detector.onnx", "alerts-SYNTHETIC.json", "report.html"):
         assert str(elsewhere / "here" / name) in done.out
         assert (elsewhere / "here" / name).stat().st_size > 0
     assert "SYNTHETIC DATA" in (elsewhere / "here" / "report.html").read_text(encoding="utf-8")

@@ -102,7 +102,7 @@ def run_river(
         warmup_s=0.3,
         progress=lambda done, total: tell("time both forms on each runtime", done, total),
     )
-    alerts_path = folder / "alerts.json"
+    alerts_path = folder / ("alerts-SYNTHETIC.json" if data.synthetic else "alerts.json")
     alerts, summary = _detect(deployed.flat, records, alerts_path, tell)
     story = Story(
         title="A detector, wide and flat",
