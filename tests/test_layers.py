@@ -23,6 +23,7 @@ LEVELS = (
     {"predict", "compress"},
     {"detect", "lateral", "secure"},
     {"sdn"},
+    {"reproduce"},
     {"report"},
     {"cli"},
 )

@@ -1,0 +1,1 @@
+"""Experiments, one file each: each offers `EXPERIMENT`, see `juggler.reproduce.experiment`."""
