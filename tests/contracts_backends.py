@@ -1,7 +1,7 @@
 """What every backend must pass; `test_backends.py` runs it over all that the registry finds.
 
 A backend of another package is held to the same: `check_status(BACKEND)`, and where it is available
-`check_session(BACKEND, network)`.
+`check_session(BACKEND, network)` and `check_precisions(BACKEND, network)`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,16 @@ import torch
 from torch import nn
 
 from juggler.errors import ConfigError, Unavailable
+from juggler.runtime.export import export
 from juggler.runtime.open import open_session
-from juggler.runtime.session import Backend, Session
+from juggler.runtime.precision import FLOAT32, INT8, PRECISIONS
+from juggler.runtime.quantize import quantize
+from juggler.runtime.session import Backend, Model, Session
 
 PARITY = 1e-5
+# Largest difference from float32, of the largest answer: bfloat16 keeps 8 bits of each product's factors,
+# int8 holds each feature to 256 steps. Both have three layers here to add up over.
+LIMITS = {"bfloat16": 2e-2, "int8": 4e-2}
 SHAPE = (2, 6, 5)
 
 
@@ -93,6 +99,33 @@ def check_session(backend: Backend, network: Network) -> None:
     session.close()
     with pytest.raises(ConfigError, match="closed"):
         session.run(draw(1))
+
+
+def check_precisions(backend: Backend, network: Network) -> None:
+    """Each precision that is offered computes about the same, and not the same; others are refused."""
+    offered = backend.precisions()
+    assert offered[0] == FLOAT32
+    assert len(set(offered)) == len(offered)
+    assert set(offered) <= set(PRECISIONS)
+    array = draw(64, seed=3)
+    wanted = network.reference(array)
+    for precision in PRECISIONS:
+        model: Model = network.module
+        if precision == INT8 and backend.takes == "onnx":
+            model = quantize(export(network.module, network.example), draw(64, seed=4))
+        if precision not in offered:
+            with pytest.raises(Unavailable, match=f"not {precision}"):
+                open_session(model, backend.name, example=network.example, precision=precision)
+        elif precision != FLOAT32:
+            options = {"example": network.example, "threads": 1, "precision": precision}
+            with open_session(model, backend.name, **options) as session:  # type: ignore[arg-type]
+                _check_specs(session)
+                for rows in (array[:1], array[:7], array):
+                    error = np.abs(session.run(rows)[0] - wanted[: len(rows)]).max() / np.abs(wanted).max()
+                    assert error <= LIMITS[precision]
+                assert error > PARITY, "it was run in float32"
+    with pytest.raises(ConfigError, match="no precision 'int4'"):
+        open_session(network.module, backend.name, example=network.example, precision="int4")
 
 
 def _check_specs(session: Session) -> None:

@@ -38,8 +38,11 @@ class Echo:
     def status(self):
         return BackendStatus(True, "1")
 
-    def open(self, source, *, threads):
-        return ONNXRUNTIME.open(source, threads=threads)
+    def precisions(self):
+        return ("float32",)
+
+    def open(self, source, *, threads, precision="float32"):
+        return ONNXRUNTIME.open(source, threads=threads, precision=precision)
 
 
 class LoudSink(NullSink):

@@ -194,6 +194,7 @@ class Timing(Noun):
         batch: inputs a call.
         calls: calls counted.
         peak_rss_mib: largest resident memory of the process while it ran, where it was measured.
+        precision: what it was run in: `float32`, `bfloat16` or `int8`.
     """
 
     subject: str
@@ -205,6 +206,7 @@ class Timing(Noun):
     p95_ms: float
     p99_ms: float
     peak_rss_mib: float | None = None
+    precision: str = "float32"
 
     @property
     def throughput_per_s(self) -> float:

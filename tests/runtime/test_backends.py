@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from contracts_backends import Network, check_session, check_status, draw
+from contracts_backends import Network, check_precisions, check_session, check_status, draw
 from juggler.errors import ArtefactError, ConfigError, Unavailable
 from juggler.runtime.backends.openvino import OpenVinoSession
 from juggler.runtime.export import export
@@ -39,6 +39,15 @@ def test_sessions_keep_the_contract(name: str) -> None:
     else:
         with pytest.raises(Unavailable, match="To mend it"):
             open_session(network.module, name, example=network.example)
+
+
+@pytest.mark.parametrize("name", BACKENDS.names())
+def test_precisions_keep_the_contract(name: str) -> None:
+    backend = BACKENDS.get(name)
+    if backend.status().available:
+        check_precisions(backend, Network.tiny())
+    else:
+        assert backend.precisions() == ()
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino", "torch_eager"])
@@ -111,6 +120,35 @@ def test_openvino_computes_in_float32_and_compiles_other_batches_late() -> None:
         assert session._any is None
         session.run(draw(2))
         assert session._any is not None
+
+
+def test_openvino_computes_in_bfloat16_where_it_was_asked_to() -> None:
+    network = Network.tiny()
+    if "bfloat16" not in BACKENDS.get("openvino").precisions():
+        pytest.skip("this processor does not compute in bfloat16")
+    options = {"example": network.example, "precision": "bfloat16"}
+    with open_session(network.module, "openvino", **options) as session:  # type: ignore[arg-type]
+        assert isinstance(session, OpenVinoSession) and session._one is not None
+        precision = session._one.get_compiled_model().get_property("INFERENCE_PRECISION_HINT")
+        assert precision.get_type_name() == "bf16"
+
+
+def test_a_bfloat16_session_leaves_the_module_as_it_was() -> None:
+    network = Network.tiny()
+    if "bfloat16" not in BACKENDS.get("torch_eager").precisions():
+        pytest.skip("torch has no kernels in bfloat16 for this processor")
+    with open_session(
+        network.module, "torch_eager", example=network.example, precision="bfloat16"
+    ) as session:
+        assert session.run(draw(1))[0].dtype == np.float32
+    assert {value.dtype for value in network.module.parameters()} == {torch.float32}
+
+
+def test_int8_of_a_graph_that_is_not_quantised_says_how_to_quantise_it() -> None:
+    network = Network.tiny()
+    for name in ("onnxruntime", "openvino"):
+        with pytest.raises(ConfigError, match=r"quantize\(graph, inputs\)"):
+            open_session(network.module, name, example=network.example, precision="int8")
 
 
 def test_torch_compile_without_a_compiler_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,10 +9,12 @@ import torch
 from torch import nn
 
 from juggler.errors import ConfigError, Unavailable
+from juggler.runtime.contest import Entry, Forms, contend, normal
 from juggler.runtime.export import export
 from juggler.runtime.machine import machine
 from juggler.runtime.measure import Measured, measure
 from juggler.runtime.peak import peak_rss_mib
+from juggler.runtime.quantize import quantize
 
 SHAPE = (2, 6, 6)
 QUICK = {"rounds": 3, "min_block_ms": 0.2, "warmup_s": 0.0}
@@ -77,6 +79,53 @@ def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
         peak_rss_mib(tmp_path / "bad.onnx", "onnxruntime", (1, 2))
 
 
+def test_precisions_are_raced_beside_each_other_and_those_lacking_are_reported(tmp_path: Path) -> None:
+    path = export(network(2), torch.zeros(1, *SHAPE), tmp_path / "small.onnx")
+    measured = measure(
+        {"wide": network(4), "flat": path},
+        ["onnxruntime", "torch_eager"],
+        shape=SHAPE,
+        precisions=("int8", "float32"),
+        memory=False,
+        **QUICK,  # type: ignore[arg-type]
+    )
+    wanted = {("onnxruntime", "int8"), ("onnxruntime", "float32"), ("torch_eager", "float32")}
+    assert {(t.subject, t.backend, t.precision) for t in measured.timings} == {
+        (subject, *pair) for subject in ("wide", "flat") for pair in wanted
+    }
+    assert {(s.subject, s.backend, s.precision) for s in measured.speedups} == {("flat", *p) for p in wanted}
+    assert [(s.backend, s.precision) for s in measured.skipped] == [("torch_eager", "int8")]
+    assert "torch_eager was not run in int8" in str(measured.skipped[0])
+    assert "onnxruntime" in measured.skipped[0].remedy
+    assert Measured.from_json(measured.to_json()) == measured
+
+
+def test_figures_written_before_there_were_precisions_are_float32() -> None:
+    measured = measure({"a": network(2)}, ["onnxruntime"], shape=SHAPE, **QUICK)  # type: ignore[arg-type]
+    old = measured.to_dict()
+    del old["timings"][0]["precision"]
+    assert Measured.from_dict(old) == measured
+
+
+def test_contenders_can_be_raced_beside_others() -> None:
+    options = {"shape": SHAPE, "batches": (1, 2), "precisions": ("float32", "int8")}
+    with contend({"a": network(2)}, ["onnxruntime", "tensorrt"], **options) as contest:  # type: ignore[arg-type]
+        wanted = [Entry("a", "onnxruntime", p, n) for p in ("float32", "int8") for n in (1, 2)]
+        assert list(contest.calls) == wanted
+        for entry, call in contest.calls.items():
+            (answer,) = call()  # type: ignore[misc]
+            assert answer.shape == (entry.batch, 3)
+        assert [(s.backend, s.precision) for s in contest.skipped] == [("tensorrt", None)]
+    with pytest.raises(ConfigError, match="closed"):
+        contest.calls[wanted[0]]()
+
+
+def test_a_graph_that_is_quantised_already_is_taken_as_int8() -> None:
+    graph = quantize(export(network(2), torch.zeros(1, *SHAPE)), normal((4, *SHAPE), seed=0))
+    forms = Forms({"a": graph}, SHAPE)
+    assert forms.source("a", "onnx", "int8").graph == graph
+
+
 def test_nothing_but_unavailable_backends_is_an_empty_result() -> None:
     measured = measure({"small": network(2)}, ["tensorrt"], shape=SHAPE, **QUICK)  # type: ignore[arg-type]
     assert measured.timings == ()
@@ -90,6 +139,9 @@ def test_nothing_but_unavailable_backends_is_an_empty_result() -> None:
         ({"batches": ()}, "no batches"),
         ({"batches": (0,)}, r"batches \[0\]"),
         ({"batches": (1, 1)}, r"batches \[1, 1\]"),
+        ({"precisions": ()}, r"precisions \[\]"),
+        ({"precisions": ("int8", "int8")}, "precisions"),
+        ({"precisions": ("float8",)}, "no precision 'float8'"),
         ({"shape": (2, 0)}, r"shape \[2, 0\]"),
         ({"backends": ["abacus"]}, "abacus"),
         ({"rounds": 0}, "0 rounds"),

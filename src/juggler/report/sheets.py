@@ -96,16 +96,17 @@ def recall_sheet(scores: Sequence[tuple[str, Scores]]) -> Sheet:
 
 
 def timings_sheet(timings: Sequence[Timing], speedups: Sequence[Speedup] = ()) -> Sheet:
-    """Lay out the latencies; the last column compares with the first subject, same backend and batch.
+    """Lay out the latencies; the last column compares with the first subject, all else equal.
 
     It is the median over paired rounds where `speedups` hold it, and the ratio of medians elsewhere.
     """
     first = timings[0].subject if timings else ""
-    base = {(t.backend, t.batch): t.median_ms for t in timings if t.subject == first}
-    paired = {(s.subject, s.backend, s.batch): s for s in speedups}
+    base = {_alike(t): t.median_ms for t in timings if t.subject == first}
+    paired = {(s.subject, _alike(s)): s for s in speedups}
+    with_precision = len({t.precision for t in timings}) > 1
     with_memory = any(t.peak_rss_mib is not None for t in timings)
     columns = (
-        *_words("network", "backend"),
+        *_words("network", "backend", *(["precision"] if with_precision else [])),
         Column("batch", "inputs"),
         Column("median", "ms"),
         Column("p95", "ms"),
@@ -119,6 +120,7 @@ def timings_sheet(timings: Sequence[Timing], speedups: Sequence[Speedup] = ()) -
         (
             units.clean(t.subject),
             units.clean(t.backend),
+            *([units.clean(t.precision)] if with_precision else []),
             units.count(t.batch),
             *(units.significant(v) for v in (t.median_ms, t.p95_ms, t.p99_ms)),
             units.count(t.throughput_per_s if t.median_ms else None),
@@ -131,21 +133,27 @@ def timings_sheet(timings: Sequence[Timing], speedups: Sequence[Speedup] = ()) -
     return Sheet("Latency", columns, rows, note=note)
 
 
+_Alike = tuple[str, str, int]
+
+
+def _alike(row: Timing | Speedup) -> _Alike:
+    """Return what must be equal for two rows to be compared."""
+    return row.backend, row.precision, row.batch
+
+
 def _faster(
-    timing: Timing,
-    base: Mapping[tuple[str, int], float],
-    paired: Mapping[tuple[str, str, int], Speedup],
+    timing: Timing, base: Mapping[_Alike, float], paired: Mapping[tuple[str, _Alike], Speedup]
 ) -> tuple[str, ...]:
     """Return the ratio and, where there are paired rounds, its interval."""
-    found = paired.get((timing.subject, timing.backend, timing.batch))
+    found = paired.get((timing.subject, _alike(timing)))
     if found is not None:
         return f"{found.median:.2f}", f"{found.low:.2f}-{found.high:.2f}"
     ratio = units.decimal(_ratio(base, timing), 2)
     return (ratio, units.DASH) if paired else (ratio,)
 
 
-def _ratio(base: Mapping[tuple[str, int], float], timing: Timing) -> float | None:
-    before = base.get((timing.backend, timing.batch))
+def _ratio(base: Mapping[_Alike, float], timing: Timing) -> float | None:
+    before = base.get(_alike(timing))
     return before / timing.median_ms if before and timing.median_ms else None
 
 

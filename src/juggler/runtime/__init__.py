@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from juggler.runtime.artefact import Artefact
+    from juggler.runtime.contest import Contest, Entry, contend
     from juggler.runtime.fields import Fields
     from juggler.runtime.measure import Measured, Speedup
     from juggler.runtime.open import open_session
@@ -23,6 +24,9 @@ _HOMES = {
     "Fields": "fields",
     "Measured": "measure",
     "Speedup": "measure",
+    "Contest": "contest",
+    "Entry": "contest",
+    "contend": "contest",
     "BACKENDS": "session",
     "IMPORTERS": "session",
     "Backend": "session",
@@ -37,10 +41,13 @@ __all__ = [
     "Artefact",
     "Backend",
     "BackendStatus",
+    "Contest",
+    "Entry",
     "Fields",
     "Measured",
     "Session",
     "Speedup",
+    "contend",
     "open_session",
 ]
 

@@ -4,38 +4,21 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
 
 from juggler.cost.clock import Progress, Samples, race, ratio
-from juggler.errors import ConfigError
 from juggler.nouns import Machine, Noun, Timing
+from juggler.runtime.contest import Contest, Entry, Skipped, contend
 from juggler.runtime.machine import machine
-from juggler.runtime.open import source_for
 from juggler.runtime.peak import peak_rss_mib
-from juggler.runtime.session import BACKENDS, Array, Model, Session, Source
-
-
-@dataclass(frozen=True)
-class Skipped(Noun):
-    """A backend that was asked for and could not work: what is missing, and what mends it."""
-
-    backend: str
-    missing: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.backend} was not run: {self.missing}; {self.remedy}"
+from juggler.runtime.precision import FLOAT32
+from juggler.runtime.session import Model
 
 
 @dataclass(frozen=True)
 class Speedup(Noun):
-    """How many times faster a network is than the first one, on one backend at one batch.
+    """How many times faster a network is than the first one, on one backend in one precision at one batch.
 
     Attributes:
         subject: the network.
@@ -45,6 +28,7 @@ class Speedup(Noun):
         median: median over the paired rounds of `baseline` time over `subject` time.
         low: lower end of its 95 % interval.
         high: upper end.
+        precision: what both were run in.
     """
 
     subject: str
@@ -54,6 +38,7 @@ class Speedup(Noun):
     median: float
     low: float
     high: float
+    precision: str = FLOAT32
 
 
 @dataclass(frozen=True)
@@ -61,9 +46,9 @@ class Measured(Noun):
     """What was measured, what was not, and where.
 
     Attributes:
-        timings: one a network, backend and batch.
-        speedups: every network against the first, one a backend and batch.
-        skipped: backends that cannot work here.
+        timings: one a network, backend, precision and batch.
+        speedups: every network against the first, one a backend, precision and batch.
+        skipped: backends, and precisions of backends, that cannot work here.
         machine: where it was measured.
         threads: cores that one call may use; None is each backend's own choice.
         rounds: turns of each contender.
@@ -79,18 +64,13 @@ class Measured(Noun):
     interruptions: int
 
 
-class _Entry(NamedTuple):
-    subject: str
-    backend: str
-    batch: int
-
-
 def measure(
     models: Mapping[str, Model],
     backends: Sequence[str] | None = None,
     *,
     shape: Sequence[int],
     batches: Sequence[int] = (1,),
+    precisions: Sequence[str] = (FLOAT32,),
     threads: int | None = None,
     rounds: int = 20,
     min_block_ms: float = 5.0,
@@ -99,13 +79,17 @@ def measure(
     memory: bool = False,
     progress: Progress | None = None,
 ) -> Measured:
-    """Time every network on every backend at every batch, in interleaved rounds; inputs are random normal.
+    """Time every network on every backend in every precision at every batch, in interleaved rounds.
+
+    Inputs are random normal, and so are those that int8 is calibrated on: see `contend`, which opens what is
+    timed here. Speed-ups compare networks within one backend, precision and batch.
 
     Args:
         models: ONNX paths or bytes, or modules in evaluation mode, by name; the first is the baseline.
         backends: names; None takes all there are. Those that cannot work here are skipped and reported.
         shape: the input's shape without the batch.
         batches: inputs a call.
+        precisions: names; those that a backend lacks are skipped and reported.
         threads: cores that one call may use; None is each backend's own choice.
         rounds: turns of each contender.
         min_block_ms: shortest turn, in milliseconds.
@@ -118,24 +102,24 @@ def measure(
         ConfigError: nothing to measure, or an option out of range.
         ArtefactError: a model that a backend cannot open.
     """
-    _check(models, shape, batches, threads)
-    names = list(dict.fromkeys(BACKENDS.names() if backends is None else backends))
-    skipped = tuple(_skipped(names))
-    usable = [name for name in names if name not in {skip.backend for skip in skipped}]
-    entries = list(map(_Entry._make, product(models, usable, batches)))
-    with ExitStack() as stack:
-        sessions = _open(stack, models, usable, shape, threads)
-        drawn = {batch: _normal((batch, *shape), seed) for batch in batches}
-        contenders = {e: _call(sessions[e.subject, e.backend], drawn[e.batch]) for e in entries}
-        named = {str(index): contenders[entry] for index, entry in enumerate(entries)}
+    with contend(
+        models,
+        backends,
+        shape=shape,
+        batches=batches,
+        precisions=precisions,
+        threads=threads,
+        seed=seed,
+    ) as contest:
+        named = {str(index): call for index, call in enumerate(contest.calls.values())}
         options = {"min_block_ms": min_block_ms, "warmup_s": warmup_s, "seed": seed, "progress": progress}
         raced = race(named, rounds=rounds, **options) if named else {}  # type: ignore[arg-type]
-    samples = {entry: raced[str(index)] for index, entry in enumerate(entries)}
-    peaks = _peaks(models, usable, shape, max(batches), threads) if memory else {}
+    samples = dict(zip(contest.calls, raced.values(), strict=True))
+    peaks = _peaks(contest, shape, max(batches), threads) if memory else {}
     return Measured(
-        timings=tuple(_timing(e, s, peaks.get((e.subject, e.backend))) for e, s in samples.items()),
+        timings=tuple(_timing(e, s, peaks.get(e._replace(batch=max(batches)))) for e, s in samples.items()),
         speedups=tuple(_speedups(next(iter(models)), samples, seed)),
-        skipped=skipped,
+        skipped=contest.skipped,
         machine=machine(),
         threads=threads,
         rounds=rounds,
@@ -143,63 +127,7 @@ def measure(
     )
 
 
-def _check(
-    models: Mapping[str, Model], shape: Sequence[int], batches: Sequence[int], threads: int | None
-) -> None:
-    wrong = {
-        "no models": not models,
-        "no batches": not batches,
-        f"batches {list(batches)}": any(batch < 1 for batch in batches) or len({*batches}) != len(batches),
-        f"shape {list(shape)}": any(size < 1 for size in shape),
-        f"threads {threads}": threads is not None and threads < 1,
-    }
-    found = [text for text, is_wrong in wrong.items() if is_wrong]
-    if found:
-        raise ConfigError("measure", ", ".join(found), "Give models, and sizes from 1 up, each once")
-
-
-def _skipped(names: Sequence[str]) -> Iterator[Skipped]:
-    for name in names:
-        status = BACKENDS.get(name).status()
-        if not status.available:
-            yield Skipped(name, status.missing or "", status.remedy or "")
-
-
-def _open(
-    stack: ExitStack,
-    models: Mapping[str, Model],
-    backends: Sequence[str],
-    shape: Sequence[int],
-    threads: int | None,
-) -> dict[tuple[str, str], Session]:
-    """Open a session a network and backend; a network is converted once a form, not once a backend."""
-    sources: dict[tuple[str, str], Source] = {}
-    sessions = {}
-    for (subject, model), name in product(models.items(), backends):
-        backend = BACKENDS.get(name)
-        form = (subject, backend.takes)
-        if form not in sources:
-            sources[form] = source_for(backend.takes, model, _normal((2, *shape), seed=0))
-        sessions[subject, name] = stack.enter_context(backend.open(sources[form], threads=threads))
-    return sessions
-
-
-def _normal(shape: tuple[int, ...], seed: int) -> Array:
-    # Never zeros, which some kernels skip, nor denormals, which all of them crawl over.
-    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
-
-
-class _call:  # noqa: N801  # a function with its arguments; a lambda in a loop would take the last ones
-    __slots__ = ("array", "session")
-
-    def __init__(self, session: Session, array: Array) -> None:
-        self.session, self.array = session, array
-
-    def __call__(self) -> object:
-        return self.session.run(self.array)
-
-
-def _timing(entry: _Entry, samples: Samples, peak: float | None) -> Timing:
+def _timing(entry: Entry, samples: Samples, peak: float | None) -> Timing:
     return Timing(
         subject=entry.subject,
         backend=entry.backend,
@@ -210,33 +138,36 @@ def _timing(entry: _Entry, samples: Samples, peak: float | None) -> Timing:
         p95_ms=samples.p95_ms,
         p99_ms=samples.p99_ms,
         peak_rss_mib=peak,
+        precision=entry.precision,
     )
 
 
-def _speedups(baseline: str, samples: Mapping[_Entry, Samples], seed: int) -> Iterator[Speedup]:
+def _speedups(baseline: str, samples: Mapping[Entry, Samples], seed: int) -> Iterator[Speedup]:
     for entry, own in samples.items():
         if entry.subject != baseline:
             found = ratio(samples[entry._replace(subject=baseline)], own, seed=seed)
             yield Speedup(
-                entry.subject, baseline, entry.backend, entry.batch, found.median, found.low, found.high
+                subject=entry.subject,
+                baseline=baseline,
+                backend=entry.backend,
+                batch=entry.batch,
+                median=found.median,
+                low=found.low,
+                high=found.high,
+                precision=entry.precision,
             )
 
 
-def _peaks(
-    models: Mapping[str, Model],
-    backends: Sequence[str],
-    shape: Sequence[int],
-    batch: int,
-    threads: int | None,
-) -> dict[tuple[str, str], float]:
-    """Measure the peak memory of each network on each backend at one batch, the largest asked for."""
+def _peaks(contest: Contest, shape: Sequence[int], batch: int, threads: int | None) -> dict[Entry, float]:
+    """Measure the peak memory of each contender at one batch, the largest asked for."""
     peaks = {}
     with tempfile.TemporaryDirectory() as folder:
-        for index, (subject, model) in enumerate(models.items()):
-            graph = source_for("onnx", model, _normal((2, *shape), seed=0)).graph
+        for index, entry in enumerate(entry for entry in contest.calls if entry.batch == batch):
+            graph = contest.forms.source(entry.subject, "onnx", entry.precision).graph
             path = graph if isinstance(graph, Path) else Path(folder) / f"{index}.onnx"
             if isinstance(graph, bytes):
                 path.write_bytes(graph)
-            for backend in backends:
-                peaks[subject, backend] = peak_rss_mib(path, backend, (batch, *shape), threads=threads)
+            peaks[entry] = peak_rss_mib(
+                path, entry.backend, (batch, *shape), threads=threads, precision=entry.precision
+            )
     return peaks

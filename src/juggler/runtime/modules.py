@@ -13,6 +13,7 @@ from torch import nn
 
 from juggler.errors import ConfigError
 from juggler.nouns import TensorSpec
+from juggler.runtime.precision import BFLOAT16
 from juggler.runtime.session import IMPORTERS, Array, Session, Source, owned
 
 Forward = Callable[..., Any]
@@ -106,6 +107,29 @@ def from_graph(graph: Path | bytes) -> Source:
 
     inputs, outputs = ends(graph)
     return Source(module=IMPORTERS.get("onnx").load(graph), inputs=inputs, outputs=outputs)
+
+
+class _Bfloat16(nn.Module):
+    """A network cast to bfloat16 between float inputs and outputs of the network's own type."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        floats = (p.dtype for p in network.parameters() if p.is_floating_point())
+        self._own = next(floats, torch.float32)
+        self.network = copy.deepcopy(network).to(torch.bfloat16)
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        results = _as_tuple(self.network(*(_cast(value, torch.bfloat16) for value in inputs)))
+        return tuple(_cast(result, self._own) for result in results)
+
+
+def in_precision(module: nn.Module, precision: str) -> nn.Module:
+    """Return the module itself for float32, a cast copy for bfloat16; tensors go in and out as before."""
+    return _Bfloat16(module).eval() if precision == BFLOAT16 else module
+
+
+def _cast(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    return value.to(dtype) if value.is_floating_point() else value
 
 
 class TorchSession(Session):

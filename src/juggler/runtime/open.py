@@ -6,11 +6,17 @@ from pathlib import Path
 from typing import Literal
 
 from juggler.errors import ArtefactError, ConfigError, Unavailable
+from juggler.runtime.precision import check_precision
 from juggler.runtime.session import BACKENDS, Backend, Model, Session, Source
 
 
 def open_session(
-    model: Model, backend: str = "onnxruntime", *, example: object = None, threads: int | None = None
+    model: Model,
+    backend: str = "onnxruntime",
+    *,
+    example: object = None,
+    threads: int | None = None,
+    precision: str = "float32",
 ) -> Session:
     """Open a session on a network, converting it to what the backend takes.
 
@@ -20,17 +26,20 @@ def open_session(
         example: inputs of the module, a tensor or an array or a tuple of them, batch first; modules need
             it, ONNX models carry their shapes themselves.
         threads: cores that one call may use; None leaves it to the backend.
+        precision: `float32`, `bfloat16`, or `int8` for a graph that `runtime.quantize` has written. Arrays
+            go in and come out as ever.
 
     Raises:
-        Unavailable: the backend cannot work here; the message holds the command that mends it.
+        Unavailable: the backend cannot work here, or not in that precision; the message says what to do.
         ArtefactError: the file is missing or is no ONNX model.
         ConfigError: no such backend, or options that cannot work.
     """
     chosen = BACKENDS.get(backend)
     if threads is not None and threads < 1:
         raise ConfigError(f"open {backend}", f"threads={threads}", "Give 1 or more, or leave it out")
+    check_precision(precision)
     require(chosen)
-    return chosen.open(source_for(chosen.takes, model, example), threads=threads)
+    return chosen.open(source_for(chosen.takes, model, example), threads=threads, precision=precision)
 
 
 def require(backend: Backend) -> None:

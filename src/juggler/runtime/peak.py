@@ -17,12 +17,20 @@ import numpy as np
 
 from juggler.errors import JugglerError, Unavailable
 from juggler.runtime.open import open_session
+from juggler.runtime.precision import FLOAT32
 
 CALLS = 5
 LIMIT_S = 600
 
 
-def peak_rss_mib(path: Path, backend: str, shape: Sequence[int], *, threads: int | None = None) -> float:
+def peak_rss_mib(
+    path: Path,
+    backend: str,
+    shape: Sequence[int],
+    *,
+    threads: int | None = None,
+    precision: str = FLOAT32,
+) -> float:
     """Return the largest resident memory of a new process that opens and runs the network, in MiB.
 
     Args:
@@ -30,12 +38,14 @@ def peak_rss_mib(path: Path, backend: str, shape: Sequence[int], *, threads: int
         backend: what runs it.
         shape: the input's shape, batch first.
         threads: cores that one call may use.
+        precision: what it runs in.
 
     Raises:
         Unavailable: the process failed; the message holds its last words.
     """
     sizes = ",".join(map(str, shape))
-    command = [sys.executable, "-m", "juggler.runtime.peak", str(path), backend, sizes, str(threads or 0)]
+    network = [str(path), backend, sizes, str(threads or 0), precision]
+    command = [sys.executable, "-m", "juggler.runtime.peak", *network]
     asked = f"measure the memory of {path.name} on {backend}"
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)  # noqa: S603
@@ -50,11 +60,11 @@ def peak_rss_mib(path: Path, backend: str, shape: Sequence[int], *, threads: int
 
 def main(arguments: Sequence[str]) -> int:
     """Open and run the network that the arguments name; write the peak as JSON."""
-    path, backend, sizes, threads = arguments
+    path, backend, sizes, threads, precision = arguments
     shape = tuple(int(size) for size in sizes.split(","))
     array = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     try:
-        with open_session(path, backend, threads=int(threads) or None) as session:
+        with open_session(path, backend, threads=int(threads) or None, precision=precision) as session:
             for _ in range(CALLS):
                 session.run(array)
     except JugglerError as error:

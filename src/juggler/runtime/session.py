@@ -160,8 +160,22 @@ class Backend(Protocol):
         """Say whether it can work here; never raises, and imports nothing heavy."""
         ...
 
-    def open(self, source: Source, *, threads: int | None) -> Session:
-        """Open a session; None leaves the number of threads to the backend."""
+    def precisions(self) -> tuple[str, ...]:
+        """Name the precisions that it has on this machine, `float32` first; none where it cannot work.
+
+        What it runs networks with may be imported for it.
+        """
+        ...
+
+    def open(self, source: Source, *, threads: int | None, precision: str = "float32") -> Session:
+        """Open a session; None leaves the number of threads to the backend.
+
+        Arrays go in and come out as the source has them, whatever the precision. `int8` takes a graph that
+        is quantised already.
+
+        Raises:
+            Unavailable: it does not have that precision on this machine.
+        """
         ...
 
 

@@ -15,6 +15,7 @@ Models = Annotated[list[str], typer.Argument(help="Artefacts, ONNX files, checkp
 Backends = Annotated[str | None, typer.Option(help="Separated by commas; all that work here if absent.")]
 Shape = Annotated[str | None, typer.Option(help="channels,height,width; an artefact's own if absent.")]
 Batches = Annotated[str, typer.Option(help="Batch sizes, separated by commas.")]
+Precisions = Annotated[str, typer.Option(help="Out of float32, bfloat16 and int8, separated by commas.")]
 Threads = Annotated[int | None, typer.Option(help="Cores a call may use.")]
 Rounds = Annotated[int, typer.Option(help="Turns of each contender, in random order.")]
 Flat = Annotated[bool, typer.Option("--flat", help="Add the flat form of each checkpoint or named network.")]
@@ -25,6 +26,7 @@ def measure(
     backends: Backends = None,
     shape: Shape = None,
     batches: Batches = "1",
+    precisions: Precisions = "float32",
     threads: Threads = None,
     rounds: Rounds = 20,
     flat: Flat = False,
@@ -33,9 +35,13 @@ def measure(
 ) -> None:
     """Time networks against each other: interleaved rounds, median, p95, p99, throughput.
 
-    The first network is what the others are compared with.
+    The first network is what the others are compared with, within one precision. A backend that lacks a
+    precision is left out of it. For int8 each network is calibrated on random inputs, for its speed does not
+    depend on them.
 
     Example: juggler measure resnet50 juggler_resnet50 --flat --shape 3,224,224 --backends openvino
+
+    Example: juggler measure flat.onnx --precisions float32,bfloat16,int8 --batches 1,8
     """
     from juggler.runtime.measure import measure as race  # noqa: PLC0415  # heavy
     from juggler.runtime.named import contenders, parse_sizes  # noqa: PLC0415
@@ -48,6 +54,7 @@ def measure(
             None if backends is None else [name.strip() for name in backends.split(",")],
             shape=input_shape,
             batches=sizes,
+            precisions=[name.strip() for name in precisions.split(",")],
             threads=threads,
             rounds=rounds,
             memory=memory,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from juggler.errors import ArtefactError, ConfigError, JugglerError
 from juggler.nouns import TensorSpec
+from juggler.runtime.precision import FLOAT32, INT8, require_precision
 from juggler.runtime.session import Array, BackendStatus, Session, Source, status_of
 
 if TYPE_CHECKING:
@@ -86,14 +87,20 @@ class OnnxRuntime:
         """Say whether ONNX Runtime is installed."""
         return status_of({"onnxruntime": "onnxruntime"}, "pip install onnxruntime")
 
-    def open(self, source: Source, *, threads: int | None) -> OnnxRuntimeSession:
+    def precisions(self) -> tuple[str, ...]:
+        """Name float32 and int8: its CPU kernels know no convolution in bfloat16."""
+        return (FLOAT32, INT8) if self.status().available else ()
+
+    def open(self, source: Source, *, threads: int | None, precision: str = FLOAT32) -> OnnxRuntimeSession:
         """Open a session.
 
         Raises:
+            Unavailable: it does not have that precision.
             ArtefactError: the source is no ONNX model, or uses what this release cannot run.
         """
         if source.graph is None:
             raise ConfigError("open onnxruntime", "a source without a graph", "Use open_session")
+        require_precision(self, precision, source)
         return OnnxRuntimeSession(source.graph, threads)
 
 

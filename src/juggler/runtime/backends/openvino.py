@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU, held to float32 arithmetic."""
+"""OpenVINO on the CPU, held to the precision that was asked for."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from juggler.errors import ArtefactError, ConfigError
 from juggler.nouns import TensorSpec
+from juggler.runtime.precision import BFLOAT16, FLOAT32, INT8, require_precision
 from juggler.runtime.session import WORKSHOP, Array, BackendStatus, Session, Source, owned, status_of
 
 if TYPE_CHECKING:
@@ -22,14 +23,15 @@ class OpenVinoSession(Session):
     first of them comes.
     """
 
-    def __init__(self, graph: Path | bytes, threads: int | None) -> None:
+    def __init__(self, graph: Path | bytes, threads: int | None, precision: str) -> None:
         import openvino as ov  # noqa: PLC0415
 
         self._tensor, self._core = ov.Tensor, ov.Core()
         self._config: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
-            # Left alone, OpenVINO takes bf16 on CPUs that have it, and the exactness is gone.
-            "INFERENCE_PRECISION_HINT": "f32",
+            # Left alone, OpenVINO takes bf16 on CPUs that have it, and the exactness is gone. It is about
+            # what is not quantised: int8 graphs run in int8 beneath either hint.
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == BFLOAT16 else "f32",
         }
         if threads:
             self._config["INFERENCE_NUM_THREADS"] = threads
@@ -97,15 +99,26 @@ class OpenVino:
         """Say whether OpenVINO is installed."""
         return status_of({"openvino": "openvino"}, WORKSHOP)
 
-    def open(self, source: Source, *, threads: int | None) -> OpenVinoSession:
+    def precisions(self) -> tuple[str, ...]:
+        """Name float32, int8, and bfloat16 where OpenVINO says that this CPU computes in it."""
+        if not self.status().available:
+            return ()
+        import openvino as ov  # noqa: PLC0415
+
+        has_bfloat16 = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        return (FLOAT32, BFLOAT16, INT8) if has_bfloat16 else (FLOAT32, INT8)
+
+    def open(self, source: Source, *, threads: int | None, precision: str = FLOAT32) -> OpenVinoSession:
         """Open a session.
 
         Raises:
+            Unavailable: it does not have that precision on this machine.
             ArtefactError: the source is no ONNX model, or uses what this release cannot run.
         """
         if source.graph is None:
             raise ConfigError("open openvino", "a source without a graph", "Use open_session")
-        return OpenVinoSession(source.graph, threads)
+        require_precision(self, precision, source)
+        return OpenVinoSession(source.graph, threads, precision)
 
 
 def _specs(ports: Any) -> tuple[TensorSpec, ...]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from juggler.errors import ArtefactError, ConfigError, Unavailable
 from juggler.nouns import TensorSpec
+from juggler.runtime.precision import FLOAT32, require_precision
 from juggler.runtime.session import Array, BackendStatus, Session, Source, is_installed, owned, release_of
 
 INSTALL = "pip install 'tensorrt-cu12>=10', with a CUDA build of torch"
@@ -108,15 +109,20 @@ class TensorRt:
             return BackendStatus(True, release)
         return BackendStatus(False, release, f"not here: {', '.join(missing)}", INSTALL)
 
-    def open(self, source: Source, *, threads: int | None) -> TensorRtSession:
+    def precisions(self) -> tuple[str, ...]:
+        """Name float32 alone: the others wait for a machine to try them on."""
+        return (FLOAT32,) if self.status().available else ()
+
+    def open(self, source: Source, *, threads: int | None, precision: str = FLOAT32) -> TensorRtSession:
         """Build an engine, which takes seconds to minutes, and open a session.
 
         Raises:
-            Unavailable: TensorRT is installed but cannot be loaded.
+            Unavailable: TensorRT is installed but cannot be loaded, or a precision other than float32.
             ArtefactError: the graph cannot be parsed or built.
         """
         if source.graph is None:
             raise ConfigError("open tensorrt", "a source without a graph", "Use open_session")
+        require_precision(self, precision, source)
         try:
             return TensorRtSession(source.graph)
         except ImportError as error:

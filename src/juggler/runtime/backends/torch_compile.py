@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from juggler.errors import ConfigError
+from juggler.runtime.precision import FLOAT32, require_precision, torch_precisions
 from juggler.runtime.session import WORKSHOP, BackendStatus, Session, Source, status_of
 
 if TYPE_CHECKING:
@@ -37,17 +38,27 @@ class TorchCompile:
             return BackendStatus(False, status.version, f"Python's C headers ({header})", remedy)
         return status
 
-    def open(self, source: Source, *, threads: int | None) -> Session:
-        """Open a session; the network is compiled by its first run at batch 1 and at another batch."""
+    def precisions(self) -> tuple[str, ...]:
+        """Name float32, and bfloat16 where torch has kernels for it on this CPU."""
+        return torch_precisions() if self.status().available else ()
+
+    def open(self, source: Source, *, threads: int | None, precision: str = FLOAT32) -> Session:
+        """Open a session; the network is compiled by its first run at batch 1 and at another batch.
+
+        Raises:
+            Unavailable: it does not have that precision on this machine.
+        """
         if source.module is None:
             raise ConfigError("open torch_compile", "a source without a module", "Use open_session")
+        require_precision(self, precision, source)
         import torch  # noqa: PLC0415  # torch only where it is needed
 
-        from juggler.runtime.modules import TorchSession  # noqa: PLC0415
+        from juggler.runtime.modules import TorchSession, in_precision  # noqa: PLC0415
 
         # In this process: a pool of compiling processes would outlive the session.
         options: dict[str, Any] = {"freezing": True, "compile_threads": 1}
-        compiled = torch.compile(source.module, dynamic=False, options=options)
+        module = in_precision(source.module, precision)
+        compiled = torch.compile(module, dynamic=False, options=options)
 
         def forward(*inputs: Tensor) -> Any:
             if inputs[0].shape[0] > 1:

@@ -1,0 +1,131 @@
+"""The precisions that networks run in, and which backend has which on this machine.
+
+`float32` runs a network as it is written. `bfloat16` has float32's range and 8 bits of mantissa: the backend
+casts weights and features, arrays stay float32. `int8` runs a graph that `runtime.quantize` has written.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from juggler.errors import ConfigError, Unavailable
+from juggler.nouns import Noun
+from juggler.runtime.session import BACKENDS, Array, Backend, Session, Source
+
+FLOAT32, BFLOAT16, INT8 = "float32", "bfloat16", "int8"
+PRECISIONS = (FLOAT32, BFLOAT16, INT8)
+
+_MARK = b"QuantizeLinear"  # names of ops stand in an ONNX file as plain text
+
+
+@dataclass(frozen=True)
+class Deviation(Noun):
+    """How far a network in one precision is from the same network in another, on the same inputs.
+
+    Of several outputs it is the one that is farthest off.
+
+    Attributes:
+        signal_to_noise_db: 10 log10(sum of reference² / sum of difference²); None where all are equal.
+        max_error: max|difference| / max|reference|.
+        inputs: how many inputs were compared.
+    """
+
+    signal_to_noise_db: float | None
+    max_error: float
+    inputs: int
+
+
+def deviation(reference: Session, other: Session, *arrays: Array) -> Deviation:
+    """Run both sessions on inputs held out of the calibration, one array an input, and compare the answers.
+
+    Raises:
+        ConfigError: arrays that a session does not take, or answers that are not all finite numbers.
+    """
+    pairs = zip(reference.run(*arrays), other.run(*arrays), strict=True)
+    parts = [_deviation(wanted.astype(np.float64), found) for wanted, found in pairs]
+    noises = [part[0] for part in parts if part[0] is not None]
+    return Deviation(min(noises, default=None), max(part[1] for part in parts), len(arrays[0]))
+
+
+def _deviation(wanted: Array, found: Array) -> tuple[float | None, float]:
+    difference = found - wanted
+    if not np.isfinite(difference).all() or not wanted.any():
+        raise ConfigError(
+            "compare two precisions",
+            "answers that are all zero or not finite",
+            "Give inputs of the usual range",
+        )
+    noise = float(np.square(difference).sum())
+    ratio_db = 10.0 * math.log10(float(np.square(wanted).sum()) / noise) if noise else None
+    return ratio_db, float(np.abs(difference).max() / np.abs(wanted).max())
+
+
+def check_precision(precision: str) -> None:
+    """Do nothing where the name is one of `PRECISIONS`.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if precision not in PRECISIONS:
+        raise ConfigError(
+            "choose a precision",
+            f"there is no precision {precision!r}",
+            f"Choose from {', '.join(PRECISIONS)}",
+        )
+
+
+def shortfall(backend: Backend, precision: str) -> tuple[str, str] | None:
+    """Say what is missing for a precision, and what to do; None where an available backend has it.
+
+    Raises:
+        ConfigError: no such precision.
+    """
+    check_precision(precision)
+    if precision == FLOAT32:
+        return None  # every backend has it; asking would import what is not needed yet
+    has = backend.precisions()
+    if precision in has:
+        return None
+    others = [name for name, other in BACKENDS if precision in other.precisions()]
+    where = f"use a backend that has it here: {', '.join(others)}" if others else "no backend here has it"
+    return (
+        f"on this machine it has {', '.join(has) or 'none'}, not {precision}",
+        f"Choose one of these, or {where}",
+    )
+
+
+def require_precision(backend: Backend, precision: str, source: Source) -> None:
+    """Do nothing where the backend can run the source in that precision.
+
+    Raises:
+        Unavailable: the backend does not have it on this machine.
+        ConfigError: no such precision, or int8 of a graph that is not quantised.
+    """
+    asked = f"open {backend.name} in {precision}"
+    lacks = shortfall(backend, precision)
+    if lacks:
+        raise Unavailable(asked, *lacks)
+    if precision == INT8 and source.graph is not None and not is_quantized(source.graph):
+        raise ConfigError(
+            asked,
+            "the graph is not quantised",
+            "Quantise it on inputs like those it will meet: juggler.runtime.quantize.quantize(graph, inputs)",
+        )
+
+
+def is_quantized(graph: Path | bytes) -> bool:
+    """Say whether an ONNX graph quantises anything; the onnx package is not needed."""
+    return _MARK in (graph if isinstance(graph, bytes) else graph.read_bytes())
+
+
+def torch_precisions() -> tuple[str, ...]:
+    """Name what torch runs convolutions in on this CPU; it asks oneDNN, whose kernels torch calls."""
+    import torch  # noqa: PLC0415  # torch only where it is needed
+
+    has_onednn: bool = torch._C._has_mkldnn
+    has_bfloat16 = has_onednn and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return (FLOAT32, BFLOAT16) if has_bfloat16 else (FLOAT32,)
