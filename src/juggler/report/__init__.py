@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from juggler.report.figures import certificate_figure, confusion_figure, curve_figure, latency_figure
     from juggler.report.graphs import GraphPicture, draw_graphs
     from juggler.report.html import render, write
+    from juggler.report.reproductions import reproduction_figure
     from juggler.report.story import Story
+    from juggler.report.svg import standalone
     from juggler.report.tables import (
         alerts_table,
         certificate_table,
@@ -41,8 +43,10 @@ __all__ = [
     "recall_table",
     "refusals_table",
     "render",
+    "reproduction_figure",
     "rewrites_table",
     "scores_table",
+    "standalone",
     "timings_table",
     "write",
 ]
@@ -52,6 +56,8 @@ _FILES = {
     "Story": "story",
     "draw_graphs": "graphs",
     "render": "html",
+    "reproduction_figure": "reproductions",
+    "standalone": "svg",
     "write": "html",
 }
 

@@ -12,7 +12,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from juggler.report.theme import LIGHT, variable
+from juggler.report.theme import DARK, LIGHT, variable
 from juggler.report.units import clean
 
 # One typographic point is one pixel on the page, so that 11 here is 11 px there.
@@ -72,6 +72,24 @@ def draw(name: str, label: str, size_px: tuple[float, float], paint: Callable[[F
         stream = io.StringIO()
         figure.savefig(stream, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return _inline(stream.getvalue(), name, label, size_px)
+
+
+def standalone(svg: str, margin_px: int = 14) -> str:
+    """Return a drawing as a file of its own: a margin, and colours for light and dark."""
+    light, dark = (";".join(f"--{name}:{value}" for name, value in s.items()) for s in (LIGHT, DARK))
+    style = (
+        f"<style>:root{{{light};--sans:system-ui,sans-serif}}"
+        f"@media (prefers-color-scheme:dark){{:root{{{dark}}}}}</style>"
+    )
+    box = re.compile(r'viewBox="0 0 (\S+) (\S+)"')
+    found = box.search(svg)
+    if found is None:
+        raise ValueError("no drawing of `draw`")
+    width, height = (float(found[side]) + 2 * margin_px for side in (1, 2))
+    place = f'x="-{margin_px}" y="-{margin_px}" width="{width:g}" height="{height:g}"'
+    svg = box.sub(f'viewBox="-{margin_px} -{margin_px} {width:g} {height:g}"', svg, count=1)
+    end = svg.index(">") + 1
+    return f'{svg[:end]}{style}<rect {place} fill="var(--card)"/>{svg[end:]}\n'
 
 
 def _inline(text: str, name: str, label: str, size_px: tuple[float, float]) -> str:
