@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import re
 import xml.etree.ElementTree as ET
 
 import pytest
+from rich.console import Console
+from rich.table import Table
 
 import made_up_results as made_up
 from juggler.errors import ConfigError
-from juggler.report import reproduction_figure, standalone
+from juggler.report import gain_table, gains, reproduction_figure, reproduction_table, standalone, units
+from juggler.report.gain import gain_sheet
+from juggler.report.reproduction_sheets import reproduction_sheet
 from juggler.report.theme import DARK, LIGHT
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -86,8 +91,8 @@ def test_fig9_marks_peaks_and_only_dips_that_are_beyond_doubt() -> None:
         for cell in result.cells
     )
     assert "-10.0 %" not in texts(reproduction_figure(dataclasses.replace(result, cells=doubtful)))
-    said = next(text for text in found if text.startswith("published (NVIDIA V100)"))
-    assert "flat's peak at batch 10" in said and "plain 6.51 % less at batch 18 than at 16" in said
+    said = next(text for text in found if text.startswith("Published (NVIDIA V100)"))
+    assert "flat peaks at batch 10" in said and "plain 6.51 % less at batch 18 than at 16" in said
 
 
 @pytest.mark.parametrize("make", made_up.ALL)
@@ -123,3 +128,79 @@ def test_a_file_of_its_own_brings_both_schemes() -> None:
     assert texts(file) == texts(drawn)
     assert f"--ink:{LIGHT['ink']}" in file and f"--ink:{DARK['ink']}" in file
     assert "prefers-color-scheme:dark" in file
+
+
+def shown(table: Table, width: int) -> list[str]:
+    stream = io.StringIO()
+    Console(file=stream, width=width, color_system=None, force_terminal=False).print(table)
+    return [line.rstrip() for line in stream.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize("make", made_up.ALL)
+def test_tables_fit_with_every_number_whole(make) -> None:
+    result = make(("torch_compile",))
+    lines = shown(reproduction_table(result), 90)
+    assert max(map(len, lines)) <= 90
+    wanted = {cell for row in reproduction_sheet(result).rows for cell in row}
+    text = " ".join(lines)
+    assert all(cell in text for cell in wanted)
+
+
+def test_rates_stand_beside_published_ones() -> None:
+    rows = reproduction_sheet(made_up.table2(("openvino",))).rows
+    assert rows[0] == ("vgg", "openvino", "1", "3.70", "16.1", "230", "92", "7.15", "16,566")
+    note = " ".join(reproduction_sheet(made_up.table2()).note.split())
+    assert "Published: the paper's own, on NVIDIA V100 (Table II)." in note and "batch 32" in note
+    table3 = reproduction_sheet(made_up.table3(("openvino",))).rows
+    assert next(row for row in table3 if row[0] == "5x5, 1024 channels")[-1] == "6,005"
+
+
+def test_merging_is_told_as_how_many_times_the_latency() -> None:
+    sheet = reproduction_sheet(made_up.merge_penalty(("openvino",)))
+    assert sheet.rows[1][3:] == ("15.0", "41.4", "2.30", "2.19-2.42", "2.76", "2.76", "2.76")
+    assert "12.5 to 20.7 % slower" in sheet.note
+
+
+def test_every_precision_of_fig8_has_a_row() -> None:
+    sheet = reproduction_sheet(made_up.fig8(("openvino",), (50,), ((224, 1),)))
+    assert [row[4] for row in sheet.rows] == ["float32", "int8"]
+    assert sheet.rows[0][:4] == ("50", "224", "1", "openvino") and sheet.rows[0][7] == "2.39"
+    assert "2.05 to 4.31 times as fast on NVIDIA V100 and Tx2, PyTorch" in sheet.note
+
+
+def test_fig9_tells_the_peak_and_the_deepest_dip() -> None:
+    rows = reproduction_sheet(made_up.fig9(("openvino",))).rows
+    assert rows[0] == ("openvino", "plain", "56", "246", "66", "125", "0.90", "0.87-0.94", "18")
+    assert rows[1][:5] == ("openvino", "flat", "56", "493", "66")
+
+
+def test_an_experiment_without_a_table_is_refused() -> None:
+    with pytest.raises(ConfigError, match="show table9"):
+        reproduction_sheet(dataclasses.replace(made_up.table2(), experiment="table9"))
+
+
+def test_the_gain_is_parted_into_work_and_shape() -> None:
+    result = made_up.fig8(("openvino",), (50,), ((224, 1),))
+    (gain,) = gains(result)
+    plain, flat = made_up.MACS[50]
+    assert gain.macs == pytest.approx(plain / flat)
+    assert gain.shape == pytest.approx(1.05) and gain.times == pytest.approx(gain.macs * gain.shape)
+    assert gain.shape_interval == pytest.approx((1.05 * 0.93, 1.05 * 1.08))
+    assert gain.kernels == 2 and gain.moved == 2
+    found = {name: result.cells[0].row(name, "openvino", 1) for name in ("plain", "flat")}
+    assert (gain.plain_share, gain.flat_share) == tuple(row and row.ceiling_share for row in found.values())
+    (row,) = gain_sheet(result).rows
+    assert row[4:9] == ("2.39", "2.22-2.58", "2.28", "1.05", "0.98-1.13")
+    assert "1.05" in " ".join(shown(gain_table(result), 100))
+
+
+def test_no_gain_is_told_where_the_work_was_not_counted() -> None:
+    result = made_up.fig8(("openvino",), (50,), ((224, 1),))
+    uncounted = tuple(dataclasses.replace(cell, shapes={}) for cell in result.cells)
+    assert gains(dataclasses.replace(result, cells=uncounted)) == ()
+    unshared = tuple(
+        dataclasses.replace(cell, rows=tuple(dataclasses.replace(r, ceiling_share=None) for r in cell.rows))
+        for cell in result.cells
+    )
+    (row,) = gain_sheet(dataclasses.replace(result, cells=unshared)).rows
+    assert row[-2:] == (units.DASH, units.DASH)

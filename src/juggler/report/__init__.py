@@ -15,6 +15,7 @@ from juggler.errors import Unavailable
 
 if TYPE_CHECKING:
     from juggler.report.figures import certificate_figure, confusion_figure, curve_figure, latency_figure
+    from juggler.report.gain import Gain, gains
     from juggler.report.graphs import GraphPicture, draw_graphs
     from juggler.report.html import render, write
     from juggler.report.reproductions import reproduction_figure
@@ -23,14 +24,17 @@ if TYPE_CHECKING:
     from juggler.report.tables import (
         alerts_table,
         certificate_table,
+        gain_table,
         recall_table,
         refusals_table,
+        reproduction_table,
         rewrites_table,
         scores_table,
         timings_table,
     )
 
 __all__ = [
+    "Gain",
     "GraphPicture",
     "Story",
     "alerts_table",
@@ -39,11 +43,14 @@ __all__ = [
     "confusion_figure",
     "curve_figure",
     "draw_graphs",
+    "gain_table",
+    "gains",
     "latency_figure",
     "recall_table",
     "refusals_table",
     "render",
     "reproduction_figure",
+    "reproduction_table",
     "rewrites_table",
     "scores_table",
     "standalone",
@@ -52,9 +59,11 @@ __all__ = [
 ]
 
 _FILES = {
+    "Gain": "gain",
     "GraphPicture": "graphs",
     "Story": "story",
     "draw_graphs": "graphs",
+    "gains": "gain",
     "render": "html",
     "reproduction_figure": "reproductions",
     "standalone": "svg",

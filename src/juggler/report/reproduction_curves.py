@@ -14,6 +14,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from juggler.report import units
 from juggler.report.figures import WHOLE_PX
+from juggler.report.reproduction_sheets import batches_note
 from juggler.report.svg import draw, quiet
 from juggler.report.theme import LIGHT
 
@@ -156,6 +157,8 @@ def fig9_figure(result: Reproduction, name: str) -> str:
         )
     )
 
+    note = batches_note(result)
+
     def paint(figure: Figure) -> None:
         grid = figure.subplots(1, max(1, len(panels)), squeeze=False)
         for axes, (backend, side) in zip(grid[0], panels, strict=False):
@@ -179,12 +182,10 @@ def fig9_figure(result: Reproduction, name: str) -> str:
             ),
         ]
         figure.legend(handles=key, loc="outside upper left", ncols=3, handlelength=1.6, borderaxespad=0)
-        note = fig9_note(result.published)
         figure.supxlabel(note, x=0.0, ha="left", fontsize=10.5, color=LIGHT["muted"])
 
-    lines = fig9_note(result.published).count("\n") + 1
     label = f"{result.title}: throughput over the batch size, by backend"
-    return draw(name, label, (WHOLE_PX, 330 + 15 * lines), paint)
+    return draw(name, label, (WHOLE_PX, 345 + 15 * note.count("\n")), paint)
 
 
 def _batches_panel(axes: Axes, cells: Sequence[Cell], backend: str) -> None:
@@ -250,23 +251,3 @@ def dips(cell: Cell) -> list[Comparison]:
         and found.batch == found.against_batch + 2
         and found.precision == "float32"
     ]
-
-
-def fig9_note(published: Sequence[Published]) -> str:
-    """Return what the paper says of Fig. 9, one line a device."""
-    lines = []
-    for device in dict.fromkeys(p.device for p in published):
-        said = [_word(p) for p in published if p.device == device]
-        lines.append(f"published ({device}): {'; '.join(said)}")
-    return "\n".join(lines)
-
-
-def _word(value: Published) -> str:
-    """Return one published value in words; peaks and dips are told apart by network."""
-    number = f"{value.value:g}"
-    words = {
-        "peak_batch": f"{value.subject}'s peak at batch {number}",
-        "peak_throughput_ratio": f"{value.subject} at its peak {number} times plain at its own",
-        "dip_at_18": f"{value.subject} {units.percent(value.value, 2)} % less at batch 18 than at 16",
-    }
-    return words.get(value.quantity, f"{value.subject} {value.quantity.replace('_', ' ')} {number}")

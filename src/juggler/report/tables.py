@@ -11,10 +11,13 @@ from rich.text import Text
 
 from juggler.nouns import Alert, Certificate, Refusal, Rewrite, Timing
 from juggler.report import sheets
+from juggler.report.gain import gain_sheet
+from juggler.report.reproduction_sheets import reproduction_sheet
 from juggler.report.sheets import Sheet
 
 if TYPE_CHECKING:
     from juggler.metrics import Scores
+    from juggler.reproduce.results import Reproduction
     from juggler.runtime import Speedup
 
 CLOSE_FROM_COLUMNS = 8
@@ -54,6 +57,16 @@ def refusals_table(refusals: Iterable[Refusal]) -> Table:
 def alerts_table(alerts: Iterable[Alert]) -> Table:
     """Return alerts with the features that weighed most."""
     return _table(sheets.alerts_sheet(alerts))
+
+
+def reproduction_table(result: Reproduction) -> Table:
+    """Return one table or figure of the paper as measured, published values in columns of their own."""
+    return _table(reproduction_sheet(result))
+
+
+def gain_table(result: Reproduction) -> Table:
+    """Return how much of the gain of Fig. 8 is less work, and what is left for shape."""
+    return _table(gain_sheet(result))
 
 
 def _table(sheet: Sheet) -> Table:
