@@ -47,6 +47,15 @@ def test_measure_races_artefacts(program: Program, workshop: Workshop, elsewhere
     assert found.machine.cores >= 1
 
 
+def test_measure_shows_precisions_where_there_are_several(program: Program, workshop: Workshop) -> None:
+    line = ("measure", workshop.artefact, "--rounds", "1", "--backends", "onnxruntime")
+    done = program(*line, "--precisions", "float32, bfloat16,int8").check(0)
+    assert "precision" in done.out and "int8" in done.out
+    assert "onnxruntime was not run in bfloat16" in done.out
+    assert "precision" not in program(*line).check(0).out
+    program(*line, "--precisions", "int4").check(2, "there is no precision 'int4'")
+
+
 def test_measure_adds_the_flat_form(program: Program, workshop: Workshop) -> None:
     shape = ",".join(map(str, workshop.trained.encoder.shape))
     line = ("measure", workshop.checkpoint, "--flat", "--shape", shape, "--rounds", "2")

@@ -13,7 +13,7 @@ from juggler.runtime.contest import Entry, Forms, contend, normal
 from juggler.runtime.export import export
 from juggler.runtime.machine import machine
 from juggler.runtime.measure import Measured, measure
-from juggler.runtime.peak import peak_rss_mib
+from juggler.runtime.peak import measure_peak, peak_rss_mib
 from juggler.runtime.quantize import quantize
 
 SHAPE = (2, 6, 6)
@@ -47,6 +47,7 @@ def test_every_network_backend_and_batch_is_timed(tmp_path: Path) -> None:
     assert {(t.subject, t.backend, t.batch) for t in measured.timings} == wanted
     assert all(0 < t.min_ms <= t.median_ms <= t.p95_ms <= t.p99_ms for t in measured.timings)
     assert all(t.calls >= 3 and t.peak_rss_mib is None for t in measured.timings)
+    assert measured.peaks == ()
     assert turns[-1] == (24, 24)
     assert {(s.subject, s.baseline, s.backend, s.batch) for s in measured.speedups} == {
         ("flat", "wide", b, n) for _, b, n in wanted
@@ -56,6 +57,42 @@ def test_every_network_backend_and_batch_is_timed(tmp_path: Path) -> None:
     assert "tensorrt" in measured.skipped[0].missing
     assert measured.skipped[0].remedy
     assert Measured.from_json(measured.to_json()) == measured
+
+
+def test_the_peak_of_a_network_is_its_own_and_grows_with_it(tmp_path: Path) -> None:
+    peaks = []
+    for width in (256, 2048):  # weights of 0.25 and of 16 MiB
+        module = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 2)).eval()
+        path = export(module, torch.zeros(1, width), tmp_path / f"{width}.onnx")
+        peaks.append(measure_peak(path, "onnxruntime", (3, width), threads=1))
+    small, large = peaks
+    assert (small.subject, small.backend, small.precision, small.batch) == (
+        "256",
+        "onnxruntime",
+        "float32",
+        3,
+    )
+    assert 0 <= small.network_mib < 16 < large.network_mib < large.process_mib
+    assert small.network_mib < small.process_mib < large.process_mib
+    assert type(small).from_json(small.to_json()) == small
+
+
+def test_peaks_are_measured_in_every_precision() -> None:
+    measured = measure(
+        {"small": network(2)},
+        ["onnxruntime"],
+        shape=SHAPE,
+        batches=(1, 2),
+        precisions=("float32", "int8"),
+        memory=True,
+        **QUICK,  # type: ignore[arg-type]
+    )
+    assert [(p.subject, p.precision, p.batch) for p in measured.peaks] == [
+        ("small", "float32", 2),
+        ("small", "int8", 2),
+    ]
+    by_precision = {p.precision: p.process_mib for p in measured.peaks}
+    assert all(t.peak_rss_mib == by_precision[t.precision] for t in measured.timings)
 
 
 def test_peak_memory_is_that_of_a_process_of_its_own() -> None:
@@ -86,7 +123,6 @@ def test_precisions_are_raced_beside_each_other_and_those_lacking_are_reported(t
         ["onnxruntime", "torch_eager"],
         shape=SHAPE,
         precisions=("int8", "float32"),
-        memory=False,
         **QUICK,  # type: ignore[arg-type]
     )
     wanted = {("onnxruntime", "int8"), ("onnxruntime", "float32"), ("torch_eager", "float32")}

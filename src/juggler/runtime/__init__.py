@@ -3,7 +3,7 @@
 The names are looked up when they are first used, so that the base install, which has neither torch nor
 onnx, can open artefacts and run them. Functions called like their files are not offered here, for a file
 that is imported takes its name in this package: `from juggler.runtime.export import export`, and the same
-for `measure` and `machine`.
+for `measure`, `machine` and `quantize`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from juggler.runtime.fields import Fields
     from juggler.runtime.measure import Measured, Speedup
     from juggler.runtime.open import open_session
+    from juggler.runtime.peak import Peak
+    from juggler.runtime.precision import PRECISIONS, Deviation, deviation
     from juggler.runtime.session import BACKENDS, IMPORTERS, Backend, BackendStatus, Session
 
 _HOMES = {
@@ -33,21 +35,29 @@ _HOMES = {
     "BackendStatus": "session",
     "Session": "session",
     "open_session": "open",
+    "Peak": "peak",
+    "PRECISIONS": "precision",
+    "Deviation": "precision",
+    "deviation": "precision",
 }
 
 __all__ = [
     "BACKENDS",
     "IMPORTERS",
+    "PRECISIONS",
     "Artefact",
     "Backend",
     "BackendStatus",
     "Contest",
+    "Deviation",
     "Entry",
     "Fields",
     "Measured",
+    "Peak",
     "Session",
     "Speedup",
     "contend",
+    "deviation",
     "open_session",
 ]
 

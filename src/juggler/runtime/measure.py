@@ -11,7 +11,7 @@ from juggler.cost.clock import Progress, Samples, race, ratio
 from juggler.nouns import Machine, Noun, Timing
 from juggler.runtime.contest import Contest, Entry, Skipped, contend
 from juggler.runtime.machine import machine
-from juggler.runtime.peak import peak_rss_mib
+from juggler.runtime.peak import Peak, measure_peak
 from juggler.runtime.precision import FLOAT32
 from juggler.runtime.session import Model
 
@@ -53,6 +53,7 @@ class Measured(Noun):
         threads: cores that one call may use; None is each backend's own choice.
         rounds: turns of each contender.
         interruptions: times that the process was taken off a core, all turns together.
+        peaks: memory at the largest batch, one a network, backend and precision, where it was asked for.
     """
 
     timings: tuple[Timing, ...]
@@ -62,6 +63,7 @@ class Measured(Noun):
     threads: int | None
     rounds: int
     interruptions: int
+    peaks: tuple[Peak, ...] = ()
 
 
 def measure(
@@ -117,17 +119,20 @@ def measure(
     samples = dict(zip(contest.calls, raced.values(), strict=True))
     peaks = _peaks(contest, shape, max(batches), threads) if memory else {}
     return Measured(
-        timings=tuple(_timing(e, s, peaks.get(e._replace(batch=max(batches)))) for e, s in samples.items()),
+        timings=tuple(
+            _timing(e, s, peaks.get((e.subject, e.backend, e.precision))) for e, s in samples.items()
+        ),
         speedups=tuple(_speedups(next(iter(models)), samples, seed)),
         skipped=contest.skipped,
         machine=machine(),
         threads=threads,
         rounds=rounds,
         interruptions=sum(sum(s.interruptions) for s in samples.values()),
+        peaks=tuple(peaks.values()),
     )
 
 
-def _timing(entry: Entry, samples: Samples, peak: float | None) -> Timing:
+def _timing(entry: Entry, samples: Samples, peak: Peak | None) -> Timing:
     return Timing(
         subject=entry.subject,
         backend=entry.backend,
@@ -137,7 +142,7 @@ def _timing(entry: Entry, samples: Samples, peak: float | None) -> Timing:
         median_ms=samples.median_ms,
         p95_ms=samples.p95_ms,
         p99_ms=samples.p99_ms,
-        peak_rss_mib=peak,
+        peak_rss_mib=peak.process_mib if peak else None,
         precision=entry.precision,
     )
 
@@ -158,16 +163,20 @@ def _speedups(baseline: str, samples: Mapping[Entry, Samples], seed: int) -> Ite
             )
 
 
-def _peaks(contest: Contest, shape: Sequence[int], batch: int, threads: int | None) -> dict[Entry, float]:
-    """Measure the peak memory of each contender at one batch, the largest asked for."""
+def _peaks(
+    contest: Contest, shape: Sequence[int], batch: int, threads: int | None
+) -> dict[tuple[str, str, str], Peak]:
+    """Measure the peak memory of each network, backend and precision at one batch, the largest asked for."""
     peaks = {}
     with tempfile.TemporaryDirectory() as folder:
-        for index, entry in enumerate(entry for entry in contest.calls if entry.batch == batch):
-            graph = contest.forms.source(entry.subject, "onnx", entry.precision).graph
+        for index, (subject, backend, precision, size) in enumerate(contest.calls):
+            if size != batch:
+                continue
+            graph = contest.forms.source(subject, "onnx", precision).graph
             path = graph if isinstance(graph, Path) else Path(folder) / f"{index}.onnx"
             if isinstance(graph, bytes):
                 path.write_bytes(graph)
-            peaks[entry] = peak_rss_mib(
-                path, entry.backend, (batch, *shape), threads=threads, precision=entry.precision
+            peaks[subject, backend, precision] = measure_peak(
+                path, backend, (batch, *shape), threads=threads, precision=precision, subject=subject
             )
     return peaks
