@@ -66,6 +66,16 @@ def test_latencies_are_compared_with_the_first_subject_on_the_same_backend_and_b
     assert {c.unit for c in sheets.timings_sheet(timings).columns if c.numeric} >= {"ms", "inputs/s"}
 
 
+def test_precisions_get_a_column_where_there_are_several_and_are_not_compared() -> None:
+    wide, flat = make_timing("wide", "openvino", 1, 0.4), make_timing("flat", "openvino", 1, 0.2)
+    halves = [dataclasses.replace(t, precision="bfloat16", median_ms=t.median_ms / 4) for t in (wide, flat)]
+    one, several = sheets.timings_sheet([wide, flat]), sheets.timings_sheet([wide, flat, *halves])
+    assert "precision" not in [column.name for column in one.columns]
+    place = [column.name for column in several.columns].index("precision")
+    assert [row[place] for row in several.rows] == ["float32", "float32", "bfloat16", "bfloat16"]
+    assert [row[-1] for row in several.rows] == [units.DASH, "2.00", units.DASH, "2.00"]
+
+
 def test_no_timings_make_an_empty_table() -> None:
     assert timings_table([]).row_count == 0
     assert scores_table([]).row_count == 0

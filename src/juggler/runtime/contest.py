@@ -124,6 +124,7 @@ def contend(
     Raises:
         ConfigError: nothing to open, or an option out of range.
         ArtefactError: a model that a backend cannot open.
+        Unavailable: int8 of a float32 graph without the onnx package, which quantises it.
     """
     _check(models, shape, batches, precisions, threads)
     names = list(dict.fromkeys(BACKENDS.names() if backends is None else backends))
