@@ -79,7 +79,7 @@ class Run:
 
     def measure(self) -> Path:
         """Run every cell that fits into the budget; return the result file."""
-        name = "cpu" if not self.device.is_gpu else torch.cuda.get_device_name(0)
+        name = "cpu" if not self.device.is_gpu else torch.cuda.get_device_name(0).removeprefix("NVIDIA ")
         slug = "-".join("".join(c if c.isalnum() else " " for c in name.lower()).split())
         path: Path = self.given.out / f"nvidia-{slug}{'-search' if self.given.search else ''}.json"
         self.describe()

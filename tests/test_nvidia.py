@@ -195,3 +195,27 @@ def test_numbers_that_are_not_finite_become_null():
         "a": [1.5, None],
         "b": [None, "x", None],
     }
+
+
+class Counter:
+    """A board that draws 5 mJ a call and shows it in steps of 50, as real counters show theirs late."""
+
+    def __init__(self) -> None:
+        self.drawn_mj = 0
+
+    def call(self) -> None:
+        self.drawn_mj += 5
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: object) -> int:  # noqa: N802
+        return self.drawn_mj // 50 * 50
+
+
+@pytest.mark.usefixtures("parts")
+def test_energy_is_read_where_the_counter_moves():
+    from nvidia_meter import Meter  # noqa: PLC0415
+
+    meter, counter = Meter(None), Counter()
+    assert meter.energy_mj(counter.call) is None
+    assert meter.why_not == "no NVIDIA GPU"
+    meter.why_not, meter._nvml = "", counter
+    assert meter.energy_mj(counter.call, least_s=0.001) == 5.0
