@@ -71,6 +71,8 @@ def _restore(hint: Any, value: Any) -> Any:
         return None if value is None else _restore(next(a for a in arguments if a is not type(None)), value)
     if isinstance(hint, type) and issubclass(hint, Noun) and isinstance(value, Mapping):
         return hint.from_dict(value)
+    if origin is dict and isinstance(value, Mapping):
+        return {key: _restore(arguments[1], inner) for key, inner in value.items()}
     if origin is tuple and isinstance(value, list | tuple):
         inner = arguments if arguments and arguments[-1] is not Ellipsis else (arguments[0],) * len(value)
         return tuple(_restore(a, v) for a, v in zip(inner, value, strict=True))

@@ -1,0 +1,75 @@
+"""What a network is made of: work, weights, kernels and memory traffic, counted on its ONNX graph."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import onnx
+
+from juggler.errors import ArtefactError
+from juggler.reproduce.results import Shape
+
+FUSED = {"Relu", "Flatten", "Identity", "Reshape"}  # every runtime here folds these into a neighbour
+FLOAT_BYTES = 4
+
+
+def count(graph: bytes, shape: tuple[int, ...]) -> Shape:
+    """Count a graph for one input of `shape`, `[channels, height, width]`.
+
+    A runtime folds a ReLU into the op before it, and an addition into the convolution that computes one of
+    its terms; the other term is then read once more. What is left are the kernels.
+
+    Raises:
+        ArtefactError: the graph has an op whose output's size is not known.
+    """
+    model = onnx.load_from_string(graph)
+    for value in model.graph.input:
+        for size, wanted in zip(value.type.tensor_type.shape.dim, (1, *shape), strict=True):
+            size.dim_value = wanted
+    del model.graph.value_info[:]
+    for value in model.graph.output:  # its free batch would stand against the fixed one
+        value.type.tensor_type.ClearField("shape")
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    sizes = _sizes(inferred.graph)
+    weights = {tensor.name: tuple(tensor.dims) for tensor in inferred.graph.initializer}
+    makers = {name: node.op_type for node in inferred.graph.node for name in node.output}
+    macs = kernels = moved = 0
+    for node in inferred.graph.node:
+        if node.op_type in ("Constant", *FUSED):
+            continue
+        if node.op_type == "Add" and any(makers.get(name) == "Conv" for name in node.input):
+            moved += _elements(node.input[-1], sizes)  # one map more for the convolution to read
+            continue
+        kernels += 1
+        macs += _macs(node, sizes, weights)
+        moved += sum(math.prod(weights[name]) for name in node.input if name in weights)
+        moved += sum(_elements(name, sizes) for name in node.input if name and name not in weights)
+        moved += sum(_elements(name, sizes) for name in node.output)
+    return Shape(macs, sum(math.prod(dims) for dims in weights.values()), kernels, FLOAT_BYTES * moved)
+
+
+def _macs(node: Any, sizes: dict[str, tuple[int, ...]], weights: dict[str, tuple[int, ...]]) -> int:
+    """Return the multiply-accumulates of a convolution or a linear layer; 0 of anything else."""
+    if node.op_type == "Conv":
+        return math.prod(sizes[node.output[0]]) * math.prod(weights[node.input[1]][1:])
+    if node.op_type == "Gemm":
+        return math.prod(weights[node.input[1]])
+    return 0
+
+
+def _elements(name: str, sizes: dict[str, tuple[int, ...]]) -> int:
+    if name not in sizes:
+        raise ArtefactError(
+            "count a graph", f"the size of {name!r} is not known", "Export the network again, with an example"
+        )
+    return math.prod(sizes[name])
+
+
+def _sizes(graph: Any) -> dict[str, tuple[int, ...]]:
+    values = [*graph.input, *graph.value_info, *graph.output]
+    return {
+        value.name: tuple(size.dim_value for size in value.type.tensor_type.shape.dim)
+        for value in values
+        if value.type.tensor_type.HasField("shape")
+    }

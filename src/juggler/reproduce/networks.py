@@ -1,0 +1,79 @@
+"""Make the networks that the experiments race, as ONNX graphs whose speed means something.
+
+Weights and batch-norm statistics are drawn at random: speed does not depend on them, but zeros or denormals
+would change it. Batch norms are folded on export, in every network alike, for every runtime would fold them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from juggler.errors import ParityError
+from juggler.models import create
+from juggler.reproduce.experiment import Prepared, Subject
+from juggler.runtime.export import export
+from juggler.transform import flatten, trace
+from juggler.transform.equivalence import randomise
+
+CLASSES = 1000
+FLATTEN_PX = 32  # the flat graph is the same whatever the size
+
+
+def drawn(module: nn.Module, seed: int) -> fx.GraphModule:
+    """Return the module's graph with every weight and statistic drawn anew, in evaluation mode."""
+    return randomise(trace(module.eval()), torch.Generator().manual_seed(seed))
+
+
+def exported(module: nn.Module, shape: tuple[int, ...]) -> Subject:
+    """Return a module as a subject for inputs of `shape`, `[channels, height, width]`."""
+    return Subject(export(module, torch.randn(1, *shape)), shape)
+
+
+@lru_cache(maxsize=1)
+def depth_networks(depth: int) -> tuple[dict[str, nn.Module], str]:
+    """Make ResNet-k and Juggler-ResNet-k flat and wide; return them with what the certificate says.
+
+    Raises:
+        ParityError: the certificate does not pass.
+    """
+    plain = drawn(create(f"resnet{depth}", classes=CLASSES), seed=depth)
+    wide = drawn(create(f"juggler_resnet{depth}", classes=CLASSES), seed=depth)
+    flat, check = proved(wide, torch.randn(1, 3, FLATTEN_PX, FLATTEN_PX))
+    return {"plain": plain, "flat": flat, "wide": wide}, check
+
+
+def proved(wide: nn.Module, example: torch.Tensor, **options: Any) -> tuple[nn.Module, str]:
+    """Flatten a network; return the flat one and a line that says how exact it is.
+
+    Raises:
+        ParityError: the certificate does not pass.
+    """
+    done = flatten(wide, example, **options)
+    worst = {dtype: done.certificate.worst(dtype) for dtype in ("float64", "float32")}
+    text = ", ".join(f"{dtype} {error:.1e}" for dtype, error in worst.items())
+    if not done.certificate.passed or not done.rewrites:
+        raise ParityError(
+            "flatten a network for a race", f"it was not proved equal ({text})", "Report this as a fault"
+        )
+    return done.model, f"flat equals wide: largest error {text}, over {len(done.certificate.checks)} checks"
+
+
+def prepare_depth(depth: int, side_px: int, names: tuple[str, ...]) -> Callable[[], Prepared]:
+    """Return what makes the networks of one depth at one size, when it is called."""
+
+    def prepare() -> Prepared:
+        return _depth_subjects(depth, side_px, names)
+
+    return prepare
+
+
+@lru_cache(maxsize=1)
+def _depth_subjects(depth: int, side_px: int, names: tuple[str, ...]) -> Prepared:
+    modules, check = depth_networks(depth)
+    subjects = {name: exported(modules[name], (3, side_px, side_px)) for name in names}
+    return Prepared(subjects, (check,))

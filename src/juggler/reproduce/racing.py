@@ -1,0 +1,196 @@
+"""Run one race and make its cell: networks and the machine's ceiling, interleaved."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from juggler.cost.ceiling import Product
+from juggler.cost.clock import Progress, Samples, race, ratio
+from juggler.cost.energy import Meter, energy_mj
+from juggler.reproduce.counting import count
+from juggler.reproduce.experiment import Pair, Prepared, Race
+from juggler.reproduce.results import Cell, Comparison, NotRun, Row, Shape
+from juggler.runtime.contest import Call, Contest, Entry, contend
+from juggler.runtime.peak import Peak, measure_peak
+
+LEAST_ROUNDS = 6  # fewer give no 95 % interval of a median
+LONG_PASS_S, LONG_ROUNDS = 1.0, 10
+WARMUP_S = 0.5  # at the longest, of each contender; a trial round has warmed it already
+SLOW_TO_OPEN = ("torch_compile",)
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What holds for every race of a run.
+
+    Attributes:
+        backends: names of those that were asked for.
+        products: the machine's ceiling, by precision.
+        meter: where energy comes from.
+        most_rounds: turns of each contender where time allows.
+        threads: cores that one call may use; None is each backend's own choice.
+        seed: draws inputs, orders and resamples.
+    """
+
+    backends: tuple[str, ...]
+    products: Mapping[str, Product]
+    meter: Meter
+    most_rounds: int
+    threads: int | None = None
+    seed: int = field(default=0)
+
+
+def run_race(
+    plan: Race, conditions: Conditions, *, limit_s: float | None, progress: Progress | None = None
+) -> Cell:
+    """Make the networks of a race, run it, and return what came out.
+
+    Args:
+        plan: what to race.
+        conditions: where and how.
+        limit_s: what making and racing may take together; None gives every round. At least `LEAST_ROUNDS`
+            are run in any case.
+        progress: called with turns done and turns in all.
+
+    Raises:
+        ParityError: a network that was to be flat was not proved equal.
+        ConfigError: a network that cannot be opened.
+    """
+    start = time.monotonic()
+    prepared = plan.prepare()
+    shapes = {name: count(one.graph, one.shape) for name, one in prepared.subjects.items()}
+    with ExitStack() as stack:
+        contests = list(_open(stack, plan, prepared, conditions))
+        calls = {entry: call for contest in contests for entry, call in contest.calls.items()}
+        contenders: dict[str, Call] = {str(index): call for index, call in enumerate(calls.values())}
+        ceilings = {p: conditions.products[p] for p in plan.precisions if p in conditions.products}
+        contenders |= {f"ceiling {precision}": product.call for precision, product in ceilings.items()}
+        left_s = None if limit_s is None else limit_s - (time.monotonic() - start)
+        rounds = _rounds(contenders.values(), conditions.most_rounds, left_s)
+        raced = race(contenders, rounds=rounds, warmup_s=WARMUP_S, seed=conditions.seed, progress=progress)
+        extras: dict[Entry, dict[str, Any]] = {}
+        if plan.energy and conditions.meter.available:
+            extras = _energies(calls, conditions.meter)
+        for entry, peak in _peaks(plan, prepared, calls, conditions) if plan.memory else ():
+            sizes: dict[str, Any] = {"process_mib": peak.process_mib, "network_mib": peak.network_mib}
+            extras[entry] = extras.get(entry, {}) | sizes
+    rates = {p: one.gflop_per_s(raced[f"ceiling {p}"].median_ms) for p, one in ceilings.items()}
+    samples = {entry: raced[str(index)] for index, entry in enumerate(calls)}
+    return Cell(
+        name=plan.name,
+        case=plan.case,
+        shapes=shapes,
+        rows=tuple(
+            replace(_row(e, s, shapes[e.subject], rates.get(e.precision)), **extras.get(e, {}))
+            for e, s in samples.items()
+        ),
+        comparisons=tuple(_comparisons(plan, samples, conditions.seed)),
+        ceilings=rates,
+        rounds=rounds,
+        rejected=sum(sum(one.rejected) for one in raced.values()),
+        not_run=tuple(_not_run(contests)),
+        checks=prepared.checks,
+    )
+
+
+def _open(stack: ExitStack, plan: Race, prepared: Prepared, conditions: Conditions) -> Iterator[Contest]:
+    """Open the contenders; those whose inputs have one size together, for that is how they are opened."""
+    for shape in dict.fromkeys(one.shape for one in prepared.subjects.values()):
+        yield stack.enter_context(
+            contend(
+                {name: one.graph for name, one in prepared.subjects.items() if one.shape == shape},
+                conditions.backends if plan.backends is None else plan.backends,
+                shape=shape,
+                batches=plan.batches,
+                precisions=plan.precisions,
+                threads=conditions.threads,
+                seed=conditions.seed,
+            )
+        )
+
+
+def _rounds(calls: Collection[Call], most: int, left_s: float | None) -> int:
+    """Return how many rounds fit into the time that is left, by a trial of one round."""
+    pass_s = 0.0
+    for call in calls:
+        call()  # compiles, allocates
+        start = time.perf_counter()
+        call()
+        pass_s += time.perf_counter() - start
+    most = min(most, LONG_ROUNDS) if pass_s > LONG_PASS_S and left_s is not None else most
+    fit = most if left_s is None else int(left_s / pass_s)
+    return max(LEAST_ROUNDS, min(most, fit))
+
+
+def _row(entry: Entry, samples: Samples, shape: Shape, ceiling: float | None) -> Row:
+    gmac_per_s = shape.macs * entry.batch / samples.median_ms / 1e6
+    return Row(
+        **entry._asdict(),
+        calls=samples.values.size,
+        min_ms=samples.min_ms,
+        median_ms=samples.median_ms,
+        p95_ms=samples.p95_ms,
+        p99_ms=samples.p99_ms,
+        gmac_per_s=gmac_per_s,
+        ceiling_share=None if ceiling is None else 2.0 * gmac_per_s / ceiling,
+    )
+
+
+def _comparisons(plan: Race, samples: Mapping[Entry, Samples], seed: int) -> Iterator[Comparison]:
+    for pair in plan.pairs:
+        for entry, own in samples.items():
+            other = _opposite(pair, entry)
+            if other is not None and other in samples:
+                found, scale = ratio(samples[other], own, seed=seed), entry.batch / other.batch
+                yield Comparison(
+                    subject=entry.subject,
+                    batch=entry.batch,
+                    against=other.subject,
+                    against_batch=other.batch,
+                    backend=entry.backend,
+                    precision=entry.precision,
+                    times=found.median * scale,
+                    low=found.low * scale,
+                    high=found.high * scale,
+                )
+
+
+def _opposite(pair: Pair, entry: Entry) -> Entry | None:
+    """Return the contender that this one is to be compared with, if the pair is about this one."""
+    if entry.subject != pair.subject or pair.batch not in (None, entry.batch):
+        return None
+    return entry._replace(subject=pair.against, batch=pair.against_batch or entry.batch)
+
+
+def _energies(calls: Mapping[Entry, Call], meter: Meter) -> dict[Entry, dict[str, Any]]:
+    return {entry: {"energy_mj": energy_mj(call, meter)} for entry, call in calls.items()}
+
+
+def _peaks(
+    plan: Race, prepared: Prepared, calls: Mapping[Entry, Call], conditions: Conditions
+) -> Iterator[tuple[Entry, Peak]]:
+    """Measure each network's memory in float32, in a process of its own, at the largest batch."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {name: Path(folder) / f"{index}.onnx" for index, name in enumerate(prepared.subjects)}
+        for name, path in paths.items():
+            path.write_bytes(prepared.subjects[name].graph)
+        for entry in calls:
+            wanted = entry.precision == "float32" and entry.backend not in SLOW_TO_OPEN
+            if wanted and entry.batch == max(plan.batches):
+                shape = (entry.batch, *prepared.subjects[entry.subject].shape)
+                yield (
+                    entry,
+                    measure_peak(paths[entry.subject], entry.backend, shape, threads=conditions.threads),
+                )
+
+
+def _not_run(contests: Sequence[Contest]) -> Iterator[NotRun]:
+    for skip in dict.fromkeys(skip for contest in contests for skip in contest.skipped):
+        what = f"{skip.backend} in {skip.precision}" if skip.precision else skip.backend
+        yield NotRun(what, f"{skip.missing}; {skip.remedy}")

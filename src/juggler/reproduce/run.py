@@ -1,0 +1,192 @@
+"""Run experiments, cell by cell: what was measured before is taken from disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+from juggler.cost.ceiling import Product, copy_gb_per_s, tuned_product
+from juggler.cost.energy import find_meter
+from juggler.errors import ConfigError, Unavailable
+from juggler.registry import normalise
+from juggler.reproduce.experiment import EXPERIMENTS, PRECISIONS, Experiment, Race, Scale
+from juggler.reproduce.racing import Conditions, run_race
+from juggler.reproduce.results import Cell, Reproduction
+from juggler.reproduce.store import Store, locked
+from juggler.runtime.machine import machine
+from juggler.runtime.session import BACKENDS
+
+Tell = Callable[[str, float, float], None]
+"""Told what is being raced, and how much of the whole is done, in seconds planned: what, done, total."""
+
+MOST_ROUNDS = 30
+ORDER = ("table2", "table3", "merge_penalty", "fig8", "fig9", "layers")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to reproduce.
+
+    Attributes:
+        paper: the paper's own sizes and numbers of runs, however long they take.
+        backends: names; None takes all that work here.
+        threads: cores that one call may use; None is each backend's own choice.
+        minutes: what all experiments of the run may take together; None is each one's own limit. A slow
+            machine takes longer: every race has a least number of rounds.
+        fresh: measure again what is on disk already.
+    """
+
+    paper: bool = False
+    backends: tuple[str, ...] | None = None
+    threads: int | None = None
+    minutes: float | None = None
+    fresh: bool = False
+
+    def __post_init__(self) -> None:
+        wrong = {
+            f"threads {self.threads}": self.threads is not None and self.threads < 1,
+            f"minutes {self.minutes}": self.minutes is not None and not self.minutes > 0,
+        }
+        found = [text for text, is_wrong in wrong.items() if is_wrong]
+        if found:
+            raise ConfigError("reproduce", ", ".join(found), "Give numbers above 0, or leave them out")
+
+
+def experiments(names: Sequence[str]) -> dict[str, Experiment]:
+    """Return experiments by name, in the order of the paper; `all` stands for every one.
+
+    Raises:
+        ConfigError: no such experiment; the message lists those there are.
+    """
+    wanted = [normalise(name) for name in names]
+    known = [*ORDER, *(name for name in EXPERIMENTS.names() if name not in ORDER)]
+    chosen = known if "all" in wanted else list(dict.fromkeys(wanted))
+    return {name: EXPERIMENTS.get(name) for name in chosen}
+
+
+def reproduce(
+    names: Sequence[str], folder: Path, options: Options | None = None, *, tell: Tell | None = None
+) -> Iterator[Reproduction]:
+    """Run experiments one after another and yield each as soon as it is whole.
+
+    A run that was stopped goes on where it was, with every cell that was measured on this machine, with
+    these releases and these options. While it runs, no other run may write into the folder: two at a time
+    would spoil each other's figures.
+
+    Args:
+        names: experiments, or `all`.
+        folder: where cells are kept.
+        options: how.
+        tell: told the progress over all of them.
+
+    Raises:
+        ConfigError: no such experiment or backend, or another run is using the folder.
+        Unavailable: none of the backends works here.
+    """
+    run = _Run(experiments(names), Store(folder), options or Options(), tell)
+    with locked(folder):
+        for name in run.chosen:
+            yield run.experiment(name)
+
+
+class _Run:
+    """One run over several experiments."""
+
+    def __init__(
+        self, chosen: dict[str, Experiment], store: Store, options: Options, tell: Tell | None
+    ) -> None:
+        self.chosen, self.store, self.options, self.tell = chosen, store, options, tell
+        self.scale = Scale(options.paper, _backends(options.backends))
+        self.races = {name: list(one.races(self.scale)) for name, one in chosen.items()}
+        asked, own = options.minutes, sum(one.minutes for one in chosen.values())
+        self.stretch = 1.0 if asked is None else asked / own
+        self.machine, self.meter = machine(), find_meter()
+        self.done_s = 0.0
+        self.total_s = sum(one.minutes for one in chosen.values()) * 60.0 * self.stretch
+
+    @cached_property
+    def products(self) -> dict[str, Product]:
+        """Tune the machine's ceiling when the first cell wants it."""
+        tuned = {name: tuned_product(name, threads=self.options.threads) for name in PRECISIONS}
+        return {name: product for name, product in tuned.items() if product is not None}
+
+    def experiment(self, name: str) -> Reproduction:
+        """Run one experiment, or what is left of it."""
+        one = self.chosen[name]
+        weights = sum(plan.weight for plan in self.races[name])
+        cells = []
+        for plan in self.races[name]:
+            limit_s = one.minutes * 60.0 * self.stretch * plan.weight / weights
+            cells.append(self._cell(name, plan, limit_s))
+            self.done_s += limit_s
+        return Reproduction(
+            experiment=name,
+            title=one.title,
+            date=datetime.now(UTC).date().isoformat(),
+            machine=self.machine,
+            bandwidth_gb_per_s=copy_gb_per_s(),
+            settings={
+                "paper": self.options.paper,
+                "backends": list(self.scale.backends),
+                "threads": self.options.threads,
+                "most_rounds": self._most_rounds(name),
+                "energy": "measured" if self.meter.available else f"not measured: {self.meter.missing}",
+            },
+            cells=tuple(cells),
+            published=one.published,
+        )
+
+    def _cell(self, name: str, plan: Race, limit_s: float) -> Cell:
+        path = self.store.path(name, self._depends_on(name, plan))
+        kept = None if self.options.fresh else self.store.read(path)
+        if kept is not None:
+            return kept
+        what = f"{self.chosen[name].title.partition(':')[0]}, {plan.name}"
+
+        def progress(done: int, total: int) -> None:
+            if self.tell:
+                self.tell(what, self.done_s + limit_s * done / max(total, 1), self.total_s)
+
+        progress(0, 1)
+        conditions = Conditions(
+            self.scale.backends, self.products, self.meter, self._most_rounds(name), self.options.threads
+        )
+        limit = None if self.options.paper else limit_s
+        cell = run_race(plan, conditions, limit_s=limit, progress=progress)
+        self.store.write(path, cell)
+        return cell
+
+    def _most_rounds(self, name: str) -> int:
+        return self.chosen[name].paper_rounds if self.options.paper else MOST_ROUNDS
+
+    def _depends_on(self, name: str, plan: Race) -> dict[str, object]:
+        """Return all that a cell's figures depend on, but for the time that they were given."""
+        return {
+            "experiment": name,
+            "race": [plan.name, plan.case, plan.batches, plan.precisions, plan.backends],
+            "backends": self.scale.backends,
+            "paper": self.options.paper,
+            "threads": self.options.threads,
+            "machine": self.machine.to_dict(),
+        }
+
+
+def _backends(asked: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Return the backends to race: those asked for, or all that work here.
+
+    Raises:
+        ConfigError: no such backend.
+        Unavailable: one that was asked for does not work here, or none does.
+    """
+    names = BACKENDS.names() if asked is None else tuple(dict.fromkeys(asked))
+    states = {name: BACKENDS.get(name).status() for name in names}
+    working = tuple(name for name, status in states.items() if status.available)
+    lacking = [f"{name} ({status.missing})" for name, status in states.items() if not status.available]
+    if not working or (asked is not None and lacking):
+        raise Unavailable(
+            "reproduce", f"not here: {', '.join(lacking)}", "`juggler doctor` says what installs a backend"
+        )
+    return working
