@@ -10,9 +10,9 @@ worth 1 dB to 1.5 dB; leaving the first and the last layer in float is worth not
 time.
 
 A flat network loses more by it than a plain one: the skip connection that it has taken into its kernels is a
-1 among weights of a few hundredths, and sets their scale. Untrained, on random inputs: 41 dB for plain networks
-of depth 18 and 50, 19 dB and 16 dB for flat ones, of which the weights alone make 44 dB and 20 dB at depth 18.
-So compare the answers (`precision.deviation`, and the accuracy) before int8 is used.
+1 among weights of a few hundredths, and sets their scale. Untrained, on random inputs: 41 dB for plain
+networks of depth 18 and 50, 19 dB and 16 dB for flat ones; with the weights alone in int8 44 dB and 20 dB at
+depth 18. So compare the answers (`precision.deviation`, and the accuracy) before int8 is used.
 """
 
 from __future__ import annotations
