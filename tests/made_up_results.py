@@ -104,6 +104,15 @@ def table2(backends: Sequence[str] = BACKENDS) -> Reproduction:
     return reproduction("table2", [cell], published)
 
 
+def layers(backends: Sequence[str] = BACKENDS) -> Reproduction:
+    """Return what the paper has no counterpart of: convolutions with long names, nothing published."""
+    names = ("stem: 7x7, 3 to 64, 224 px", "stage 2: 3x3, 64 to 128, 56 px, stride 2")
+    rows = [row(name, backend, 1, 4.0, 1e8 * (4 + i)) for backend in backends for i, name in enumerate(names)]
+    shapes = {name: shape(1e8 * (4 + i)) for i, name in enumerate(names)}
+    cell = Cell("224 px, batch 1", {"side_px": 224}, shapes, tuple(rows), (), {"float32": CEILING}, 20, 1)
+    return reproduction("layers", [cell], [])
+
+
 def table3(backends: Sequence[str] = BACKENDS[:3]) -> Reproduction:
     cells, published = [], []
     for kernel in (1, 3, 5, 7):
@@ -228,11 +237,16 @@ def fig9(
     return reproduction("fig9", cells, [Published(s, d, q, v, "Fig. 9") for s, d, q, v in values])
 
 
-ALL = (table2, table3, merge_penalty, fig8, fig9)
+ALL = (table2, table3, merge_penalty, fig8, fig9, layers)
 
 
 def results(name: str = "A made-up machine") -> MachineResults:
-    return MachineResults(FORMAT, name, tuple(make() for make in ALL))
+    """Return all experiments of one machine, with fewer backends and cells so that they are soon drawn."""
+    two = BACKENDS[:2]
+    smaller = fig8(two, (18, 34, 50), ((224, 1), (256, 8)))
+    return MachineResults(
+        FORMAT, name, (table2(two), table3(two), merge_penalty(two), smaller, fig9(two), layers(two))
+    )
 
 
 def bare(result: Reproduction) -> Reproduction:

@@ -19,7 +19,7 @@ _CEILING = "Ceiling: share of a matrix product's GFLOP/s in the same race."
 
 
 def reproduction_sheet(result: Reproduction) -> Sheet:
-    """Lay out one table or figure.
+    """Lay out one experiment, such as a table of the paper.
 
     Raises:
         ConfigError: there is no table of such an experiment.
@@ -27,6 +27,7 @@ def reproduction_sheet(result: Reproduction) -> Sheet:
     makers: dict[str, Callable[[Reproduction], Sheet]] = {
         "table2": _rates_sheet,
         "table3": _rates_sheet,
+        "layers": _rates_sheet,
         "merge_penalty": _merge_sheet,
         "fig8": _depths_sheet,
         "fig9": _batches_sheet,
@@ -37,7 +38,7 @@ def reproduction_sheet(result: Reproduction) -> Sheet:
 
 
 def _rates_sheet(result: Reproduction) -> Sheet:
-    """Lay out Table II or III: work, latency and rate of each module or convolution."""
+    """Lay out Table II or III, or layers: work, latency and rate of each module or convolution."""
     said = {(p.subject, p.quantity): p for p in result.published}
     columns = (
         Column("what", numeric=False),
@@ -47,8 +48,7 @@ def _rates_sheet(result: Reproduction) -> Sheet:
         Column("median", "ms"),
         Column("rate", "GMAC/s"),
         Column("ceiling", "%"),
-        Column("published", "ms"),
-        Column("published", "GMAC/s"),
+        *((Column("published", "ms"), Column("published", "GMAC/s")) if said else ()),
     )
     rows = tuple(
         (
@@ -61,14 +61,14 @@ def _rates_sheet(result: Reproduction) -> Sheet:
             units.percent(row.ceiling_share, 0),
             *(
                 units.significant(_value(said, row.subject, quantity))
-                for quantity in ("latency_ms", "gmac_per_s")
+                for quantity in (("latency_ms", "gmac_per_s") if said else ())
             ),
         )
         for cell in result.cells
         for row in cell.rows
         if row.precision == "float32"
     )
-    note = f"{_CEILING} {published_on(result)} Its ms are for batch {PAPER_BATCH}."
+    note = f"{_CEILING} {published_on(result)} Its ms are for batch {PAPER_BATCH}." if said else _CEILING
     return Sheet(result.title, columns, rows, note=note)
 
 

@@ -27,7 +27,7 @@ MEASURED, PUBLISHED = LIGHT["op-conv"], LIGHT["fourth"]
 
 
 def reproduction_figure(result: Reproduction, name: str = "") -> str:
-    """Draw one table or figure of the paper as SVG; what was not run is left out or said.
+    """Draw one experiment, such as a table of the paper, as SVG; what was not run is left out or said.
 
     Args:
         result: what was measured, and what the paper says.
@@ -39,6 +39,7 @@ def reproduction_figure(result: Reproduction, name: str = "") -> str:
     painters: dict[str, Callable[[Reproduction, str], str]] = {
         "table2": _table2,
         "table3": _table3,
+        "layers": _table2,
         "merge_penalty": _merge_penalty,
         "fig8": fig8_figure,
         "fig9": fig9_figure,
@@ -120,7 +121,7 @@ def _bars_figure(result: Reproduction, name: str, labels: Sequence[str], panels:
         figure.legend(handles=handles, loc="outside upper left", ncols=3, handlelength=1.0, borderaxespad=0)
 
     height = 25 * max(1, len(labels)) + 92
-    return draw(name, f"{result.title}: GMAC/s by backend, published values apart", (WHOLE_PX, height), paint)
+    return draw(name, f"{result.title}: GMAC/s by backend", (WHOLE_PX, height), paint)
 
 
 def _bars_panel(axes: Axes, panel: _Bars, labels: Sequence[str]) -> None:
@@ -144,7 +145,7 @@ def _bars_panel(axes: Axes, panel: _Bars, labels: Sequence[str]) -> None:
         )
         if ceiling is not None:
             axes.plot([ceiling] * 2, [y - 0.5, y + 0.5], color=LIGHT["ink"], linewidth=2, zorder=3)
-    axes.set_yticks(range(len(labels)), [units.shorten(label, 24) for label in labels])
+    axes.set_yticks(range(len(labels)), [units.shorten(label, 44) for label in labels])
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.set_xlim(0, reach * 1.06)
     axes.xaxis.set_major_locator(MaxNLocator(3))
