@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from juggler.cost.clock import Samples, race, ratio
+from juggler.cost.watch import Taken
 from juggler.errors import ConfigError
 
 
@@ -23,7 +24,7 @@ class FakeTime:
     @property
     def alone(self) -> dict[str, Any]:
         """Return the options of a race on this time, on a machine where nobody else runs."""
-        return {"now_ns": self, "canary": False, "switches": lambda: 0}
+        return {"now_ns": self, "canary": False, "taken": lambda: Taken(0)}
 
     def __call__(self) -> int:
         return self.now

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from juggler.cost.canary import look_out
 from juggler.cost.interval import median_interval
 from juggler.cost.turns import Track, Turn
-from juggler.cost.watch import Watch, involuntary_switches
+from juggler.cost.watch import Taken, Watch, taken_by_kernel
 from juggler.errors import ConfigError
 from juggler.nouns import Noun
 
@@ -111,17 +111,17 @@ def race(
     progress: Progress | None = None,
     now_ns: Callable[[], int] = time.perf_counter_ns,
     canary: Callable[[], float] | bool = True,
-    switches: Callable[[], int] = involuntary_switches,
+    taken: Callable[[], Taken] = taken_by_kernel,
     patience: float = 1.0,
 ) -> dict[str, Samples]:
     """Time every contender in every round, in an order drawn anew for each round.
 
     A contender's turn is a block: its call is repeated until `min_block_ms` have passed, and each call is
     timed by itself, so that the tail is kept. It is led in by 4 ms of calls that are not timed, one at
-    least, unless a call takes more than 200 ms. A turn during which the process lost a core more often than
-    it usually does, or beside which the canary was slow, is run again at once, up to three times; of those
-    the least disturbed is kept. Cyclic garbage is not collected meanwhile: a pause would fall on whoever
-    runs, whoever made the garbage.
+    least, unless a call takes more than 200 ms. A turn during which the process lost a core more often, or
+    waited for one longer, than it usually does, or beside which the canary was slow, is run again at once,
+    up to three times; of those the least disturbed is kept. Cyclic garbage is not collected meanwhile: a
+    pause would fall on whoever runs, whoever made the garbage.
 
     Args:
         contenders: what to call, by name; the names return as the keys of the result, in the same order.
@@ -134,7 +134,8 @@ def race(
         now_ns: the time source, in nanoseconds.
         canary: True for the usual one, False for none, or what returns the milliseconds that a fixed piece
             of work took just now.
-        switches: returns how often the kernel has taken a core from this process so far.
+        taken: returns how often the kernel has taken a core from this process so far, and how long its
+            threads have waited for one.
         patience: what waiting and running again may cost, as a share of what the race takes without; 0 marks
             disturbed turns only.
 
@@ -149,7 +150,7 @@ def race(
     if progress:
         progress(done, total)
     with _without_garbage_collection(), look_out(canary) as looking:
-        track = Track(contenders, min_block_ms, now_ns, Watch(looking, switches), patience)
+        track = Track(contenders, min_block_ms, now_ns, Watch(looking, taken), patience)
         for name in names:
             track.warm_up(name, warmup_s)
         for _ in range(rounds):
@@ -165,10 +166,10 @@ def ratio(a: Samples, b: Samples, *, seed: int = 0, resamples: int = 2000) -> Ra
     """Say how many times longer `a` takes than `b`: the median over paired rounds, and its 95 % interval.
 
     The interval is a bootstrap over rounds, for calls within a round are not independent; see
-    `juggler.cost.interval`. Rounds in which either was disturbed to the last are left out where at least
-    half of the rounds, and 6, are left. Where most rounds were disturbed at the first attempt and one has
-    longer turns than the other, the first attempts of all rounds are compared: the pauses of a busy machine
-    are long enough for the short one's turns and not for the long one's, so to choose would favour the short.
+    `juggler.cost.interval`. Rounds in which either was disturbed to the last are left out where 6 others
+    are left. Where most rounds were disturbed at the first attempt and one has longer turns than the other,
+    the first attempts of all rounds are compared: the pauses of a busy machine are long enough for the short
+    one's turns and not for the long one's, so to choose would favour the short.
 
     Args:
         a: the slower, if the ratio is to be a speed-up.
@@ -211,7 +212,7 @@ def _paired(a: Samples, b: Samples) -> npt.NDArray[np.float64]:
             return pairs
     # Both or neither: an undisturbed turn beside a disturbed one would flatter its contender.
     calm = pairs[~_either(a.disturbed, b.disturbed, pairs.size)]
-    return calm if calm.size >= max(FEWEST_CALM, pairs.size / 2) else pairs
+    return calm if calm.size >= FEWEST_CALM else pairs
 
 
 def _either(a: Sequence[int], b: Sequence[int], rounds: int) -> npt.NDArray[np.bool_]:

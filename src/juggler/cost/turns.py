@@ -96,14 +96,14 @@ class Track:
         call, loudness = self._contenders[name], self._watch.loudness
         if led_in and self._call_ms[name] <= LONGEST_LED_IN_MS:
             _block(call, LEAD_IN_MS, self._now_ns)
-        before, start_ns = self._watch.switches(), self._now_ns()
+        before, start_ns = self._watch.taken(), self._now_ns()
         block_ms = _block(call, self._min_block_ms, self._now_ns)
         turn_ms = (self._now_ns() - start_ns) / 1e6
-        switches = self._watch.switches() - before
+        taken = self._watch.taken().since(before)
         self._call_ms[name], self._last = float(np.median(block_ms)), name
         self._watch.look(name)
-        disturbance = self._watch.disturbance(name, switches, turn_ms, loudness)
-        return Turn(block_ms, switches, disturbance, self._call_ms[name])
+        disturbance = self._watch.disturbance(name, taken, turn_ms, loudness)
+        return Turn(block_ms, taken.switches, disturbance, self._call_ms[name])
 
 
 def _block(

@@ -1,8 +1,11 @@
-"""Judge whether the machine was a contender's own during its turn: by involuntary switches and by a canary.
+"""Judge whether the machine was a contender's own during its turn: by what the kernel took, and by a canary.
 
-What is usual is learnt in the race itself, as the lower quartile of what was seen so far, so that the machine
+The kernel counts how often it took a core from this process, and how long threads that could run waited for
+one: a woken thread that stands behind somebody else's is not switched, it just waits.
+
+What is usual is learnt in the race itself, as a low quantile of what was seen so far, so that the machine
 may be busy for most of it. A canary is held against the canaries after the same contender, whose threads may
-still be spinning. Switches are held against the rate of the contender that has most of them, such as one
+still be spinning. What the kernel took is held against the contender it usually takes most from, such as one
 with more threads than there are cores: a limit of each one's own would be stricter to one of two equals for
 a whole race. Neither looks at how long the turn's calls took: to reject slow turns for being slow would
 favour whoever varies more.
@@ -15,14 +18,30 @@ import resource
 from bisect import insort
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
 
 # On a quiet machine 99 of 100 canaries take less than 1.5 times their lower quartile; on a busy one those
 # that met a burst take 6 times as long or more, for a scheduler's slice is 3 or 4 ms, and few lie between.
 CANARY_LIMIT = 2.0
 # A quiet machine's own: the kernel's housekeeping takes a core from a busy thread up to 50 times a second.
 QUIET_SWITCHES_PER_MS = 0.05
-SWITCHES_LIMIT = 2.0  # times the usual rate
+# Its threads are woken at once: all together they wait for a core for below 2 % of a turn.
+QUIET_WAITING = 0.02
+USUAL_LIMIT = 2.0  # times the usual
 SPARE_SWITCHES = 1  # in any turn, however short
+
+
+class Taken(NamedTuple):
+    """How often the kernel took a core from the process, and how long its threads waited for one in all."""
+
+    switches: int
+    waited_ms: float = 0.0
+
+    def since(self, before: Taken) -> Taken:
+        """Return what was taken since."""
+        return Taken(self.switches - before.switches, self.waited_ms - before.waited_ms)
 
 
 class Watch:
@@ -30,14 +49,15 @@ class Watch:
 
     Args:
         canary: returns how long a fixed piece of work took, in milliseconds; None for none.
-        switches: returns how often the kernel has taken a core from this process so far.
+        taken: returns what the kernel has taken from this process so far.
     """
 
-    def __init__(self, canary: Callable[[], float] | None, switches: Callable[[], int]) -> None:
+    def __init__(self, canary: Callable[[], float] | None, taken: Callable[[], Taken]) -> None:
         self._canary = canary
-        self.switches = switches
+        self.taken = taken
         self._looks: dict[str, list[float]] = defaultdict(list)
         self._rates: dict[str, list[float]] = defaultdict(list)
+        self._shares: dict[str, list[float]] = defaultdict(list)
         self.loudness = 0.0
 
     @property
@@ -57,28 +77,37 @@ class Watch:
         if not 0.0 < took_ms < math.inf:  # a core was never given back, or the canary tells nothing
             self.loudness = math.inf if took_ms > 0.0 else 0.0
             return
-        insort(self._looks[after], took_ms)
-        self.loudness = took_ms / (CANARY_LIMIT * _usual(self._looks[after]))
+        looks = self._looks[after]
+        insort(looks, took_ms)
+        usual_ms = looks[len(looks) // 4]
+        self.loudness = took_ms / (CANARY_LIMIT * usual_ms)
 
-    def disturbance(self, name: str, switches: int, turn_ms: float, loudness: float) -> float:
+    def disturbance(self, name: str, taken: Taken, turn_ms: float, loudness: float) -> float:
         """Return how disturbed a turn was, above 1 where it does not count.
 
         Args:
             name: whose turn.
-            switches: involuntary ones during the turn.
+            taken: what the kernel took from the process during the turn.
             turn_ms: how long it took, in milliseconds.
             loudness: of the look before it; the last look is the one after it.
         """
-        rate = (switches - SPARE_SWITCHES) / max(turn_ms, 1e-3)
-        insort(self._rates[name], max(0.0, rate))
-        usual = max(QUIET_SWITCHES_PER_MS, *map(_usual, self._rates.values()))
-        return max(loudness, self.loudness, rate / (SWITCHES_LIMIT * usual))
+        turn_ms = max(turn_ms, 1e-3)
+        rate, share = max(0, taken.switches - SPARE_SWITCHES) / turn_ms, taken.waited_ms / turn_ms
+        insort(self._rates[name], rate)
+        insort(self._shares[name], share)
+        usual_rate = max(QUIET_SWITCHES_PER_MS, *(own[len(own) // 10] for own in self._rates.values()))
+        usual_share = max(QUIET_WAITING, *(own[len(own) // 10] for own in self._shares.values()))
+        return max(
+            loudness, self.loudness, rate / (USUAL_LIMIT * usual_rate), share / (USUAL_LIMIT * usual_share)
+        )
 
 
-def involuntary_switches() -> int:
-    """Return how often the kernel has taken a core from this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
-
-
-def _usual(ordered: list[float]) -> float:
-    return ordered[len(ordered) // 4]
+def taken_by_kernel() -> Taken:
+    """Return what the kernel has taken from this process so far; the waiting on Linux only."""
+    waited_ns = 0
+    for statistics in Path("/proc/self/task").glob("*/schedstat"):
+        with suppress(
+            OSError, IndexError, ValueError
+        ):  # the thread has ended, or the kernel keeps no account
+            waited_ns += int(statistics.read_text(encoding="ascii").split()[1])
+    return Taken(resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw, waited_ns / 1e6)
