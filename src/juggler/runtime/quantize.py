@@ -9,11 +9,11 @@ symmetric, and symmetric ones cost ONNX Runtime another 40 %. One scale a channe
 worth 1 dB to 1.5 dB; leaving the first and the last layer in float is worth nothing, and doubles OpenVINO's
 time.
 
-In a flat network the skip connection that a kernel has taken in is a 1 among weights of a few hundredths, and
-would set their scale: see `runtime.skips`, which takes it out again. Untrained, on random inputs, depth 18 and
-50: with the skips in the kernels 20 dB and 16 dB, with them beside the kernels 36 dB both; a plain network has
-41 dB. It costs about 3 % of the time on ONNX Runtime at depth 18 and 12 % on OpenVINO. Compare the answers
-(`precision.deviation`, and the accuracy) before int8 is used.
+In a flat network the skip connection that a kernel has taken in is a 1 among weights of a few hundredths,
+and would set their scale: see `runtime.skips`, which takes it out again. Untrained, on random inputs, depths
+18 and 50: 20 dB and 16 dB with the skips in the kernels, 36 dB both with them beside the kernels; plain
+networks have 41 dB. At depth 18 it costs about 3 % of the time on ONNX Runtime and 12 % on OpenVINO. Compare
+the answers (`precision.deviation`, and the accuracy) before int8 is used.
 """
 
 from __future__ import annotations
