@@ -68,7 +68,7 @@ def _rates_sheet(result: Reproduction) -> Sheet:
         for row in cell.rows
         if row.precision == "float32"
     )
-    note = f"{_CEILING} {published_on(result)} Its ms are for batch {PAPER_BATCH}." if said else _CEILING
+    note = f"{_CEILING} {_published_on(result)} Its ms are for batch {PAPER_BATCH}." if said else _CEILING
     return Sheet(result.title, columns, rows, note=note)
 
 
@@ -82,7 +82,7 @@ def _value(said: Mapping[tuple[str, str], Published], subject: str, quantity: st
     return found.value if found else None
 
 
-def published_on(result: Reproduction) -> str:
+def _published_on(result: Reproduction) -> str:
     """Return whose device published values were measured on, and where they stand."""
     places = dict.fromkeys(f"{p.device} ({p.source})" for p in result.published)
     return f"Published: the paper's own, on {'; '.join(map(units.clean, places))}." if places else ""
@@ -90,10 +90,11 @@ def published_on(result: Reproduction) -> str:
 
 def _merge_sheet(result: Reproduction) -> Sheet:
     """Lay out what merging a block outright costs, on each backend."""
+    batches = {found.batch for cell in result.cells for found in cell.comparisons}
     columns = (
         Column("block", numeric=False),
         Column("backend", numeric=False),
-        Column("batch"),
+        *((Column("batch"),) if len(batches) > 1 else ()),
         Column("block", "ms"),
         Column("merged", "ms"),
         Column("latency", "×"),
@@ -116,7 +117,7 @@ def _merge_sheet(result: Reproduction) -> Sheet:
                 (
                     units.clean(found.against),
                     units.clean(found.backend),
-                    units.count(found.batch),
+                    *((units.count(found.batch),) if len(batches) > 1 else ()),
                     *(units.significant(row.median_ms if row else None) for row in (before, after)),
                     units.decimal(1 / found.times, 2),
                     span((1 / found.high, 1 / found.low)),
@@ -125,10 +126,11 @@ def _merge_sheet(result: Reproduction) -> Sheet:
                     units.decimal(_value(said, found.subject, "parameter_ratio"), 2),
                 )
             )
-    return Sheet(result.title, columns, tuple(rows), note=merge_note(result))
+    at = f"Batch {batches.pop()}. " if len(batches) == 1 else ""
+    return Sheet(result.title, columns, tuple(rows), note=f"{at}{_merge_note(result)}")
 
 
-def merge_note(result: Reproduction) -> str:
+def _merge_note(result: Reproduction) -> str:
     """Return the published range of the latency penalty, in words."""
     ends = {p.quantity: p.value for p in result.published}
     low, high = ends.get("latency_penalty_low"), ends.get("latency_penalty_high")
@@ -174,11 +176,11 @@ def _depths_sheet(result: Reproduction) -> Sheet:
                     units.percent(flat.ceiling_share if flat else None, 0),
                 )
             )
-    note = f"Flat against plain. {_CEILING} {depths_published(result)}"
+    note = f"Flat against plain. {_CEILING} {_depths_published(result)}"
     return Sheet(result.title, columns, tuple(rows), note=note)
 
 
-def depths_published(result: Reproduction) -> str:
+def _depths_published(result: Reproduction) -> str:
     """Return the published ranges of Fig. 8 in words."""
     lows = {p.device: p.value for p in result.published if p.quantity == "times_low"}
     highs = [p for p in result.published if p.quantity == "times_high"]
