@@ -14,6 +14,7 @@ from typing import Any
 from juggler.cli.console import ERRORS, bars
 from juggler.errors import DataError
 from juggler.files import write_atomically
+from juggler.nouns import Machine
 from juggler.runtime.machine import machine
 from juggler.runtime.session import release_of
 
@@ -66,6 +67,7 @@ def write(
     *,
     quick: bool,
     packages: Sequence[str] = (),
+    measured: tuple[Machine, str] | None = None,
 ) -> Path:
     """Write the result file, print the findings, return the path.
 
@@ -76,13 +78,15 @@ def write(
         details: everything measured.
         quick: a trial: written where it replaces no figure.
         packages: distributions to name besides those of the machine's record.
+        measured: the machine and the day, where the figures come from elsewhere; None is here and today.
     """
-    here = machine().to_dict()
+    where, date = measured or (machine(), datetime.now(UTC).date().isoformat())
+    here = where.to_dict()
     here["packages"] |= {package: release_of(package) for package in packages}
     result = {
         "benchmark": name,
         "claim": (doc or name).splitlines()[0],
-        "date": datetime.now(UTC).date().isoformat(),
+        "date": date,
         "quick": quick,
         "machine": here,
         "findings": [asdict(finding) for finding in findings],

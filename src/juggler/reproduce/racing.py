@@ -13,6 +13,7 @@ from typing import Any
 from juggler.cost.ceiling import Product
 from juggler.cost.clock import Progress, Samples, race, ratio
 from juggler.cost.energy import Meter, energy_mj
+from juggler.cost.turns import LONGEST_LED_IN_MS
 from juggler.reproduce.counting import count
 from juggler.reproduce.experiment import Pair, Prepared, Race
 from juggler.reproduce.results import Cell, Comparison, NotRun, Row, Shape
@@ -20,7 +21,8 @@ from juggler.runtime.contest import Call, Contest, Entry, contend
 from juggler.runtime.peak import Peak, measure_peak
 
 LEAST_ROUNDS = 6  # fewer give no 95 % interval of a median
-LONG_PASS_S, LONG_ROUNDS = 1.0, 10
+LONG_ROUND_S, LONG_ROUNDS = 5.0, 15
+LEAST_BLOCK_S, CANARY_S = 0.005, 0.008
 WARMUP_S = 0.5  # at the longest, of each contender; a trial round has warmed it already
 SLOW_TO_OPEN = ("torch_compile",)
 
@@ -116,16 +118,24 @@ def _open(stack: ExitStack, plan: Race, prepared: Prepared, conditions: Conditio
 
 
 def _rounds(calls: Collection[Call], most: int, left_s: float | None) -> int:
-    """Return how many rounds fit into the time that is left, by a trial of one round."""
-    pass_s = 0.0
+    """Return how many rounds fit into the time that is left, by a trial of one call each."""
+    round_s = 0.0
     for call in calls:
         call()  # compiles, allocates
         start = time.perf_counter()
         call()
-        pass_s += time.perf_counter() - start
-    most = min(most, LONG_ROUNDS) if pass_s > LONG_PASS_S and left_s is not None else most
-    fit = most if left_s is None else int(left_s / pass_s)
-    return max(LEAST_ROUNDS, min(most, fit))
+        round_s += _turn_s(time.perf_counter() - start)
+    if left_s is None:
+        return max(LEAST_ROUNDS, most)
+    most = min(most, LONG_ROUNDS) if round_s > LONG_ROUND_S else most
+    return max(LEAST_ROUNDS, min(most, int(left_s / round_s)))
+
+
+def _turn_s(call_s: float) -> float:
+    """Return about how long a turn takes: its lead-in, its block, its canary, and some of them twice."""
+    block_s = max(call_s, LEAST_BLOCK_S)
+    lead_in_s = block_s if call_s <= LONGEST_LED_IN_MS / 1e3 else 0.0
+    return 1.2 * (lead_in_s + block_s + CANARY_S)
 
 
 def _row(entry: Entry, samples: Samples, shape: Shape, ceiling: float | None) -> Row:
