@@ -15,12 +15,12 @@ is 2, but for what the second call finds in the caches, so it is reported and no
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from os import sched_getaffinity
 from typing import Any
 
 import numpy as np
@@ -40,9 +40,9 @@ TWICE_EVERY = 10
 ROUNDS, BLOCK_MS, WARMUP_S = 20, 10.0, 0.2
 BURST_S, PAUSE_S = 0.15, 0.35  # means of what each burning process does by turns
 BURN = """
-import random, sys, time
+import os, random, sys, time
 draw, burst_s, pause_s = random.Random(int(sys.argv[1])), float(sys.argv[2]), float(sys.argv[3])
-while True:
+while os.getppid() == int(sys.argv[4]):  # never outlive who measures, however that ends
     end_s = time.perf_counter() + draw.expovariate(1 / burst_s)
     while time.perf_counter() < end_s:
         pass
@@ -94,7 +94,7 @@ def main() -> None:
         "rounds": ROUNDS,
         "min_block_ms": BLOCK_MS,
         "seed": given.seed,
-        "load": {"processes": len(sched_getaffinity(0)), "burst_s": BURST_S, "pause_s": PAUSE_S},
+        "load": {"processes": len(os.sched_getaffinity(0)), "burst_s": BURST_S, "pause_s": PAUSE_S},
         "arms": {name: summary(name, repeats_of) for name, repeats_of in arms.items()},
     }
     write("clock", __doc__, [finding(arms)], settings, quick=given.quick)
@@ -127,8 +127,8 @@ def busy(seed: int) -> Iterator[None]:
     """Burn each core in random bursts."""
     burning: list[subprocess.Popen[bytes]] = []
     try:
-        for index in range(len(sched_getaffinity(0))):
-            arguments = [str(seed + index), str(BURST_S), str(PAUSE_S)]
+        for index in range(len(os.sched_getaffinity(0))):
+            arguments = [str(seed + index), str(BURST_S), str(PAUSE_S), str(os.getpid())]
             burning.append(subprocess.Popen([sys.executable, "-c", BURN, *arguments]))
         yield
     finally:
