@@ -190,3 +190,15 @@ assert "onnxruntime" not in sys.modules
 
 def test_status_is_a_noun() -> None:
     assert BackendStatus.from_dict({"available": False, "missing": "x", "remedy": "y"}).version is None
+
+
+@pytest.mark.skipif(not BACKENDS.get("torch_compile").status().available, reason="no C++ compiler here")
+def test_torch_compile_packs_weights_once_and_fuses_what_follows_a_convolution() -> None:
+    network = Network.tiny()
+    with open_session(network.module, "torch_compile", example=network.example) as session:
+        session.run(draw(1))
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+            session.run(draw(1))
+    ops = {event.key for event in profile.key_averages()}
+    assert "mkldnn::_convolution_pointwise" in ops
+    assert "aten::mkldnn_convolution" not in ops

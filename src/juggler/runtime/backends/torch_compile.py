@@ -52,6 +52,7 @@ class TorchCompile:
             raise ConfigError("open torch_compile", "a source without a module", "Use open_session")
         require_precision(self, precision, source)
         import torch  # noqa: PLC0415  # torch only where it is needed
+        from torch._inductor import config as inductor  # noqa: PLC0415
 
         from juggler.runtime.modules import TorchSession, in_precision  # noqa: PLC0415
 
@@ -59,12 +60,22 @@ class TorchCompile:
         options: dict[str, Any] = {"freezing": True, "compile_threads": 1}
         module = in_precision(source.module, precision)
         compiled = torch.compile(module, dynamic=False, options=options)
+        seen: set[tuple[torch.Size, ...]] = set()
 
         def forward(*inputs: Tensor) -> Any:
+            shapes = tuple(value.shape for value in inputs)
+            if shapes in seen:
+                return compiled(*inputs)
             if inputs[0].shape[0] > 1:
                 for value in inputs:
                     torch._dynamo.maybe_mark_dynamic(value, 0)
-            return compiled(*inputs)
+            # As an option alone it comes too late: Dynamo asks the process whether weights are to be frozen
+            # when it traces, and hands them over as inputs otherwise. Without it a flat network of depth 50
+            # takes 20 ms and not 14: no weight is packed, no ReLU fused.
+            with inductor.patch(freezing=True):
+                result = compiled(*inputs)
+            seen.add(shapes)
+            return result
 
         return TorchSession(self.name, source, forward, threads)
 
