@@ -22,15 +22,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-# On a quiet machine 99 of 100 canaries take less than 1.5 times their lower quartile; on a busy one those
-# that met a burst take 6 times as long or more, for a scheduler's slice is 3 or 4 ms, and few lie between.
-CANARY_LIMIT = 2.0
-# A quiet machine's own: the kernel's housekeeping takes a core from a busy thread up to 50 times a second.
+# On a quiet machine 99 of 100 canaries take up to 3 times their lower quartile, for two threads may wake on
+# one core; on a busy one those that met a burst take 8 times as long or more: a scheduler's slice is 3 ms.
+CANARY_LIMIT = 4.0
+# A quiet machine's own, for ONNX Runtime on every core: up to one switch in any turn and one more in 20 ms,
+# and in nearly 9 of 10 turns its threads wait for a core for less than 2 % of the turn, all together.
+SPARE_SWITCHES = 1
 QUIET_SWITCHES_PER_MS = 0.05
-# Its threads are woken at once: all together they wait for a core for below 2 % of a turn.
 QUIET_WAITING = 0.02
 USUAL_LIMIT = 2.0  # times the usual
-SPARE_SWITCHES = 1  # in any turn, however short
 
 
 class Taken(NamedTuple):
