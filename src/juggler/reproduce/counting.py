@@ -12,6 +12,7 @@ from juggler.reproduce.results import Shape
 
 FUSED = {"Relu", "Flatten", "Identity", "Reshape"}  # every runtime here folds these into a neighbour
 FLOAT_BYTES = 4
+LARGEST_SHAPE_BYTES = 4096  # a tensor that holds a shape is smaller
 
 
 def count(graph: bytes, shape: tuple[int, ...]) -> Shape:
@@ -27,6 +28,9 @@ def count(graph: bytes, shape: tuple[int, ...]) -> Shape:
     for value in model.graph.input:
         for size, wanted in zip(value.type.tensor_type.shape.dim, (1, *shape), strict=True):
             size.dim_value = wanted
+    for tensor in model.graph.initializer:
+        if len(tensor.raw_data) > LARGEST_SHAPE_BYTES:
+            tensor.ClearField("raw_data")  # weights of hundreds of megabytes would be copied to and fro
     del model.graph.value_info[:]
     for value in model.graph.output:  # its free batch would stand against the fixed one
         value.type.tensor_type.ClearField("shape")

@@ -1,4 +1,4 @@
-"""The blocks that the paper times by themselves: Fig. 2 with Table II, Table III, and section II-C's merges.
+"""The blocks that the paper times by themselves: Fig. 2 with Table II, and section II-C's merges.
 
 What the paper leaves open: its Fig. 2 is a picture whose channels the text does not repeat. The channels
 here are those whose multiply-accumulates at batch 32, C = 256, 56 px are Table II's "FLOPs" (which are

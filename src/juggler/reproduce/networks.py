@@ -10,17 +10,20 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+import onnx
 import torch
 from torch import fx, nn
 
 from juggler.errors import ParityError
 from juggler.models import create
 from juggler.reproduce.experiment import Prepared, Subject
-from juggler.runtime.export import export
+from juggler.runtime.export import OPSET, export
 from juggler.transform import flatten, trace
 from juggler.transform.equivalence import randomise
 
 CLASSES = 1000
+IR_VERSION = 8  # the one that belongs to the opset; the newest is not read everywhere
 FLATTEN_PX = 32  # the flat graph is the same whatever the size
 
 
@@ -32,6 +35,28 @@ def drawn(module: nn.Module, seed: int) -> fx.GraphModule:
 def exported(module: nn.Module, shape: tuple[int, ...]) -> Subject:
     """Return a module as a subject for inputs of `shape`, `[channels, height, width]`."""
     return Subject(export(module, torch.randn(1, *shape)), shape)
+
+
+def bare_convolution(kernel: int, channels: int, side_px: int) -> Subject:
+    """Write one convolution that keeps size and channels, without bias, straight as a graph.
+
+    Tracing, exporting and checking take minutes where the weights have hundreds of megabytes, and a graph of
+    one op needs none of it.
+    """
+    shape = (channels, channels, kernel, kernel)
+    weight = np.random.default_rng(kernel).standard_normal(shape, dtype=np.float32)
+    weight /= np.float32(np.sqrt(channels) * kernel)
+    sizes = ["batch", channels, side_px, side_px]
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Conv", ["input", "weight"], ["output"], pads=[kernel // 2] * 4)],
+        f"convolution {kernel}x{kernel}",
+        [onnx.helper.make_tensor_value_info("input", onnx.TensorProto.FLOAT, sizes)],
+        [onnx.helper.make_tensor_value_info("output", onnx.TensorProto.FLOAT, sizes)],
+        [onnx.numpy_helper.from_array(weight, "weight")],
+    )
+    opset = onnx.helper.make_opsetid("", OPSET)
+    model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
+    return Subject(model.SerializeToString(), (channels, side_px, side_px))
 
 
 @lru_cache(maxsize=1)
@@ -67,13 +92,13 @@ def prepare_depth(depth: int, side_px: int, names: tuple[str, ...]) -> Callable[
     """Return what makes the networks of one depth at one size, when it is called."""
 
     def prepare() -> Prepared:
-        return _depth_subjects(depth, side_px, names)
+        _, check = depth_networks(depth)
+        return Prepared({name: _depth_subject(depth, side_px, name) for name in names}, (check,))
 
     return prepare
 
 
-@lru_cache(maxsize=1)
-def _depth_subjects(depth: int, side_px: int, names: tuple[str, ...]) -> Prepared:
-    modules, check = depth_networks(depth)
-    subjects = {name: exported(modules[name], (3, side_px, side_px)) for name in names}
-    return Prepared(subjects, (check,))
+@lru_cache(maxsize=3)  # the networks of one depth and size
+def _depth_subject(depth: int, side_px: int, name: str) -> Subject:
+    modules, _ = depth_networks(depth)
+    return exported(modules[name], (3, side_px, side_px))

@@ -21,6 +21,7 @@ from juggler.runtime.contest import Call, Contest, Entry, contend
 from juggler.runtime.peak import Peak, measure_peak
 
 LEAST_ROUNDS = 6  # fewer give no 95 % interval of a median
+LEAST_ALONE = 3  # where nothing is compared
 LONG_ROUND_S, LONG_ROUNDS = 5.0, 15
 LEAST_BLOCK_S, CANARY_S = 0.005, 0.008
 WARMUP_S = 0.5  # at the longest, of each contender; a trial round has warmed it already
@@ -57,7 +58,7 @@ def run_race(
         plan: what to race.
         conditions: where and how.
         limit_s: what making and racing may take together; None gives every round. At least `LEAST_ROUNDS`
-            are run in any case.
+            are run in any case, or `LEAST_ALONE` where nothing is compared.
         progress: called with turns done and turns in all.
 
     Raises:
@@ -74,7 +75,8 @@ def run_race(
         ceilings = {p: conditions.products[p] for p in plan.precisions if p in conditions.products}
         contenders |= {f"ceiling {precision}": product.call for precision, product in ceilings.items()}
         left_s = None if limit_s is None else limit_s - (time.monotonic() - start)
-        rounds = _rounds(contenders.values(), conditions.most_rounds, left_s)
+        least = LEAST_ROUNDS if plan.pairs else LEAST_ALONE
+        rounds = _rounds(contenders.values(), least, conditions.most_rounds, left_s)
         raced = race(contenders, rounds=rounds, warmup_s=WARMUP_S, seed=conditions.seed, progress=progress)
         extras: dict[Entry, dict[str, Any]] = {}
         if plan.energy and conditions.meter.available:
@@ -117,7 +119,7 @@ def _open(stack: ExitStack, plan: Race, prepared: Prepared, conditions: Conditio
         )
 
 
-def _rounds(calls: Collection[Call], most: int, left_s: float | None) -> int:
+def _rounds(calls: Collection[Call], least: int, most: int, left_s: float | None) -> int:
     """Return how many rounds fit into the time that is left, by a trial of one call each."""
     round_s = 0.0
     for call in calls:
@@ -126,9 +128,9 @@ def _rounds(calls: Collection[Call], most: int, left_s: float | None) -> int:
         call()
         round_s += _turn_s(time.perf_counter() - start)
     if left_s is None:
-        return max(LEAST_ROUNDS, most)
+        return max(least, most)
     most = min(most, LONG_ROUNDS) if round_s > LONG_ROUND_S else most
-    return max(LEAST_ROUNDS, min(most, int(left_s / round_s)))
+    return max(least, min(most, int(left_s / round_s)))
 
 
 def _turn_s(call_s: float) -> float:

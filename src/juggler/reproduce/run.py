@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -115,13 +116,19 @@ class _Run:
 
     def experiment(self, name: str) -> Reproduction:
         """Run one experiment, or what is left of it."""
-        one = self.chosen[name]
-        weights = sum(plan.weight for plan in self.races[name])
-        cells = []
-        for plan in self.races[name]:
-            limit_s = one.minutes * 60.0 * self.stretch * plan.weight / weights
-            cells.append(self._cell(name, plan, limit_s))
-            self.done_s += limit_s
+        one, races = self.chosen[name], self.races[name]
+        planned_s = one.minutes * 60.0 * self.stretch
+        weights = sum(plan.weight for plan in races)
+        cells, left_s, ahead = [], planned_s, weights
+        for plan in races:
+            start = time.monotonic()
+            # What one race took too long is made up for by those after it.
+            limit_s = max(0.0, left_s) * plan.weight / ahead
+            kept, cell = self._cell(name, plan, limit_s, planned_s * plan.weight / weights)
+            cells.append(cell)
+            left_s -= limit_s if kept else time.monotonic() - start
+            ahead -= plan.weight
+            self.done_s += planned_s * plan.weight / weights
         return Reproduction(
             experiment=name,
             title=one.title,
@@ -139,16 +146,17 @@ class _Run:
             published=one.published,
         )
 
-    def _cell(self, name: str, plan: Race, limit_s: float) -> Cell:
+    def _cell(self, name: str, plan: Race, limit_s: float, shown_s: float) -> tuple[bool, Cell]:
+        """Return whether the cell was kept from an earlier run, and the cell."""
         path = self.store.path(name, self._depends_on(name, plan))
         kept = None if self.options.fresh else self.store.read(path)
         if kept is not None:
-            return kept
+            return True, kept
         what = f"{self.chosen[name].title.partition(':')[0]}, {plan.name}"
 
         def progress(done: int, total: int) -> None:
             if self.tell:
-                self.tell(what, self.done_s + limit_s * done / max(total, 1), self.total_s)
+                self.tell(what, self.done_s + shown_s * done / max(total, 1), self.total_s)
 
         progress(0, 1)
         conditions = Conditions(
@@ -157,7 +165,7 @@ class _Run:
         limit = None if self.options.paper else limit_s
         cell = run_race(plan, conditions, limit_s=limit, progress=progress)
         self.store.write(path, cell)
-        return cell
+        return False, cell
 
     def _most_rounds(self, name: str) -> int:
         return self.chosen[name].paper_rounds if self.options.paper else MOST_ROUNDS

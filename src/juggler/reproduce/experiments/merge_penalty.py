@@ -38,7 +38,7 @@ class MergePenalty:
     name = "merge_penalty"
     title = "Section II-C: merging ordinary blocks outright"
     paper_rounds = 20
-    minutes = 1.5
+    minutes = 1.2
     published = (
         Published("basicblock merged", "counted", "parameter_ratio", 1.39, "Section III-B"),
         Published("bottleneck merged", "counted", "parameter_ratio", 2.76, "Section II-C"),

@@ -25,7 +25,7 @@ class Table2:
     name = "table2"
     title = "Table II: the same work in five shapes"
     paper_rounds = 20
-    minutes = 1.5
+    minutes = 1.2
     published = tuple(
         Published(subject, "NVIDIA V100", quantity, value * factor, "Table II")
         for subject, values in _PUBLISHED.items()

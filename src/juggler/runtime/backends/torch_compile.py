@@ -15,6 +15,10 @@ from juggler.runtime.session import WORKSHOP, BackendStatus, Session, Source, st
 if TYPE_CHECKING:
     from torch import Tensor
 
+# Sessions share their code, and Dynamo counts compilations by code: after 8 of them it would run the ninth
+# network uncompiled, with a warning only.
+MANY: dict[str, Any] = {"recompile_limit": 10_000, "accumulated_recompile_limit": 10_000}
+
 
 class TorchCompile:
     """Runs modules compiled with frozen weights: one graph for batch 1, one for every other batch."""
@@ -52,6 +56,7 @@ class TorchCompile:
             raise ConfigError("open torch_compile", "a source without a module", "Use open_session")
         require_precision(self, precision, source)
         import torch  # noqa: PLC0415  # torch only where it is needed
+        from torch._dynamo import config as dynamo  # noqa: PLC0415
         from torch._inductor import config as inductor  # noqa: PLC0415
 
         from juggler.runtime.modules import TorchSession, in_precision  # noqa: PLC0415
@@ -72,7 +77,7 @@ class TorchCompile:
             # As an option alone it comes too late: Dynamo asks the process whether weights are to be frozen
             # when it traces, and hands them over as inputs otherwise. Without it a flat network of depth 50
             # takes 20 ms and not 14: no weight is packed, no ReLU fused.
-            with inductor.patch(freezing=True):
+            with inductor.patch(freezing=True), dynamo.patch(**MANY):
                 result = compiled(*inputs)
             seen.add(shapes)
             return result
