@@ -98,7 +98,7 @@ def test_ratio_pairs_the_rounds_so_that_drift_cancels() -> None:
     drift = np.linspace(1.0, 10.0, 30)
     slow = Samples(tuple(np.full(5, 2.0 * d) for d in drift))
     fast = Samples(tuple(np.full(5, d) for d in drift))
-    found = ratio(slow, fast)
+    found = ratio(slow, fast, resolution=0.0)
     assert (found.median, found.low, found.high) == pytest.approx((2.0, 2.0, 2.0))
 
 
@@ -113,6 +113,12 @@ def test_ratio_interval_holds_the_truth_and_shrinks_with_rounds() -> None:
     assert few.low <= few.median <= few.high
     assert many.low < 3.0 < many.high
     assert many.high - many.low < few.high - few.low
+
+
+def test_ratio_tells_apart_only_what_two_of_a_kind_do_not_differ_by() -> None:
+    slow, fast = Samples((np.full(1, 2.0),) * 9), Samples((np.full(1, 1.0),) * 9)
+    found = ratio(slow, fast)
+    assert (found.median, found.low, found.high) == pytest.approx((2.0, 1.98, 2.02))
 
 
 def test_ratio_of_two_races_is_refused() -> None:

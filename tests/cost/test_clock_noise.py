@@ -94,7 +94,12 @@ def pair(machine: Machine, truth: float, work_ms: float, **options: Any) -> tupl
 )
 def test_the_interval_holds_the_truth_and_the_median_is_not_biased(bursts: str, truth: float) -> None:
     found = [
-        ratio(*pair(Machine(seed, *BURSTS[bursts]), truth, 5.0, seed=seed), seed=seed, resamples=100)
+        ratio(
+            *pair(Machine(seed, *BURSTS[bursts]), truth, 5.0, seed=seed),
+            seed=seed,
+            resamples=100,
+            resolution=0.0,
+        )
         for seed in range(RACES)
     ]
     assert sum(r.low <= truth <= r.high for r in found) >= FEWEST
@@ -107,7 +112,9 @@ def test_the_interval_holds_the_truth_and_the_median_is_not_biased(bursts: str, 
 def test_to_reject_does_not_favour_the_shorter_where_its_turns_fit_the_pauses_better(work_ms: float) -> None:
     truth, held = 2.0, 0
     for seed in range(60):
-        found = ratio(*pair(Machine(seed, *BURSTS["mostly"]), truth, work_ms, seed=seed), resamples=200)
+        found = ratio(
+            *pair(Machine(seed, *BURSTS["mostly"]), truth, work_ms, seed=seed), resamples=200, resolution=0.0
+        )
         held += found.low <= truth <= found.high
     assert held >= 52  # of 60: 57 less three standard deviations
 
@@ -116,7 +123,9 @@ def test_rejection_makes_the_interval_narrower() -> None:
     def width(seed: int, patience: float, canary: bool) -> float:
         machine = Machine(seed, *BURSTS["for 3 parts in 10"])
         watched: dict[str, Any] = {} if canary else {"canary": False, "taken": lambda: Taken(0)}
-        found = ratio(*pair(machine, 1.0, 50.0, seed=seed, patience=patience, **watched), resamples=200)
+        found = ratio(
+            *pair(machine, 1.0, 50.0, seed=seed, patience=patience, **watched), resamples=200, resolution=0.0
+        )
         return found.high / found.low
 
     with_it = np.median([width(seed, 1.0, True) for seed in range(40)])
@@ -131,7 +140,7 @@ def test_drift_cancels() -> None:
         for name, work_ms in (("a", 4.0), ("b", 2.0))
     }
     samples = machine.race(calls, rounds=30)  # type: ignore[arg-type]
-    found = ratio(samples["a"], samples["b"])
+    found = ratio(samples["a"], samples["b"], resolution=0.0)
     assert samples["a"].round_medians_ms[-1] > 1.3 * samples["a"].round_medians_ms[0]
     assert found.low <= 2.0 <= found.high
     assert found.high - found.low < 0.1
@@ -238,6 +247,7 @@ def test_ratio_leaves_out_disturbed_rounds_where_enough_are_left() -> None:
     own, other = [2.0] * 6 + [9.0] * 3, [1.0] * 9
     marked = Samples(tuple(map(np.atleast_1d, own)), disturbed=(False,) * 6 + (True,) * 3)
     plain = Samples(tuple(map(np.atleast_1d, other)))
-    assert (ratio(marked, plain).low, ratio(marked, plain).high) == (2.0, 2.0)
+    found = ratio(marked, plain, resolution=0.0)
+    assert (found.low, found.high) == (2.0, 2.0)
     fewer = Samples(marked.rounds_ms[1:], disturbed=marked.disturbed[1:])
-    assert ratio(fewer, Samples(plain.rounds_ms[1:])).high == 9.0
+    assert ratio(fewer, Samples(plain.rounds_ms[1:]), resolution=0.0).high == 9.0
