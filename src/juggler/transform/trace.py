@@ -10,84 +10,92 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from juggler.errors import Refused
 from juggler.nouns import GraphNode, GraphSketch
+from juggler.transform.owning import Example, inputs_of, own_copy
+from juggler.transform.ways import by_example, exported, hold_against, run, symbolically, unfit
 
 _ADDITIONS = {operator.add, operator.iadd, torch.add, "add", "add_"}
 
 
-class _Tracer(fx.Tracer):
-    """Trace into everything but torch's own modules and what inherits from its convolutions and norms.
-
-    A subclass is taken for what it inherits from and then held to it: every rewrite is checked against
-    what the module really computes.
-    """
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, _ConvNd | _BatchNorm | nn.Linear) or super().is_leaf_module(
-            m, module_qualified_name
-        )
-
-
-def trace(model: nn.Module) -> fx.GraphModule:
+def trace(model: nn.Module, example: Example | None = None) -> fx.GraphModule:
     """Return the graph of a copy of `model`; the model itself is never changed.
 
+    With an example, what torch.fx cannot follow by itself (branches on sizes, shape arithmetic) is followed
+    for the example's sizes, and then by torch.export. Whichever way it went, the graph is held against the
+    model on the example before it is given out.
+
+    Args:
+        model: in evaluation mode.
+        example: one input, or a tuple of all of them. None: only what can be followed without sizes is.
+
+    Returns:
+        The graph. A result of a class of its own (a dataclass, a `ModelOutput`) comes out as a dict.
+
     Raises:
-        Refused: the model is in training mode, or its control flow depends on its input.
+        ConfigError: it is no module, or the example is neither a tensor nor a tuple of tensors.
+        Refused: the model cannot be copied, does not run on the example, or its control flow depends on what
+            its input holds; the message says where.
     """
-    training = [name or "the model itself" for name, m in model.named_modules() if m.training]
-    if training:
-        raise Refused(
-            "flatten the network",
-            f"{len(training)} of its modules are in training mode ({', '.join(training[:3])}, ...): batch "
-            "norm would use the statistics of the batch, and no flat network computes that",
-            "Call model.eval() first",
-        )
-    own = copy.deepcopy(model)
-    tracer = _Tracer()
-    try:
-        graph = tracer.trace(own)
-    except (fx.proxy.TraceError, TypeError, RuntimeError, ValueError, AttributeError) as error:
-        raise Refused(
-            "trace the network",
-            f"torch.fx could not follow {type(model).__name__}.forward ({error})",
-            "Take control flow that depends on the input's values out of forward, or flatten the submodules "
-            "one by one",
-        ) from error
-    traced = fx.GraphModule(own, graph, class_name=type(model).__name__)
-    for node in graph.nodes:
+    own = own_copy(model)
+    if example is None:
+        return _noted(symbolically(own, None))
+    inputs = inputs_of(own, example)
+    wanted = run(own, inputs)
+    refusals: list[Refused] = []
+    for way in (symbolically, by_example, exported):
+        try:
+            traced = way(own_copy(model), inputs)
+            hold_against(traced, inputs, wanted)
+        except Refused as refused:
+            refusals.append(refused)
+        else:
+            return _noted(traced)
+    # The second knew the sizes: what stopped it is what the owner can mend. The first may only lack them.
+    told = refusals[1]
+    raise Refused(told.asked, f"{told.found}; torch.export: {refusals[2].found}", told.remedy) from told
+
+
+def _noted(traced: fx.GraphModule) -> fx.GraphModule:
+    """Note on every node what it stands for, and make buffers of its constants."""
+    for node in traced.graph.nodes:
+        node.type = None
         node.meta["stands_for"] = node.name
         node.meta["paths"] = (str(node.target),) if node.op == "call_module" else ()
+        if node.op == "get_attr":
+            owner, _, name = str(node.target).rpartition(".")
+            module = traced.get_submodule(owner)
+            value = getattr(module, name)
+            if isinstance(value, Tensor) and name in vars(module):  # else it would miss a change of type
+                delattr(module, name)
+                module.register_buffer(name, value.detach())
+    traced.recompile()
     return traced.eval()
 
 
-def propagate_shapes(traced: fx.GraphModule, example: Tensor) -> None:
+def propagate_shapes(traced: fx.GraphModule, example: Example) -> None:
     """Note on every node the shape that it has for `example`.
 
     Raises:
         Refused: the network cannot be run on the example.
     """
+    inputs = example if isinstance(example, tuple) else (example,)
     try:
         with torch.no_grad():
-            _propagate(traced, example)
-    except RuntimeError as error:
-        raise Refused(
-            "run the network on the example",
-            f"an input of shape {tuple(example.shape)} and type {example.dtype} gave: {error}",
-            "Pass an example of the shape that the network is made for",
-        ) from error
+            _propagate(traced, inputs)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise unfit(inputs, str(error)) from error
 
 
-def _propagate(traced: fx.GraphModule, example: Tensor) -> None:
+def _propagate(traced: fx.GraphModule, inputs: tuple[Tensor, ...]) -> None:
     """Work the shapes out without computing values where torch can; it takes seconds otherwise."""
     shadow = copy.deepcopy(traced).to("meta")
     try:
-        _Shapes(shadow).run(example.to("meta"))
+        _Shapes(shadow).run(*(tensor.to("meta") for tensor in inputs))
     except (NotImplementedError, RuntimeError):  # an op that needs values, or a constant of its own
-        _Shapes(traced).run(example)
+        _Shapes(traced).run(*inputs)
         return
     for node, twin in zip(traced.graph.nodes, shadow.graph.nodes, strict=True):
         node.meta["shape"] = twin.meta["shape"]
