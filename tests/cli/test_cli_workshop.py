@@ -27,9 +27,9 @@ def test_flatten_prints_the_proof_and_writes_the_network(program: Program, elsew
 def test_flatten_takes_a_checkpoint_and_what_it_made_itself(program: Program, workshop: Workshop) -> None:
     shape = ",".join(map(str, workshop.trained.encoder.shape))
     done = program("flatten", workshop.checkpoint, "--shape", shape, "--out", "flat.onnx").check(0)
-    assert "fold_batch_norm" in done.out and "fuse_vertical" in done.out
+    assert "fold_scale" in done.out and "fuse_vertical" in done.out
     again = program("flatten", "flat.onnx", "--shape", shape).check(0)
-    assert "fuse_vertical" not in again.out and "fold_batch_norm" not in again.out
+    assert "fuse_vertical" not in again.out and "fold_scale" not in again.out
     assert "within" in again.out
 
 

@@ -26,8 +26,8 @@ def story() -> Story:
         wide=residual("detector wide", 3),
         flat=chain("detector flat", "conv2d", "relu", "output"),
         rewrites=(
-            Rewrite("fold_batch_norm", "section 3.1", ("conv2d0", "batch_norm0"), "c0", 900, 900, 1e-16),
-            Rewrite("fold_batch_norm", "section 3.1", ("conv2d1", "batch_norm1"), "c1", 900, 900, 4e-16),
+            Rewrite("fold_scale", "section 3.1", ("conv2d0", "batch_norm0"), "c0", 900, 900, 1e-16),
+            Rewrite("fold_scale", "section 3.1", ("conv2d1", "batch_norm1"), "c1", 900, 900, 4e-16),
         ),
         refusals=(Refusal("fuse_vertical", ("head",), "the border differs", "pad before the first"),),
         certificate=make_certificate(),

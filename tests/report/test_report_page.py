@@ -71,7 +71,7 @@ def test_a_full_story_has_every_section(story: Story) -> None:
     for words in (
         "SYNTHETIC DATA",
         "14 → 4",
-        "fold_batch_norm",
+        "fold_scale",
         "pad before the first",
         "Certificate: passed",
         "onnxruntime",

@@ -96,8 +96,8 @@ def test_an_uncompared_certificate_says_so() -> None:
 
 def test_rewrites_are_counted_by_rule(story: Story) -> None:
     row = sheets.rewrites_sheet(story.rewrites).rows
-    assert row == (("fold_batch_norm", "section 3.1", "2", "4", "1.80 k", "1.80 k", "4.0e-16"),)
-    assert "fold_batch_norm" in shown(rewrites_table(story.rewrites))
+    assert row == (("fold_scale", "section 3.1", "2", "4", "1.80 k", "1.80 k", "4.0e-16"),)
+    assert "fold_scale" in shown(rewrites_table(story.rewrites))
 
 
 def test_refusals_keep_reason_and_remedy(story: Story) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from juggler.transform import algebra
+from juggler.transform import algebra, composition
 from juggler.transform.algebra import Conv, Impossible
 
 LIMIT = 1e-12
@@ -51,7 +51,7 @@ def distance(one, other):
 @given(chains())
 def test_compose_is_exact_wherever_it_does_not_refuse(chain):
     first, second = chain
-    fused = algebra.compose(first, second)
+    fused = composition.compose(first, second)
     if isinstance(fused, Impossible):
         assert fused.reason
         assert fused.remedy
@@ -66,9 +66,9 @@ def test_a_border_is_refused_only_where_it_would_be_wrong(chain):
     first, second = chain
     # A stride may happen to step over the ring that is wrong; the refusal does not count on it.
     second = dataclasses.replace(second, stride=(1,) * len(second.stride))
-    refused = algebra.compose(first, second)
+    refused = composition.compose(first, second)
     assume(isinstance(refused, Impossible) and refused.reason.startswith("border"))
-    unpadded = algebra.compose(first, dataclasses.replace(second, padding=(0,) * len(second.padding)))
+    unpadded = composition.compose(first, dataclasses.replace(second, padding=(0,) * len(second.padding)))
     assume(isinstance(unpadded, Conv))
     padding = tuple(
         p1 + s1 * p2 for p1, s1, p2 in zip(first.padding, first.stride, second.padding, strict=True)
@@ -99,7 +99,7 @@ def test_the_papers_block_becomes_one_convolution(expansion, stride):
         return Conv(weight, bias, (s, s), (p, p), (1, 1))
 
     one, two, three = conv(e, c, 1, p=1), conv(e, e, 3, stride), conv(c, e, 1)
-    fused = algebra.compose(algebra.compose(one, two), three)
+    fused = composition.compose(composition.compose(one, two), three)
     assert (fused.kernel, fused.stride, fused.padding) == ((3, 3), (stride, stride), (1, 1))
     shortcut = conv(c, c, 1, stride) if stride == 2 else algebra.identity(c, 1, fused)
     whole = algebra.add(fused, shortcut)
@@ -112,10 +112,10 @@ def test_the_papers_block_becomes_one_convolution(expansion, stride):
 def test_padding_between_is_refused_with_the_remedy():
     first = Conv(torch.randn(4, 4, 1, 1), torch.zeros(4), (1, 1), (0, 0), (1, 1))
     second = Conv(torch.randn(4, 4, 3, 3), None, (1, 1), (1, 1), (1, 1))
-    refused = algebra.compose(first, second)  # the bias is zero today, but it is there
+    refused = composition.compose(first, second)  # the bias is zero today, but it is there
     assert isinstance(refused, Impossible)
     assert "padding=1" in refused.remedy
-    free = algebra.compose(dataclasses.replace(first, bias=None), second)
+    free = composition.compose(dataclasses.replace(first, bias=None), second)
     assert isinstance(free, Conv)
 
 

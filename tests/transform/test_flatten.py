@@ -44,7 +44,7 @@ def test_a_juggler_resnet_becomes_a_plain_chain(depth, stem):
 def test_a_plain_resnet_keeps_its_branches_and_says_why():
     network = randomised(models.create("resnet18", width=0.0625, stem="cifar"))
     done = flatten(network, torch.randn(1, 3, 16, 16))
-    assert {r.rule for r in done.rewrites} == {"fold_batch_norm"}
+    assert {r.rule for r in done.rewrites} == {"fold_scale"}
     assert done.certificate.passed
     assert any("a wall" in r.reason for r in done.refusals)
 

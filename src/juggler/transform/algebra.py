@@ -2,17 +2,16 @@
 
 A `Conv` is a convolution as a value: its kernel, its bias and its geometry. The functions below compose
 such values exactly; they know nothing of graphs or modules. `*` means cross-correlation, as in torch,
-kernels are `[out, in / groups, *kernel]`, and every function works for one, two or three dimensions.
+kernels are `[out, in / groups, *kernel]`, and every function works for one, two or three dimensions, and for
+none: a linear layer is a convolution of no spatial dimension, which acts on the last axis.
 
 Juggler-ResNet (Zhu et al.) section III-C gives the operators: Eq. 2-4 fold a batch norm, Eq. 5-7 fuse
-convolutions one after another, Fig. 6 fuses convolutions side by side. What the paper leaves out is the
-border: a bias that reaches another convolution's zero padding. `compose` refuses where that happens.
+convolutions one after another (see `composition`), Fig. 6 fuses convolutions side by side.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -62,7 +61,9 @@ class Conv:
         return self.weight.new_zeros(self.out_channels) if self.bias is None else self.bias
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Apply the convolution to `x`: `[batch, in, *space]`."""
+        """Apply the convolution to `x`: `[batch, in, *space]`, or `[..., in]` without spatial dimensions."""
+        if not self.kernel:
+            return F.linear(x, self.weight, self.bias)
         options: dict[str, Any] = {
             "stride": self.stride,
             "padding": self.padding,
@@ -123,95 +124,6 @@ def densify(conv: Conv) -> Conv:
     return replace(conv, weight=weight, groups=1)
 
 
-def compose(first: Conv, second: Conv) -> Conv | Impossible:
-    """Fuse two convolutions, one after another, into one (the paper's vertical operator, Eq. 5-7).
-
-    With `y[p] = sum_a W1[a] x[s1 p + d1 a - p1] + b1` and `z[q] = sum_b W2[b] y[s2 q + d2 b - p2] + b2`
-    the taps of the product lie at `s1 d2 b + d1 a`. They form a regular kernel where one of the two is
-    a single tap, or where `s1 = 1` and `d1 = d2`. The border is exact where the second does not pad, or
-    where it pads what the first maps to zero: no bias, and either a single tap or full padding already.
-    """
-    objection = _geometry(first, second) or _border(first, second)
-    if objection:
-        return objection
-    if first.groups != second.groups:
-        first, second = densify(first), densify(second)
-    return Conv(
-        weight=_product(first, second),
-        bias=_product_bias(first, second),
-        stride=tuple(a * b for a, b in zip(first.stride, second.stride, strict=True)),
-        padding=tuple(
-            p1 + s1 * p2 for p1, s1, p2 in zip(first.padding, first.stride, second.padding, strict=True)
-        ),
-        dilation=tuple(
-            s1 * d2 if k1 == 1 else d1
-            for k1, s1, d1, d2 in zip(
-                first.kernel, first.stride, first.dilation, second.dilation, strict=True
-            )
-        ),
-        groups=first.groups,
-    )
-
-
-def _geometry(first: Conv, second: Conv) -> Impossible | None:
-    """Say why the taps of the product do not form a regular kernel, if so."""
-    for dim, (k1, k2) in enumerate(zip(first.kernel, second.kernel, strict=True)):
-        if k1 == 1 or k2 == 1:
-            continue
-        if first.stride[dim] != 1 or first.dilation[dim] != second.dilation[dim]:
-            return Impossible(
-                f"a kernel of {k1} with stride {first.stride[dim]} and dilation {first.dilation[dim]} before "
-                f"a kernel of {k2} with dilation {second.dilation[dim]} makes no regular kernel",
-                "Put the stride on the second convolution, or make one of the two a 1x1",
-            )
-    return None
-
-
-def _border(first: Conv, second: Conv) -> Impossible | None:
-    """Say why the product is wrong at the border, if so."""
-    padded = [dim for dim, p in enumerate(second.padding) if p > 0]
-    if not padded:
-        return None
-    if first.bias is not None:
-        return Impossible(
-            "border: the second convolution pads with zeros where the first one would have given its bias, "
-            "so the fused kernel would be wrong in the outermost ring",
-            "Pad before the first convolution and not between the two (Conv2d(1x1, padding=1) -> "
-            "Conv2d(3x3, padding=0), as juggler's fusible blocks do), or train the first without bias and "
-            "without batch norm",
-        )
-    if any(first.padding[dim] < first.dilation[dim] * (first.kernel[dim] - 1) for dim in padded):
-        return Impossible(
-            "border: the second convolution pads with zeros where the first one's kernel still reaches into "
-            "the image",
-            "Move all padding to the first convolution",
-        )
-    return None
-
-
-def _product(first: Conv, second: Conv) -> Tensor:
-    """Return the kernel of the product, group by group: `[out, in / groups, *(k1 + k2 - 1)]`."""
-    g = first.groups
-    w1 = first.weight.reshape(g, first.out_channels // g, *first.weight.shape[1:])
-    w2 = second.weight.reshape(g, second.out_channels // g, *second.weight.shape[1:])
-    size = tuple(a + b - 1 for a, b in zip(first.kernel, second.kernel, strict=True))
-    product = w1.new_zeros(g, w2.shape[1], w1.shape[2], *size)
-    for tap in itertools.product(*(range(k) for k in second.kernel)):
-        window = tuple(slice(t, t + k) for t, k in zip(tap, first.kernel, strict=True))
-        matrix = w2[(slice(None),) * 3 + tap]
-        product[(slice(None),) * 3 + window] += torch.einsum("gom,gmi...->goi...", matrix, w1)
-    return product.reshape(second.out_channels, w1.shape[2], *size)
-
-
-def _product_bias(first: Conv, second: Conv) -> Tensor | None:
-    if first.bias is None:
-        return second.bias
-    g = second.groups
-    taps = second.weight.flatten(2).sum(-1).reshape(g, second.out_channels // g, -1)
-    carried = torch.einsum("gom,gm->go", taps, first.bias.reshape(g, -1)).reshape(-1)
-    return carried + second.bias_or_zeros()
-
-
 def add(one: Conv, other: Conv) -> Conv | Impossible:
     """Fuse two convolutions of one input, whose outputs are added, into one (Fig. 6 of the paper).
 
@@ -256,3 +168,40 @@ def _embed(conv: Conv, size: tuple[int, ...], dilation: tuple[int, ...]) -> Conv
     pads = [side for margin in reversed(margins) for side in (margin // 2, margin // 2)]
     padding = tuple(p + d * margin // 2 for p, d, margin in zip(conv.padding, dilation, margins, strict=True))
     return replace(conv, weight=F.pad(conv.weight, pads), padding=padding, dilation=dilation)
+
+
+def stack(parts: Sequence[Conv]) -> Conv | Impossible:
+    """Write convolutions of one input as one, whose channels are theirs one after another.
+
+    Source: the horizontal operator of the paper (section III-C3) without the addition.
+    """
+    first = parts[0]
+    alike = [p for p in parts if geometry(p) == geometry(first)]
+    if len(alike) < len(parts) or first.groups != 1:
+        return Impossible("their kernels, strides or groups differ", "Nothing to do")
+    bias = None
+    if any(part.bias is not None for part in parts):
+        bias = torch.cat([part.bias_or_zeros() for part in parts])
+    return replace(first, weight=torch.cat([part.weight for part in parts]), bias=bias)
+
+
+def geometry(conv: Conv) -> tuple[object, ...]:
+    """Return what decides where the convolution looks: kernel, stride, padding, dilation and groups."""
+    return conv.kernel, conv.stride, conv.padding, conv.dilation, conv.groups
+
+
+def relative_error(reference: Tensor, other: Tensor) -> float:
+    """Return max|difference| / max|reference|; infinite where shapes differ, NaN where a value is NaN.
+
+    Elementwise ratios explode near zero and say nothing. A reference that is zero everywhere allows
+    nothing but zeros.
+    """
+    if reference.shape != other.shape:
+        return float("inf")
+    if reference.numel() == 0:
+        return 0.0
+    difference = (reference.double() - other.double()).abs().max().item()
+    scale = reference.double().abs().max().item()
+    if scale == 0.0:
+        return 0.0 if difference == 0.0 else float("inf")
+    return difference / scale

@@ -14,7 +14,8 @@ from torch.utils import _pytree as pytree
 
 from juggler.digest import weights_sha256
 from juggler.nouns import Certificate, Check
-from juggler.transform.rewriting import LIMITS, relative_error
+from juggler.transform.algebra import relative_error
+from juggler.transform.fusing import LIMITS
 
 _EVEN_SIDE, _ODD_SIDE = 64, 33  # errors do not grow with the image; time does
 _BATCH_OF_INPUTS = 1024
@@ -46,7 +47,7 @@ def certify(
     flat = copy.deepcopy(flat64).to(example.dtype)
     pairs = {"actual": (wide, flat64), "randomised": (drawn, reflatten(drawn))}
     checks: list[Check] = []
-    shapes, skipped = _accepted_shapes(wide, example)
+    shapes, skipped = _accepted_shapes((wide, flat), example)
     for weights, (one, other) in pairs.items():
         for dtype in (torch.float64, torch.float32):
             reference, candidate = copy.deepcopy(one).to(dtype), copy.deepcopy(other).to(dtype)
@@ -93,14 +94,16 @@ def randomise(traced: fx.GraphModule, generator: torch.Generator) -> fx.GraphMod
     return drawn
 
 
-def _accepted_shapes(wide: fx.GraphModule, example: Tensor) -> tuple[list[tuple[int, ...]], tuple[str, ...]]:
-    """Return the shapes to compare on, batches of 1 and 7, and the sizes that the network does not take."""
+def _accepted_shapes(
+    networks: tuple[fx.GraphModule, ...], example: Tensor
+) -> tuple[list[tuple[int, ...]], tuple[str, ...]]:
+    """Return the shapes to compare on, batches of 1 and 7, and the sizes that one of them does not take."""
     channels, space = example.shape[1:2], example.shape[2:]
     even = tuple(min(side, _EVEN_SIDE) for side in space)
     odd = tuple(min(side, _ODD_SIDE) - 1 + min(side, _ODD_SIDE) % 2 for side in space)
     mixed = tuple(side + i % 2 for i, side in enumerate(odd))
     wanted = {even: (1,), odd: (1, 7), mixed: (1,)}
-    taken = {size: _runs(wide, example.new_zeros(1, *channels, *size)) for size in wanted}
+    taken = {size: _run(networks, example.new_zeros(1, *channels, *size)) for size in wanted}
     skipped = tuple("x".join(map(str, size)) for size, runs in taken.items() if not runs)
     shapes = [(n, *channels, *size) for size, batches in wanted.items() if taken[size] for n in batches]
     if {shape[0] for shape in shapes} != {1, 7}:
@@ -108,10 +111,11 @@ def _accepted_shapes(wide: fx.GraphModule, example: Tensor) -> tuple[list[tuple[
     return list(dict.fromkeys(shapes)), skipped
 
 
-def _runs(network: fx.GraphModule, x: Tensor) -> bool:
+def _run(networks: tuple[fx.GraphModule, ...], x: Tensor) -> bool:
     try:
         with torch.no_grad():
-            network(x)
+            for network in networks:
+                network(x)
     except RuntimeError:
         return False
     return True

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, fx, nn
 
 from juggler.errors import ConfigError, Refused
-from juggler.nouns import Certificate, GraphSketch, Refusal, Rewrite
+from juggler.nouns import Certificate, Decision, GraphSketch, Refusal, Rewrite
 from juggler.transform.equivalence import certify
-from juggler.transform.rewriting import Policy, Rewriting
+from juggler.transform.fusing import Fusing
+from juggler.transform.placing import place
+from juggler.transform.planning import Cost, Plan, Policy, check_policy, plan
+from juggler.transform.regions import Lifting, Region, expression_of, lift_all, regions
 from juggler.transform.rule import Rule, rules
-from juggler.transform.trace import propagate_shapes, sketch, trace
+from juggler.transform.trace import View, propagate_shapes, sketch, trace
+from juggler.transform.writing import Writer
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Flattened:
         certificate: proof that the flat network is the wide one.
         wide_sketch: the graph before, as plain nouns.
         flat_sketch: the graph after.
+        decisions: which form each linear region took, and why.
     """
 
     model: fx.GraphModule
@@ -36,6 +41,7 @@ class Flattened:
     certificate: Certificate
     wide_sketch: GraphSketch
     flat_sketch: GraphSketch
+    decisions: tuple[Decision, ...] = ()
 
 
 def flatten(
@@ -44,6 +50,7 @@ def flatten(
     *,
     inputs: Tensor | None = None,
     policy: Policy = "work",
+    cost: Cost | None = None,
     use: Sequence[Rule] | None = None,
     on_rewrite: Callable[[Rewrite], None] | None = None,
 ) -> Flattened:
@@ -56,7 +63,11 @@ def flatten(
         model: network in evaluation mode.
         example: one input, `[batch, channels, *space]`, of the network's element type.
         inputs: real inputs, `[n, channels, *space]`, on which the predicted class must agree.
-        policy: `work` refuses a fusion that raises the multiply-accumulates; `always` does not.
+        policy: `work` takes the form of each linear region that has the least multiply-accumulates;
+            `always` fuses whatever is exact; `never` leaves everything as it is; `measure` and `model` ask
+            `cost` for every form that no other beats in all respects, and take the cheapest.
+        cost: price of a small network for these inputs, milliseconds where it is a timer. Its method `race`,
+            where it has one, gets all forms of a region at once.
         use: rules to use; all registered ones by default.
         on_rewrite: called with each rewrite as it is made.
 
@@ -68,47 +79,87 @@ def flatten(
     Raises:
         Refused: the network is in training mode, cannot be traced, or does not run on the example.
     """
+    check_policy(policy, cost)
     _check_example(model, example)
-    wide = trace(model)
+    wide = trace(model, example)
     chosen = tuple(use) if use is not None else tuple(rule for _, rule in rules())
-    dtype = example.dtype
+    planned: list[Plan] = []
 
     def rewrite(network: fx.GraphModule, report: Callable[[Rewrite], None] | None = None) -> _Rewritten:
         work = copy.deepcopy(network).double()
-        run = Rewriting(work, example.double(), chosen, policy, report)
-        refusals = run.run()
-        return _Rewritten(work, tuple(run.rewrites), refusals)
+        propagate_shapes(work, example.double())
+        lifting = lift_all(View(work))
+        if not planned:
+            planned.append(plan(work, lifting, chosen, policy, cost, example.dtype))
+        return _carry_out(planned[0], work, lifting, report)
 
     done = rewrite(wide, on_rewrite)
     certificate = certify(
         wide, done.network, example, reflatten=lambda other: rewrite(other).network, inputs=inputs
     )
     if not certificate.passed and done.rewrites:
-        refusal = Refusal(
-            "certificate",
-            tuple(r.result for r in done.rewrites),
-            "all rewrites were rolled back: each passed its own check, the whole network did not (float64 "
-            f"{certificate.worst('float64'):.3g}, float32 {certificate.worst('float32'):.3g}, classes agree "
-            f"on {certificate.classes_agreed} of {certificate.classes_compared})",
-            "Look for ops that work in place on a tensor that is read elsewhere, and for weights that are "
-            "not finite",
-        )
-        plain = flatten(model, example, inputs=inputs, policy=policy, use=())
-        return Flattened(
-            plain.model,
-            (),
-            (refusal, *done.refusals),
-            plain.certificate,
-            plain.wide_sketch,
-            plain.flat_sketch,
-        )
-    flat = done.network.to(dtype)
+        return _rolled_back(model, example, inputs, done, certificate)
+    flat = done.network.to(example.dtype)
     for network in (wide, flat):
         propagate_shapes(network, example)
     name = type(model).__name__
     return Flattened(
-        flat, done.rewrites, done.refusals, certificate, sketch(wide, name), sketch(flat, f"{name}, flat")
+        flat,
+        done.rewrites,
+        done.refusals,
+        certificate,
+        sketch(wide, name),
+        sketch(flat, f"{name}, flat"),
+        planned[0].decisions,
     )
+
+
+def _carry_out(
+    planned: Plan, work: fx.GraphModule, lifting: Lifting, report: Callable[[Rewrite], None] | None
+) -> _Rewritten:
+    """Rewrite the regions of a graph in place, each as it was planned."""
+    refusals = [*lifting.refusals, *planned.refusals]
+    rewrites: list[Rewrite] = []
+    by_name = {node.name: node for node in work.graph.nodes}
+    writer = Writer(work, work)
+    for region in regions(lifting, [by_name[name] for name in planned.cuts]):
+        recipe = planned.chosen.get(_key(region))
+        if recipe is None:
+            continue
+        run = Fusing(expression_of(region), recipe.rules, recipe.gate, on_rewrite=report)
+        refusals += run.run()
+        rewrites += run.rewrites
+        if run.rewrites:
+            place(run.expression, region, writer)
+    work.delete_all_unused_submodules()
+    work.graph.lint()
+    work.recompile()
+    return _Rewritten(work, tuple(rewrites), tuple(dict.fromkeys(refusals)))
+
+
+def _key(region: Region) -> str:
+    return next(iter(region.ops)).name
+
+
+def _rolled_back(
+    model: nn.Module,
+    example: Tensor,
+    inputs: Tensor | None,
+    done: _Rewritten,
+    certificate: Certificate,
+) -> Flattened:
+    """Return the network as it was, with the refusal that says why."""
+    refusal = Refusal(
+        "certificate",
+        tuple(r.result for r in done.rewrites),
+        "all rewrites were rolled back: each passed its own check, the whole network did not (float64 "
+        f"{certificate.worst('float64'):.3g}, float32 {certificate.worst('float32'):.3g}, classes agree "
+        f"on {certificate.classes_agreed} of {certificate.classes_compared})",
+        "Look for ops that work in place on a tensor that is read elsewhere, and for weights that are not "
+        "finite",
+    )
+    plain = flatten(model, example, inputs=inputs, policy="never")
+    return replace(plain, rewrites=(), refusals=(refusal, *done.refusals))
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class Table3:
     name = "table3"
     title = "Table III: convolutions by kernel size and channels"
     paper_rounds = 20
-    minutes = 4.0
+    minutes = 2.8
     published = tuple(
         Published(
             subject(kernel, channels),

@@ -1,14 +1,11 @@
-"""Drop what computes its own input: nn.Identity, and dropout in evaluation mode."""
+"""Drop what computes its own input: nn.Identity, dropout in evaluation mode, a sum or a stack of one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from torch import nn
-from torch.nn.modules.dropout import _DropoutNd
-
-from juggler.transform.rule import PassThrough, Proposal, Site
-from juggler.transform.trace import View
+from juggler.transform.expression import Answer, Expression, Proposal, Term
+from juggler.transform.values import Identity, Stack, Sum
 
 
 class DropPassive:
@@ -16,16 +13,12 @@ class DropPassive:
 
     name = "drop_passive"
     source = "definition of dropout in evaluation mode"
+    tried = False
 
-    def sites(self, view: View) -> Iterator[Site]:
-        """Yield each identity and each dropout."""
-        for node in view.nodes():
-            if isinstance(view.module(node), nn.Identity | _DropoutNd):
-                yield Site((node,), node.all_input_nodes[0])
-
-    def propose(self, site: Site, view: View) -> Proposal:
+    def propose(self, term: Term, expression: Expression) -> Iterator[Answer]:
         """Let the input through."""
-        return PassThrough()
+        if isinstance(term.value, Identity | Sum | Stack) and len(term.reads) == 1:
+            yield Proposal(((term, term.reads[0]),))
 
 
 RULE = DropPassive()

@@ -1,12 +1,14 @@
-"""Fuse two convolutions, one after another, into one (Juggler-ResNet III-C2, Eq. 5-7)."""
+"""Fuse two linear things, one after another, into one (Juggler-ResNet III-C2, Eq. 5-7)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from juggler.transform.algebra import Impossible, compose
-from juggler.transform.rule import Proposal, Site, convolution_before, is_convolution, read_convolution
-from juggler.transform.trace import View
+from juggler.transform.algebra import Conv, Impossible
+from juggler.transform.composition import BIAS_LEAK, border_class, follow
+from juggler.transform.expression import Answer, Expression, Term
+from juggler.transform.rule import instead, only_read, refused
+from juggler.transform.values import Scale
 
 
 class FuseVertical:
@@ -14,21 +16,23 @@ class FuseVertical:
 
     name = "fuse_vertical"
     source = "Juggler-ResNet III-C2, Eq. 5-7"
+    tried = False
 
-    def sites(self, view: View) -> Iterator[Site]:
-        """Yield each pair of convolutions of which the second reads the first."""
-        for node in view.nodes():
-            if is_convolution(view.module(node)):
-                yield from convolution_before(node, view)
-
-    def propose(self, site: Site, view: View) -> Proposal:
-        """Return the composed convolution."""
-        first, second = (read_convolution(node, view) for node in site.nodes)
-        if isinstance(first, Impossible):
-            return first
-        if isinstance(second, Impossible):
-            return second
-        return compose(first, second)
+    def propose(self, term: Term, expression: Expression) -> Iterator[Answer]:
+        """Return the composed value; a bias that leaks into padding is another rule's."""
+        before = only_read(term, expression)
+        if before is None or before.value is None or term.value is None:
+            return
+        first, second = before.value, term.value
+        if isinstance(first, Scale) or isinstance(second, Scale):
+            return
+        value = follow(first, second, before.channels)
+        if isinstance(value, Impossible):
+            both = isinstance(first, Conv) and isinstance(second, Conv)
+            if not (both and border_class(first, second) == BIAS_LEAK):  # type: ignore[arg-type]
+                yield refused((before, term), value)
+        elif value is not None:
+            yield instead(term, value, before.reads, (before, term))
 
 
 RULE = FuseVertical()

@@ -1,0 +1,195 @@
+"""The engine: rules over an expression, each proposal weighed and checked before it is put in place.
+
+Terms wait in a queue. What a proposal makes, and what reads it, is looked at again; nothing else is. So the
+search takes time in proportion to the number of terms.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from juggler.nouns import Refusal, Rewrite
+from juggler.transform.algebra import Conv, Impossible, relative_error
+from juggler.transform.expression import Balance, Expression, Proposal, Term, evaluate, leaves
+from juggler.transform.rule import Rule
+from juggler.transform.values import Pool, Scale, Shift, Value
+
+LIMITS = {"float64": 1e-12, "float32": 1e-5}  # of one rewrite, of a whole network in float32
+
+Gate = Callable[[Balance], Impossible | None]
+
+
+def no_more_work(balance: Balance) -> Impossible | None:
+    """Refuse what raises the multiply-accumulates (the warning of Juggler-ResNet section II-C)."""
+    before, after = balance.macs_before, balance.macs_after
+    if after <= before:
+        return None
+    return Impossible(
+        f"exact, but it does not pay: the work would rise from {before:,} to {after:,} multiply-accumulates "
+        f"({after / max(before, 1):.2f} times)",
+        "flatten(..., policy='always') does it all the same",
+    )
+
+
+def anything(balance: Balance) -> Impossible | None:
+    """Refuse nothing."""
+    return None
+
+
+@dataclass
+class Fusing:
+    """One run of rules over one expression, in place.
+
+    Attributes:
+        expression: what is rewritten.
+        rules: tried in this order on each term.
+        gate: says why a proposal is not wanted.
+        check: compare each proposal with what stands there; needs numbers, not only shapes.
+        on_rewrite: called with each rewrite as it is made.
+    """
+
+    expression: Expression
+    rules: Sequence[Rule]
+    gate: Gate = no_more_work
+    check: bool = True
+    on_rewrite: Callable[[Rewrite], None] | None = None
+    rewrites: list[Rewrite] = field(default_factory=list)
+    _refused: dict[tuple[str, tuple[Term, ...]], Refusal] = field(default_factory=dict)
+
+    def run(self) -> tuple[Refusal, ...]:
+        """Rewrite until no rule applies; return what was refused in what remains."""
+        waiting = deque(self.expression.terms())
+        queued = set(waiting)
+        while waiting:
+            term = waiting.popleft()
+            queued.discard(term)
+            if term not in self.expression:
+                continue
+            for other in self._visit(term):
+                if other in self.expression and other not in queued:
+                    waiting.append(other)
+                    queued.add(other)
+        return tuple(self.remaining().values())
+
+    def remaining(self) -> dict[tuple[Term, ...], Refusal]:
+        """Return what was refused of terms that are still there."""
+        return {
+            terms: refusal
+            for (_, terms), refusal in self._refused.items()
+            if all(term in self.expression for term in terms)
+        }
+
+    def _visit(self, term: Term) -> list[Term]:
+        """Apply the first rule that has something to do; return what must be looked at again."""
+        for rule in self.rules:
+            for answer in rule.propose(term, self.expression):
+                if not isinstance(answer, Proposal):
+                    terms, why = answer
+                    self._refuse(rule, terms, why)
+                    continue
+                balance = self.expression.balance(answer)
+                objection = _still_read(balance, self.expression) or self.gate(balance)
+                error = 0.0
+                if objection is None and self.check:
+                    error = _error(answer, balance, self.expression, seed=len(self.rewrites))
+                    objection = _wrong(error)
+                if objection is not None:
+                    self._refuse(rule, balance.gone, objection)
+                    continue
+                self._apply(rule, answer, balance, error)
+                again = [new for _, new in answer.gives]
+                return [
+                    *balance.made,
+                    *(user for new in (*balance.made, *again) for user in self.expression.users(new)),
+                    *(read for new in balance.made for read in new.reads),
+                ]
+        return []
+
+    def _refuse(self, rule: Rule, terms: tuple[Term, ...], why: Impossible) -> None:
+        names = tuple(term.label for term in terms)
+        self._refused[rule.name, terms] = Refusal(rule.name, names, why.reason, why.remedy)
+
+    def _apply(self, rule: Rule, proposal: Proposal, balance: Balance, error: float) -> None:
+        self.expression.replace(proposal, balance)
+        rewrite = Rewrite(
+            rule.name,
+            rule.source,
+            tuple(term.label for term in balance.gone),
+            ", ".join(dict.fromkeys(new.label for _, new in proposal.gives)),
+            balance.macs_before,
+            balance.macs_after,
+            error,
+        )
+        self.rewrites.append(rewrite)
+        if self.on_rewrite is not None:
+            self.on_rewrite(rewrite)
+
+
+def _still_read(balance: Balance, expression: Expression) -> Impossible | None:
+    """Refuse what would compute a map twice because something else reads it as well."""
+    heavy = [term for term in balance.kept if term.value is not None]
+    if not heavy:
+        return None
+    others = [user.label for user in expression.users(heavy[0]) if user not in balance.gone]
+    return Impossible(
+        f"the output of {heavy[0].label} is also read by {', '.join(others) or 'something outside'}, so it "
+        "must stay",
+        "Nothing to do, unless that reader can go",
+    )
+
+
+def _wrong(error: float) -> Impossible | None:
+    if error <= LIMITS["float64"]:
+        return None
+    return Impossible(
+        f"rolled back: max|difference| / max|reference| is {error:.3g} in float64",
+        "A module computes something else than the class it inherits from: keep it, or write a rule for it",
+    )
+
+
+def _error(proposal: Proposal, balance: Balance, expression: Expression, seed: int) -> float:
+    """Compute what stands there and what is proposed from the same maps; return the relative error."""
+    sources = leaves(proposal.gives, expression)
+    generator = torch.Generator().manual_seed(seed)
+    known = {
+        term: torch.randn(shape, generator=generator, dtype=torch.float64)
+        for term, shape in _probes(sources, balance).items()
+    }
+    try:
+        old = evaluate([old for old, _ in proposal.gives], known)
+        new = evaluate([new for _, new in proposal.gives], known)
+    except RuntimeError:  # the two do not take the same maps
+        return float("inf")
+    return max(relative_error(one, other) for one, other in zip(old, new, strict=True))
+
+
+def _probes(sources: Sequence[Term], balance: Balance) -> dict[Term, tuple[int, ...]]:
+    """Return the shapes to try: small, odd and even, and larger than every kernel, where that is possible."""
+    values = [term.value for term in (*balance.gone, *balance.made)]
+    sized = any(isinstance(v, Shift) or _acts_on_last_axis(v) for v in values)
+    if sized or len({term.shape[2:] for term in sources}) > 1:
+        return {term: (1, *term.shape[1:]) for term in sources}
+    reach = _reach(balance)
+    return {
+        term: (2, *term.shape[1:2], *(min(side, reach + i) for i, side in enumerate(term.shape[2:])))
+        for term in sources
+    }
+
+
+def _acts_on_last_axis(value: Value | None) -> bool:
+    return (isinstance(value, Conv) and not value.kernel) or (isinstance(value, Scale) and value.rank == 0)
+
+
+def _reach(balance: Balance) -> int:
+    """Return a side on which every kernel of old and new fits with room."""
+    total, step = 5, 1
+    for term in balance.gone:
+        if isinstance(term.value, Conv | Pool) and term.value.kernel:
+            dilation = term.value.dilation[0] if isinstance(term.value, Conv) else 1
+            total += step * dilation * (max(term.value.kernel) - 1)
+            step *= max(term.value.stride)
+    return total
