@@ -47,11 +47,12 @@ class Build:
         constants: weights and constants.
         sizes: results of computations on shapes.
         shapes: shapes that are known, numbers and names of free sizes.
+        types: element types that are known, as ONNX numbers them.
         parts: modules and buffers of the graph module.
     """
 
-    def __init__(self, shapes: dict[str, tuple[Size, ...]], opset: int) -> None:
-        self.shapes, self.opset = shapes, opset
+    def __init__(self, shapes: dict[str, tuple[Size, ...]], types: dict[str, int], opset: int) -> None:
+        self.shapes, self.types, self.opset = shapes, types, opset
         self.graph = fx.Graph()
         self.values: dict[str, fx.Node] = {}
         self.constants: dict[str, npt.NDArray[Any]] = {}
@@ -62,12 +63,16 @@ class Build:
     def value(self, name: str) -> fx.Node:
         """Return the node that computes a value; a constant becomes a buffer."""
         if name not in self.values and name in self.constants:
-            target = self._new_name("constant")
-            self.parts[target] = tensor(self.constants[name])
-            self.values[name] = self.graph.get_attr(target)
+            self.values[name] = self.buffer("constant", tensor(self.constants[name]))
         if name not in self.values:
             raise Unsupported(f"its input {name!r} is a computation on shapes")
         return self.values[name]
+
+    def buffer(self, name: str, held: torch.Tensor) -> fx.Node:
+        """Return a node that reads a constant."""
+        target = self._new_name(name)
+        self.parts[target] = held
+        return self.graph.get_attr(target)
 
     def constant(self, op: Op, index: int) -> npt.NDArray[Any]:
         """Return an input that must be a constant."""
@@ -103,6 +108,9 @@ class Build:
         while name in self.parts:
             name, number = f"{stem}_{number}", number + 1
         return name
+
+
+Handle: TypeAlias = Callable[[Build, Op], None]
 
 
 def tensor(array: npt.NDArray[Any]) -> torch.Tensor:

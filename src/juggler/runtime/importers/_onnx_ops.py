@@ -2,111 +2,87 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from functools import reduce
+from typing import Any
 
 import numpy as np
 import torch
-from torch import fx, nn
-from torch.nn import functional
+from torch import nn
 
-from juggler.runtime.importers._onnx_graph import Build, Op, Unsupported, parameter, tensor
+from juggler.runtime.importers._onnx_graph import Build, Handle, Op, Unsupported, parameter, tensor
+from juggler.runtime.importers._onnx_moves import MOVE_HANDLES
 from juggler.runtime.importers._onnx_shapes import SHAPE_HANDLES
+from juggler.runtime.importers._onnx_windows import GLOBAL_POOLS, WINDOW_HANDLES, of_rank
 
-Handle: TypeAlias = Callable[[Build, Op], None]
-
-CONVS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 BATCH_NORMS = {0: nn.BatchNorm1d, 1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-MAX_POOLS = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
-AVERAGE_POOLS = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
-GLOBAL_POOLS = {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}
-
-
-def _conv(build: Build, op: Op) -> None:
-    weight = build.constant(op, 1)
-    rank, groups = weight.ndim - 2, op.get("group", 1)
-    source, padding = _padded(build, op, rank, 0.0)
-    with torch.device("meta"):  # the weights come from the file: nothing to draw, nothing to allocate
-        conv = _of_rank(CONVS, rank)(
-            weight.shape[1] * groups,
-            weight.shape[0],
-            weight.shape[2:],
-            stride=_list(op, "strides", rank),
-            padding=padding,
-            dilation=_list(op, "dilations", rank),
-            groups=groups,
-            bias=op.has_input(2),
-        )
-    conv.weight = parameter(weight)
-    if op.has_input(2):
-        conv.bias = parameter(build.constant(op, 2))
-    build.module(op, conv, source)
+INSTANCE_NORMS = {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
+HARD_SIXTH = np.float32(1 / 6)
 
 
 def _batch_norm(build: Build, op: Op) -> None:
     if op.get("training_mode", 0) or len(op.outputs) > 1:
         raise Unsupported("it is in training mode")
     scale, shift, mean, variance = (build.constant(op, i) for i in range(1, 5))
-    norm = _of_rank(BATCH_NORMS, build.rank(op.inputs[0]) - 2)(scale.size, eps=op.get("epsilon", 1e-5))
+    norm = of_rank(BATCH_NORMS, build.rank(op.inputs[0]) - 2)(scale.size, eps=op.get("epsilon", 1e-5))
     norm.weight, norm.bias = parameter(scale), parameter(shift)
     norm.running_mean, norm.running_var = tensor(mean), tensor(variance)
     build.module(op, norm)
 
 
-def _max_pool(build: Build, op: Op) -> None:
-    if len(op.outputs) > 1:
-        raise Unsupported("it returns indices")
-    kernel = tuple(op.get("kernel_shape"))
-    source, padding = _padded(build, op, len(kernel), -math.inf)
-    options = {"dilation": _list(op, "dilations", len(kernel)), "ceil_mode": bool(op.get("ceil_mode", 0))}
-    pool = _of_rank(MAX_POOLS, len(kernel))
-    build.module(op, pool(kernel, _list(op, "strides", len(kernel)), padding, **options), source)
+def _instance_norm(build: Build, op: Op) -> None:
+    scale, shift = build.constant(op, 1), build.constant(op, 2)
+    kind = of_rank(INSTANCE_NORMS, build.rank(op.inputs[0]) - 2)
+    norm = kind(scale.size, eps=op.get("epsilon", 1e-5), affine=True)
+    norm.weight, norm.bias = parameter(scale), parameter(shift)
+    build.module(op, norm)
 
 
-def _average_pool(build: Build, op: Op) -> None:
-    kernel, counts_padding = tuple(op.get("kernel_shape")), bool(op.get("count_include_pad", 0))
-    if set(_list(op, "dilations", len(kernel))) != {1}:
-        raise Unsupported("it is dilated")
-    source, padding = _padded(build, op, len(kernel), 0.0)
-    if source is not None and not counts_padding:
-        raise Unsupported("its padding is uneven and not counted")
-    pool = _of_rank(AVERAGE_POOLS, len(kernel))
-    options = {"ceil_mode": bool(op.get("ceil_mode", 0)), "count_include_pad": counts_padding}
-    build.module(op, pool(kernel, _list(op, "strides", len(kernel)), padding, **options), source)
+def _layer_norm(build: Build, op: Op) -> None:
+    scale, rank = build.constant(op, 1), build.rank(op.inputs[0])
+    if len(op.outputs) > 1 or scale.ndim != rank - op.get("axis", -1) % rank:
+        raise Unsupported("it gives its mean too, or its scale is broadcast")
+    norm = nn.LayerNorm(scale.shape, op.get("epsilon", 1e-5), bias=op.has_input(2))
+    norm.weight = parameter(scale)
+    if op.has_input(2):
+        norm.bias = parameter(build.constant(op, 2))
+    build.module(op, norm)
 
 
-def _global_average_pool(build: Build, op: Op) -> None:
-    build.module(op, _of_rank(GLOBAL_POOLS, build.rank(op.inputs[0]) - 2)(1))
+def _local_response_norm(build: Build, op: Op) -> None:
+    size = op.get("size")
+    if size % 2 == 0:
+        raise Unsupported("its window is even, and leans to the other side in torch")
+    build.module(
+        op, nn.LocalResponseNorm(size, op.get("alpha", 1e-4), op.get("beta", 0.75), op.get("bias", 1.0))
+    )
 
 
-def _reduce_mean(build: Build, op: Op) -> None:
-    axes = op.get("axes") or (build.constant(op, 1).tolist() if op.has_input(1) else None)
-    if not axes:
-        raise Unsupported("it names no axes")
-    rank, keeps = build.rank(op.inputs[0]), bool(op.get("keepdims", 1))
-    axes = sorted(axis % rank for axis in axes)
-    if keeps and rank > 2 and axes == list(range(2, rank)):
-        build.module(op, _of_rank(GLOBAL_POOLS, rank - 2)(1))
-    else:
-        build.function(op, torch.mean, build.value(op.inputs[0]), dim=axes, keepdim=keeps)
+def _reduction(function: Callable[..., Any], *, is_mean: bool = False) -> Handle:
+    def handle(build: Build, op: Op) -> None:
+        axes = op.get("axes") or (build.constant(op, 1).tolist() if op.has_input(1) else None)
+        if not axes:
+            raise Unsupported("it names no axes")
+        rank, keeps = build.rank(op.inputs[0]), bool(op.get("keepdims", 1))
+        axes = sorted(axis % rank for axis in axes)
+        if is_mean and keeps and rank > 2 and axes == list(range(2, rank)):
+            build.module(op, of_rank(GLOBAL_POOLS, rank - 2)(1))
+        else:
+            build.function(op, function, build.value(op.inputs[0]), dim=axes, keepdim=keeps)
 
-
-def _flatten(build: Build, op: Op) -> None:
-    if op.get("axis", 1) != 1:
-        raise Unsupported(f"its axis is {op.get('axis')}, not 1")
-    build.module(op, nn.Flatten(1))
+    return handle
 
 
 def _gemm(build: Build, op: Op) -> None:
-    weight = build.constant(op, 1) * _same(op.get("alpha", 1.0))
+    weight = build.constant(op, 1) * np.float32(op.get("alpha", 1.0))
     if op.get("transA", 0):
         raise Unsupported("it transposes its input")
     weight = weight if op.get("transB", 0) else weight.T
     bias = None
     if op.has_input(2):
-        bias = np.broadcast_to(build.constant(op, 2) * _same(op.get("beta", 1.0)), (1, len(weight)))[0]
+        beta = np.float32(op.get("beta", 1.0))
+        bias = np.broadcast_to(build.constant(op, 2) * beta, (1, len(weight)))[0]
     _linear(build, op, weight, bias)
 
 
@@ -142,27 +118,35 @@ def _clip(build: Build, op: Op) -> None:
         build.function(op, torch.clamp, build.value(op.inputs[0]), min=low, max=high)
 
 
-def _pad(build: Build, op: Op) -> None:
-    if op.get("mode", "constant") != "constant" or op.has_input(3):
-        raise Unsupported("only constant padding of all axes has an equal")
-    if op.has_input(2) and build.constant(op, 2).item() != 0.0:
-        raise Unsupported("it pads with something other than 0")
-    pads = op.get("pads") or build.constant(op, 1).tolist()
-    build.function(op, functional.pad, build.value(op.inputs[0]), _torch_pads(pads))
+def _prelu(build: Build, op: Op) -> None:
+    slope, rank = build.constant(op, 1), build.rank(op.inputs[0])
+    channels = build.shapes[op.inputs[0]][1] if rank > 1 else None
+    by_channel = slope.ndim == rank - 1 and slope.shape[0] == channels == slope.size
+    if slope.size != 1 and not by_channel:
+        raise Unsupported("its slopes are not one a channel")
+    made = nn.PReLU(slope.size)
+    made.weight = parameter(slope.reshape(-1))
+    build.module(op, made)
 
 
-def _softmax(build: Build, op: Op) -> None:
-    axis = op.get("axis", -1 if build.opset >= 13 else 1)
-    if build.opset < 13 and axis not in (-1, build.rank(op.inputs[0]) - 1):
-        raise Unsupported("before opset 13 it flattens the axes behind its own")  # a different function
-    build.module(op, nn.Softmax(dim=axis))
+def _hard_sigmoid(build: Build, op: Op) -> None:
+    slope, shift = op.get("alpha", 0.2), op.get("beta", 0.5)
+    if np.float32(slope) == HARD_SIXTH and shift == 0.5:
+        build.module(op, nn.Hardsigmoid())
+        return
+    scaled = build.graph.call_function(operator.mul, (build.value(op.inputs[0]), slope))
+    shifted = build.graph.call_function(operator.add, (scaled, shift))
+    build.function(op, torch.clamp, shifted, min=0.0, max=1.0)
 
 
-def _concat(build: Build, op: Op) -> None:
-    if any(name in build.sizes for name in op.inputs):
-        SHAPE_HANDLES["Concat"](build, op)
-    else:
-        build.function(op, torch.cat, [build.value(name) for name in op.inputs], dim=op.get("axis"))
+def _softmax(make: Callable[..., nn.Module]) -> Handle:
+    def handle(build: Build, op: Op) -> None:
+        axis = op.get("axis", -1 if build.opset >= 13 else 1)
+        if build.opset < 13 and axis not in (-1, build.rank(op.inputs[0]) - 1):
+            raise Unsupported("before opset 13 it flattens the axes behind its own")  # a different function
+        build.module(op, make(dim=axis))
+
+    return handle
 
 
 def _same_value(build: Build, op: Op) -> None:
@@ -174,98 +158,81 @@ def _same_value(build: Build, op: Op) -> None:
         build.values[target] = build.value(source)
 
 
-def _reshape(build: Build, op: Op) -> None:
-    """Flatten, or reshape behind the batch; the batch itself must stay."""
-    shape = build.sizes.get(op.inputs[1])
-    if shape is None:
-        shape = build.constant(op, 1).tolist()
-    have = build.shapes.get(op.inputs[0])
-    if not isinstance(shape, list) or not shape or have is None:
-        raise Unsupported("its shapes are not known")
-    behind, wanted = list(have[1:]), list(shape[1:])
-    known = math.prod(s for s in behind if isinstance(s, int)) if all_numbers(behind) else None
-    keeps_batch = shape[0] in (have[0], 0) and not op.get("allowzero", 0)
-    free_batch = shape[0] == -1 and known is not None and known == math.prod(map(_number, wanted))
-    if not (keeps_batch or free_batch or (shape[0] == have[0] and isinstance(have[0], str))):
-        raise Unsupported(f"it makes {shape} of {list(have)}, which mixes the batch with the rest")
-    if len(wanted) == 1 and wanted[0] in (-1, known):
-        build.module(op, nn.Flatten(1))
-    elif all(isinstance(s, int) and s > 0 for s in wanted):
-        build.function(op, torch.reshape, build.value(op.inputs[0]), (-1, *wanted))
+def _cast(build: Build, op: Op) -> None:
+    name = op.inputs[0]
+    if name in build.sizes:
+        SHAPE_HANDLES["Cast"](build, op)
+    elif build.types.get(name) != op.get("to"):
+        raise Unsupported("it changes the element type")
     else:
-        raise Unsupported(f"it makes {shape} of {list(have)}")
+        _same_value(build, op)
 
 
-def all_numbers(sizes: list[Any]) -> bool:
-    """Say whether none of the sizes is free."""
-    return all(isinstance(size, int) for size in sizes)
+def _module(make: Callable[[Op], nn.Module]) -> Handle:
+    return lambda build, op: build.module(op, make(op))
 
 
-def _number(size: Any) -> int:
-    return size if isinstance(size, int) and size > 0 else -1
+def _unary(function: Callable[..., Any]) -> Handle:
+    return lambda build, op: build.function(op, function, build.value(op.inputs[0]))
 
 
-def _module(make: Callable[[], nn.Module]) -> Handle:
-    return lambda build, op: build.module(op, make())
+def _folded(function: Callable[..., Any]) -> Handle:
+    """Apply a function of two to all inputs, from the left."""
 
+    def handle(build: Build, op: Op) -> None:
+        first, *others = (build.value(name) for name in op.inputs)
+        build.values[op.outputs[0]] = reduce(
+            lambda one, two: build.graph.call_function(function, (one, two)), others, first
+        )
 
-def _binary(function: Callable[..., Any]) -> Handle:
-    return lambda build, op: build.function(op, function, *(build.value(name) for name in op.inputs))
-
-
-def _of_rank(kinds: dict[int, Any], rank: int) -> Any:
-    if rank not in kinds:
-        raise Unsupported(f"it has {rank} spatial dimensions")
-    return kinds[rank]
-
-
-def _list(op: Op, attribute: str, rank: int) -> tuple[int, ...]:
-    return tuple(op.get(attribute) or (1,) * rank)
-
-
-def _same(factor: float) -> np.float32:
-    return np.float32(factor)
-
-
-def _padded(build: Build, op: Op, rank: int, filling: float) -> tuple[fx.Node | None, tuple[int, ...]]:
-    """Return the padding that torch can do itself; uneven padding becomes a node of its own before."""
-    if op.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-        raise Unsupported(f"its padding {op.get('auto_pad')} depends on the input's size")
-    pads = op.get("pads") or [0] * (2 * rank)
-    if pads[:rank] == pads[rank:]:
-        return None, tuple(pads[:rank])
-    value = build.value(op.inputs[0])
-    return build.graph.call_function(functional.pad, (value, _torch_pads(pads)), {"value": filling}), (
-        0,
-    ) * rank
-
-
-def _torch_pads(pads: list[int]) -> list[int]:
-    """Turn ONNX's pads, all begins then all ends, into torch's, pairs from the last axis on."""
-    half = len(pads) // 2
-    return [pads[axis + side * half] for axis in reversed(range(half)) for side in (0, 1)]
+    return handle
 
 
 HANDLES: dict[str, Handle] = {
     **SHAPE_HANDLES,
-    "Add": _binary(operator.add),
-    "AveragePool": _average_pool,
+    **WINDOW_HANDLES,
+    **MOVE_HANDLES,
+    "Abs": _unary(torch.abs),
+    "Add": _folded(operator.add),
     "BatchNormalization": _batch_norm,
+    "Cast": _cast,
     "Clip": _clip,
-    "Concat": _concat,
-    "Conv": _conv,
+    "Div": _folded(operator.truediv),
     "Dropout": _same_value,
-    "Flatten": _flatten,
+    "Elu": _module(lambda op: nn.ELU(op.get("alpha", 1.0))),
+    "Erf": _unary(torch.erf),
+    "Exp": _unary(torch.exp),
+    "Gelu": _module(lambda op: nn.GELU(op.get("approximate", "none"))),
     "Gemm": _gemm,
-    "GlobalAveragePool": _global_average_pool,
+    "HardSigmoid": _hard_sigmoid,
+    "HardSwish": _module(lambda op: nn.Hardswish()),
     "Identity": _same_value,
+    "InstanceNormalization": _instance_norm,
+    "LRN": _local_response_norm,
+    "LayerNormalization": _layer_norm,
+    "LeakyRelu": _module(lambda op: nn.LeakyReLU(op.get("alpha", 0.01))),
+    "Log": _unary(torch.log),
+    "LogSoftmax": _softmax(nn.LogSoftmax),
     "MatMul": _matmul,
-    "MaxPool": _max_pool,
-    "Mul": _binary(operator.mul),
-    "Pad": _pad,
-    "ReduceMean": _reduce_mean,
-    "Relu": _module(nn.ReLU),
-    "Reshape": _reshape,
-    "Sigmoid": _module(nn.Sigmoid),
-    "Softmax": _softmax,
+    "Max": _folded(torch.maximum),
+    "Min": _folded(torch.minimum),
+    "Mish": _module(lambda op: nn.Mish()),
+    "Mul": _folded(operator.mul),
+    "Neg": _unary(operator.neg),
+    "PRelu": _prelu,
+    "Pow": _folded(torch.pow),
+    "Reciprocal": _unary(torch.reciprocal),
+    "ReduceL2": _reduction(torch.linalg.vector_norm),
+    "ReduceMax": _reduction(torch.amax),
+    "ReduceMean": _reduction(torch.mean, is_mean=True),
+    "ReduceMin": _reduction(torch.amin),
+    "ReduceSum": _reduction(torch.sum),
+    "Relu": _module(lambda op: nn.ReLU()),
+    "Sigmoid": _module(lambda op: nn.Sigmoid()),
+    "Softmax": _softmax(nn.Softmax),
+    "Softplus": _module(lambda op: nn.Softplus()),
+    "Sqrt": _unary(torch.sqrt),
+    "Sub": _folded(operator.sub),
+    "Sum": _folded(operator.add),
+    "Tanh": _module(lambda op: nn.Tanh()),
 }

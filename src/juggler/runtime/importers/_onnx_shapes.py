@@ -6,9 +6,7 @@ where they are known and names where they are free, so that a reshape can see th
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from juggler.runtime.importers._onnx_graph import Build, Op, Size, Sizes, Unsupported
+from juggler.runtime.importers._onnx_graph import Build, Handle, Op, Size, Sizes, Unsupported
 
 
 def _shape(build: Build, op: Op) -> None:
@@ -41,6 +39,13 @@ def _unsqueeze(build: Build, op: Op) -> None:
     build.sizes[op.outputs[0]] = [size]
 
 
+def _squeeze(build: Build, op: Op) -> None:
+    sizes = _list(build, op.inputs[0])
+    if len(sizes) != 1:
+        raise Unsupported("it takes an axis off something other than one size")
+    build.sizes[op.outputs[0]] = sizes[0]
+
+
 def _cast(build: Build, op: Op) -> None:
     build.sizes[op.outputs[0]] = _sizes(build, op.inputs[0])
 
@@ -68,11 +73,12 @@ def _list(build: Build, name: str) -> list[Size]:
     return sizes
 
 
-SHAPE_HANDLES: dict[str, Callable[[Build, Op], None]] = {
+SHAPE_HANDLES: dict[str, Handle] = {
     "Cast": _cast,
     "Concat": _concat,
     "Gather": _gather,
     "Shape": _shape,
     "Slice": _slice,
+    "Squeeze": _squeeze,
     "Unsqueeze": _unsqueeze,
 }

@@ -23,6 +23,8 @@ from juggler.runtime.constants import fold_constants
 from juggler.runtime.importers._onnx_graph import Build, Op, Unsupported
 from juggler.runtime.importers._onnx_ops import HANDLES
 
+SHOWN = 4  # names of nodes of one kind that an error lists
+
 
 class OnnxImporter:
     """Turns ONNX graphs into graph modules."""
@@ -39,16 +41,18 @@ class OnnxImporter:
         model = _load(source)
         fold_constants(model)
         model = onnx.shape_inference.infer_shapes(model)
-        build = Build(_shapes(model.graph), _opset(model))
+        build = Build(_shapes(model.graph), _types(model.graph), _opset(model))
         for tensor in model.graph.initializer:
             build.constants[tensor.name] = numpy_helper.to_array(tensor)
         for value in _true_inputs(model.graph):
             build.values[value.name] = build.graph.placeholder(_identifier(value.name))
-        refused = [text for index, node in enumerate(model.graph.node) if (text := _add(build, node, index))]
+        refused = [
+            found for index, node in enumerate(model.graph.node) if (found := _add(build, node, index))
+        ]
         if refused:
             raise ConfigError(
                 "import an ONNX model",
-                f"{len(refused)} nodes without an equal here: {'; '.join(refused)}",
+                f"{len(refused)} nodes without an equal here: {_listed(refused)}",
                 "Export it with simpler ops, or add their handles to juggler.runtime.importers",
             )
         outputs = tuple(build.value(value.name) for value in model.graph.output)
@@ -79,8 +83,8 @@ def _load(source: Path | bytes) -> onnx.ModelProto:
     return model
 
 
-def _add(build: Build, node: onnx.NodeProto, index: int) -> str:
-    """Add one node; return the reason where it has no equal here, else nothing."""
+def _add(build: Build, node: onnx.NodeProto, index: int) -> tuple[str, str, str] | None:
+    """Add one node; return its kind, its name and the reason where it has no equal here, else nothing."""
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     op = Op(
         kind=node.op_type,
@@ -96,8 +100,20 @@ def _add(build: Build, node: onnx.NodeProto, index: int) -> str:
     except Unsupported as reason:
         for name in op.outputs:
             build.values[name] = build.missing()
-        return f"{op.kind} ({node.name or op.outputs[0]}): {reason}"
-    return ""
+        return op.kind, node.name or op.outputs[0], str(reason)
+    return None
+
+
+def _listed(refused: list[tuple[str, str, str]]) -> str:
+    """Return what is lacking, one entry a kind of op and a reason, with its count and the nodes' names."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for kind, name, reason in refused:
+        groups.setdefault((kind, reason), []).append(name)
+    return "; ".join(
+        f"{f'{len(names)} ' if len(names) > 1 else ''}{kind} ({', '.join(names[:SHOWN])}"
+        f"{', ...' if len(names) > SHOWN else ''}): {reason}"
+        for (kind, reason), names in groups.items()
+    )
 
 
 def _true_inputs(graph: onnx.GraphProto) -> list[Any]:
@@ -123,6 +139,11 @@ def _shapes(graph: onnx.GraphProto) -> dict[str, tuple[int | str, ...]]:
     for tensor in graph.initializer:
         known[tensor.name] = tuple(tensor.dims)
     return known
+
+
+def _types(graph: onnx.GraphProto) -> dict[str, int]:
+    values = [*graph.input, *graph.value_info, *graph.output]
+    return {value.name: value.type.tensor_type.elem_type for value in values}
 
 
 def _spec(value: Any) -> TensorSpec:
