@@ -66,14 +66,35 @@ def export(
             such as one that branches on what its input holds.
         ParityError: ONNX Runtime computes something else from the graph, at batch 1 or 3.
     """
+    own, inputs = _own(module, example)
+    model = _drafted(own, inputs, metadata or {})
+    _check_parity(own, inputs, model)
+    return model if path is None else write_atomically(Path(path), model)
+
+
+def draft(module: nn.Module, example: object) -> bytes:
+    """Return a module's ONNX graph without the proof that it computes the same: to time, never to give out.
+
+    Args:
+        module: as for `export`.
+        example: as for `export`.
+
+    Raises:
+        ConfigError: as `export`.
+    """
+    return _drafted(*_own(module, example), {})
+
+
+def _own(module: nn.Module, example: object) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     check_evaluating(module, "export a module")
     own = copy.deepcopy(module).cpu().requires_grad_(False)
     _check_precision(own)
-    inputs = examples(example)
-    names = end_names("input", len(inputs)), end_names("output", len(try_example(own, inputs)))
-    model = _cleaned(_write(own, inputs, *names), metadata or {})
-    _check_parity(own, inputs, model)
-    return model if path is None else write_atomically(Path(path), model)
+    return own, examples(example)
+
+
+def _drafted(module: nn.Module, inputs: tuple[torch.Tensor, ...], metadata: Mapping[str, str]) -> bytes:
+    names = end_names("input", len(inputs)), end_names("output", len(try_example(module, inputs)))
+    return _cleaned(_write(module, inputs, *names), metadata)
 
 
 def _check_precision(module: nn.Module) -> None:

@@ -72,8 +72,9 @@ class Price(Noun):
     """How long one call takes, measured, in milliseconds.
 
     Attributes:
-        latency_ms: median over the rounds.
-        low_ms: lower end of its 95 % interval, where there is one.
+        latency_ms: the shortest call.
+        low_ms: lower end of the 95 % interval of the median round's shortest call, where there is one; far
+            above `latency_ms` where the machine was busy.
         high_ms: upper end.
         rounds: how many rounds were timed.
     """
