@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from juggler.data import Encoder, load_set
     from juggler.detect import Detector, evaluate
     from juggler.models import Plan, TrainedDetector, create, train_detector
+    from juggler.models.widen import widen
     from juggler.nouns import Certificate
     from juggler.runtime import Artefact, open_session
     from juggler.runtime.deploy import deploy
@@ -48,6 +49,7 @@ _HOMES = {
     "measure": "runtime.measure",
     "open_session": "runtime",
     "train_detector": "models",
+    "widen": "models.widen",
 }
 
 __all__ = [
@@ -66,6 +68,7 @@ __all__ = [
     "measure",
     "open_session",
     "train_detector",
+    "widen",
 ]
 
 

@@ -1,0 +1,257 @@
+"""The structures whose branches stand side by side: RepVGG, ACNet, Diverse Branch Block, MobileOne."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from juggler.models.branches.geometry import Size, geometry
+from juggler.models.branches.parts import (
+    Sum,
+    average_norm,
+    conv_norm,
+    identity_norm,
+    point_then_average,
+    point_then_kernel,
+    start_as_identity,
+)
+
+
+class RepVGGBlock(Sum):
+    """Add k x k, 1x1 and, where the shape stays, the input, a norm behind each.
+
+    Source: Ding et al., "RepVGG: Making VGG-style ConvNets Great Again" (CVPR 2021), sections 3.2
+    and 3.3, where k is 3. The paper puts a ReLU behind: `nn.Sequential(RepVGGBlock(8, 8), nn.ReLU())`.
+
+    Args:
+        in_channels: C.
+        out_channels: C'.
+        kernel: k, or a pair; odd, more than 1x1.
+        stride: of the k x k and 1x1 kernels.
+        padding: half the kernel or more; half of it by default.
+        dilation: of the k x k kernel.
+        groups: of the kernels.
+        norm: whether batch norms stand behind the branches; without them there is no branch of the input.
+        bias: without norms, whether the k x k kernel has a bias.
+
+    Raises:
+        ConfigError: a number cannot be one of a convolution's, or the 1x1 has no place in the kernel.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: Size = 3,
+        stride: Size = 1,
+        *,
+        padding: Size | None = None,
+        dilation: Size = 1,
+        groups: int = 1,
+        norm: bool = True,
+        bias: bool = True,
+    ) -> None:
+        g = geometry(
+            "a RepVGGBlock",
+            (in_channels, out_channels),
+            kernel,
+            stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+            norm=norm,
+            bias=bias,
+        )
+        g.check_spread()
+        g.check_centre()
+        branches = {
+            "spatial": conv_norm(g, bias=True),
+            "pointwise": conv_norm(g, (1, 1)),
+            "identity": identity_norm(g),
+        }
+        super().__init__(g, branches)
+
+
+class ACBlock(Sum):
+    """Add k x k, 1 x k and k x 1, a norm behind each.
+
+    Source: Ding et al., "ACNet: Strengthening the Kernel Skeletons for Powerful CNN via Asymmetric
+    Convolution Blocks" (ICCV 2019), section 3, where k is 3.
+
+    Args:
+        in_channels: C.
+        out_channels: C'.
+        kernel: k, or a pair; odd, more than 1 both ways.
+        stride: of all kernels.
+        padding: half the kernel or more; half of it by default.
+        dilation: of all kernels.
+        groups: of all kernels.
+        norm: whether batch norms stand behind the branches.
+        bias: without norms, whether the k x k kernel has a bias.
+
+    Raises:
+        ConfigError: a number cannot be one of a convolution's, or the kernel is flat already.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: Size = 3,
+        stride: Size = 1,
+        *,
+        padding: Size | None = None,
+        dilation: Size = 1,
+        groups: int = 1,
+        norm: bool = True,
+        bias: bool = True,
+    ) -> None:
+        g = geometry(
+            "an ACBlock",
+            (in_channels, out_channels),
+            kernel,
+            stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+            norm=norm,
+            bias=bias,
+        )
+        rows, columns = g.kernel
+        if min(rows, columns) == 1:
+            raise g.refused(
+                f"a {rows}x{columns} kernel has no asymmetric kernels within",
+                "Use a k x k kernel, or RepVGGBlock",
+            )
+        g.check_centre()
+        branches: dict[str, nn.Module | None] = {
+            "spatial": conv_norm(g, bias=True),
+            "horizontal": conv_norm(g, (1, columns)),
+            "vertical": conv_norm(g, (rows, 1)),
+        }
+        super().__init__(g, branches)
+
+
+class DiverseBranchBlock(Sum):
+    """Add k x k, 1x1, 1x1 -> k x k and 1x1 -> average over k x k, a norm behind each kernel and each branch.
+
+    Source: Ding et al., "Diverse Branch Block: Building a Convolution as an Inception-like Unit" (CVPR 2021),
+    section 3.3 and Fig. 2. Its code pads the map between two kernels with what the norm makes of zero; here
+    the first 1x1 pads, which is the same and needs no layer of its own. The 1x1 before the k x k starts as
+    the identity, as there. A depthwise block has no 1x1 branch, averages its own input, and is twice as wide
+    before the k x k, as in that code.
+
+    Args:
+        in_channels: C.
+        out_channels: C'.
+        kernel: k, or a pair; odd, more than 1x1.
+        stride: of all branches.
+        padding: half the kernel or more, exactly half for a depthwise block; half of it by default.
+        groups: of all kernels.
+        norm: whether batch norms stand behind the kernels; without them a depthwise block has no average.
+        bias: without norms, whether the k x k kernel has a bias.
+        dilation: 1; an average has none.
+
+    Raises:
+        ConfigError: a number cannot be one of a convolution's, or one of the branches cannot be built.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: Size = 3,
+        stride: Size = 1,
+        *,
+        padding: Size | None = None,
+        dilation: Size = 1,
+        groups: int = 1,
+        norm: bool = True,
+        bias: bool = True,
+    ) -> None:
+        g = geometry(
+            "a DiverseBranchBlock",
+            (in_channels, out_channels),
+            kernel,
+            stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+            norm=norm,
+            bias=bias,
+        )
+        g.check_spread()
+        g.check_centre()
+        if g.dilation != (1, 1):
+            raise g.refused("average pooling has no dilation", "Use RepVGGBlock or ACBlock")
+        if g.depthwise and g.margin != (0, 0):
+            raise g.refused("average pooling pads by half its kernel at most", "Use RepVGGBlock or ACBlock")
+        hidden = (2 if g.depthwise else 1) * in_channels
+        sequence = point_then_kernel(g, hidden)
+        if hidden == in_channels:
+            start_as_identity(sequence)
+        branches = {
+            "spatial": conv_norm(g, bias=True),
+            "pointwise": None if g.depthwise else conv_norm(g, (1, 1)),
+            "sequence": sequence,
+            "average": average_norm(g) if g.depthwise else point_then_average(g),
+        }
+        super().__init__(g, branches)
+
+
+class MobileOneBlock(Sum):
+    """Add copies of one k x k kernel, a 1x1 and, where the shape stays, the input, a norm behind each.
+
+    Source: Vasu et al., "MobileOne: An Improved One millisecond Mobile Backbone" (CVPR 2023), section 3.3 and
+    Fig. 3. The paper's block is two of these, each with a ReLU: a depthwise one (`groups` = C) and a
+    pointwise one (`kernel=1`, whose 1x1 branch is one of the copies already).
+
+    Args:
+        in_channels: C.
+        out_channels: C'.
+        kernel: k, or a pair; odd; 1 for a pointwise block.
+        stride: of all kernels.
+        padding: half the kernel or more; half of it by default.
+        dilation: of the k x k kernels.
+        groups: of all kernels.
+        copies: how many k x k kernels there are; the paper tries 1 to 5.
+        norm: whether batch norms stand behind the branches; without them the copies learn the same.
+        bias: without norms, whether the first k x k kernel has a bias.
+
+    Raises:
+        ConfigError: a number cannot be one of a convolution's, or the 1x1 has no place in the kernel.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: Size = 3,
+        stride: Size = 1,
+        *,
+        padding: Size | None = None,
+        dilation: Size = 1,
+        groups: int = 1,
+        copies: int = 4,
+        norm: bool = True,
+        bias: bool = True,
+    ) -> None:
+        g = geometry(
+            "a MobileOneBlock",
+            (in_channels, out_channels),
+            kernel,
+            stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+            norm=norm,
+            bias=bias,
+        )
+        g.check_centre()
+        if isinstance(copies, bool) or not isinstance(copies, int) or copies < 1:
+            raise g.refused(f"copies is {copies!r}", "Give a whole number of at least 1")
+        branches: dict[str, nn.Module | None] = {
+            f"copy{number}": conv_norm(g, bias=number == 1) for number in range(1, copies + 1)
+        }
+        branches["pointwise"] = None if g.pointwise else conv_norm(g, (1, 1))
+        branches["identity"] = identity_norm(g)
+        super().__init__(g, branches)
