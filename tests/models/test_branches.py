@@ -1,5 +1,7 @@
 """Branches of the literature: each block is one convolution, at the border as well, and all of it learns."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import assume, given, settings
@@ -145,3 +147,14 @@ def test_the_branches_are_those_of_the_papers() -> None:
 
 def convolutions(block: nn.Module) -> list[nn.Conv2d]:
     return [part for part in block.modules() if isinstance(part, nn.Conv2d)]
+
+
+def test_the_page_tells_the_parameters_as_they_are() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "branches.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    told = {row[0].strip("`"): [int(count.replace(" ", "")) for count in row[-2:]] for row in rows}
+    flat = nn.Conv2d(64, 64, 3)
+    assert told == {
+        name: [sum(part.numel() for part in each.parameters()) for each in (make(64, 64), flat)]
+        for name, make in STRUCTURES.items()
+    }
