@@ -24,7 +24,8 @@ def follow(first: Value, second: Value, channels: int) -> Value | Impossible | N
     """Write `second(first(x))` as one value; `None` where the algebra has nothing to say about the pair.
 
     Args:
-        first, second: what is applied, in this order.
+        first: what is applied first.
+        second: what reads it.
         channels: channels between the two.
     """
     if isinstance(second, Scale):
@@ -109,27 +110,36 @@ def pad_before(pad: Pad, second: Value) -> Value | Impossible | None:
 def _with_transposed(first: Value, second: Value) -> Value | Impossible | None:
     """Fuse a transposed convolution with a 1x1 before or after it."""
     if isinstance(first, Transposed) and isinstance(second, Conv):
-        if set(second.kernel) | set(second.stride) != {1} or set(second.padding) != {0}:
-            return None
-        if (first.groups, second.groups) != (1, 1):
-            return None
-        matrix = second.weight.flatten(1)
-        weight = torch.einsum("im...,om->io...", first.weight, matrix)
-        bias = second.bias if first.bias is None else matrix @ first.bias + second.bias_or_zeros()
-        return replace(first, weight=weight, bias=bias)
+        return _transposed_then_point(first, second)
     if isinstance(first, Conv) and isinstance(second, Transposed):
-        if set(first.kernel) | set(first.stride) != {1} or set(first.padding) != {0}:
-            return None
-        if (first.groups, second.groups) != (1, 1):
-            return None
-        if first.bias is not None:
-            return Impossible(
-                "border: a transposed convolution reads the first one's bias a different number of times at "
-                "every position",
-                "Train the first without bias and without batch norm",
-            )
-        return replace(second, weight=torch.einsum("mi,mo...->io...", first.weight.flatten(1), second.weight))
+        return _point_then_transposed(first, second)
     return None
+
+
+def _is_point(conv: Conv, beside: Transposed) -> bool:
+    plain = {*conv.kernel, *conv.stride} == {1} and set(conv.padding) == {0}
+    return plain and (conv.groups, beside.groups) == (1, 1)
+
+
+def _transposed_then_point(first: Transposed, second: Conv) -> Value | None:
+    if not _is_point(second, first):
+        return None
+    matrix = second.weight.flatten(1)
+    weight = torch.einsum("im...,om->io...", first.weight, matrix)
+    bias = second.bias if first.bias is None else matrix @ first.bias + second.bias_or_zeros()
+    return replace(first, weight=weight, bias=bias)
+
+
+def _point_then_transposed(first: Conv, second: Transposed) -> Value | Impossible | None:
+    if not _is_point(first, second):
+        return None
+    if first.bias is not None:
+        return Impossible(
+            "border: a transposed convolution reads the first one's bias a different number of times at "
+            "every position",
+            "Train the first without bias and without batch norm",
+        )
+    return replace(second, weight=torch.einsum("mi,mo...->io...", first.weight.flatten(1), second.weight))
 
 
 def compose(first: Conv, second: Conv) -> Conv | Impossible:

@@ -6,7 +6,7 @@ question a rule asks takes the same time however large the expression is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, fx
 
 from juggler.transform.algebra import Impossible
-from juggler.transform.values import Value, describe, macs, tensors
+from juggler.transform.values import OnesChannel, Value, describe, macs, tensors
 
 
 @dataclass(eq=False)
@@ -237,15 +237,10 @@ def evaluate(wanted: Sequence[Term], known: dict[Term, Tensor]) -> list[Tensor]:
 
 
 def leaves(gives: Iterable[tuple[Term, Term]], expression: Expression) -> list[Term]:
-    """Return what the new terms of a proposal read of the expression."""
+    """Return what the new terms of a proposal read of the expression; ones channels are seen through."""
     found: dict[Term, None] = {}
     for _, new in gives:
         for term in ordered([new], stop=expression._users):
             if term in expression:
-                found[term] = None
+                found[term.reads[0] if isinstance(term.value, OnesChannel) else term] = None
     return list(found)
-
-
-def iterate(terms: Iterable[Term], kind: type[Any]) -> Iterator[Term]:
-    """Yield the terms whose value is of a kind."""
-    return (term for term in terms if isinstance(term.value, kind))

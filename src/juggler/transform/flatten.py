@@ -12,9 +12,10 @@ from torch import Tensor, fx, nn
 from juggler.errors import ConfigError, Refused
 from juggler.nouns import Certificate, Decision, GraphSketch, Refusal, Rewrite
 from juggler.transform.equivalence import certify
+from juggler.transform.forms import recipes
 from juggler.transform.fusing import Fusing
 from juggler.transform.placing import place
-from juggler.transform.planning import Cost, Plan, Policy, check_policy, plan
+from juggler.transform.planning import Cost, Plan, Planner, Policy, check_policy
 from juggler.transform.regions import Lifting, Region, expression_of, lift_all, regions
 from juggler.transform.rule import Rule, rules
 from juggler.transform.trace import View, propagate_shapes, sketch, trace
@@ -90,7 +91,8 @@ def flatten(
         propagate_shapes(work, example.double())
         lifting = lift_all(View(work))
         if not planned:
-            planned.append(plan(work, lifting, chosen, policy, cost, example.dtype))
+            planner = Planner(work, recipes(chosen), policy, cost, example.dtype)
+            planned.append(planner.plan(lifting))
         return _carry_out(planned[0], work, lifting, report)
 
     done = rewrite(wide, on_rewrite)
@@ -131,6 +133,9 @@ def _carry_out(
         rewrites += run.rewrites
         if run.rewrites:
             place(run.expression, region, writer)
+    for node in reversed(work.graph.nodes):
+        if node.op == "get_attr" and not node.users:
+            work.graph.erase_node(node)
     work.delete_all_unused_submodules()
     work.graph.lint()
     work.recompile()

@@ -9,12 +9,13 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
 from juggler.transform.expression import Expression, Term
-from juggler.transform.fusing import Fusing, Gate, anything, no_more_work
+from juggler.transform.fusing import FewestOps, Fusing, Gate, LessWork
 from juggler.transform.rule import Rule
 from juggler.transform.values import Value
 from juggler.transform.writing import Writer
@@ -49,8 +50,9 @@ def recipes(rules: Sequence[Rule]) -> dict[str, Recipe]:
     """Return the recipes of all forms by name; each rule that is `tried` makes forms of its own."""
     base = tuple(rule for rule in rules if not rule.tried)
     tried = tuple(rule for rule in rules if rule.tried)
-    found = [Recipe(AS_IT_IS, (), anything)]
-    for name, gate in ((LESS_WORK, no_more_work), (WHOLLY, anything)):
+    found = [Recipe(AS_IT_IS, (), FewestOps())]
+    gates: tuple[tuple[str, Gate], ...] = ((LESS_WORK, LessWork()), (WHOLLY, FewestOps()))
+    for name, gate in gates:
         found.append(Recipe(name, base, gate))
         found += [Recipe(f"{name}, {rule.name}", _with(base, rule), gate) for rule in tried]
         if len(tried) > 1:
@@ -109,7 +111,7 @@ def abstract(expression: Expression) -> Expression:
 
 def bare(value: Value) -> Value:
     """Return the value with its tensors on the meta device."""
-    fields = {
+    fields: dict[str, Any] = {
         field.name: getattr(value, field.name).to("meta")
         for field in dataclasses.fields(value)
         if isinstance(getattr(value, field.name), Tensor)
@@ -138,7 +140,7 @@ def network_of(
 
 
 def _drawn(value: Value, dtype: torch.dtype, generator: torch.Generator) -> Value:
-    fields = {}
+    fields: dict[str, Any] = {}
     for field in dataclasses.fields(value):
         tensor = getattr(value, field.name)
         if isinstance(tensor, Tensor):

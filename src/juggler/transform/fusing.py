@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 
@@ -20,24 +21,48 @@ from juggler.transform.values import Pool, Scale, Shift, Value
 
 LIMITS = {"float64": 1e-12, "float32": 1e-5}  # of one rewrite, of a whole network in float32
 
-Gate = Callable[[Balance], Impossible | None]
+
+class Gate(Protocol):
+    """What a form is after: which proposals are wanted, and which of several comes first."""
+
+    def objection(self, balance: Balance) -> Impossible | None:
+        """Say why a proposal is not wanted."""
+        ...
+
+    def rank(self, balance: Balance) -> tuple[int, int]:
+        """Return a key that is the less the better."""
+        ...
 
 
-def no_more_work(balance: Balance) -> Impossible | None:
+class LessWork:
     """Refuse what raises the multiply-accumulates (the warning of Juggler-ResNet section II-C)."""
-    before, after = balance.macs_before, balance.macs_after
-    if after <= before:
-        return None
-    return Impossible(
-        f"exact, but it does not pay: the work would rise from {before:,} to {after:,} multiply-accumulates "
-        f"({after / max(before, 1):.2f} times)",
-        "flatten(..., policy='always') does it all the same",
-    )
+
+    def objection(self, balance: Balance) -> Impossible | None:
+        """Say by how much the work would rise."""
+        before, after = balance.macs_before, balance.macs_after
+        if after <= before:
+            return None
+        return Impossible(
+            f"exact, but it does not pay: the work would rise from {before:,} to {after:,} "
+            f"multiply-accumulates ({after / max(before, 1):.2f} times)",
+            "flatten(..., policy='always') does it all the same",
+        )
+
+    def rank(self, balance: Balance) -> tuple[int, int]:
+        """Save work first, then ops."""
+        return balance.macs_after - balance.macs_before, len(balance.made) - len(balance.gone)
 
 
-def anything(balance: Balance) -> Impossible | None:
+class FewestOps:
     """Refuse nothing."""
-    return None
+
+    def objection(self, balance: Balance) -> Impossible | None:
+        """Say nothing."""
+        return None
+
+    def rank(self, balance: Balance) -> tuple[int, int]:
+        """Save ops first, then work."""
+        return len(balance.made) - len(balance.gone), balance.macs_after - balance.macs_before
 
 
 @dataclass
@@ -47,14 +72,14 @@ class Fusing:
     Attributes:
         expression: what is rewritten.
         rules: tried in this order on each term.
-        gate: says why a proposal is not wanted.
+        gate: what the form is after.
         check: compare each proposal with what stands there; needs numbers, not only shapes.
         on_rewrite: called with each rewrite as it is made.
     """
 
     expression: Expression
     rules: Sequence[Rule]
-    gate: Gate = no_more_work
+    gate: Gate = field(default_factory=LessWork)
     check: bool = True
     on_rewrite: Callable[[Rewrite], None] | None = None
     rewrites: list[Rewrite] = field(default_factory=list)
@@ -84,30 +109,35 @@ class Fusing:
         }
 
     def _visit(self, term: Term) -> list[Term]:
-        """Apply the first rule that has something to do; return what must be looked at again."""
+        """Apply the best of what the rules propose for a term; return what must be looked at again."""
+        ways: list[tuple[tuple[int, ...], int, Rule, Proposal, Balance]] = []
         for rule in self.rules:
             for answer in rule.propose(term, self.expression):
                 if not isinstance(answer, Proposal):
-                    terms, why = answer
-                    self._refuse(rule, terms, why)
+                    self._refuse(rule, *answer)
                     continue
                 balance = self.expression.balance(answer)
-                objection = _still_read(balance, self.expression) or self.gate(balance)
-                error = 0.0
-                if objection is None and self.check:
-                    error = _error(answer, balance, self.expression, seed=len(self.rewrites))
-                    objection = _wrong(error)
+                objection = _still_read(balance, self.expression) or self.gate.objection(balance)
                 if objection is not None:
                     self._refuse(rule, balance.gone, objection)
                     continue
-                self._apply(rule, answer, balance, error)
-                again = [new for _, new in answer.gives]
-                return [
-                    *balance.made,
-                    *(user for new in (*balance.made, *again) for user in self.expression.users(new)),
-                    *(read for new in balance.made for read in new.reads),
-                ]
+                # A rule that is tried goes first: the form is about what it brings.
+                first = -1 if rule.tried else 0
+                ways.append(((first, *self.gate.rank(balance)), len(ways), rule, answer, balance))
+        for _, _, rule, proposal, balance in sorted(ways, key=lambda way: way[:2]):
+            error = _error(proposal, balance, self.expression, len(self.rewrites)) if self.check else 0.0
+            if not error <= LIMITS["float64"]:
+                self._refuse(rule, balance.gone, _wrong(error))
+                continue
+            self._apply(rule, proposal, balance, error)
+            return self._around(proposal, balance)
         return []
+
+    def _around(self, proposal: Proposal, balance: Balance) -> list[Term]:
+        """Return the terms for which something may have changed."""
+        new = dict.fromkeys((*balance.made, *(new for _, new in proposal.gives)))
+        users = (user for term in new for user in self.expression.users(term))
+        return [*balance.made, *users, *(read for term in balance.made for read in term.reads)]
 
     def _refuse(self, rule: Rule, terms: tuple[Term, ...], why: Impossible) -> None:
         names = tuple(term.label for term in terms)
@@ -142,12 +172,10 @@ def _still_read(balance: Balance, expression: Expression) -> Impossible | None:
     )
 
 
-def _wrong(error: float) -> Impossible | None:
-    if error <= LIMITS["float64"]:
-        return None
+def _wrong(error: float) -> Impossible:
     return Impossible(
         f"rolled back: max|difference| / max|reference| is {error:.3g} in float64",
-        "A module computes something else than the class it inherits from: keep it, or write a rule for it",
+        "The rule is wrong here: leave it out with use=[...], and report it",
     )
 
 

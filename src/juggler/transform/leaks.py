@@ -47,7 +47,7 @@ def with_ones_channel(first: Conv, second: Conv) -> Conv | Impossible:
 
 
 def _inside_taps(first: Conv) -> tuple[int, ...] | None:
-    """Return, a dimension, the tap that lies inside the image for every output; `None` where there is none."""
+    """Return, a dimension, the tap that is inside the image for every output; `None` where there is none."""
     taps = []
     for k, p, d in zip(first.kernel, first.padding, first.dilation, strict=True):
         reach = d * (k - 1)
@@ -61,15 +61,3 @@ def bias_map(carried: Tensor, second: Conv, middle: tuple[int, ...]) -> Tensor:
     """Return what the leaking bias comes to, `[1, channels, *space]`, for a middle map of that size."""
     ones = carried.new_ones(1, 1, *middle)
     return replace(second, weight=carried, bias=None, groups=1)(ones)
-
-
-def classes(shape: tuple[int, ...], kernel: tuple[int, ...], padding: tuple[int, ...]) -> int:
-    """Return how many different biases a map has: 9 for a padded 3x3 and sides of 3 or more, 4 for 2, 1 for 1.
-
-    Counts, a dimension, the distinct sets of taps that fall inside a map of `shape` at stride 1.
-    """
-    count = 1
-    for side, k, p in zip(shape, kernel, padding, strict=True):
-        inside = {tuple(0 <= q + t - p < side for t in range(k)) for q in range(max(side + 2 * p - k + 1, 0))}
-        count *= len(inside)
-    return count

@@ -6,10 +6,11 @@ statistics, padding by reflection) is a wall with a reason, which becomes a refu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from juggler.transform.algebra import Impossible, relative_error
@@ -96,7 +97,8 @@ def lift_wall(node: fx.Node, view: View) -> Op | None:
     if len(node.all_input_nodes) != 1 or view.changed_in_place(node.all_input_nodes[0]):
         return None
     if isinstance(module, _WALLS):
-        key, function = f"{type(module).__name__}({module.extra_repr()})", module
+        key = f"{type(module).__name__}({module.extra_repr()})"
+        function: Callable[[Tensor], object] = module
     elif node.op == "call_function" and node.target in _WALL_FUNCTIONS and len(node.args) == 1:
         key, function = f"{node.target}({sorted(node.kwargs.items())})", _Call(node)
     else:

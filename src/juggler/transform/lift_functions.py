@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +20,6 @@ _SUMS = {operator.add, operator.iadd, torch.add, "add", "add_"}
 _PRODUCTS = {operator.mul, operator.imul, torch.mul, "mul", "mul_"}
 _DIFFERENCES = {operator.sub, operator.isub, torch.sub, "sub", "sub_"}
 _QUOTIENTS = {operator.truediv, operator.itruediv, torch.div, "div", "div_"}
-_STACKS = {torch.cat, torch.concat}
 
 
 def is_sum(node: fx.Node) -> bool:
@@ -29,19 +29,16 @@ def is_sum(node: fx.Node) -> bool:
 
 def lift_function(node: fx.Node, view: View) -> Lifted:
     """Return the value of a node that calls a function or a method."""
-    if node.target in _STACKS:
-        return _stack(node)
-    if node.target is F.pad:
-        return _pad_function(node)
-    if node.target in (torch.mean, "mean"):
-        return _mean(node)
-    if node.target is F.dropout and node.kwargs.get("training") is False:
-        return Identity()
-    if node.target in (F.avg_pool2d, F.adaptive_avg_pool2d):
-        return _pool_function(node)
+    handle = FUNCTIONS.get(node.target)
+    if handle is not None:
+        return handle(node)
     if len(node.args) == 2 and not node.kwargs:
         return _arithmetic(node, view)
     return None
+
+
+def _dropout(node: fx.Node) -> Lifted:
+    return Identity() if node.kwargs.get("training") is False else None
 
 
 def _stack(node: fx.Node) -> Lifted:
@@ -75,9 +72,6 @@ def _mean(node: fx.Node) -> Lifted:
 
 def _pool_function(node: fx.Node) -> Lifted:
     rank = len(shape_of(node)) - 2
-    if node.target is F.adaptive_avg_pool2d:
-        size = node.args[1] if len(node.args) > 1 else node.kwargs.get("output_size")
-        return GlobalPool(rank) if set(sides(size, rank)) == {1} else None
     names = (
         "input",
         "kernel_size",
@@ -92,6 +86,24 @@ def _pool_function(node: fx.Node) -> Lifted:
     stride = sides(given["stride"], rank) if given.get("stride") else kernel
     how = SimpleNamespace(**{name: given[name] for name in names[4:] if name in given})
     return pool(kernel, stride, sides(given.get("padding", 0), rank), how)
+
+
+def _adaptive_pool(node: fx.Node) -> Lifted:
+    rank = len(shape_of(node)) - 2
+    size = node.args[1] if len(node.args) > 1 else node.kwargs.get("output_size")
+    return GlobalPool(rank) if set(sides(size, rank)) == {1} else None
+
+
+FUNCTIONS: dict[Any, Callable[[fx.Node], Lifted]] = {
+    torch.cat: _stack,
+    torch.concat: _stack,
+    F.pad: _pad_function,
+    torch.mean: _mean,
+    "mean": _mean,
+    F.dropout: _dropout,
+    F.avg_pool2d: _pool_function,
+    F.adaptive_avg_pool2d: _adaptive_pool,
+}
 
 
 def _arithmetic(node: fx.Node, view: View) -> Lifted:

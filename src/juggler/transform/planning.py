@@ -12,19 +12,16 @@ from torch import Tensor, fx
 from juggler.errors import ConfigError
 from juggler.nouns import Decision, Refusal
 from juggler.transform.forms import (
-    AS_IT_IS,
     WHOLLY,
     Form,
     Recipe,
     abstract,
     forms,
     network_of,
-    recipes,
     undominated,
 )
 from juggler.transform.fusing import Fusing
 from juggler.transform.regions import Lifting, Region, expression_of, regions
-from juggler.transform.rule import Rule
 
 Policy = Literal["work", "always", "never", "measure", "model"]
 POLICIES = ("work", "always", "never", "measure", "model")
@@ -33,9 +30,15 @@ Cost = Callable[[fx.GraphModule, tuple[Tensor, ...]], float]
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done: each region that is rewritten, by its first op, and the form it takes."""
+    """What is to be done.
 
-    policy: str
+    Attributes:
+        cuts: sums and stacks that belong to no region.
+        chosen: how each region that is rewritten is made, by the name of its first op.
+        decisions: a line a region.
+        refusals: what rules said against touching the cuts.
+    """
+
     cuts: tuple[str, ...]
     chosen: dict[str, Recipe]
     decisions: tuple[Decision, ...]
@@ -56,32 +59,81 @@ def check_policy(policy: str, cost: Cost | None) -> None:
         raise ConfigError(
             f"flatten with policy {policy!r}",
             "no cost function",
-            "Pass cost=function(network, inputs) -> milliseconds, or call juggler.flatten, which brings a timer",
+            "Pass cost=function(network, inputs) -> milliseconds, or use juggler.flatten, which has a timer",
         )
 
 
-def plan(
-    traced: fx.GraphModule,
-    lifting: Lifting,
-    rules: Sequence[Rule],
-    policy: Policy,
-    cost: Cost | None,
-    dtype: torch.dtype,
-) -> Plan:
-    """Decide for each region of a graph which form it takes."""
-    if policy == "never":
-        return Plan(policy, (), {}, ())
-    known = recipes(rules)
-    cuts, refusals = _cuts(lifting, known)
-    chosen: dict[str, Recipe] = {}
-    decisions = []
-    for region in regions(lifting, cuts):
-        form, decision = _decide(region, known, policy, cost, traced, dtype)
-        if form.recipe.rules:
-            chosen[next(iter(region.ops)).name] = form.recipe
-        if decision is not None:
-            decisions.append(decision)
-    return Plan(policy, tuple(node.name for node in cuts), chosen, tuple(decisions), tuple(refusals))
+@dataclass(frozen=True)
+class Planner:
+    """Decide for each region of a graph which form it takes.
+
+    Attributes:
+        traced: the graph; activations of it are copied into what is priced.
+        known: how each form is made.
+        policy: see `flatten`.
+        cost: see `flatten`.
+        dtype: element type in which forms are priced.
+    """
+
+    traced: fx.GraphModule
+    known: dict[str, Recipe]
+    policy: Policy
+    cost: Cost | None
+    dtype: torch.dtype
+
+    def plan(self, lifting: Lifting) -> Plan:
+        """Decide for every region."""
+        if self.policy == "never":
+            return Plan((), {}, ())
+        cuts, refusals = _cuts(lifting, self.known)
+        chosen: dict[str, Recipe] = {}
+        decisions = []
+        for region in regions(lifting, cuts):
+            form, decision = self.decide(region)
+            if form.recipe.rules:
+                chosen[next(iter(region.ops)).name] = form.recipe
+            if decision is not None:
+                decisions.append(decision)
+        return Plan(tuple(node.name for node in cuts), chosen, tuple(decisions), tuple(refusals))
+
+    def decide(self, region: Region) -> tuple[Form, Decision | None]:
+        """Return the form that a region takes, and the line that says why."""
+        wanted = [r for r in self.known.values() if self.cost is not None or "," not in r.name]
+        found = forms(expression_of(region), wanted)
+        first = found[0]
+        if len(found) == 1:
+            return first, None
+        if self.policy == "work":
+            best = min(found, key=lambda form: (form.macs, len(form.expression.terms())))
+            return best, _decision(region, first, best, None, "least work")
+        if self.policy == "always":
+            best = next((f for f in found if f.name == WHOLLY), found[-1])
+            return best, _decision(region, first, best, None, "whatever is exact is fused")
+        left = undominated(found)
+        if len(left) == 1:
+            reason = "no more of anything than in any other form"
+            return left[0], _decision(region, first, left[0], None, reason)
+        return self._cheapest(region, first, left)
+
+    def _cheapest(self, region: Region, first: Form, left: list[Form]) -> tuple[Form, Decision | None]:
+        if first not in left:
+            left.insert(0, first)
+        prices = self._prices(left)
+        best = min(left, key=lambda form: prices[form])
+        others = ", ".join(f"{form.name} {prices[form]:.3g}" for form in left if form is not best)
+        said = "measured" if self.policy == "measure" else "priced"
+        reason = f"{said}: {prices[best]:.3g} ms against {others}"
+        return best, _decision(region, first, best, prices, reason)
+
+    def _prices(self, found: Sequence[Form]) -> dict[Form, float]:
+        """Ask the cost function for every form; all at once where it can race them."""
+        networks = [network_of(form, self.traced, self.dtype) for form in found]
+        race: Any = getattr(self.cost, "race", None)
+        if race is not None:
+            return dict(zip(found, race(networks), strict=True))
+        if self.cost is None:
+            raise TypeError("no cost function")
+        return {form: self.cost(*network) for form, network in zip(found, networks, strict=True)}
 
 
 def _cuts(lifting: Lifting, known: dict[str, Recipe]) -> tuple[list[fx.Node], list[Refusal]]:
@@ -99,57 +151,11 @@ def _cuts(lifting: Lifting, known: dict[str, Recipe]) -> tuple[list[fx.Node], li
         ]
         for run in runs:
             run.run()
-        for term in runs[1].expression.terms():
-            if term.origin in region.ops and len(set(term.reads)) > 1:
-                cuts.append(term.origin)
+        left = [{t.origin for t in run.expression.terms() if len(set(t.reads)) > 1} for run in runs]
+        cuts += [node for node in region.ops if all(node in joints for joints in left)]
         said = runs[0].remaining().items()
         refusals += [refusal for terms, refusal in said if all(t.origin or t.stands_for for t in terms)]
     return cuts, refusals
-
-
-def _decide(
-    region: Region,
-    known: dict[str, Recipe],
-    policy: Policy,
-    cost: Cost | None,
-    traced: fx.GraphModule,
-    dtype: torch.dtype,
-) -> tuple[Form, Decision | None]:
-    expression = expression_of(region)
-    wanted = [r for r in known.values() if cost is not None or "," not in r.name]
-    found = forms(expression, wanted)
-    first = found[0]
-    if len(found) == 1:
-        return first, None
-    if policy == "work":
-        best = min(found, key=lambda form: (form.macs, len(form.expression.terms())))
-        return best, _decision(region, first, best, None, "least work")
-    if policy == "always":
-        best = next((f for f in found if f.name == WHOLLY), found[-1])
-        return best, _decision(region, first, best, None, "whatever is exact is fused")
-    left = undominated(found)
-    if len(left) == 1:
-        return left[0], _decision(region, first, left[0], None, "no more of anything than in any other form")
-    if first not in left:
-        left.insert(0, first)
-    prices = _prices(left, cost, traced, dtype)
-    best = min(left, key=lambda form: prices[form])
-    others = ", ".join(f"{form.name} {prices[form]:.3g}" for form in left if form is not best)
-    said = "measured" if policy == "measure" else "priced"
-    return best, _decision(region, first, best, prices, f"{said}: {prices[best]:.3g} ms against {others}")
-
-
-def _prices(
-    found: Sequence[Form], cost: Cost | None, traced: fx.GraphModule, dtype: torch.dtype
-) -> dict[Form, float]:
-    """Ask the cost function for every form; all at once where it can race them."""
-    networks = [network_of(form, traced, dtype) for form in found]
-    race: Any = getattr(cost, "race", None)
-    if race is not None:
-        return dict(zip(found, race(networks), strict=True))
-    if cost is None:
-        raise TypeError("no cost function")
-    return {form: cost(*network) for form, network in zip(found, networks, strict=True)}
 
 
 def _decision(
@@ -166,6 +172,3 @@ def _decision(
         None if prices is None else prices[after],
         reason,
     )
-
-
-__all__ = ["AS_IT_IS", "POLICIES", "Cost", "Plan", "Policy", "check_policy", "plan"]

@@ -186,7 +186,7 @@ class Part:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return `[batch, sizes[index], *space]`."""
-        return torch.split(x, self.sizes, 1)[self.index]
+        return torch.split(x, list(self.sizes), 1)[self.index]
 
 
 @dataclass(frozen=True, eq=False)

@@ -94,7 +94,9 @@ def run(network: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
     """
     try:
         with torch.no_grad():
-            return plain(network(*(tensor.clone() for tensor in inputs)))
+            # A graph's call would print what its forward raises.
+            call = network.forward if isinstance(network, fx.GraphModule) else network
+            return plain(call(*(tensor.clone() for tensor in inputs)))
     except Exception as error:  # a forward may raise whatever it likes
         raise unfit(inputs, f"{error} ({place(error, network)})") from error
 

@@ -52,27 +52,25 @@ class Writer:
 
     def write(self, value: Any, reads: Sequence[fx.Node], stem: str, shape: tuple[int, ...]) -> fx.Node:
         """Write one value that reads `reads` and gives a map of `shape`; return its node."""
-        graph = self.root.graph
         if isinstance(value, Part):
             return self._part(value, reads[0])
         if isinstance(value, Elementwise):
             return self._copy(value.template, reads[0])
-        if isinstance(value, Sum):
-            return _chain(graph, reads)
-        if isinstance(value, Stack):
-            return graph.call_function(torch.cat, (tuple(reads), 1))
-        if isinstance(value, OnesChannel):
-            sides = (0, 0) * (len(shape) - 2)
-            return graph.call_function(F.pad, (reads[0], (*sides, 0, 1)), {"value": 1.0})
+        if isinstance(value, Sum | Stack | OnesChannel):
+            return _function(self.root.graph, value, reads, len(shape) - 2)
         if isinstance(value, Shift):
-            name = self._name(stem)
-            self.root.register_buffer(name, value.map)
-            return graph.call_function(operator.add, (reads[0], graph.get_attr(name)))
+            return self._plus(reads[0], value.map, stem)
         if isinstance(value, Scale) and value.rank == 0 and len(shape) > 2:
             return self._on_last_axis(value, reads[0], stem)
         name = self._name(stem)
         self.root.add_submodule(name, module_of(value))
-        return graph.call_module(name, tuple(reads))
+        return self.root.graph.call_module(name, tuple(reads))
+
+    def _plus(self, read: fx.Node, constant: Tensor, stem: str) -> fx.Node:
+        name = self._name(f"{stem}_shift")
+        self.root.register_buffer(name, constant)
+        graph = self.root.graph
+        return graph.call_function(operator.add, (read, graph.get_attr(name)))
 
     def _name(self, stem: str) -> str:
         count = self._counts.setdefault(stem, itertools.count())
@@ -108,11 +106,17 @@ class Writer:
         name = self._name(f"{stem}_scale")
         self.root.register_buffer(name, value.scale)
         node = graph.call_function(operator.mul, (read, graph.get_attr(name)))
-        if value.shift is not None:
-            name = self._name(f"{stem}_shift")
-            self.root.register_buffer(name, value.shift)
-            node = graph.call_function(operator.add, (node, graph.get_attr(name)))
-        return node
+        return node if value.shift is None else self._plus(node, value.shift, stem)
+
+
+def _function(
+    graph: fx.Graph, value: Sum | Stack | OnesChannel, reads: Sequence[fx.Node], rank: int
+) -> fx.Node:
+    if isinstance(value, Stack):
+        return graph.call_function(torch.cat, (tuple(reads), 1))
+    if isinstance(value, OnesChannel):
+        return graph.call_function(F.pad, (reads[0], (*(0, 0) * rank, 0, 1)), {"value": 1.0})
+    return _chain(graph, reads)
 
 
 def _chain(graph: fx.Graph, reads: Sequence[fx.Node]) -> fx.Node:

@@ -101,7 +101,10 @@ def _branches(term: Term, expression: Expression) -> Iterator[Branch]:
 def _followed(term: Term, value: Value) -> Value | None:
     if term.value is None:
         return None
-    both = follow(term.value, value, term.channels)
+    first = term.value
+    if isinstance(first, Pool) and isinstance(value, Scale):
+        first = first.as_conv(term.channels, value.scale)
+    both = follow(first, value, term.channels)
     return None if isinstance(both, Impossible) else both
 
 

@@ -12,7 +12,7 @@ from juggler.transform.values import Elementwise, Part
 
 
 class StackParallel:
-    """`one(x), other(x)` are the pieces of one convolution; an activation that follows all goes before them."""
+    """`one(x), other(x)` are the pieces of one convolution, and of one activation where all have it."""
 
     name = "stack_parallel"
     source = "Juggler-ResNet III-C3, Fig. 6, without the addition"
@@ -39,16 +39,16 @@ def _stacked(convs: Sequence[Term], expression: Expression) -> Iterator[Answer]:
     one = between(convs[0], value, convs[0].reads, shape)
     one.paths = tuple(path for conv in convs for path in conv.paths)
     tails = _tails(convs, expression)
-    whole, olds = one, convs
-    if tails is not None:
-        whole, olds = between(convs[0], tails[0].value, (one,), shape), tails  # type: ignore[arg-type]
+    whole, olds = one, list(convs)
+    if tails is not None and tails[0].value is not None:
+        whole, olds = between(convs[0], tails[0].value, (one,), shape), tails
     news = [made(old, Part(sizes, i), (whole,), (old,)) for i, old in enumerate(olds)]
     for new in news:
         new.position = convs[0].position  # all pieces are there as soon as the one convolution is
     yield Proposal(tuple(zip(olds, news, strict=True)))
 
 
-def _tails(convs: Sequence[Term], expression: Expression) -> Sequence[Term] | None:
+def _tails(convs: Sequence[Term], expression: Expression) -> list[Term] | None:
     """Return the activation behind each convolution, where all have one and it is the same."""
     if not all(expression.is_private(conv) for conv in convs):
         return None
