@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from juggler.runtime import Artefact, open_session
     from juggler.runtime.deploy import deploy
     from juggler.runtime.export import export
+    from juggler.runtime.flattening import flatten
     from juggler.runtime.measure import measure
-    from juggler.transform import flatten
 
 _HOMES = {
     "Artefact": "runtime",
@@ -44,7 +44,7 @@ _HOMES = {
     "deploy": "runtime.deploy",
     "evaluate": "detect",
     "export": "runtime.export",
-    "flatten": "transform",
+    "flatten": "runtime.flattening",
     "load_set": "data",
     "measure": "runtime.measure",
     "open_session": "runtime",
