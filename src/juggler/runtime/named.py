@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from juggler.errors import ConfigError
+from juggler.runtime.factory import from_factory, is_factory
 from juggler.runtime.open import open_session
 from juggler.runtime.session import IMPORTERS, Model
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+FORMATS = {".onnx": "onnx", ".pt2": "torch_export"}
+SOURCES = "package.module:factory, or a .safetensors, .pt2 or .onnx file"
 
 
 def parse_shape(text: str) -> tuple[int, ...]:
@@ -42,30 +46,41 @@ def parse_sizes(text: str) -> list[int]:
 
 
 def open_module(model: str) -> nn.Module:
-    """Return the network that a checkpoint, an ONNX file or a name stands for, in evaluation mode.
+    """Return the network that a source stands for, in evaluation mode.
+
+    A source is `package.module:factory`, which runs that code: see `juggler.runtime.factory`; a checkpoint
+    of ours (.safetensors); an archive of torch.export (.pt2) or an ONNX file, out of which nothing is run; or
+    a network's name.
 
     Raises:
         ArtefactError: the file cannot be read.
-        ConfigError: it is neither a file nor a name; the message lists the names.
+        ConfigError: the factory gave no network, or it is neither a file nor a name; the message lists the
+            names.
     """
+    path = Path(model)
+    if is_factory(model) and not path.exists():
+        return from_factory(model)
     from juggler.models import checkpoint, create, names  # noqa: PLC0415  # torch only where it is needed
 
-    path = Path(model)
     if path.suffix == ".safetensors":
         return checkpoint.load(path)[0]
-    if path.suffix == ".onnx":
-        return IMPORTERS.get("onnx").load(path)
+    if path.suffix in FORMATS:
+        return IMPORTERS.get(FORMATS[path.suffix]).load(path)
     if path.exists():
-        raise ConfigError(f"open {model}", "its ending is unknown", "Give an .onnx or a .safetensors file")
+        raise ConfigError(f"open {model}", "its ending is unknown", f"Give {SOURCES}")
     if model not in names():
         raise ConfigError(
-            f"open {model}", "neither a file nor a network's name", f"Networks: {', '.join(names())}"
+            f"open {model}",
+            "neither a file nor a network's name",
+            f"Networks: {', '.join(names())}. Or give {SOURCES}",
         )
     return create(model).eval()
 
 
 def open_with_example(model: str, shape: tuple[int, ...]) -> tuple[nn.Module, Tensor]:
     """Return the network as `open_module` does, with a random input, `[1, *shape]`, that it is seen to take.
+
+    The input is of the network's own element type.
 
     Raises:
         ArtefactError: the file cannot be read.
@@ -76,7 +91,8 @@ def open_with_example(model: str, shape: tuple[int, ...]) -> tuple[nn.Module, Te
 
     from juggler.runtime.modules import try_example  # noqa: PLC0415
 
-    example = torch.randn(1, *shape)
+    types = (p.dtype for p in module.parameters() if p.is_floating_point())
+    example = torch.randn(1, *shape, dtype=next(types, torch.float32))
     try_example(module, (example,))
     return module, example
 
@@ -87,7 +103,7 @@ def contenders(
     """Return the networks to measure by name, and their input's shape without the batch.
 
     Args:
-        models: ONNX files, checkpoints or names of networks.
+        models: sources, as `open_module` takes them.
         shape: `channels,height,width`, or `None` to take it from the first ONNX file.
         flat: add the flat form of each that is no ONNX file, under its name and ` flat`.
 
@@ -97,7 +113,7 @@ def contenders(
     found: dict[str, Model] = {}
     files = {model: Path(model) for model in models if Path(model).suffix == ".onnx"}
     size = parse_shape(shape) if shape else _shape_of(files)
-    stems = [Path(model).stem for model in models]
+    stems = [model if is_factory(model) else Path(model).stem for model in models]
     for model, stem in zip(models, stems, strict=True):
         name = stem if stems.count(stem) == 1 else model
         if model in files:
