@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "benchmarks" / "readme_figures.py"
-NAMES = ("flat_vs_plain", "detector_speed", "nsl_kdd", "exactness")
+NAMES = ("speedups", "clock", "detector_speed", "nsl_kdd", "exactness")
 MACHINE = {"cpu": "a CPU", "cores": 2, "python": "3.11", "packages": {"torch": "2"}}
 
 
@@ -47,8 +47,8 @@ def test_filling_in_makes_them_agree(readme, tmp_path):
     text = readme.read_text()
     assert text.startswith("before\n") and text.endswith("<!-- figures:end -->\nafter\n")
     assert "old" not in text
-    assert "4 of 4 reached." in text
-    assert "flat_vs_plain \\| claim" in text, "a bar would break the table"
+    assert f"{len(NAMES)} of {len(NAMES)} reached." in text
+    assert "speedups \\| claim" in text, "a bar would break the table"
     write_results(tmp_path, reached=False)
     assert run("--check", *place).returncode == 1
 
@@ -56,8 +56,8 @@ def test_filling_in_makes_them_agree(readme, tmp_path):
 def test_a_miss_is_said(readme, tmp_path):
     write_results(tmp_path, reached=False)
     run("--readme", readme, "--results", tmp_path)
-    assert readme.read_text().count("**missed**") == 4
-    assert "0 of 4 reached, 4 missed." in readme.read_text()
+    assert readme.read_text().count("**missed**") == len(NAMES)
+    assert f"0 of {len(NAMES)} reached, {len(NAMES)} missed." in readme.read_text()
 
 
 def test_a_trial_or_a_missing_result_is_no_figure(readme, tmp_path):
@@ -65,7 +65,7 @@ def test_a_trial_or_a_missing_result_is_no_figure(readme, tmp_path):
     done = run("--readme", readme, "--results", tmp_path)
     assert done.returncode == 1 and "trial" in done.stderr
     done = run("--readme", readme, "--results", tmp_path / "nowhere")
-    assert done.returncode == 1 and "flat_vs_plain.json" in done.stderr
+    assert done.returncode == 1 and "speedups.json" in done.stderr
 
 
 @pytest.mark.parametrize(
