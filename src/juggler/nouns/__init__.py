@@ -1,0 +1,23 @@
+"""The nouns that cross rooms: frozen, checked when made, written to and read from JSON, free of torch."""
+
+from juggler.nouns.alert import Alert
+from juggler.nouns.measured import Machine, Timing
+from juggler.nouns.network import GraphNode, GraphSketch, TensorSpec
+from juggler.nouns.noun import Noun
+from juggler.nouns.proof import Certificate, Check, Decision, Quantization, Refusal, Rewrite
+
+__all__ = [
+    "Alert",
+    "Certificate",
+    "Check",
+    "Decision",
+    "GraphNode",
+    "GraphSketch",
+    "Machine",
+    "Noun",
+    "Quantization",
+    "Refusal",
+    "Rewrite",
+    "TensorSpec",
+    "Timing",
+]
