@@ -145,6 +145,12 @@ def write(path: str | Path, graph: bytes, fields: Fields) -> Artefact:
     return Artefact.load(path)
 
 
+def seal(graph: bytes) -> bytes:
+    """Return an artefact's bytes with the digest of what they hold now; for who has changed them."""
+    rest, metadata = split(graph)
+    return join(rest, metadata | {DIGEST: _digest(rest, metadata)})
+
+
 def _open(graph: bytes, fields: Fields, what: str, threads: int | None) -> Session:
     """Open the network and see that it takes what the encoder gives, and gives a logit a class."""
     session = BACKENDS.get("onnxruntime").open(Source(graph=graph), threads=threads)
@@ -212,4 +218,5 @@ def _summary(certificate: Certificate) -> dict[str, Any]:
         "classes_compared": certificate.classes_compared,
         "wide_sha256": certificate.wide_sha256,
         "flat_sha256": certificate.flat_sha256,
+        "int8": None if certificate.int8 is None else certificate.int8.to_dict(),
     }

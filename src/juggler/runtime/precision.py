@@ -7,6 +7,7 @@ casts weights and features, arrays stay float32. `int8` runs a graph that `runti
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,10 +46,40 @@ def deviation(reference: Session, other: Session, *arrays: Array) -> Deviation:
     Raises:
         ConfigError: arrays that a session does not take, or answers that are not all finite numbers.
     """
-    pairs = zip(reference.run(*arrays), other.run(*arrays), strict=True)
-    parts = [_deviation(wanted.astype(np.float64), found) for wanted, found in pairs]
+    return deviation_of(reference.run(*arrays), other.run(*arrays), len(arrays[0]))
+
+
+def deviation_of(wanted: Sequence[Array], found: Sequence[Array], inputs: int) -> Deviation:
+    """Compare answers, one array an output, to so many inputs.
+
+    Raises:
+        ConfigError: answers that are not all finite numbers, or all zero where they should not be.
+    """
+    parts = [_deviation(one.astype(np.float64), other) for one, other in zip(wanted, found, strict=True)]
     noises = [part[0] for part in parts if part[0] is not None]
-    return Deviation(min(noises, default=None), max(part[1] for part in parts), len(arrays[0]))
+    return Deviation(min(noises, default=None), max(part[1] for part in parts), inputs)
+
+
+def answers(session: Session, pieces: Iterable[Sequence[Array]]) -> tuple[Array, ...]:
+    """Run a session on one piece after another, each one array an input; return one array an output."""
+    runs = [session.run(*piece) for piece in pieces]
+    return tuple(
+        np.concatenate([np.atleast_1d(array) for array in arrays]) for arrays in zip(*runs, strict=True)
+    )
+
+
+def classes_agreed(wanted: Sequence[Array], found: Sequence[Array]) -> tuple[int, int]:
+    """Count inputs whose likeliest class is the same in both answers, and inputs that have classes at all.
+
+    Outputs of shape `[n, classes]`, with two classes or more, have; where there are several such outputs, all
+    must agree. Without one both counts are 0.
+    """
+    same = [
+        one.argmax(axis=1) == other.argmax(axis=1)
+        for one, other in zip(wanted, found, strict=True)
+        if one.ndim == 2 and one.shape[1] > 1
+    ]
+    return (int(np.all(same, axis=0).sum()), len(same[0])) if same else (0, 0)
 
 
 def _deviation(wanted: Array, found: Array) -> tuple[float | None, float]:
@@ -113,7 +144,7 @@ def require_precision(backend: Backend, precision: str, source: Source) -> None:
         raise ConfigError(
             asked,
             "the graph is not quantised",
-            "Quantise it on inputs like those it will meet: juggler.runtime.quantize.quantize(graph, inputs)",
+            "Quantise it on inputs like those that it will meet: juggler.runtime.int8.quantize_certified",
         )
 
 
