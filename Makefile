@@ -39,6 +39,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.test: $(VENV)/.demo
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[train,test,lint]'
+	$(BIN)/pip install --quiet -c constraints.txt --no-deps pytorchcv  # see the extra `test` in pyproject.toml
 	@touch $@
 
 clean:
