@@ -165,9 +165,20 @@ def test_identity_gives_its_input_back(kernel, groups):
     assert torch.equal(algebra.identity(4, groups, like)(x), x)
 
 
-def test_densify_keeps_the_function():
-    conv = Conv(torch.randn(6, 2, 3, 3).double(), torch.randn(6).double(), (1, 1), (1, 1), (1, 1), 2)
-    dense = algebra.densify(conv)
-    assert dense.groups == 1
+def test_a_depthwise_and_a_grouped_convolution_keep_the_groups_they_share():
+    point = Conv(torch.randn(8, 2, 1, 1).double(), torch.randn(8).double(), (1, 1), (1, 1), (1, 1), 2)
+    depthwise = Conv(torch.randn(8, 1, 3, 3).double(), None, (1, 1), (0, 0), (1, 1), 8)
+    product = composition.compose(point, depthwise)
+    assert product.groups == 2
+    x = image(2)
+    assert distance(depthwise(point(x)), product(x)) < LIMIT
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_densify_keeps_the_function(groups):
+    conv = Conv(torch.randn(8, 1, 3, 3).double(), torch.randn(8).double(), (1, 1), (1, 1), (1, 1), 4)
+    dense = algebra.densify(conv, groups)
+    assert dense.groups == groups
+    assert dense.weight.shape == (8, 4 // groups, 3, 3)
     x = image(2)
     assert distance(conv(x), dense(x)) < LIMIT

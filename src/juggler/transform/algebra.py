@@ -11,6 +11,7 @@ convolutions one after another (see `composition`), Fig. 6 fuses convolutions si
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -112,16 +113,17 @@ def identity(channels: int, groups: int, like: Conv) -> Conv:
     return replace(like, weight=weight, bias=None, groups=groups)
 
 
-def densify(conv: Conv) -> Conv:
-    """Write a grouped convolution with one group; exact, with zeros between the groups."""
-    if conv.groups == 1:
+def densify(conv: Conv, groups: int = 1) -> Conv:
+    """Write a grouped convolution with fewer groups, a divisor of its own; exact, with zeros between them."""
+    if conv.groups == groups:
         return conv
-    weight = conv.weight.new_zeros(conv.out_channels, conv.in_channels, *conv.kernel)
-    rows, columns = conv.out_channels // conv.groups, conv.weight.shape[1]
+    width, whole = conv.weight.shape[1], conv.in_channels // groups
+    weight = conv.weight.new_zeros(conv.out_channels, whole, *conv.kernel)
+    rows = conv.out_channels // conv.groups
     for g in range(conv.groups):
-        o, i = slice(g * rows, (g + 1) * rows), slice(g * columns, (g + 1) * columns)
-        weight[o, i] = conv.weight[o]
-    return replace(conv, weight=weight, groups=1)
+        o, start = slice(g * rows, (g + 1) * rows), g * width % whole
+        weight[o, start : start + width] = conv.weight[o]
+    return replace(conv, weight=weight, groups=groups)
 
 
 def add(one: Conv, other: Conv) -> Conv | Impossible:
@@ -133,7 +135,8 @@ def add(one: Conv, other: Conv) -> Conv | Impossible:
     if one.stride != other.stride:
         return Impossible(f"their strides differ: {one.stride} and {other.stride}", "Use one stride in both")
     if one.groups != other.groups:
-        one, other = densify(one), densify(other)
+        common = math.gcd(one.groups, other.groups)
+        one, other = densify(one, common), densify(other, common)
     if one.weight.shape[:2] != other.weight.shape[:2]:
         return Impossible(
             f"their channels differ: {tuple(one.weight.shape[:2])} and {tuple(other.weight.shape[:2])}, "

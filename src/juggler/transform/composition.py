@@ -9,6 +9,7 @@ networks that are trained already.
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import replace
 
 import torch
@@ -154,8 +155,9 @@ def compose(first: Conv, second: Conv) -> Conv | Impossible:
     if objection:
         return objection
     if first.groups != second.groups:
-        first = first if _works_by_channel(first) and second.groups == 1 else densify(first)
-        second = densify(second)
+        common = math.gcd(first.groups, second.groups)
+        first = first if _works_by_channel(first) and second.groups == 1 else densify(first, common)
+        second = densify(second, common)
     return Conv(
         weight=_product(first, second),
         bias=_product_bias(first, second),
