@@ -154,7 +154,7 @@ def name_of(node: Any) -> str:
     space, _, name = kind._schema.name.partition("::")
     if space != "aten":
         return str(kind._schema.name)
-    return name.removesuffix("_") if kind._schema.is_mutable else name
+    return str(name.removesuffix("_") if kind._schema.is_mutable else name)
 
 
 def bound(node: fx.Node) -> dict[str, Any]:
