@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from juggler.errors import Unavailable
 
 if TYPE_CHECKING:
+    from juggler.report.attribution_figure import attribution_figure
     from juggler.report.figures import certificate_figure, confusion_figure, curve_figure, latency_figure
     from juggler.report.gain import Gain, gains
     from juggler.report.graphs import GraphPicture, draw_graphs
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from juggler.report.svg import standalone
     from juggler.report.tables import (
         alerts_table,
+        attribution_tables,
         certificate_table,
+        decisions_table,
         gain_table,
         recall_table,
         refusals_table,
@@ -38,10 +41,13 @@ __all__ = [
     "GraphPicture",
     "Story",
     "alerts_table",
+    "attribution_figure",
+    "attribution_tables",
     "certificate_figure",
     "certificate_table",
     "confusion_figure",
     "curve_figure",
+    "decisions_table",
     "draw_graphs",
     "gain_table",
     "gains",
@@ -62,6 +68,7 @@ _FILES = {
     "Gain": "gain",
     "GraphPicture": "graphs",
     "Story": "story",
+    "attribution_figure": "attribution_figure",
     "draw_graphs": "graphs",
     "gains": "gain",
     "render": "html",

@@ -12,6 +12,8 @@ from markupsafe import Markup
 
 from juggler.files import write_atomically
 from juggler.report import figures, sheets, theme, units
+from juggler.report.attribution import attribution_sheets, decisions_sheet
+from juggler.report.attribution_figure import attribution_figure
 from juggler.report.graphs import draw_graphs
 from juggler.report.story import Story
 from juggler.report.summary import tiles
@@ -52,6 +54,7 @@ def render(story: Story) -> str:
     parts = {
         "graph": _graph(story),
         "certificate": _certificate(story),
+        "attribution": _attribution(story),
         "latency": _latency(story),
         "detection": _detection(story),
         "alerts": _alerts(story),
@@ -87,6 +90,8 @@ def _graph(story: Story) -> dict[str, Any]:
         part["rewrites"] = sheets.rewrites_sheet(story.rewrites)
     if story.refusals:
         part["refusals"] = sheets.refusals_sheet(story.refusals)
+    if story.decisions:
+        part["decisions"] = decisions_sheet(story.decisions)
     return part
 
 
@@ -98,6 +103,18 @@ def _certificate(story: Story) -> dict[str, Any]:
     if proof.checks:
         part["figure"] = _drawing("Error of every check", figures.certificate_figure(proof))
     return part
+
+
+def _attribution(story: Story) -> dict[str, Any]:
+    found = story.attribution
+    if found is None or not found.steps:
+        return {}
+    caption = "Median of one call in milliseconds, step by step"
+    return {
+        "sheets": attribution_sheets(found),
+        "figure": _drawing(caption, attribution_figure(found)),
+        "skipped": tuple(map(str, found.skipped)),
+    }
 
 
 def _latency(story: Story) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from juggler.errors import ConfigError
-from juggler.nouns import Alert, Certificate, GraphSketch, Machine, Refusal, Rewrite, Timing
+from juggler.nouns import Alert, Certificate, Decision, GraphSketch, Machine, Refusal, Rewrite, Timing
 
 if TYPE_CHECKING:
     from juggler.metrics import Scores
     from juggler.runtime import Speedup
+    from juggler.runtime.attribution import Attribution
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,9 @@ class Story:
         flat: the network after.
         rewrites: what flattening did.
         refusals: what it did not do, and why.
+        decisions: which form each linear region took, and why.
         certificate: how far the flat network was proved equal.
+        attribution: what each step from eager to int8 adds.
         timings: measured latencies; the first subject is what the others are compared with.
         speedups: paired ratios of the same race, with their 95 % intervals.
         scores: detection scores with the label of what was scored, such as `flat, onnxruntime, Test+`.
@@ -43,7 +46,9 @@ class Story:
     flat: GraphSketch | None = None
     rewrites: tuple[Rewrite, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    decisions: tuple[Decision, ...] = ()
     certificate: Certificate | None = None
+    attribution: Attribution | None = None
     timings: tuple[Timing, ...] = ()
     speedups: tuple[Speedup, ...] = ()
     scores: tuple[tuple[str, Scores], ...] = ()
@@ -64,6 +69,7 @@ class Story:
             "notices",
             "rewrites",
             "refusals",
+            "decisions",
             "timings",
             "speedups",
             "scores",

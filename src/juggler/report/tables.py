@@ -9,8 +9,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from juggler.nouns import Alert, Certificate, Refusal, Rewrite, Timing
+from juggler.nouns import Alert, Certificate, Decision, Refusal, Rewrite, Timing
 from juggler.report import sheets
+from juggler.report.attribution import attribution_sheets, decisions_sheet
 from juggler.report.gain import gain_sheet
 from juggler.report.reproduction_sheets import reproduction_sheet
 from juggler.report.sheets import Sheet
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from juggler.metrics import Scores
     from juggler.reproduce.results import Reproduction
     from juggler.runtime import Speedup
+    from juggler.runtime.attribution import Attribution
 
 CLOSE_FROM_COLUMNS = 8
 _STYLES = {"good": "green", "bad": "bold red", "": ""}
@@ -52,6 +54,16 @@ def rewrites_table(rewrites: Iterable[Rewrite]) -> Table:
 def refusals_table(refusals: Iterable[Refusal]) -> Table:
     """Return the refusals, one row a reason, with the remedy."""
     return _table(sheets.refusals_sheet(refusals))
+
+
+def decisions_table(decisions: Iterable[Decision]) -> Table:
+    """Return what was decided about each linear region, one row a region."""
+    return _table(decisions_sheet(decisions))
+
+
+def attribution_tables(attribution: Attribution) -> tuple[Table, ...]:
+    """Return what each step to the flat form in int8 adds, one table a runtime."""
+    return tuple(map(_table, attribution_sheets(attribution)))
 
 
 def alerts_table(alerts: Iterable[Alert]) -> Table:
