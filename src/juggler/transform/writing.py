@@ -59,7 +59,9 @@ class Writer:
         if isinstance(value, Sum | Stack | OnesChannel):
             return _function(self.root.graph, value, reads, len(shape) - 2)
         if isinstance(value, Shift):
-            return self._plus(reads[0], value.map, stem)
+            node = self._plus(reads[0], value.map, stem)
+            node.meta["one_size"] = True
+            return node
         if isinstance(value, Scale) and value.rank == 0 and len(shape) > 2:
             return self._on_last_axis(value, reads[0], stem)
         name = self._name(stem)
