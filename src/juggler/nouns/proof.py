@@ -160,7 +160,7 @@ class Certificate(Noun):
 
     @property
     def passed(self) -> bool:
-        """Say whether every check is within its limit, all compared classes agree, and int8 is near enough."""
+        """Say whether every check is within its limit, all classes agree, and int8 is near enough."""
         return (
             bool(self.checks)
             and all(check.worst <= self.limits[check.dtype] for check in self.checks)

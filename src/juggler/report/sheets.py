@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from juggler.nouns import Alert, Certificate, Check, Machine, Refusal, Rewrite, Timing
 from juggler.report import units
+from juggler.report.int8 import int8_note
 
 if TYPE_CHECKING:
     from juggler.metrics import Scores
@@ -189,6 +190,8 @@ def certificate_sheet(certificate: Certificate) -> Sheet:
         notes.append("No real inputs were given to compare predicted classes on.")
     if certificate.skipped:
         notes.append(f"The wide network does not accept: {units.clean(', '.join(certificate.skipped))}.")
+    if certificate.int8 is not None:
+        notes.append(int8_note(certificate.int8))
     moods = tuple("good" if ok else "bad" for ok in within)
     return Sheet("Certificate", columns, rows, moods, " ".join(notes))
 

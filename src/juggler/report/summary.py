@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from juggler.report import units
+from juggler.report.int8 import int8_figures
 from juggler.report.story import Story
 
 
@@ -52,6 +53,8 @@ def _certificate(story: Story) -> Iterator[Tile]:
         parts.append(
             f"{units.count(proof.classes_agreed)} of {units.count(proof.classes_compared)} classes agree"
         )
+    if proof.int8 is not None:
+        parts.append(int8_figures(proof.int8))
     mood = "good" if proof.passed else "bad"
     yield Tile(
         "Certificate",
