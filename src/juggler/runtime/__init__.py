@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from juggler.runtime.artefact import Artefact
     from juggler.runtime.contest import Contest, Entry, contend
     from juggler.runtime.fields import Fields
+    from juggler.runtime.int8 import Budget, Quantized, quantize_certified
     from juggler.runtime.measure import Measured, Speedup
     from juggler.runtime.open import open_session
     from juggler.runtime.peak import Peak
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "Artefact": "artefact",
     "Fields": "fields",
+    "Budget": "int8",
+    "Quantized": "int8",
+    "quantize_certified": "int8",
     "Measured": "measure",
     "Speedup": "measure",
     "Contest": "contest",
@@ -48,17 +52,20 @@ __all__ = [
     "Artefact",
     "Backend",
     "BackendStatus",
+    "Budget",
     "Contest",
     "Deviation",
     "Entry",
     "Fields",
     "Measured",
     "Peak",
+    "Quantized",
     "Session",
     "Speedup",
     "contend",
     "deviation",
     "open_session",
+    "quantize_certified",
 ]
 
 
