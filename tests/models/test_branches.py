@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from contracts_rules import randomised
 from juggler.errors import ConfigError
 from juggler.models.branches import STRUCTURES, Branched
+from juggler.transform import flatten
 
 NAMES = sorted(STRUCTURES)
 ASYMMETRIC = {"juggler", "repvgg", "mobileone", "expandnet"}
@@ -65,6 +66,24 @@ def test_a_block_is_one_convolution_even_at_the_border(
         wide = block(x)
     assert wide.shape == flat.shape
     assert float((wide - flat).abs().max()) <= 1e-12 * max(float(flat.abs().max()), 1.0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=8, deadline=None)
+@given(st.data(), st.tuples(st.integers(5, 10), st.integers(5, 10)))
+def test_the_engine_flattens_a_block_into_one_convolution(
+    name: str, data: st.DataObject, size: tuple[int, int]
+) -> None:
+    block = data.draw(blocks([name]))
+    g = block.geometry
+    done = flatten(block, torch.randn(1, g.in_channels, *size))
+    kernel = f"Conv2d {g.kernel[0]}x{g.kernel[1]}"
+    assert [node.kind for node in done.flat_sketch.nodes] == ["placeholder", kernel, "output"], done.refusals
+    conv = next(part for part in done.model.modules() if isinstance(part, nn.Conv2d))
+    assert conv.weight.shape == (g.out_channels, g.in_channels // g.groups, *g.kernel)
+    assert (conv.bias is not None) == (g.norm or g.bias)
+    assert done.certificate.passed
+    assert done.certificate.worst("float64") < 1e-12
 
 
 @pytest.mark.parametrize("name", NAMES)

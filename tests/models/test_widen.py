@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+import juggler
 from contracts_rules import randomised
 from juggler import models
 from juggler.errors import ConfigError, Refused
@@ -45,6 +46,37 @@ def shapes(flat):
 
 def weights(flat):
     return [tuple(value.shape) for value in flat.model.state_dict().values()]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_widened_network_flattens_into_what_the_original_does(name):
+    network = randomised(Stranger())
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    wide = widen(network, name, seed=0)
+    assert type(wide.model) is Stranger
+    assert not wide.model.training
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    assert [type(part) for part in network.modules()] == [type(part) for part in Stranger().modules()]
+    assert {"stem", "bare"} <= {done.path for done in wide.replaced}
+    original, flat = flatten(network, X), flatten(randomised(wide.model), X)
+    assert flat.certificate.passed
+    assert shapes(flat) == shapes(original)
+    assert sorted(weights(flat)) == sorted(weights(original))
+
+
+@pytest.mark.parametrize(
+    ("network", "name"),
+    [("resnet18", "juggler"), ("resnet18", "dbb"), ("vgg16", "mobileone"), ("vgg16", "expandnet")],
+)
+def test_networks_of_the_house_come_back_as_they_were(network, name):
+    options = {"stem": "cifar"} if network == "resnet18" else {}
+    plain = randomised(models.create(network, width=0.0625, **options))
+    x = torch.randn(1, 3, 32, 32)
+    wide = juggler.widen(plain, name, seed=1).model
+    assert not hasattr(wide, "network_name"), "`create` would not make this network again"
+    original, flat = flatten(plain, x), flatten(randomised(wide), x)
+    assert flat.certificate.passed
+    assert shapes(flat) == shapes(original)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -107,7 +139,14 @@ def test_residual_blocks_become_fusible_blocks():
     x = torch.randn(1, 3, 16, 16)
     assert shapes(flatten(randomised(wide.model), x)) == shapes(flatten(paper, x))
     by_predicate = widen(plain, "repvgg", blocks=lambda path, part: isinstance(part, BasicBlock))
-    assert shapes(flatten(randomised(by_predicate.model), x)) == shapes(flatten(paper, x))
+    stages = by_predicate.model.stages
+    assert all(
+        [type(part) for part in block] == [RepVGGBlock, nn.ReLU] for stage in stages for block in stage
+    )
+    assert [block[0].geometry.stride for stage in stages for block in stage] == [(1, 1)] * 2 + [
+        (2, 2),
+        (1, 1),
+    ] * 3
 
 
 def test_the_seed_is_all_that_fresh_weights_depend_on():
@@ -147,6 +186,11 @@ def test_modes_types_and_frozen_norms_stay():
     assert {part.eps for part in norms} == {1e-3}
     assert isinstance(wide.grouped[0], FusibleStructure)
     assert all(part.training for part in wide.grouped[0].modules())
+
+
+def test_a_structure_is_not_widened_from_within():
+    with pytest.raises(Refused, match="already"):
+        widen(RepVGGBlock(4, 4))
 
 
 def test_a_bare_convolution_is_a_network_too():

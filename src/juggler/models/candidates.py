@@ -105,7 +105,9 @@ def candidates(model: nn.Module, *, pointwise: bool) -> Iterator[Candidate]:
     named = dict(model.named_modules(remove_duplicate=False))
     uses = _Uses(named)
     calls = _Calls(model)
-    inside = tuple(f"{path}." for path, module in named.items() if isinstance(module, Branched))
+    inside = tuple(
+        f"{path}." if path else "" for path, module in named.items() if isinstance(module, Branched)
+    )
     for path, module in named.items():
         if not isinstance(module, _ConvNd):
             continue

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from juggler.errors import ConfigError, Refused
 from juggler.models.blocks import FusibleBlock
-from juggler.models.branches import STRUCTURES, Branched, Chain, restate
+from juggler.models.branches import STRUCTURES, Chain, restate
 from juggler.models.candidates import Candidate, Chosen, candidates, matching_blocks, set_module
 from juggler.nouns import Noun, Refusal
 
@@ -265,6 +265,3 @@ def _settle(wide: nn.Module, inputs: Tensor) -> None:
             handle.remove()
         for part, training in modes.items():
             part.training = training
-
-
-__all__ = ["Branched", "Replacement", "Widened", "widen"]
