@@ -6,7 +6,10 @@ import importlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from commands import Program, Workshop
 from juggler.metrics import Scores
@@ -31,6 +34,69 @@ def test_flatten_takes_a_checkpoint_and_what_it_made_itself(program: Program, wo
     again = program("flatten", "flat.onnx", "--shape", shape).check(0)
     assert "fuse_vertical" not in again.out and "fold_scale" not in again.out
     assert "within" in again.out
+
+
+MODULE = """
+from torch import nn
+
+def make(width=8):
+    return nn.Sequential(
+        nn.Conv2d(3, width, 3, bias=False), nn.BatchNorm2d(width), nn.Conv2d(width, width, 1), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 4),
+    )
+"""
+
+
+@pytest.fixture
+def module(elsewhere: Path) -> Path:
+    """Put a module of the user's own into the current directory, and images beside it."""
+    (elsewhere / "nets_of_the_cli_test.py").write_text(MODULE, encoding="utf-8")
+    np.save(elsewhere / "images.npy", np.random.default_rng(0).standard_normal((40, 3, 12, 12), np.float32))
+    return elsewhere
+
+
+@pytest.mark.usefixtures("module")
+def test_flatten_takes_a_factory_and_prints_decisions(program: Program) -> None:
+    line = ("flatten", "nets_of_the_cli_test:make(width=6)", "--shape", "3,12,12")
+    done = program(*line).check(0)
+    assert "Decisions" in done.out and "0 ..." in done.out and "Where the speed" not in done.out
+    assert "fuse_vertical" not in program(*line, "--policy", "never").check(0).out
+    program(*line, "--policy", "guess").check(2, "guess")
+    program("flatten", "nets_of_the_cli_test:made").check(2, "nets_of_the_cli_test has no made", "make")
+
+
+def test_flatten_measures_attributes_and_quantises(program: Program, module: Path) -> None:
+    line = ("flatten", "nets_of_the_cli_test:make", "--shape", "3,12,12", "--backend", "onnxruntime")
+    files = ("--int8", "images.npy", "--out", "net.onnx", "--report", "net.html")
+    done = program(*line, "--policy", "measure", "--attribute", *files).check(0)
+    assert "Where the speed comes from, onnxruntime" in done.out and "openvino" not in done.out
+    assert "of 10 classes, on 10 inputs held out" in done.out
+    for name, key in (("net.onnx", "juggler.certificate"), ("net-int8.onnx", "juggler.int8")):
+        _, metadata = split((module / name).read_bytes())
+        assert key in metadata
+    page = (module / "net.html").read_text(encoding="utf-8")
+    assert "Where the speed comes from" in page and "Decisions" in page
+
+
+def test_flatten_takes_an_archive_of_torch_export(program: Program, elsewhere: Path) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1), nn.ReLU()).eval()
+    torch.export.save(torch.export.export(network, (torch.randn(1, 3, 8, 8),)), elsewhere / "net.pt2")
+    done = program("flatten", "net.pt2", "--shape", "3,8,8").check(0)
+    assert "fuse_vertical" in done.out
+    (elsewhere / "net.pt2").write_bytes(b"no archive")
+    program("flatten", "net.pt2").check(4, "no archive of torch.export")
+
+
+@pytest.mark.usefixtures("module")
+def test_flatten_refuses_calibration_that_cannot_be(program: Program, module: Path) -> None:
+    line = ("flatten", "nets_of_the_cli_test:make", "--shape", "3,12,12")
+    program(*line, "--int8", "images.npy").check(2, "--out")
+    program(*line, "--int8", "nowhere.npy", "--out", "n.onnx").check(2, "nowhere.npy")
+    program(*line[:2], "--shape", "3,9,9", "--int8", "images.npy", "--out", "n.onnx").check(
+        2, "(40, 3, 12, 12)"
+    )
+    np.save(module / "objects.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    program(*line, "--int8", "objects.npy", "--out", "n.onnx").check(2, "numpy.save")
 
 
 def test_measure_races_artefacts(program: Program, workshop: Workshop, elsewhere: Path) -> None:

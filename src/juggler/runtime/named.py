@@ -97,6 +97,30 @@ def open_with_example(model: str, shape: tuple[int, ...]) -> tuple[nn.Module, Te
     return module, example
 
 
+def read_inputs(path: Path, shape: tuple[int, ...]) -> Tensor:
+    """Return real inputs out of a .npy file, `[n, *shape]`, in float32; nothing in it is unpickled.
+
+    Raises:
+        ConfigError: it cannot be read, or holds something else.
+    """
+    import numpy as np  # noqa: PLC0415
+    import torch  # noqa: PLC0415  # torch only where it is needed
+
+    asked, remedy = (
+        f"read inputs from {path}",
+        f"Save an array [n, {', '.join(map(str, shape))}] with numpy.save",
+    )
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ConfigError(asked, f"no array in a .npy file ({error})", remedy) from error
+    fits = isinstance(array, np.ndarray) and array.ndim == len(shape) + 1 and array.shape[1:] == shape
+    if not fits or not len(array) or array.dtype.kind not in "fiu":
+        found = f"{array.shape} of {array.dtype}" if isinstance(array, np.ndarray) else "several arrays"
+        raise ConfigError(asked, f"it holds {found}", remedy)
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+
+
 def contenders(
     models: Sequence[str], shape: str | None, *, flat: bool
 ) -> tuple[dict[str, Model], tuple[int, ...]]:

@@ -1,41 +1,112 @@
-"""`juggler flatten`: any network that can be named or loaded, made flat and proved."""
+"""`juggler flatten`: any network that can be named or loaded, made flat, proved, measured, in int8."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from juggler.cli.console import OUT
-from juggler.report import certificate_table, refusals_table, rewrites_table
+from juggler.cli.console import OUT, bar, escape
+from juggler.errors import ConfigError
+from juggler.report import (
+    attribution_tables,
+    certificate_table,
+    decisions_table,
+    refusals_table,
+    rewrites_table,
+)
 
-Model = Annotated[str, typer.Argument(help="A .safetensors checkpoint, an .onnx file or a network's name.")]
+if TYPE_CHECKING:
+    from juggler.transform import Flattened
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        help="package.module:factory (runs that code), a .safetensors checkpoint, a torch.export .pt2 or an "
+        ".onnx file, or a network's name."
+    ),
+]
 Out = Annotated[Path | None, typer.Option(help="Where to write the flat network as ONNX.")]
 Shape = Annotated[str, typer.Option(help="Input without the batch: channels,height,width.")]
-Policy = Annotated[str, typer.Option(help="work: never add work; always: fuse whatever is exact.")]
+Policy = Annotated[
+    str,
+    typer.Option(
+        help="work: fewest multiply-accumulates; measure: what is fastest on the backend; always: fuse "
+        "whatever is exact; never: only check."
+    ),
+]
+Backend = Annotated[
+    str | None,
+    typer.Option(help="For --policy measure (onnxruntime if absent) and --attribute (all that work here)."),
+]
+Attribute = Annotated[
+    bool, typer.Option("--attribute", help="Time eager, flat, runtime and int8 in one race.")
+]
+Int8 = Annotated[
+    Path | None,
+    typer.Option(help="Real inputs, [n, channels, height, width] in a .npy: write OUT-int8.onnx as well."),
+]
+Report = Annotated[Path | None, typer.Option(help="Write all of it as one HTML page.")]
 
 
-def flatten(model: Model, out: Out = None, shape: Shape = "3,224,224", policy: Policy = "work") -> None:
-    """Rewrite a network into the plainest one that computes the same, and print the proof.
+def flatten(
+    source: Source,
+    out: Out = None,
+    shape: Shape = "3,224,224",
+    policy: Policy = "work",
+    backend: Backend = None,
+    attribute: Attribute = False,
+    int8: Int8 = None,
+    report: Report = None,
+) -> None:
+    """Rewrite a network into the fastest one that computes the same, and print the proof.
 
-    Example: juggler flatten juggler_resnet18 --out flat.onnx
+    Examples: juggler flatten juggler_resnet18 --out flat.onnx;
+
+    juggler flatten 'mynets:Net(width=32)' --shape 3,64,64 --policy measure --backend openvino;
+
+    juggler flatten net.pt2 --attribute --int8 images.npy --out net.onnx --report net.html
     """
-    from juggler import transform  # noqa: PLC0415  # torch takes two seconds, and other verbs do without
-    from juggler.runtime.export import export  # noqa: PLC0415
-    from juggler.runtime.named import open_with_example, parse_shape  # noqa: PLC0415
+    from juggler.runtime.attribution import attribute as race  # noqa: PLC0415  # torch takes two seconds
+    from juggler.runtime.flattening import flatten as rewrite  # noqa: PLC0415
+    from juggler.runtime.named import open_with_example, parse_shape, read_inputs  # noqa: PLC0415
+    from juggler.runtime.shipping import ship  # noqa: PLC0415
 
-    module, example = open_with_example(model, parse_shape(shape))
-    done = transform.flatten(module, example, policy=policy)  # type: ignore[arg-type]
+    if int8 and not out:
+        raise ConfigError("write the network in int8", "no path to write it to", "Give one: --out net.onnx")
+    size = parse_shape(shape)
+    real = read_inputs(int8, size) if int8 else None
+    module, example = open_with_example(source, size)
+    done = rewrite(module, example, inputs=real, policy=policy, backend=backend or "onnxruntime")  # type: ignore[arg-type]
+    _tell(done)
+    found = None
+    if attribute:
+        with bar("timing every step") as tell:
+            chosen = [backend] if backend else None
+            found = race(module, example, flat=done.model, backends=chosen, inputs=real, progress=tell)
+        for table in attribution_tables(found):
+            OUT.print(table)
+        for skip in found.skipped:
+            OUT.print(f"[yellow]–[/] {escape(str(skip))}", soft_wrap=True)
+    for written in ship(done, example, out, int8=real) if out else ():
+        OUT.print(f"[green]✓[/] {escape(written)}", soft_wrap=True)
+    if report is not None:
+        from juggler.report.flattened import write_flattened  # noqa: PLC0415  # needs the workshop's packages
+
+        OUT.print(f"[green]✓[/] {write_flattened(source, done, found, report)}", soft_wrap=True)
+
+
+def _tell(done: Flattened) -> None:
+    """Print what was done, what was not, and the proof."""
     OUT.print(rewrites_table(done.rewrites))
+    if done.decisions:
+        OUT.print(decisions_table(done.decisions))
     if done.refusals:
         OUT.print(refusals_table(done.refusals))
     OUT.print(certificate_table(done.certificate))
     before, after = done.wide_sketch, done.flat_sketch
     OUT.print(f"{len(before.nodes)} ops, {before.macs:,} MACs -> {len(after.nodes)} ops, {after.macs:,} MACs")
-    if out is not None:
-        metadata = {"juggler.certificate": done.certificate.to_json()}
-        OUT.print(f"[green]✓[/] {export(done.model, example, out, metadata=metadata)}", soft_wrap=True)
 
 
 VERB = flatten
