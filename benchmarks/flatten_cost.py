@@ -1,7 +1,7 @@
 """Flattening ResNet-152 takes under 20 s and under 3 GB, certificate included.
 
-ResNet-152 and the wide Juggler-ResNet-152, every weight and statistic drawn anew, at 224 px: each flattened in
-a fresh process, on every core. The seconds are those of `flatten`, from the call to the certificate, and beside
+ResNet-152 and the wide Juggler-ResNet-152, every weight and statistic drawn anew, at 224 px: each in a fresh
+process, on every core. The seconds are those of `flatten`, from the call to the certificate, and beside
 them those of all cores together; the memory is the peak of the process, libraries included. The phases are
 split by the first and the last rewrite that is reported: the graph is read and the forms are chosen before
 them, the certificate comes after.
