@@ -264,6 +264,9 @@ LEFT = {
     "its norm is shared": lambda: nn.Sequential(
         nn.Conv2d(3, 3, 3, padding=1), SHARED_NORM, nn.ReLU(), nn.Conv2d(3, 3, 3, padding=1), SHARED_NORM
     ),
+    "its norm's weights are frozen": lambda: nn.Sequential(
+        nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3).requires_grad_(False)
+    ),
     "its norm carries hooks": lambda: nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), hooked_norm()),
 }
 

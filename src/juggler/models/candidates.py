@@ -203,6 +203,8 @@ def _of_norm(norm: _BatchNorm, *, shared: bool) -> Objection | None:
             "its norm keeps no running statistics, so that nothing behind it could be flattened",
             "Use track_running_stats=True",
         )
+    if any(not parameter.requires_grad for parameter in norm.parameters()):
+        return ("its norm's weights are frozen", "Set requires_grad, if they are to train")
     if shared:
         return ("its norm is shared with other layers", "Give each layer a norm of its own")
     if _hooked(norm):
