@@ -7,9 +7,10 @@ the small kin of a family stand for the large ones.
 
 from __future__ import annotations
 
+import copy
 import importlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -48,6 +49,33 @@ class Network:
     def example(self, seed: int = 0) -> torch.Tensor:
         """Return one random input, `[1, *shape]`."""
         return torch.randn(1, *self.shape, generator=torch.Generator().manual_seed(seed))
+
+
+QUICK_SIDE, GLOBAL_POOL = 96, 7
+
+
+def shrunk(network: Network, model: nn.Module) -> tuple[nn.Module, torch.Tensor]:
+    """Return the network for a smaller image and an example of it; both unchanged where it takes no other.
+
+    Average pooling of the last map, which fixes the size in many networks, becomes global. For a quick
+    trial: the linear regions are the same.
+    """
+    own = copy.deepcopy(model)
+    for path, module in list(own.named_modules()):
+        if isinstance(module, nn.AvgPool2d) and min(_pair(module.kernel_size)) >= GLOBAL_POOL:
+            parent, _, name = path.rpartition(".")
+            setattr(own.get_submodule(parent), name, nn.AdaptiveAvgPool2d(1).eval())
+    small = replace(network, shape=(3, *(min(side, QUICK_SIDE) for side in network.shape[1:])))
+    try:
+        with torch.no_grad():
+            own(small.example())
+    except (RuntimeError, ValueError):
+        return model, network.example()
+    return own, small.example()
+
+
+def _pair(size: int | tuple[int, ...]) -> tuple[int, ...]:
+    return (size,) if isinstance(size, int) else size
 
 
 class Logits(nn.Module):
@@ -140,7 +168,7 @@ def _residual() -> tuple[Network, ...]:
         cv("resnet_cifar", "resnet20_cifar10", "ResNet", (3, 32, 32)),
         cv("seresnet", "seresnet18", "SE-ResNet"),
         cv("preresnet", "preresnet18", "PreResNet"),
-        cv("resnetd", "resnetd50b", "ResNet-D"),
+        cv("resneta", "resneta18", "ResNet-D"),
         cv("resnext", "resnext26_32x4d", "ResNeXt"),
         cv("seresnext", "seresnext50_32x4d", "ResNeXt"),
         cv("senet", "senet16", "SENet"),
