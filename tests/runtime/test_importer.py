@@ -77,6 +77,19 @@ class Viewing(nn.Module):
         return self.head(x.view(x.size(0), -1))
 
 
+class Shuffling(nn.Module):
+    """A chunk, and a channel shuffle by hand: ONNX computes with their sizes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        one, two = torch.chunk(self.conv(x), 2, dim=1)
+        n, c, h, w = (x := torch.cat([two, one], 1)).size()
+        return x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, (c - 2) * 2 - 2, h, w)
+
+
 def randomised(module: nn.Module) -> nn.Module:
     """Draw every batch-norm statistic, so that a lost one shows."""
     generator = torch.Generator().manual_seed(3)
@@ -93,7 +106,7 @@ def error(wanted: torch.Tensor, found: torch.Tensor) -> float:
     return float(((wanted - found).abs().max() / wanted.abs().max()).detach())
 
 
-@pytest.mark.parametrize("kind", [Small, Odd, Viewing])
+@pytest.mark.parametrize("kind", [Small, Odd, Viewing, Shuffling])
 def test_round_trip(kind: type[nn.Module]) -> None:
     torch.manual_seed(1)
     module = randomised(kind())

@@ -226,7 +226,6 @@ STEPS = [
     ("HardSwish", {}, ()),
     ("Elu", {}, ()),
     ("LRN", {"size": 3}, ()),
-    ("InstanceNormalization", {}, ("f", "f")),
     ("ConvTranspose", {"strides": [2, 2], "pads": [1, 0, 0, 1], "group": 2}, ("k",)),
     ("Transpose", {"perm": [0, 1, 3, 2]}, ()),
     ("Mul", {}, ("slope",)),

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from juggler.runtime.importers._onnx_graph import Build, Handle, Op, Unsupported
-from juggler.runtime.importers._onnx_shapes import SHAPE_HANDLES
+from juggler.runtime.importers._onnx_shapes import SHAPE_HANDLES, known_numbers
 from juggler.runtime.importers._onnx_windows import torch_pads
 
 PADDING = {"constant": "constant", "reflect": "reflect", "edge": "replicate"}
@@ -110,8 +110,8 @@ def _slice(build: Build, op: Op) -> None:
         SHAPE_HANDLES["Slice"](build, op)
         return
     old = op.get("starts") is not None  # before opset 10 these are attributes
-    starts = op.get("starts") if old else build.constant(op, 1).tolist()
-    ends = op.get("ends") if old else build.constant(op, 2).tolist()
+    starts = op.get("starts") if old else known_numbers(build, op.inputs[1])
+    ends = op.get("ends") if old else known_numbers(build, op.inputs[2])
     axes = op.get("axes") if old else build.constant(op, 3).tolist() if op.has_input(3) else None
     steps = build.constant(op, 4).tolist() if not old and op.has_input(4) else [1] * len(starts)
     rank = build.rank(op.inputs[0])

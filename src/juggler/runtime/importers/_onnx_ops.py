@@ -13,7 +13,7 @@ from torch import nn
 
 from juggler.runtime.importers._onnx_graph import Build, Handle, Op, Unsupported, parameter, tensor
 from juggler.runtime.importers._onnx_moves import MOVE_HANDLES
-from juggler.runtime.importers._onnx_shapes import SHAPE_HANDLES
+from juggler.runtime.importers._onnx_shapes import SHAPE_HANDLES, SIZE_ARITHMETIC
 from juggler.runtime.importers._onnx_windows import GLOBAL_POOLS, WINDOW_HANDLES, of_rank
 
 BATCH_NORMS = {0: nn.BatchNorm1d, 1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
@@ -180,6 +180,9 @@ def _folded(function: Callable[..., Any]) -> Handle:
     """Apply a function of two to all inputs, from the left."""
 
     def handle(build: Build, op: Op) -> None:
+        if any(name in build.sizes for name in op.inputs) and op.kind in SIZE_ARITHMETIC:
+            SIZE_ARITHMETIC[op.kind](build, op)
+            return
         first, *others = (build.value(name) for name in op.inputs)
         build.values[op.outputs[0]] = reduce(
             lambda one, two: build.graph.call_function(function, (one, two)), others, first

@@ -6,6 +6,9 @@ where they are known and names where they are free, so that a reshape can see th
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
+
 from juggler.runtime.importers._onnx_graph import Build, Handle, Op, Size, Sizes, Unsupported
 
 
@@ -46,6 +49,30 @@ def _squeeze(build: Build, op: Op) -> None:
     build.sizes[op.outputs[0]] = sizes[0]
 
 
+def _arithmetic(function: Callable[[int, int], int]) -> Handle:
+    """Compute with sizes that are known; `x.view(n, groups, channels // groups, h, w)` is written so."""
+
+    def size(one: Size, two: Size) -> Size:
+        if isinstance(one, int) and isinstance(two, int):
+            return function(one, two)
+        if function is operator.mul and 1 in (one, two):
+            return two if one == 1 else one
+        raise Unsupported("it computes with a size that is free")
+
+    def handle(build: Build, op: Op) -> None:
+        one, two = (_sizes(build, name) for name in op.inputs)
+        if not isinstance(one, list) and not isinstance(two, list):
+            build.sizes[op.outputs[0]] = size(one, two)
+            return
+        ones, twos = (given if isinstance(given, list) else [given] for given in (one, two))
+        most = max(len(ones), len(twos))
+        if {len(ones), len(twos)} - {1, most}:
+            raise Unsupported("it computes with lists of sizes that differ in length")
+        build.sizes[op.outputs[0]] = [size(ones[at % len(ones)], twos[at % len(twos)]) for at in range(most)]
+
+    return handle
+
+
 def _cast(build: Build, op: Op) -> None:
     build.sizes[op.outputs[0]] = _sizes(build, op.inputs[0])
 
@@ -66,12 +93,32 @@ def _sizes(build: Build, name: str) -> Sizes:
     return build.sizes[name]
 
 
+def known_numbers(build: Build, name: str) -> list[int]:
+    """Return a list of whole numbers that is a constant, or was computed from sizes that are known."""
+    if name in build.constants:
+        numbers: list[int] = build.constants[name].reshape(-1).tolist()
+        return numbers
+    sizes = build.sizes.get(name)
+    found = sizes if isinstance(sizes, list) else [sizes]
+    numbers = [size for size in found if isinstance(size, int)]
+    if len(numbers) != len(found):
+        raise Unsupported(f"its input {name!r} is not a constant")
+    return numbers
+
+
 def _list(build: Build, name: str) -> list[Size]:
     sizes = _sizes(build, name)
     if not isinstance(sizes, list):
         raise Unsupported("it needs a list of sizes")
     return sizes
 
+
+SIZE_ARITHMETIC: dict[str, Handle] = {
+    "Add": _arithmetic(operator.add),
+    "Div": _arithmetic(operator.floordiv),  # ONNX divides whole numbers so, and sizes are not negative
+    "Mul": _arithmetic(operator.mul),
+    "Sub": _arithmetic(operator.sub),
+}
 
 SHAPE_HANDLES: dict[str, Handle] = {
     "Cast": _cast,

@@ -40,15 +40,10 @@ class OnnxImporter:
         """
         model = _load(source)
         fold_constants(model)
-        model = onnx.shape_inference.infer_shapes(model)
-        build = Build(_shapes(model.graph), _types(model.graph), _opset(model))
-        for tensor in model.graph.initializer:
-            build.constants[tensor.name] = numpy_helper.to_array(tensor)
-        for value in _true_inputs(model.graph):
-            build.values[value.name] = build.graph.placeholder(_identifier(value.name))
-        refused = [
-            found for index, node in enumerate(model.graph.node) if (found := _add(build, node, index))
-        ]
+        build, refused = _built(model)
+        # What was computed from known sizes lets ONNX infer more of them, which may be what was lacking.
+        while refused and _settle(model, build):
+            build, refused = _built(model)
         if refused:
             raise ConfigError(
                 "import an ONNX model",
@@ -58,6 +53,34 @@ class OnnxImporter:
         outputs = tuple(build.value(value.name) for value in model.graph.output)
         build.graph.output(outputs[0] if len(outputs) == 1 else outputs)
         return fx.GraphModule(build.parts, build.graph, class_name="Imported").eval()
+
+
+def _built(model: onnx.ModelProto) -> tuple[Build, list[tuple[str, str, str]]]:
+    """Build the graph as far as it goes; return it with the kind, name and reason of what has no equal."""
+    model = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    build = Build(_shapes(model.graph), _types(model.graph), _opset(model))
+    for tensor in model.graph.initializer:
+        build.constants[tensor.name] = numpy_helper.to_array(tensor)
+    for value in _true_inputs(model.graph):
+        build.values[value.name] = build.graph.placeholder(_identifier(value.name))
+    refused = [found for index, node in enumerate(model.graph.node) if (found := _add(build, node, index))]
+    return build, refused
+
+
+def _settle(model: onnx.ModelProto, build: Build) -> bool:
+    """Turn sizes that are known now into constants, in place; say whether there were any."""
+    known = {name: size for name, size in build.sizes.items() if _is_known(size)}
+    kept = [node for node in model.graph.node if node.output[0] not in known]
+    found = len(kept) < len(model.graph.node)
+    settled = [node.output[0] for node in model.graph.node if node.output[0] in known]
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+    model.graph.initializer.extend(numpy_helper.from_array(np.array(known[n], np.int64), n) for n in settled)
+    return found
+
+
+def _is_known(size: object) -> bool:
+    return all(isinstance(part, int) for part in (size if isinstance(size, list) else [size]))
 
 
 def ends(source: Path | bytes) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
