@@ -24,10 +24,10 @@ from common import Finding, options, progress, write
 from torch import Tensor, fx, nn
 
 from juggler.transform import rules, trace
-from juggler.transform.flatten import _carry_out
 from juggler.transform.forms import recipes
 from juggler.transform.planning import Planner
 from juggler.transform.regions import lift_all
+from juggler.transform.rewriting import carry_out
 from juggler.transform.trace import View, propagate_shapes
 
 LIMIT = 1.1
@@ -81,7 +81,7 @@ def searched(network: nn.Module) -> tuple[dict[str, float], dict[str, int]]:
     known = recipes(tuple(rule for _, rule in rules()))
     planner = Planner(work, known, "work", None, EXAMPLE.dtype)
     plan = timed("plan", lambda: planner.plan(lifting))
-    done = timed("rewrite", lambda: _carry_out(plan, work, lifting, None))
+    done = timed("rewrite", lambda: carry_out(plan, work, lifting))
     nodes = {"nodes_before": len(traced.graph.nodes), "nodes_after": len(done.network.graph.nodes)}
     return seconds, {**nodes, "rewrites": len(done.rewrites), "refusals": len(done.refusals)}
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
@@ -113,8 +113,9 @@ def price(seed):
     seed=st.integers(0, 99),
 )
 def test_any_wiring_of_linear_steps_is_rewritten_exactly(plan, policy, seed):
+    assume(sum(kind == "unpadded" for kind, _, _ in plan) < 5)  # 11 x 10 pixels are used up otherwise
     network = randomised(Wired(plan), seed)
-    x = torch.randn(1, CHANNELS, 9, 8)
+    x = torch.randn(1, CHANNELS, 11, 10)
     done = flatten(network, x, policy=policy, cost=price(seed) if policy == "model" else None)
     assert done.certificate.passed, done.certificate
     assert done.certificate.worst("float64") < 1e-12

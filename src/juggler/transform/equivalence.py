@@ -15,7 +15,9 @@ from torch.utils import _pytree as pytree
 from juggler.digest import weights_sha256
 from juggler.nouns import Certificate, Check
 from juggler.transform.algebra import relative_error
+from juggler.transform.casting import in_type
 from juggler.transform.fusing import LIMITS
+from juggler.transform.trace import View
 
 _EVEN_SIDE, _ODD_SIDE = 64, 33  # errors do not grow with the image; time does
 _BATCH_OF_INPUTS = 1024
@@ -43,17 +45,12 @@ def certify(
         seed: of the drawn weights and inputs.
     """
     generator = torch.Generator().manual_seed(seed)
+    shapes, skipped = _accepted_shapes((wide, flat64), example)
+    checks = list(_compared(wide, flat64, "actual", shapes, generator))
     drawn = randomise(wide, generator)
-    flat = copy.deepcopy(flat64).to(example.dtype)
-    pairs = {"actual": (wide, flat64), "randomised": (drawn, reflatten(drawn))}
-    checks: list[Check] = []
-    shapes, skipped = _accepted_shapes((wide, flat), example)
-    for weights, (one, other) in pairs.items():
-        for dtype in (torch.float64, torch.float32):
-            reference, candidate = copy.deepcopy(one).to(dtype), copy.deepcopy(other).to(dtype)
-            for shape in shapes:
-                x = torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
-                checks.append(_compare(reference, candidate, x, weights))
+    checks += _compared(drawn, reflatten(drawn), "randomised", shapes, generator)
+    del drawn
+    flat = in_type(flat64, example.dtype)
     agreed, compared = (0, 0) if inputs is None else _agreement(wide, flat, inputs)
     return Certificate(
         wide_sha256=weights_sha256(wide),
@@ -65,6 +62,27 @@ def certify(
         versions={"torch": torch.__version__},
         skipped=skipped,
     )
+
+
+def _compared(
+    wide: fx.GraphModule,
+    flat64: fx.GraphModule,
+    weights: str,
+    shapes: list[tuple[int, ...]],
+    generator: torch.Generator,
+) -> Iterator[Check]:
+    """Compare two networks in float64 and in float32, on an input of each shape."""
+    for dtype in (torch.float64, torch.float32):
+        pair = [network if _is_of(network, dtype) else in_type(network, dtype) for network in (wide, flat64)]
+        for shape in shapes:
+            x = torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
+            yield _compare(pair[0], pair[1], x, weights)
+        del pair
+
+
+def _is_of(network: fx.GraphModule, dtype: torch.dtype) -> bool:
+    numbers = (*network.parameters(), *network.buffers())
+    return all(tensor.dtype == dtype for tensor in numbers if tensor.is_floating_point())
 
 
 def randomise(traced: fx.GraphModule, generator: torch.Generator) -> fx.GraphModule:
@@ -121,7 +139,8 @@ def _run(networks: tuple[fx.GraphModule, ...], x: Tensor) -> bool:
     try:
         with torch.no_grad():
             for network in networks:
-                network.forward(x)  # a call would print what a forward raises
+                first = next(network.parameters(), x)
+                network.forward(x.to(first.dtype))  # a call would print what a forward raises
     except RuntimeError:
         return False
     return True
@@ -133,14 +152,16 @@ class _Recorder(fx.Interpreter):
     def __init__(self, traced: fx.GraphModule, keep: set[str]) -> None:
         super().__init__(traced)
         self.keep = keep
+        view = View(traced)
+        self.copied = {node for node in traced.graph.nodes if view.is_overwritten(node)}
         self.maps: dict[str, Tensor] = {}
 
     def run_node(self, n: fx.Node) -> Any:
-        """Keep a copy of what the node gives (a copy, because a later op may work in place)."""
+        """Keep what the node gives, as a copy where a later op works in place."""
         value = super().run_node(n)
         name = n.meta.get("stands_for", n.name)
         if n.op not in ("placeholder", "output") and isinstance(value, Tensor) and name in self.keep:
-            self.maps[name] = value.clone()
+            self.maps[name] = value.clone() if n in self.copied else value
         return value
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,15 +10,14 @@ from torch import Tensor, fx, nn
 
 from juggler.errors import ConfigError, Refused
 from juggler.nouns import Certificate, Decision, GraphSketch, Refusal, Rewrite
+from juggler.transform.casting import in_type
 from juggler.transform.equivalence import certify
 from juggler.transform.forms import recipes
-from juggler.transform.fusing import Fusing
-from juggler.transform.placing import place
 from juggler.transform.planning import Cost, Plan, Planner, Policy, check_policy
-from juggler.transform.regions import Lifting, Region, expression_of, lift_all, regions
+from juggler.transform.regions import lift_all
+from juggler.transform.rewriting import Rewritten, carry_out
 from juggler.transform.rule import Rule, rules
 from juggler.transform.trace import View, propagate_shapes, sketch, trace
-from juggler.transform.writing import Writer
 
 
 @dataclass(frozen=True)
@@ -84,16 +82,16 @@ def flatten(
     _check_example(model, example)
     wide = trace(model, example)
     chosen = tuple(use) if use is not None else tuple(rule for _, rule in rules())
+    propagate_shapes(wide, example)
     planned: list[Plan] = []
 
-    def rewrite(network: fx.GraphModule, report: Callable[[Rewrite], None] | None = None) -> _Rewritten:
-        work = copy.deepcopy(network).double()
-        propagate_shapes(work, example.double())
+    def rewrite(network: fx.GraphModule, report: Callable[[Rewrite], None] | None = None) -> Rewritten:
+        work = in_type(network, torch.float64)
         lifting = lift_all(View(work))
         if not planned:
             planner = Planner(work, recipes(chosen), policy, cost, example.dtype)
             planned.append(planner.plan(lifting))
-        return _carry_out(planned[0], work, lifting, report)
+        return carry_out(planned[0], work, lifting, report)
 
     done = rewrite(wide, on_rewrite)
     certificate = certify(
@@ -102,8 +100,6 @@ def flatten(
     if not certificate.passed and done.rewrites:
         return _rolled_back(model, example, inputs, done, certificate)
     flat = done.network.to(example.dtype)
-    for network in (wide, flat):
-        propagate_shapes(network, example)
     name = type(model).__name__
     return Flattened(
         flat,
@@ -116,41 +112,11 @@ def flatten(
     )
 
 
-def _carry_out(
-    planned: Plan, work: fx.GraphModule, lifting: Lifting, report: Callable[[Rewrite], None] | None
-) -> _Rewritten:
-    """Rewrite the regions of a graph in place, each as it was planned."""
-    refusals = [*lifting.refusals, *planned.refusals]
-    rewrites: list[Rewrite] = []
-    by_name = {node.name: node for node in work.graph.nodes}
-    writer = Writer(work, work)
-    for region in regions(lifting, [by_name[name] for name in planned.cuts]):
-        recipe = planned.chosen.get(_key(region))
-        if recipe is None:
-            continue
-        run = Fusing(expression_of(region), recipe.rules, recipe.gate, on_rewrite=report)
-        refusals += run.run()
-        rewrites += run.rewrites
-        if run.rewrites:
-            place(run.expression, region, writer)
-    for node in reversed(work.graph.nodes):
-        if node.op == "get_attr" and not node.users:
-            work.graph.erase_node(node)
-    work.delete_all_unused_submodules()
-    work.graph.lint()
-    work.recompile()
-    return _Rewritten(work, tuple(rewrites), tuple(dict.fromkeys(refusals)))
-
-
-def _key(region: Region) -> str:
-    return next(iter(region.ops)).name
-
-
 def _rolled_back(
     model: nn.Module,
     example: Tensor,
     inputs: Tensor | None,
-    done: _Rewritten,
+    done: Rewritten,
     certificate: Certificate,
 ) -> Flattened:
     """Return the network as it was, with the refusal that says why."""
@@ -165,13 +131,6 @@ def _rolled_back(
     )
     plain = flatten(model, example, inputs=inputs, policy="never")
     return replace(plain, rewrites=(), refusals=(refusal, *done.refusals))
-
-
-@dataclass(frozen=True)
-class _Rewritten:
-    network: fx.GraphModule
-    rewrites: tuple[Rewrite, ...]
-    refusals: tuple[Refusal, ...]
 
 
 def _check_example(model: nn.Module, example: Tensor) -> None:

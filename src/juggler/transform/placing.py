@@ -18,7 +18,6 @@ def place(expression: Expression, region: Region, writer: Writer) -> None:
     Nodes that the expression still holds as they were keep their place. A new one is computed where the
     first of the ops was computed that it stands for, when all that it reads is there.
     """
-    graph = writer.root.graph
     outputs_before = [node for node in region.ops if any(user not in region.ops for user in node.users)]
     nodes: dict[Term, fx.Node] = {}
     for term in expression.terms():
@@ -34,7 +33,7 @@ def place(expression: Expression, region: Region, writer: Writer) -> None:
     kept = set(nodes.values())
     for node in sorted(region.ops, key=lambda n: -n.meta["order"]):
         if node not in kept and not node.users:
-            graph.erase_node(node)
+            writer.erase(node)
 
 
 def _reread(term: Term, nodes: dict[Term, fx.Node], region: Region) -> None:

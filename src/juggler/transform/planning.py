@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -25,6 +26,7 @@ from juggler.transform.regions import Lifting, Region, expression_of, regions
 
 Policy = Literal["work", "always", "never", "measure", "model"]
 POLICIES = ("work", "always", "never", "measure", "model")
+ALIKE = 0.03  # prices that differ by less are one price: the form of less work is taken
 Cost = Callable[[fx.GraphModule, tuple[Tensor, ...]], float]
 
 
@@ -119,7 +121,11 @@ class Planner:
         if first not in left:
             left.insert(0, first)
         prices = self._prices(left)
-        best = min(left, key=lambda form: prices[form])
+        limit = min(prices.values()) * (1.0 + ALIKE)
+        best = min(
+            (form for form in left if prices[form] <= limit),
+            key=lambda form: (form.macs, len(form.expression.terms()), prices[form]),
+        )
         others = ", ".join(f"{form.name} {prices[form]:.3g}" for form in left if form is not best)
         said = "measured" if self.policy == "measure" else "priced"
         reason = f"{said}: {prices[best]:.3g} ms against {others}"
@@ -168,7 +174,13 @@ def _decision(
         after.name,
         before.macs,
         after.macs,
-        None if prices is None else prices.get(before),
-        None if prices is None else prices[after],
+        _finite(prices, before),
+        _finite(prices, after),
         reason,
     )
+
+
+def _finite(prices: dict[Form, float] | None, form: Form) -> float | None:
+    """Return a form's price; `None` where nobody asked, or where the backend cannot run it."""
+    price = math.inf if prices is None else prices.get(form, math.inf)
+    return price if math.isfinite(price) else None

@@ -15,6 +15,8 @@ from juggler.transform.algebra import Impossible
 from juggler.transform.expression import Answer, Expression, Proposal, Term
 from juggler.transform.values import Value
 
+KEPT_PATHS = 8  # enough to name a result by what they have in common; all of them would grow without end
+
 
 class Rule(Protocol):
     """Look at one term of an expression and say what could stand there.
@@ -47,6 +49,7 @@ def instead(old: Term, value: Value, reads: tuple[Term, ...], through: tuple[Ter
 
 def made(old: Term, value: Value, reads: tuple[Term, ...], through: tuple[Term, ...]) -> Term:
     """Return a new term that gives the map of `old`."""
+    paths = tuple(dict.fromkeys(path for term in through for path in term.paths))
     return Term(
         value,
         reads,
@@ -54,7 +57,7 @@ def made(old: Term, value: Value, reads: tuple[Term, ...], through: tuple[Term, 
         label=old.label,
         position=old.position,
         stands_for=old.stands_for,
-        paths=tuple(dict.fromkeys(path for term in through for path in term.paths)),
+        paths=paths if len(paths) <= KEPT_PATHS else (*paths[: KEPT_PATHS - 1], paths[-1]),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import operator
 from collections import Counter
 from collections.abc import Iterator
@@ -76,7 +75,9 @@ def _noted(traced: fx.GraphModule) -> fx.GraphModule:
 
 
 def propagate_shapes(traced: fx.GraphModule, example: Example) -> None:
-    """Note on every node the shape that it has for `example`.
+    """Note on every node the shape that it has for `example`; copies of the graph keep it.
+
+    The values are computed: torch's meta device computes shapes alone, and took five times as long.
 
     Raises:
         Refused: the network cannot be run on the example.
@@ -84,21 +85,9 @@ def propagate_shapes(traced: fx.GraphModule, example: Example) -> None:
     inputs = example if isinstance(example, tuple) else (example,)
     try:
         with torch.no_grad():
-            _propagate(traced, inputs)
+            _Shapes(traced).run(*inputs)
     except (RuntimeError, TypeError, ValueError) as error:
         raise unfit(inputs, str(error)) from error
-
-
-def _propagate(traced: fx.GraphModule, inputs: tuple[Tensor, ...]) -> None:
-    """Work the shapes out without computing values where torch can; it takes seconds otherwise."""
-    shadow = copy.deepcopy(traced).to("meta")
-    try:
-        _Shapes(shadow).run(*(tensor.to("meta") for tensor in inputs))
-    except (NotImplementedError, RuntimeError):  # an op that needs values, or a constant of its own
-        _Shapes(traced).run(*inputs)
-        return
-    for node, twin in zip(traced.graph.nodes, shadow.graph.nodes, strict=True):
-        node.meta["shape"] = twin.meta["shape"]
 
 
 class _Shapes(fx.Interpreter):
@@ -150,6 +139,10 @@ class View:
     def changed_in_place(self, node: fx.Node) -> bool:
         """Say whether a reader of the node overwrites it while others still read it."""
         return len(node.users) > 1 and any(self._overwrites(user, node) for user in node.users)
+
+    def is_overwritten(self, node: fx.Node) -> bool:
+        """Say whether some reader of the node writes over it."""
+        return any(self._overwrites(user, node) for user in node.users)
 
     def _overwrites(self, user: fx.Node, node: fx.Node) -> bool:
         if not user.args or user.args[0] is not node:

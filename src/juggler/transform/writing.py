@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+from collections import Counter
 from collections.abc import Sequence
 from functools import singledispatch
 from typing import Any
@@ -47,6 +48,7 @@ class Writer:
     def __init__(self, root: fx.GraphModule, originals: nn.Module) -> None:
         self.root, self.originals = root, originals
         self._taken = {name for name, _ in root.named_children()}
+        self._calls = Counter(node.target for node in root.graph.nodes if node.op == "call_module")
         self._counts: dict[str, itertools.count[int]] = {}
         self._splits: dict[tuple[fx.Node, tuple[int, ...]], fx.Node] = {}
 
@@ -66,6 +68,7 @@ class Writer:
             return self._on_last_axis(value, reads[0], stem)
         name = self._name(stem)
         self.root.add_submodule(name, module_of(value))
+        self._calls[name] += 1
         return self.root.graph.call_module(name, tuple(reads))
 
     def _plus(self, read: fx.Node, constant: Tensor, stem: str) -> fx.Node:
@@ -73,6 +76,14 @@ class Writer:
         self.root.register_buffer(name, constant)
         graph = self.root.graph
         return graph.call_function(operator.add, (read, graph.get_attr(name)))
+
+    def erase(self, node: fx.Node) -> None:
+        """Take a node out, and the module that no other node calls."""
+        self.root.graph.erase_node(node)
+        if node.op == "call_module":
+            self._calls[node.target] -= 1
+            if not self._calls[node.target]:
+                self.root.delete_submodule(str(node.target))
 
     def _name(self, stem: str) -> str:
         count = self._counts.setdefault(stem, itertools.count())
@@ -100,6 +111,7 @@ class Writer:
             self._taken.add(target)
         elif self.root is not self.originals:
             target = target.replace(".", "_")
+        self._calls[target] += 1
         return self.root.graph.call_module(target, (read,))
 
     def _on_last_axis(self, value: Scale, read: fx.Node, stem: str) -> fx.Node:
