@@ -179,7 +179,7 @@ def _residual() -> tuple[Network, ...]:
         cv("regnet", "regnety002", "RegNet"),
         cv("cbamresnet", "cbam_resnet18", "CBAM-ResNet"),
         cv("ibnresnet", "ibn_resnet50", "IBN-ResNet"),
-        cv("sknet", "sknet26", "SKNet"),
+        cv("sepreresnet", "sepreresnet18", "SE-ResNet"),
         cv("dpn", "dpn68", "DPN"),
         cv("drn", "drnd22", "DRN"),
         cv("dla", "dla34", "DLA"),
