@@ -209,7 +209,7 @@ def macs_of(network: fx.GraphModule, side_px: int) -> int:
 
 def module_macs(module: nn.Module, shape: Sequence[int]) -> int:
     """Return the multiply-accumulates of any traceable module for one input of the shape, batch included."""
-    traced = trace(module)
+    traced = fx.symbolic_trace(copy.deepcopy(module)).to("meta")  # shapes are enough
     propagate_shapes(traced, torch.empty(tuple(shape), device="meta"))
     return sketch(traced, "").macs
 

@@ -64,10 +64,9 @@ VERB = greet
 '''
 RULE = '''
 """A rule and a family: these need torch."""
-from torch import nn
-
 from juggler.models.families.plain import FAMILY as PLAIN
-from juggler.transform import PassThrough, Site
+from juggler.transform import Proposal
+from juggler.transform.values import Identity
 
 
 class DropIdentity:
@@ -75,14 +74,11 @@ class DropIdentity:
 
     name = "drop_nothing"
     source = "definition of the identity"
+    tried = False
 
-    def sites(self, view):
-        for node in view.nodes():
-            if isinstance(view.module(node), nn.Identity | nn.Dropout):
-                yield Site((node,), node.all_input_nodes[0])
-
-    def propose(self, site, view):
-        return PassThrough()
+    def propose(self, term, expression):
+        if isinstance(term.value, Identity):
+            yield Proposal(((term, term.reads[0]),))
 
 
 RULE = DropIdentity()
