@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from juggler.runtime.peak import Peak, measure_peak
 LEAST_ROUNDS = 6  # fewer give no 95 % interval of a median
 LEAST_ALONE = 3  # where nothing is compared
 LONG_ROUND_S, LONG_ROUNDS = 5.0, 15
+LONG_CALL_S = 1.0  # above it the trial calls are warm-up enough
 LEAST_BLOCK_S, CANARY_S = 0.005, 0.008
 WARMUP_S = 0.5  # at the longest, of each contender; a trial round has warmed it already
 SLOW_TO_OPEN = ("torch_compile",)
@@ -76,8 +77,10 @@ def run_race(
         contenders |= {f"ceiling {precision}": product.call for precision, product in ceilings.items()}
         left_s = None if limit_s is None else limit_s - (time.monotonic() - start)
         least = LEAST_ROUNDS if plan.pairs else LEAST_ALONE
-        rounds = _rounds(contenders.values(), least, conditions.most_rounds, left_s)
-        raced = race(contenders, rounds=rounds, warmup_s=WARMUP_S, seed=conditions.seed, progress=progress)
+        tried_s = [_tried_s(call) for call in contenders.values()]
+        rounds = _rounds(sum(map(_turn_s, tried_s)), least, conditions.most_rounds, left_s)
+        warmup_s = 0.0 if max(tried_s) > LONG_CALL_S else WARMUP_S
+        raced = race(contenders, rounds=rounds, warmup_s=warmup_s, seed=conditions.seed, progress=progress)
         extras: dict[Entry, dict[str, Any]] = {}
         if plan.energy and conditions.meter.available:
             extras = _energies(calls, conditions.meter)
@@ -119,14 +122,16 @@ def _open(stack: ExitStack, plan: Race, prepared: Prepared, conditions: Conditio
         )
 
 
-def _rounds(calls: Collection[Call], least: int, most: int, left_s: float | None) -> int:
-    """Return how many rounds fit into the time that is left, by a trial of one call each."""
-    round_s = 0.0
-    for call in calls:
-        call()  # compiles, allocates
-        start = time.perf_counter()
-        call()
-        round_s += _turn_s(time.perf_counter() - start)
+def _tried_s(call: Call) -> float:
+    """Return how long a call takes once a first one has compiled and allocated."""
+    call()
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _rounds(round_s: float, least: int, most: int, left_s: float | None) -> int:
+    """Return how many rounds fit into the time that is left."""
     if left_s is None:
         return max(least, most)
     most = min(most, LONG_ROUNDS) if round_s > LONG_ROUND_S else most

@@ -32,7 +32,7 @@ class Fig8:
     name = "fig8"
     title = "Fig. 8: ResNet against flat Juggler-ResNet"
     paper_rounds = 100
-    minutes = 12.5
+    minutes = 11.0
     published = (
         Published("flat", "NVIDIA V100 and Tx2, PyTorch", "times_low", 2.05, "Section IV-B2"),
         Published("flat", "NVIDIA V100 and Tx2, PyTorch", "times_high", 4.31, "Section IV-B2"),

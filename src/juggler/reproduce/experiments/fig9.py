@@ -22,7 +22,7 @@ class Fig9:
     name = "fig9"
     title = "Fig. 9: throughput over batch size, depth 152"
     paper_rounds = 100
-    minutes = 3.5
+    minutes = 3.0
     published = (
         Published("flat", "NVIDIA V100", "peak_batch", 10, "Section IV-B3"),
         Published("plain", "NVIDIA V100", "peak_batch", 64, "Section IV-B3"),
