@@ -37,7 +37,7 @@ def certify(
 
     Args:
         wide: graph of the network as it was trained, in its own element type.
-        flat64: the flattened graph, in float64, before its one cast.
+        flat64: the flattened graph, in float64, before its one cast; it is left in the example's type.
         example: `[batch, channels, *space]`; its size and smaller, odd ones are tried.
         reflatten: flattens another graph by the same rules, into float64; it is given the wide one with
             every weight and statistic drawn anew, because a fresh batch norm (mean 0, variance 1) hides
@@ -47,12 +47,13 @@ def certify(
     """
     generator = torch.Generator().manual_seed(seed)
     shapes, skipped = _accepted_shapes((wide, flat64), example)
-    checks = list(_compared(wide, flat64, "actual", shapes, generator))
+    in_place = example.dtype == torch.float32  # no need of the float64 numbers, then
+    checks = list(_compared(wide, flat64, "actual", shapes, generator, in_place=in_place))
     drawn = randomise(wide, generator)
-    checks += _compared(drawn, reflatten(drawn), "randomised", shapes, generator)
+    checks += _compared(drawn, reflatten(drawn), "randomised", shapes, generator, in_place=True)
     limits = _limits(checks, {"actual": wide, "randomised": drawn}, generator)
     del drawn
-    flat = in_type(flat64, example.dtype)
+    flat = flat64.to(example.dtype)
     agreed, compared = (0, 0) if inputs is None else _agreement(wide, flat, inputs)
     return Certificate(
         wide_sha256=weights_sha256(wide),
@@ -72,14 +73,20 @@ def _compared(
     weights: str,
     shapes: list[tuple[int, ...]],
     generator: torch.Generator,
+    *,
+    in_place: bool,
 ) -> Iterator[Check]:
-    """Compare two networks in float64 and in float32, on an input of each shape."""
+    """Compare two networks in float64 and in float32, on an input of each shape.
+
+    With `in_place` the flat one is left in float32: large networks should not be held more often than needed.
+    """
     for dtype in (torch.float64, torch.float32):
-        pair = [network if _is_of(network, dtype) else in_type(network, dtype) for network in (wide, flat64)]
+        reference = wide if _is_of(wide, dtype) else in_type(wide, dtype)
+        flat = flat64.to(dtype) if in_place else in_type(flat64, dtype)
         for shape in shapes:
             x = torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
-            yield _compare(pair[0], pair[1], x, weights)
-        del pair
+            yield _compare(reference, flat, x, weights)
+        del reference, flat
 
 
 def _limits(

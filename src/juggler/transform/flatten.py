@@ -99,7 +99,7 @@ def flatten(
     )
     if not certificate.passed and done.rewrites:
         return _rolled_back(model, example, inputs, done, certificate)
-    flat = done.network.to(example.dtype)
+    flat = done.network  # in the example's element type by now
     name = type(model).__name__
     return Flattened(
         flat,
