@@ -16,8 +16,6 @@ from juggler.nouns import GraphNode, GraphSketch
 from juggler.transform.owning import Example, inputs_of, own_copy
 from juggler.transform.ways import by_example, exported, hold_against, run, symbolically, unfit
 
-_ADDITIONS = {operator.add, operator.iadd, torch.add, "add", "add_"}
-
 
 def trace(model: nn.Module, example: Example | None = None) -> fx.GraphModule:
     """Return the graph of a copy of `model`; the model itself is never changed.
@@ -77,7 +75,7 @@ def _noted(traced: fx.GraphModule) -> fx.GraphModule:
 def propagate_shapes(traced: fx.GraphModule, example: Example) -> None:
     """Note on every node the shape that it has for `example`; copies of the graph keep it.
 
-    The values are computed: torch's meta device computes shapes alone, and took five times as long.
+    The values are computed: on torch's meta device, Python works out the shapes of many ops, and is slower.
 
     Raises:
         Refused: the network cannot be run on the example.
@@ -110,7 +108,6 @@ class View:
 
     def __init__(self, traced: fx.GraphModule) -> None:
         self.traced = traced
-        self._calls = Counter(id(self.module(n)) for n in traced.graph.nodes if n.op == "call_module")
 
     def nodes(self) -> Iterator[fx.Node]:
         """Yield the nodes in order of execution."""
@@ -121,20 +118,6 @@ class View:
         if isinstance(node, fx.Node) and node.op == "call_module":
             return self.traced.get_submodule(str(node.target))
         return None
-
-    def calls(self, node: fx.Node) -> int:
-        """Return how often the graph calls the node's module, under whatever name."""
-        return self._calls[id(self.module(node))]
-
-    def is_addition(self, node: fx.Node) -> bool:
-        """Say whether the node adds two tensors, whichever way it is written."""
-        return (
-            node.op in ("call_function", "call_method")
-            and node.target in _ADDITIONS
-            and len(node.args) == 2
-            and not node.kwargs
-            and all(isinstance(a, fx.Node) for a in node.args)
-        )
 
     def changed_in_place(self, node: fx.Node) -> bool:
         """Say whether a reader of the node overwrites it while others still read it."""
