@@ -4,52 +4,26 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
+from contracts_branches import NAMES, as_convolution, blocks, flat_kernel, levers
 from contracts_rules import randomised
 from juggler.errors import ConfigError
-from juggler.models.branches import STRUCTURES, Branched
+from juggler.models.annealing import anneal
+from juggler.models.blocks import FusibleBlock, initialise
+from juggler.models.branches import STRUCTURES, Branched, FusibleStructure
+from juggler.models.branches.fusible import BESIDE
 from juggler.transform import flatten
 
-NAMES = sorted(STRUCTURES)
-ASYMMETRIC = {"juggler", "repvgg", "mobileone", "expandnet"}
-
-
-@st.composite
-def blocks(draw: st.DrawFn, names: list[str] = NAMES) -> Branched:
-    """Draw a block of any structure and any geometry that it allows, all of it drawn anew."""
-    name = draw(st.sampled_from(names))
-    groups = draw(st.sampled_from([1, 1, 2, 4]))
-    into, out = groups * draw(st.integers(1, 3)), groups * draw(st.integers(1, 3))
-    sides = [3, 5, 1, (1, 3), (5, 3)] if name in ASYMMETRIC else [3, 5, (3, 5)]
-    kernel = draw(st.sampled_from(sides))
-    assume(kernel != 1 or name in {"juggler", "mobileone", "expandnet"})
-    stride = draw(st.sampled_from([1, 1, 2, (2, 1)]))
-    dilation = 1 if name == "dbb" else draw(st.sampled_from([1, 1, 2]))
-    norm = draw(st.sampled_from([True, True, False]))
-    block = STRUCTURES[name](
-        into, out, kernel, stride, dilation=dilation, groups=groups, norm=norm, bias=draw(st.booleans())
-    )
-    return randomised(block, seed=draw(st.integers(0, 99)))
-
-
-def as_convolution(block: Branched) -> tuple[Tensor, Tensor]:
-    """Return the kernel, without groups, and the bias that the block shows inside a map of zeros."""
-    g = block.geometry
-    reach = [d * (k - 1) + 1 for d, k in zip(g.dilation, g.kernel, strict=True)]
-    x = torch.zeros(1, g.in_channels, *(4 * r + 8 for r in reach), dtype=torch.float64, requires_grad=True)
-    y = block(x)
-    where = [side // 2 for side in y.shape[2:]]
-    pixel = y[0, :, where[0], where[1]]
-    starts = [s * q - p for s, q, p in zip(g.stride, where, g.padding, strict=True)]
-    window = [slice(a, a + r, d) for a, r, d in zip(starts, reach, g.dilation, strict=True)]
-    rows = [torch.autograd.grad(value, x, retain_graph=True)[0][0] for value in pixel]
-    outside = sum(float(row.abs().sum() - row[(slice(None), *window)].abs().sum()) for row in rows)
-    assert abs(outside) < 1e-9, "the block reads nothing outside the kernel that it stands for"
-    return torch.stack([row[(slice(None), *window)] for row in rows]), pixel.detach()
+ALL_LEVERS = {
+    "branches": [*BESIDE],
+    "identity": "norm",
+    "start": "identity",
+    "activations": True,
+}
 
 
 @settings(max_examples=60, deadline=None)
@@ -79,7 +53,7 @@ def test_the_engine_flattens_a_block_into_one_convolution(
     done = flatten(block, torch.randn(1, g.in_channels, *size))
     kernel = f"Conv2d {g.kernel[0]}x{g.kernel[1]}"
     assert [node.kind for node in done.flat_sketch.nodes] == ["placeholder", kernel, "output"], done.refusals
-    conv = next(part for part in done.model.modules() if isinstance(part, nn.Conv2d))
+    conv = flat_kernel(done.model)
     assert conv.weight.shape == (g.out_channels, g.in_channels // g.groups, *g.kernel)
     assert (conv.bias is not None) == (g.norm or g.bias)
     assert done.certificate.passed
@@ -125,7 +99,13 @@ REFUSED = {
     "acnet": [{"kernel": 4}, {"kernel": (1, 3)}, {"kernel": 5, "padding": 1}],
     "dbb": [{"kernel": 2}, {"kernel": 1}, {"dilation": 2}, {"groups": 4, "padding": 2}],
     "mobileone": [{"kernel": 2}, {"copies": 0}, {"copies": True}],
-    "juggler": [{"kernel": 2}, {"expansion": 0}, {"groups": 2, "hidden": 5}],
+    "juggler": [
+        *({"kernel": 2}, {"expansion": 0}, {"groups": 2, "hidden": 5}),
+        *({"branches": "spatial"}, {"branches": ["diagonal"]}, {"branches": [["spatial"]]}),
+        *({"branches": ["spatial", "spatial"]}, {"branches": ["pointwise"], "kernel": 1}),
+        *({"branches": ["vertical"], "kernel": (3, 1)}, {"branches": ["average"], "dilation": 2}),
+        *({"identity": "none"}, {"start": "zero"}, {"activations": 1}),
+    ],
     "expandnet": [{"expansion": float("nan")}, {"expansion": True}],
 }
 ALWAYS = [{"groups": 3}, {"groups": 0}, {"kernel": 0}, {"stride": 0}, {"kernel": (3, 3, 3)}, {"padding": -1}]
@@ -171,9 +151,105 @@ def convolutions(block: nn.Module) -> list[nn.Conv2d]:
 def test_the_page_tells_the_parameters_as_they_are() -> None:
     page = (Path(__file__).parents[2] / "docs" / "branches.md").read_text(encoding="utf-8")
     rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    rows = [row for row in rows if len(row) == len(("name", "class", "branches", "source", "wide", "flat"))]
     told = {row[0].strip("`"): [int(count.replace(" ", "")) for count in row[-2:]] for row in rows}
     flat = nn.Conv2d(64, 64, 3)
     assert told == {
         name: [sum(part.numel() for part in each.parameters()) for each in (make(64, 64), flat)]
         for name, make in STRUCTURES.items()
     }
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.tuples(st.integers(1, 4), st.integers(1, 4), st.sampled_from([1, 2])),
+    levers(),
+    st.tuples(st.integers(3, 9), st.integers(3, 9)),
+)
+def test_any_mixture_of_levers_flattens_into_one_3x3_and_a_relu(
+    shape: tuple[int, int, int], options: dict, size: tuple[int, int]
+) -> None:
+    into, out, stride = shape
+    block = randomised(FusibleBlock(into, out, stride, **options)).double()
+    anneal(block, 1.0)
+    x = torch.randn(2, into, *size, dtype=torch.float64)
+    done = flatten(block, x, policy="always")  # narrow chains can be less work than the 3x3
+    assert [node.kind for node in done.flat_sketch.nodes][1:-1] == ["Conv2d 3x3", "ReLU"], done.refusals
+    assert done.certificate.passed
+    conv = flat_kernel(done.model)
+    assert conv.weight.shape == (out, into, 3, 3)
+    with torch.no_grad():
+        flat, wide = F.relu(F.conv2d(x, conv.weight, conv.bias, stride, padding=1)), block(x)
+    assert float((wide - flat).abs().max()) <= 1e-12 * max(float(flat.abs().max()), 1.0)
+
+
+def test_without_levers_the_structure_is_what_it_was() -> None:
+    norm = ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"]
+    for into, shortcut in ((8, []), (4, ["0.weight", *(f"1.{key}" for key in norm)])):
+        expected = [
+            "expand.weight",
+            *(f"expand_norm.norm.{key}" for key in norm),
+            "spatial.weight",
+            *(f"spatial_norm.{key}" for key in norm),
+            "reduce.weight",
+            *(f"reduce_norm.{key}" for key in norm),
+            *(f"shortcut.{key}" for key in shortcut),
+        ]
+        assert [*FusibleBlock(into, 8).state_dict()] == expected
+
+
+def test_every_lever_adds_what_it_says() -> None:
+    def added(into: int = 4, **options: object) -> set[str]:
+        plain, levered = (FusibleBlock(into, 4, **chosen) for chosen in ({}, options))
+        return {*dict(levered.named_modules())} - {*dict(plain.named_modules())}
+
+    for name in BESIDE:
+        assert f"beside.{name}.0" in added(branches=[name])
+    assert added(identity="norm") == {"shortcut"}
+    assert added(8, identity="norm") == set()
+    assert added(start="identity") == set()
+    assert added(activations=True) == {"between"}
+    x = torch.randn(4, 4, 5, 5)
+    block = randomised(FusibleBlock(4, 4, activations=True))
+    curved = block(x)
+    anneal(block, 1.0)
+    straight = FusibleBlock(4, 4).eval()
+    straight.load_state_dict(block.state_dict(), strict=False)
+    assert torch.equal(block(x), straight(x))
+    assert not torch.allclose(curved, straight(x)), "both maps had their activation"
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize(("into", "out", "hidden"), [(4, 4, 8), (4, 8, 6), (8, 4, 6), (4, 4, 2)])
+def test_an_identity_start_begins_as_the_plain_kernel(into: int, out: int, hidden: int, groups: int) -> None:
+    torch.manual_seed(0)
+    block = FusibleStructure(into, out, groups=groups, hidden=hidden, start="identity", norm=False)
+    for drawn_anew in (False, True):
+        if drawn_anew:
+            initialise(block)
+        for kernel, (rows, columns) in ((block.expand, (hidden, into)), (block.reduce, (out, hidden))):
+            weight = kernel.weight.detach().view(groups, rows // groups, columns // groups)
+            both = min(rows, columns) // groups
+            one = torch.eye(both, columns // groups).expand(groups, -1, -1)
+            assert torch.equal(weight[:, :both], one)
+            assert bool((weight[:, both:] != 0).all()), "the rest is drawn"
+
+
+def test_levers_start_from_a_trained_convolution_too() -> None:
+    conv, norm = nn.Conv2d(6, 6, 3, padding=1, bias=False), nn.BatchNorm2d(6)
+    trained = randomised(nn.Sequential(conv, norm).double())
+    x = torch.randn(2, 6, 5, 7, dtype=torch.float64)
+    block = FusibleStructure(6, 6, **{**ALL_LEVERS, "activations": False}).double().eval()
+    block.start_from(conv.weight.detach(), None, norm)
+    with torch.no_grad():
+        torch.testing.assert_close(block(x), trained(x), rtol=1e-12, atol=1e-12)
+    with pytest.raises(ConfigError, match="activations"):
+        FusibleStructure(6, 6, **ALL_LEVERS).start_from(conv.weight, None, norm)
+
+
+def test_all_levers_learn_together() -> None:
+    torch.manual_seed(0)
+    block = FusibleBlock(6, 6, **ALL_LEVERS)
+    initialise(block)
+    (block(torch.randn(8, 6, 7, 6)) * torch.randn(8, 6, 7, 6)).sum().backward()
+    assert all(bool(weight.grad.abs().sum() > 0) for weight in block.parameters())

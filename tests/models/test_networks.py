@@ -1,11 +1,18 @@
 """Every network by name: published sizes, options that are checked, graphs that torch's own tracer reads."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import fx, nn
 
+import juggler
+from contracts_rules import randomised
 from juggler import models
 from juggler.errors import ConfigError
+from juggler.models.annealing import anneal
+from juggler.models.blocks import initialise
+from juggler.transform import Flattened, flatten
 
 PUBLISHED = {
     "resnet18": 11_689_512,
@@ -16,12 +23,22 @@ PUBLISHED = {
     "vgg16": 138_357_544,
     "alexnet": 61_100_840,
 }
+# All but annealed activations, which are no module of torch before they are gone.
+LEVERS = {
+    "expansion": 1.5,
+    "branches": ("spatial", "pointwise", "horizontal", "vertical", "average"),
+    "identity": "norm",
+    "start": "identity",
+}
 # Small enough to run, each in every shape of its options.
 SMALL = {
     "resnet18": {"width": 0.125, "stem": "cifar"},
     "resnet50": {"width": 0.125, "stem": "imagenet"},
     "juggler_resnet18": {"width": 0.125, "stem": "cifar", "expansion": 1.5},
     "juggler_resnet34": {"widths": (4, 6, 8, 10), "stem": "imagenet"},
+    "juggler_resnet50": {"widths": (3, 4, 5, 6), "stem": "cifar", **LEVERS},
+    "resnet34": {"widths": (3, 4, 5, 6), "stem": "cifar", "inner_activations": False},
+    "repvgg18": {"width": 0.125, "stem": "cifar"},
     "plain18": {"width": 0.125, "stem": "cifar"},
     "vgg16": {"width": 0.0625, "stem": "cifar", "norm": True},
     "alexnet": {"width": 0.0625, "stem": "cifar"},
@@ -115,9 +132,15 @@ def test_wider_and_more_expanded_networks_have_more_weights() -> None:
 def test_every_name_makes_a_network_with_its_defaults() -> None:
     for name in models.names():
         assert parameters(name) > 0
-    assert {"juggler_resnet18", "resnet152", "plain50", "vgg16", "alexnet", "juggler_tabular"} <= set(
-        models.names()
-    )
+    assert {
+        "juggler_resnet18",
+        "resnet152",
+        "plain50",
+        "repvgg101",
+        "vgg16",
+        "alexnet",
+        "juggler_tabular",
+    } <= set(models.names())
 
 
 def test_remembers_how_it_was_made_defaults_included() -> None:
@@ -149,6 +172,14 @@ def test_remembers_how_it_was_made_defaults_included() -> None:
         ("juggler_tabular", {"mix": (8, 0, 4)}, "mix is 0"),
         ("juggler_tabular", {"head": "mean"}, "flatten, pool"),
         ("juggler_tabular", {"dropout": 1.0}, "dropout is 1.0"),
+        ("juggler_resnet18", {"branches": ("sideways",)}, "sideways"),
+        ("juggler_resnet18", {"identity": "batch"}, "bare, norm"),
+        ("juggler_tabular", {"start": "warm"}, "kaiming, identity"),
+        ("juggler_tabular", {"activations": "yes"}, "activations is 'yes'"),
+        ("juggler_tabular", {"expansion": float("inf")}, "expansion is inf"),
+        ("resnet18", {"inner_activations": 0}, "inner_activations is 0"),
+        ("repvgg18", {"expansion": 2.0}, "no option 'expansion'"),
+        ("repvgg18", {"stem": "mnist"}, "imagenet, cifar"),
         ("alexnet", {"dropout": -0.1}, "dropout is -0.1"),
         ("vgg16", {"width": 0}, "width is 0"),
     ],
@@ -171,3 +202,66 @@ def test_the_face_lists_what_it_offers_and_nothing_else() -> None:
         assert getattr(models, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = models.nothing
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("juggler_resnet18", {}),
+        ("juggler_resnet18", {**LEVERS, "activations": True}),
+        ("repvgg18", {}),
+    ],
+)
+def test_whatever_it_trains_with_the_flat_network_is_the_plain_one(
+    name: str, options: dict[str, object]
+) -> None:
+    shape = {"widths": (3, 4, 5, 6), "stem": "cifar", "classes": 4}
+    wide, plain = models.create(name, **shape, **options), models.create("plain18", **shape)
+    anneal(wide, 1.0)
+    x = torch.randn(1, 3, 17, 18)
+    done, expected = (flatten(randomised(network), x) for network in (wide, plain))
+    assert done.certificate.passed
+
+    def told(flat: Flattened) -> list[tuple[object, ...]]:
+        ops = [(node.kind, node.shape, node.macs) for node in flat.flat_sketch.nodes]
+        return ops + [tuple(value.shape) for value in flat.model.state_dict().values()]
+
+    assert told(done) == told(expected)
+
+
+@pytest.mark.parametrize(("name", "relus", "left"), [("resnet18", 17, 9), ("resnet50", 49, 17)])
+def test_a_resnet_without_inner_activations_differs_in_nothing_else(name: str, relus: int, left: int) -> None:
+    with_them, without = (models.create(name, width=0.0625, inner_activations=on) for on in (True, False))
+    without.load_state_dict(with_them.state_dict())
+    counts = []
+    for network in (with_them, without):
+        traced = fx.symbolic_trace(network.eval())
+        called = [node for node in traced.graph.nodes if node.op == "call_module"]
+        counts.append(sum(isinstance(traced.get_submodule(node.target), nn.ReLU) for node in called))
+    assert counts == [relus, left]
+
+
+def test_a_start_at_the_identity_outlives_the_draw_of_all_weights() -> None:
+    network = models.create("juggler_resnet18", widths=(3, 4, 5, 6), start="identity")
+    initialise(network)
+    block = network.stages[1][0]
+    assert torch.equal(block.reduce.weight[:, :4, 0, 0], torch.eye(4))
+    assert torch.equal(block.expand.weight[:3, :, 0, 0], torch.eye(3))
+
+
+def test_the_shipped_detector_is_made_by_this_release_with_all_levers_off() -> None:
+    network, _ = models.load(Path(juggler.__file__).parent / "shipped" / "nsl_kdd.safetensors")
+    _, options = models.origin(network)
+    assert (options["branches"], options["identity"], options["activations"]) == ((), "bare", False)
+
+
+@pytest.mark.parametrize(("name", "options"), [("vgg16", {"norm": True}), ("vgg16", {}), ("alexnet", {})])
+def test_table_v_has_its_other_networks_at_32_pixels_and_any_width(
+    name: str, options: dict[str, object]
+) -> None:
+    network = models.create(name, width=0.0625, stem="cifar", **options)
+    labels = torch.arange(8) % 4
+    images = torch.randn(8, 3, 32, 32) + labels[:, None, None, None]
+    nn.functional.cross_entropy(network(images), labels).backward()
+    assert all(bool(torch.isfinite(weight.grad).all()) for weight in network.parameters())
+    assert parameters(name, width=0.25, stem="cifar", **options) < 0.1 * parameters(name, stem="cifar") + 1e4

@@ -7,9 +7,11 @@ convolution exactly, at the border of the map as well as inside: it pads first. 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
-from juggler.models.branches import FusibleStructure
+from juggler.models.branches import Branched, FusibleStructure, start_as_identity
 from juggler.models.inside_norm import InsideBatchNorm2d
 
 __all__ = ["BasicBlock", "Bottleneck", "FusibleBlock", "InsideBatchNorm2d", "conv_norm", "initialise"]
@@ -35,7 +37,7 @@ class FusibleBlock(FusibleStructure):
 
     1x1 C -> eC, norm, 3x3 eC -> eC with the stride, norm, 1x1 eC -> C', norm; plus the input, or a 1x1
     convolution and a norm of it where the shape changes; one ReLU at the end. It flattens into one 3x3
-    convolution C -> C' with bias and a ReLU.
+    convolution C -> C' with bias and a ReLU, whatever the other options add while it trains.
 
     What the paper leaves open: at the border. Batch norm makes the map between the first 1x1 and the 3x3
     non-zero outside the image, where the 3x3's zero padding says 0, so that the paper's Eq. 5-7 do not
@@ -47,33 +49,73 @@ class FusibleBlock(FusibleStructure):
         out_channels: C'.
         stride: stride of the 3x3 and of the shortcut.
         expansion: e; the hidden width is `round(e * C)`, at least 1.
+        branches: further branches, see `FusibleStructure`, as for those below.
+        identity: `bare` or `norm`.
+        start: `kaiming` or `identity`.
+        activations: whether annealed activations stand between the three convolutions.
+
+    Raises:
+        ConfigError: an option has a value that cannot work.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int = 1, expansion: float = 2.0) -> None:
-        hidden = max(1, round(expansion * in_channels))
-        super().__init__(in_channels, out_channels, 3, stride, hidden=hidden)
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int = 1,
+        expansion: float = 2.0,
+        *,
+        branches: Sequence[str] = (),
+        identity: str = "bare",
+        start: str = "kaiming",
+        activations: bool = False,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            3,
+            stride,
+            hidden=max(1, round(expansion * in_channels)),
+            branches=branches,
+            identity=identity,
+            start=start,
+            activations=activations,
+        )
         self.activation = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[n, C, H, W]` to `[n, C', ceil(H / stride), ceil(W / stride)]`."""
-        out: Tensor = self.activation(super().forward(x))
+        out: Tensor = self.activation(self.linear(x))
         return out
 
 
 class BasicBlock(nn.Module):
-    """Compute ResNet's two-convolution block: 3x3, norm, ReLU, 3x3, norm, add, ReLU (He et al., 2016)."""
+    """Compute ResNet's two-convolution block: 3x3, norm, ReLU, 3x3, norm, add, ReLU (He et al., 2016).
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+    Args:
+        in_channels: C.
+        out_channels: C'.
+        stride: stride of the first 3x3 and of the shortcut.
+        inner_activation: whether there is a ReLU between the two convolutions; there is always one at the
+            end. Without the inner one it is the paper's `ResNet-` (Fig. 7).
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int = 1, *, inner_activation: bool = True
+    ) -> None:
         super().__init__()
         self.first = conv_norm(in_channels, out_channels, 3, stride)
         self.second = conv_norm(out_channels, out_channels, 3)
         self.shortcut = _shortcut(in_channels, out_channels, stride)
         self.activation = nn.ReLU()
+        self.inner_activation = inner_activation
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[n, C, H, W]` to `[n, C', ceil(H / stride), ceil(W / stride)]`."""
-        inner = self.second(self.activation(self.first(x)))
-        out: Tensor = self.activation(inner + (x if self.shortcut is None else self.shortcut(x)))
+        inner = self.first(x)
+        if self.inner_activation:
+            inner = self.activation(inner)
+        out: Tensor = self.activation(self.second(inner) + (x if self.shortcut is None else self.shortcut(x)))
         return out
 
 
@@ -81,11 +123,19 @@ class Bottleneck(nn.Module):
     """Compute ResNet's bottleneck: 1x1 to a quarter of the output's width, 3x3, 1x1, add, ReLU.
 
     The stride sits on the 3x3, as in the form known as v1.5, not on the first 1x1 as in He et al.
+
+    Args:
+        in_channels: C.
+        out_channels: C'.
+        stride: stride of the 3x3 and of the shortcut.
+        inner_activation: whether there are ReLUs between the three convolutions, as for `BasicBlock`.
     """
 
     narrowing = 4
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int = 1, *, inner_activation: bool = True
+    ) -> None:
         super().__init__()
         narrow = max(1, out_channels // self.narrowing)
         self.reduce = conv_norm(in_channels, narrow, 1)
@@ -93,10 +143,13 @@ class Bottleneck(nn.Module):
         self.expand = conv_norm(narrow, out_channels, 1)
         self.shortcut = _shortcut(in_channels, out_channels, stride)
         self.activation = nn.ReLU()
+        self.inner_activation = inner_activation
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[n, C, H, W]` to `[n, C', ceil(H / stride), ceil(W / stride)]`."""
-        inner = self.activation(self.spatial(self.activation(self.reduce(x))))
+        inner = x
+        for part in (self.reduce, self.spatial):
+            inner = self.activation(part(inner)) if self.inner_activation else part(inner)
         out: Tensor = self.activation(self.expand(inner) + (x if self.shortcut is None else self.shortcut(x)))
         return out
 
@@ -105,10 +158,15 @@ def initialise(module: nn.Module) -> None:
     """Draw the convolutions' weights anew, in place: normal, Kaiming, `fan_out`, gain of ReLU; biases 0.
 
     Batch norms start as the identity and linear layers as torch makes them. The paper does not say how it
-    starts; this is what ResNet's common implementations do. Draws come from torch's global generator.
+    starts; this is what ResNet's common implementations do. Draws come from torch's global generator. Where
+    a block of branches says that a 1x1 kernel starts as the identity, it does.
     """
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
+    for part in module.modules():
+        if isinstance(part, Branched):
+            for kernel in part.identities():
+                start_as_identity(kernel)

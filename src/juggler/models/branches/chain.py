@@ -1,4 +1,4 @@
-"""Chains of a 1x1, a k x k and a 1x1 kernel without activation: ExpandNet's, and Juggler-ResNet's."""
+"""Chains of a 1x1, a k x k and a 1x1 kernel: ExpandNet's, and what Juggler-ResNet's is made of."""
 
 from __future__ import annotations
 
@@ -8,15 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from juggler.models.annealing import AnnealedReLU
 from juggler.models.branches.geometry import Geometry, Size, geometry, width
-from juggler.models.branches.parts import (
-    Branched,
-    batch_norm,
-    conv_norm,
-    padded_point,
-    silence,
-    unpadded,
-)
+from juggler.models.branches.parts import Branched, batch_norm, by_group, eye, padded_point, unpadded
 from juggler.models.inside_norm import InsideBatchNorm2d
 
 
@@ -26,9 +20,10 @@ class Chain(Branched):
     Args:
         geometry: the convolution that the chain stands for.
         hidden: channels of the two maps between, multiples of the groups.
+        activations: whether an `AnnealedReLU` stands behind each of those maps.
     """
 
-    def __init__(self, geometry: Geometry, hidden: tuple[int, int]) -> None:
+    def __init__(self, geometry: Geometry, hidden: tuple[int, int], *, activations: bool = False) -> None:
         super().__init__(geometry)
         g, (before, after) = geometry, hidden
         self.expand = padded_point(g, before)
@@ -38,12 +33,20 @@ class Chain(Branched):
         with_bias = g.bias and not g.norm
         self.reduce = nn.Conv2d(after, g.out_channels, 1, groups=g.groups, bias=with_bias)
         self.reduce_norm = batch_norm(g, g.out_channels)
+        # One for both maps: it holds nothing but its share.
+        self.between = AnnealedReLU() if activations else None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def linear(self, x: Tensor) -> Tensor:
         """Map `[n, C, H, W]` to `[n, C', H', W']`, the shape that the k x k kernel gives."""
-        wide = self.expand_norm(self.expand(x))
-        wide = self.spatial_norm(self.spatial(wide))
+        wide = self._activated(self.expand_norm(self.expand(x)))
+        wide = self._activated(self.spatial_norm(self.spatial(wide)))
         out: Tensor = self.reduce_norm(self.reduce(wide))
+        return out
+
+    def _activated(self, wide: Tensor) -> Tensor:
+        if self.between is None:
+            return wide
+        out: Tensor = self.between(wide)
         return out
 
     @torch.no_grad()
@@ -54,9 +57,14 @@ class Chain(Branched):
         function until `restate` has given them the statistics of real inputs.
 
         Raises:
-            ConfigError: a hidden map is too narrow to carry the convolution.
+            ConfigError: a hidden map is too narrow to carry the convolution, or an activation stands behind.
         """
         g = self.geometry
+        if self.between is not None:
+            raise g.refused(
+                "with activations between its kernels it cannot start as a convolution",
+                "Leave out activations, or keep_function",
+            )
         before, after = self.spatial.in_channels, self.spatial.out_channels
         if before < g.in_channels or after < g.out_channels:
             raise g.refused(
@@ -65,7 +73,7 @@ class Chain(Branched):
                 "Use an expansion of 1 or more",
             )
         if norm is not None:
-            weight, bias = _folded(weight, bias, norm)
+            weight, bias = folded(weight, bias, norm)
         self._carry(weight)
         for part in self.modules():
             if isinstance(part, nn.BatchNorm2d):
@@ -79,12 +87,12 @@ class Chain(Branched):
         g = self.geometry
         into, out = g.in_channels // g.groups, g.out_channels // g.groups
         expand, spatial, reduce = (
-            _by_group(conv.weight, g.groups) for conv in (self.expand, self.spatial, self.reduce)
+            by_group(conv.weight, g.groups) for conv in (self.expand, self.spatial, self.reduce)
         )
-        expand[:, :into] = _eye(into, weight)
-        spatial[:, :out, :into] = _by_group(weight, g.groups)
+        expand[:, :into] = eye(into, weight)
+        spatial[:, :out, :into] = by_group(weight, g.groups)
         spatial[:, :out, into:] = 0
-        reduce[:, :, :out] = _eye(out, weight)
+        reduce[:, :, :out] = eye(out, weight)
         reduce[:, :, out:] = 0
 
 
@@ -142,79 +150,6 @@ class ExpandedConv(Chain):
         super().__init__(g, (hidden[0], hidden[1]))
 
 
-class FusibleStructure(Chain):
-    """Compute Juggler-ResNet's fusible residual structure, without its ReLU: a chain and a shortcut.
-
-    1x1 C -> eC, k x k eC -> eC with the stride, 1x1 eC -> C', a norm behind each; plus the input, or a 1x1
-    kernel and a norm of it where the shape changes. Source: Zhu et al., Juggler-ResNet, section III-B and
-    Fig. 4, where k is 3. What the paper leaves open is the border: here the padding sits on the first 1x1.
-
-    Args:
-        in_channels: C.
-        out_channels: C'.
-        kernel: k, or a pair; odd.
-        stride: of the k x k kernel and of the shortcut.
-        padding: of the input, half the kernel or more; half of it by default.
-        dilation: of the k x k kernel.
-        groups: of all kernels.
-        expansion: e; the hidden width is `e * C`, but no less than C', so that no output is lost.
-        hidden: the hidden width itself, where it should be another.
-        norm: whether batch norms stand behind the kernels.
-        bias: without norms, whether the last kernel has a bias.
-
-    Raises:
-        ConfigError: a number cannot be one of a convolution's, or the kernel has no centre for the shortcut.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel: Size = 3,
-        stride: Size = 1,
-        *,
-        padding: Size | None = None,
-        dilation: Size = 1,
-        groups: int = 1,
-        expansion: float = 2.0,
-        hidden: int | None = None,
-        norm: bool = True,
-        bias: bool = True,
-    ) -> None:
-        g = geometry(
-            "a FusibleStructure",
-            (in_channels, out_channels),
-            kernel,
-            stride,
-            padding=padding,
-            dilation=dilation,
-            groups=groups,
-            norm=norm,
-            bias=bias,
-        )
-        g.check_centre()
-        wide = max(width(g.block, in_channels, expansion, groups), out_channels) if hidden is None else hidden
-        if wide < 1 or wide % groups:
-            raise g.refused(f"hidden is {wide!r}", f"Give a multiple of {groups} groups")
-        super().__init__(g, (wide, wide))
-        self.shortcut = None if g.keeps_shape else conv_norm(g, (1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `[n, C, H, W]` to `[n, C', H', W']`, the shape that the k x k kernel gives."""
-        return super().forward(x) + (x if self.shortcut is None else self.shortcut(x))
-
-    @torch.no_grad()
-    def start_from(self, weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d | None) -> None:
-        """Take over a trained convolution as `Chain` does; the chain makes up for a bare shortcut."""
-        if norm is not None:
-            weight, bias = _folded(weight, bias, norm)
-        if self.shortcut is None:
-            weight = weight - nn.init.dirac_(torch.empty_like(weight), self.geometry.groups)
-        super().start_from(weight, bias, None)
-        if self.shortcut is not None:
-            silence(self.shortcut)
-
-
 def restate(block: Branched) -> list[torch.utils.hooks.RemovableHandle]:
     """Make each norm of a block take on the statistics of the next map it sees, and compute the same.
 
@@ -249,20 +184,12 @@ def _restate(part: nn.Module, inputs: tuple[Tensor]) -> None:
     norm.running_var.copy_(variance)
 
 
-def _by_group(weight: Tensor, groups: int) -> Tensor:
-    return weight.view(groups, -1, *weight.shape[1:])
-
-
 def _neutralise(norm: nn.BatchNorm2d) -> None:
     """Make a fresh norm, of mean 0 and variance 1, compute its own input despite its `eps`."""
     norm.weight.fill_(math.sqrt(1 + norm.eps))
 
 
-def _eye(size: int, like: Tensor) -> Tensor:
-    return torch.eye(size, dtype=like.dtype, device=like.device)[:, :, None, None]
-
-
-def _folded(weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def folded(weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Return a convolution's kernel and bias with its norm inside (the paper's Eq. 2, with its `eps`)."""
     mean, variance = norm.running_mean, norm.running_var
     if mean is None or variance is None:
@@ -271,5 +198,5 @@ def _folded(weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d) -> tuple[
     if norm.affine:
         scale = scale * norm.weight
     offset = (0 if bias is None else bias) - mean
-    folded = scale * offset + (norm.bias if norm.affine else 0)
-    return weight * scale[:, None, None, None], folded
+    shift = scale * offset + (norm.bias if norm.affine else 0)
+    return weight * scale[:, None, None, None], shift

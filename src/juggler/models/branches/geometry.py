@@ -92,6 +92,27 @@ class Geometry:
                 "a 1x1 kernel has no smaller branches", "Use MobileOneBlock or ExpandedConv for a 1x1"
             )
 
+    def check_asymmetric(self) -> None:
+        """Refuse a kernel of one row or one column, within which there is no other such kernel.
+
+        Raises:
+            ConfigError: a side of the kernel is 1.
+        """
+        if min(self.kernel) == 1:
+            raise self.refused(
+                f"a {_times(self.kernel)} kernel has no asymmetric kernels within",
+                "Use a k x k kernel, or RepVGGBlock",
+            )
+
+    def check_average(self) -> None:
+        """Refuse a kernel that is spread out, over which no pooling averages.
+
+        Raises:
+            ConfigError: the dilation is more than 1.
+        """
+        if self.dilation != (1, 1):
+            raise self.refused("average pooling has no dilation", "Use RepVGGBlock or ACBlock")
+
     def refused(self, found: str, remedy: str) -> ConfigError:
         """Return the error that says why the block cannot be built."""
         return ConfigError(f"build {self.block}", found, remedy)

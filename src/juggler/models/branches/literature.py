@@ -116,13 +116,9 @@ class ACBlock(Sum):
             norm=norm,
             bias=bias,
         )
-        rows, columns = g.kernel
-        if min(rows, columns) == 1:
-            raise g.refused(
-                f"a {rows}x{columns} kernel has no asymmetric kernels within",
-                "Use a k x k kernel, or RepVGGBlock",
-            )
+        g.check_asymmetric()
         g.check_centre()
+        rows, columns = g.kernel
         branches: dict[str, nn.Module | None] = {
             "spatial": conv_norm(g, bias=True),
             "horizontal": conv_norm(g, (1, columns)),
@@ -181,21 +177,24 @@ class DiverseBranchBlock(Sum):
         )
         g.check_spread()
         g.check_centre()
-        if g.dilation != (1, 1):
-            raise g.refused("average pooling has no dilation", "Use RepVGGBlock or ACBlock")
+        g.check_average()
         if g.depthwise and g.margin != (0, 0):
             raise g.refused("average pooling pads by half its kernel at most", "Use RepVGGBlock or ACBlock")
         hidden = (2 if g.depthwise else 1) * in_channels
-        sequence = point_then_kernel(g, hidden)
-        if hidden == in_channels:
-            start_as_identity(sequence)
         branches = {
             "spatial": conv_norm(g, bias=True),
             "pointwise": None if g.depthwise else conv_norm(g, (1, 1)),
-            "sequence": sequence,
+            "sequence": point_then_kernel(g, hidden),
             "average": average_norm(g) if g.depthwise else point_then_average(g),
         }
         super().__init__(g, branches)
+        for point in self.identities():
+            start_as_identity(point)
+
+    def identities(self) -> tuple[nn.Conv2d, ...]:
+        """Return the 1x1 before the k x k, but for depthwise blocks, where it is wider."""
+        first = self.get_submodule("sequence.0")
+        return (first,) if isinstance(first, nn.Conv2d) and not self.geometry.depthwise else ()
 
 
 class MobileOneBlock(Sum):

@@ -8,6 +8,7 @@ its norm give there, and the two are one kernel exactly, border included.
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +17,8 @@ from juggler.models.branches.geometry import Geometry, Pair
 from juggler.models.inside_norm import InsideBatchNorm2d
 
 
-class Branched(nn.Module):
-    """A block of branches that stands for one convolution; it has no activation of its own.
+class Branched(nn.Module, ABC):
+    """A block of branches that stands for one convolution; whoever wants an activation puts it behind.
 
     Attributes:
         geometry: the convolution that it becomes once it is flat.
@@ -27,6 +28,19 @@ class Branched(nn.Module):
         super().__init__()
         self.geometry = geometry
 
+    @abstractmethod
+    def linear(self, x: Tensor) -> Tensor:
+        """Map `[n, C, H, W]` to `[n, C', H', W']`: in evaluation mode, one convolution of the input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `[n, C, H, W]` to `[n, C', H', W']`, the shape that the k x k kernel gives."""
+        return self.linear(x)
+
+    def identities(self) -> tuple[nn.Conv2d, ...]:
+        """Return the 1x1 kernels that start as the identity, for whoever draws all weights anew."""
+        return ()
+
+    @abstractmethod
     def start_from(self, weight: Tensor, bias: Tensor | None, norm: nn.BatchNorm2d | None) -> None:
         """Take over a trained convolution and the norm behind it: evaluated, the block computes the same.
 
@@ -35,7 +49,6 @@ class Branched(nn.Module):
             bias: `[out]`, where the convolution has one.
             norm: the norm that reads the convolution; only for blocks with norms.
         """
-        raise NotImplementedError
 
 
 class Sum(Branched):
@@ -53,7 +66,7 @@ class Sum(Branched):
             if branch is not None:
                 self.add_module(name, branch)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def linear(self, x: Tensor) -> Tensor:
         """Map `[n, C, H, W]` to `[n, C', H', W']`, the shape that the k x k kernel gives."""
         first, *others = self.children()
         total: Tensor = first(x)
@@ -159,11 +172,26 @@ def average_norm(geometry: Geometry) -> nn.Module | None:
     return nn.Sequential(pool, nn.BatchNorm2d(g.out_channels)) if g.norm else None
 
 
-def start_as_identity(branch: nn.Sequential) -> None:
-    """Set the 1x1 kernel that opens a branch, as wide as its input, to the identity."""
-    first = branch[0]
-    if isinstance(first, nn.Conv2d):
-        nn.init.dirac_(first.weight, first.groups)
+@torch.no_grad()
+def start_as_identity(kernel: nn.Conv2d) -> None:
+    """Set a 1x1 kernel to the identity, in each group: output i to input i, as far as there are both.
+
+    Outputs beyond the last input keep the weights that they were drawn with.
+    """
+    weight = by_group(kernel.weight, kernel.groups)
+    both = min(weight.shape[1], weight.shape[2])
+    weight[:, :both] = 0
+    weight[:, :both, :both] = eye(both, weight)
+
+
+def by_group(weight: Tensor, groups: int) -> Tensor:
+    """Return a view of a kernel `[C', C / groups, kh, kw]` as `[groups, C' / groups, C / groups, kh, kw]`."""
+    return weight.view(groups, -1, *weight.shape[1:])
+
+
+def eye(size: int, like: Tensor) -> Tensor:
+    """Return the identity as a 1x1 kernel `[size, size, 1, 1]`."""
+    return torch.eye(size, dtype=like.dtype, device=like.device)[:, :, None, None]
 
 
 @torch.no_grad()

@@ -1,11 +1,53 @@
-"""Check the options that the makers of all families share, before anything is built."""
+"""What the families share: makers whose options are a checked dataclass, and the checks themselves."""
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+from torch import nn
 
 from juggler.errors import ConfigError
+
+
+class Options(Protocol):
+    """The options of one kind of network: the fields of a frozen dataclass, all with defaults."""
+
+    def check(self, network: str) -> None:
+        """Refuse a value that cannot work, in the name of the network that it was meant for."""
+
+
+Chosen = TypeVar("Chosen", bound=Options)
+
+
+class FromOptions(Generic[Chosen]):
+    """Make one network from keyword options, which are the fields of a dataclass.
+
+    `juggler.models.create` reads them off its signature, as it would those of a function.
+
+    Args:
+        name: of the network.
+        options: makes the options from keywords.
+        build: makes the network from options that were checked.
+    """
+
+    def __init__(
+        self, name: str, options: Callable[..., Chosen], build: Callable[[Chosen], nn.Module]
+    ) -> None:
+        self.name, self.options, self.build = name, options, build
+        self.__signature__ = inspect.signature(options)
+
+    def __call__(self, **given: Any) -> nn.Module:
+        """Make the network.
+
+        Raises:
+            ConfigError: an option has a value that cannot work.
+        """
+        chosen = self.options(**given)
+        chosen.check(self.name)
+        return self.build(chosen)
 
 
 def check_counts(network: str, **counts: object) -> None:
@@ -41,6 +83,17 @@ def check_choice(network: str, option: str, value: object, choices: Sequence[str
     """
     if value not in choices:
         raise ConfigError(f"create {network}", f"{option} is {value!r}", f"Give one of {', '.join(choices)}")
+
+
+def check_switch(network: str, **switches: object) -> None:
+    """Refuse whatever is neither true nor false.
+
+    Raises:
+        ConfigError: names the option and its value.
+    """
+    for option, value in switches.items():
+        if not isinstance(value, bool):
+            raise ConfigError(f"create {network}", f"{option} is {value!r}", "Give true or false")
 
 
 def check_share(network: str, **shares: object) -> None:

@@ -1,13 +1,23 @@
-"""The frame that ResNet, Juggler-ResNet and the plain stack share: stem, four stages, pooled linear head."""
+"""The frame that ResNet, Juggler-ResNet and the plain stacks share: stem, four stages, pooled linear head."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from torch import Tensor, nn
 
 from juggler.models.blocks import conv_norm, initialise
-from juggler.models.families._options import check_choice, check_counts, check_positive, counts, scaled
+from juggler.models.families._options import (
+    FromOptions,
+    check_choice,
+    check_counts,
+    check_positive,
+    counts,
+    scaled,
+)
 
 BLOCK_COUNTS: dict[int, tuple[int, int, int, int]] = {
     18: (2, 2, 2, 2),
@@ -23,6 +33,41 @@ BlockMaker = Callable[[int, int, int], nn.Module]
 """Makes a block from its input channels, its output channels and its stride."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class StagedOptions:
+    """The options of every staged network.
+
+    Attributes:
+        classes: number of logits.
+        in_channels: channels of the image.
+        width: multiplies `widths`.
+        widths: channels of the four stages; the first are the stem's as well.
+        stem: `imagenet` or `cifar`, see `Staged`.
+    """
+
+    classes: int = 10
+    in_channels: int = 3
+    width: float = 1.0
+    widths: Sequence[int] = STAGE_WIDTHS
+    stem: str = "imagenet"
+
+    def check(self, network: str) -> None:
+        """Refuse a value that cannot work.
+
+        Raises:
+            ConfigError: names the option and its value.
+        """
+        check_counts(network, classes=self.classes, in_channels=self.in_channels)
+        check_positive(network, width=self.width)
+        check_choice(network, "stem", self.stem, STEMS)
+        counts(network, "widths", self.widths, length=4)
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Return the channels of the four stages."""
+        return scaled(self.widths, self.width)
+
+
 class Staged(nn.Module):
     """Run a stem, stages of blocks, global average pooling and one linear layer; returns logits.
 
@@ -32,29 +77,18 @@ class Staged(nn.Module):
 
     Args:
         block: makes one block.
-        block_counts: blocks of each stage.
-        stage_channels: output channels of each stage's blocks.
-        stem_channels: output channels of the stem.
-        classes: number of logits.
-        in_channels: channels of the image.
-        stem: `imagenet` or `cifar`.
+        depth: 18, 34, 50, 101 or 152, which says how many blocks each stage has.
+        options: of the network.
+        growth: output channels of a stage's blocks beside the stage's channels.
     """
 
-    def __init__(
-        self,
-        block: BlockMaker,
-        block_counts: Sequence[int],
-        stage_channels: Sequence[int],
-        *,
-        stem_channels: int,
-        classes: int,
-        in_channels: int,
-        stem: str,
-    ) -> None:
+    def __init__(self, block: BlockMaker, depth: int, options: StagedOptions, *, growth: int = 1) -> None:
         super().__init__()
-        self.stem = _stem(in_channels, stem_channels, stem)
-        stages, channels = [], stem_channels
-        for index, (blocks, out_channels) in enumerate(zip(block_counts, stage_channels, strict=True)):
+        channels = options.channels[0]
+        self.stem = _stem(options.in_channels, channels, options.stem)
+        stages = []
+        for index, (blocks, width) in enumerate(zip(BLOCK_COUNTS[depth], options.channels, strict=True)):
+            out_channels = width * growth
             first = block(channels, out_channels, 1 if index == 0 else 2)
             rest = (block(out_channels, out_channels, 1) for _ in range(blocks - 1))
             stages.append(nn.Sequential(first, *rest))
@@ -62,7 +96,7 @@ class Staged(nn.Module):
         self.stages = nn.Sequential(*stages)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
-        self.head = nn.Linear(channels, classes)
+        self.head = nn.Linear(channels, options.classes)
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,23 +105,26 @@ class Staged(nn.Module):
         return logits
 
 
+Chosen = TypeVar("Chosen", bound=StagedOptions)
+
+
+def at_all_depths(
+    family: str, network: Callable[[int, Chosen], nn.Module], options: Callable[..., Chosen]
+) -> dict[str, FromOptions[Chosen]]:
+    """Return the makers of a family by name, one a depth: `resnet18` to `resnet152`.
+
+    Args:
+        family: what the names begin with.
+        network: makes a network from its depth and its options.
+        options: makes those from keywords.
+    """
+    names = {f"{family}{depth}": depth for depth in BLOCK_COUNTS}
+    return {name: FromOptions(name, options, partial(network, depth)) for name, depth in names.items()}
+
+
 def _stem(in_channels: int, channels: int, kind: str) -> nn.Sequential:
     if kind == "cifar":
         return nn.Sequential(*conv_norm(in_channels, channels, 3), nn.ReLU())
     return nn.Sequential(
         *conv_norm(in_channels, channels, 7, 2), nn.ReLU(), nn.MaxPool2d(3, stride=2, padding=1)
     )
-
-
-def checked_widths(
-    network: str, *, classes: int, in_channels: int, width: float, widths: Sequence[int], stem: str
-) -> tuple[int, ...]:
-    """Check the options of a staged network and return the widths of its four stages.
-
-    Raises:
-        ConfigError: an option has a value that cannot work.
-    """
-    check_counts(network, classes=classes, in_channels=in_channels)
-    check_positive(network, width=width)
-    check_choice(network, "stem", stem, STEMS)
-    return scaled(counts(network, "widths", widths, length=4), width)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import dataclass
 
-from torch import nn
+from juggler.models.families._levers import Levers
+from juggler.models.families._staged import Staged, StagedOptions, at_all_depths
 
-from juggler.models.blocks import FusibleBlock
-from juggler.models.families._options import check_positive
-from juggler.models.families._staged import BLOCK_COUNTS, STAGE_WIDTHS, Staged, checked_widths
+
+@dataclass(frozen=True, kw_only=True)
+class JugglerResNetOptions(Levers, StagedOptions):
+    """The options of a staged network, and the levers of its blocks."""
+
+    def check(self, network: str) -> None:
+        """Refuse a value that cannot work.
+
+        Raises:
+            ConfigError: names the option and its value.
+        """
+        StagedOptions.check(self, network)
+        Levers.check(self, network)
 
 
 class JugglerResNet(Staged):
@@ -25,48 +35,14 @@ class JugglerResNet(Staged):
     - The hidden width where the shape changes: e times the block's *input* width, as in Fig. 4.
     - The border, see `FusibleBlock`.
     - The stem, which stays a convolution with norm and ReLU and needs no branches: `imagenet` or `cifar`.
+
+    Args:
+        depth: 18, 34, 50, 101 or 152.
+        options: of the network.
     """
 
-    def __init__(
-        self,
-        depth: int,
-        widths: Sequence[int],
-        *,
-        classes: int,
-        in_channels: int,
-        expansion: float,
-        stem: str,
-    ) -> None:
-        super().__init__(
-            partial(FusibleBlock, expansion=expansion),
-            BLOCK_COUNTS[depth],
-            widths,
-            stem_channels=widths[0],
-            classes=classes,
-            in_channels=in_channels,
-            stem=stem,
-        )
+    def __init__(self, depth: int, options: JugglerResNetOptions) -> None:
+        super().__init__(options.block, depth, options)
 
 
-def _maker(name: str, depth: int) -> Callable[..., nn.Module]:
-    def make(
-        *,
-        classes: int = 10,
-        in_channels: int = 3,
-        width: float = 1.0,
-        widths: Sequence[int] = STAGE_WIDTHS,
-        expansion: float = 2.0,
-        stem: str = "imagenet",
-    ) -> nn.Module:
-        stages = checked_widths(
-            name, classes=classes, in_channels=in_channels, width=width, widths=widths, stem=stem
-        )
-        check_positive(name, expansion=expansion)
-        return JugglerResNet(
-            depth, stages, classes=classes, in_channels=in_channels, expansion=expansion, stem=stem
-        )
-
-    return make
-
-
-FAMILY = {f"juggler_resnet{depth}": _maker(f"juggler_resnet{depth}", depth) for depth in BLOCK_COUNTS}
+FAMILY = at_all_depths("juggler_resnet", JugglerResNet, JugglerResNetOptions)

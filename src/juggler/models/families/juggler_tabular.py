@@ -4,14 +4,66 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from juggler.errors import ConfigError
-from juggler.models.blocks import FusibleBlock, conv_norm, initialise
-from juggler.models.families._options import check_choice, check_counts, check_positive, check_share, counts
+from juggler.models.blocks import conv_norm, initialise
+from juggler.models.families._levers import Levers
+from juggler.models.families._options import FromOptions, check_choice, check_counts, check_share, counts
 
 HEADS = ("flatten", "pool")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TabularOptions(Levers):
+    """The options of a `JugglerTabular`, and the levers of its blocks.
+
+    Attributes:
+        classes: number of logits.
+        in_channels: channels of the image.
+        image_size: height and width of the image.
+        widths: output channels of each stage.
+        blocks: fusible blocks of each stage.
+        strides: stride of each stage's first block.
+        dropout: share of the last layer's inputs dropped while training.
+        head: `flatten` or `pool`.
+        mix: channels, height and width of an image, made first, whose every value depends on all of the
+            record's; empty for none.
+    """
+
+    classes: int = 5
+    in_channels: int = 1
+    image_size: Sequence[int] = (11, 11)
+    widths: Sequence[int] = (32, 64)
+    blocks: Sequence[int] = (2, 2)
+    strides: Sequence[int] = (1, 2)
+    dropout: float = 0.0
+    head: str = "flatten"
+    mix: Sequence[int] = ()
+
+    def check(self, network: str) -> None:
+        """Refuse a value that cannot work.
+
+        Raises:
+            ConfigError: names the option and its value.
+        """
+        check_counts(network, classes=self.classes, in_channels=self.in_channels)
+        super().check(network)
+        check_share(network, dropout=self.dropout)
+        check_choice(network, "head", self.head, HEADS)
+        counts(network, "image_size", self.image_size, length=2)
+        stages = counts(network, "widths", self.widths)
+        for option, values in {"blocks": self.blocks, "strides": self.strides}.items():
+            if len(counts(network, option, values)) != len(stages):
+                raise ConfigError(
+                    f"create {network}",
+                    f"{option} has {len(values)} numbers and widths {len(stages)}",
+                    "Give one of each for every stage",
+                )
+        if self.mix:
+            counts(network, "mix", self.mix, length=3)
 
 
 class Mix(nn.Module):
@@ -48,41 +100,27 @@ class JugglerTabular(nn.Module):
     mix, because features far apart in the grid must meet for a network to follow a tree that tests both.
 
     Args:
-        shape: channels, height and width of the images.
-        stages: output channels, blocks and stride of each stage.
-        classes: number of logits.
-        mix: channels, height and width of the mixed image; empty for no mix.
-        expansion: e of the fusible blocks.
-        dropout: share of the last layer's inputs dropped while training.
-        head: `flatten` or `pool`.
+        options: of the network.
     """
 
-    def __init__(
-        self,
-        shape: tuple[int, int, int],
-        stages: Sequence[tuple[int, int, int]],
-        *,
-        classes: int,
-        mix: Sequence[int],
-        expansion: float,
-        dropout: float,
-        head: str,
-    ) -> None:
+    def __init__(self, options: TabularOptions) -> None:
         super().__init__()
-        in_channels, height, width = mix or shape
-        channels = stages[0][0]
-        first = [Mix(shape, mix)] if mix else []
+        shape = (options.in_channels, *options.image_size)
+        in_channels, height, width = options.mix or shape
+        channels = options.widths[0]
+        first = [Mix(shape, options.mix)] if options.mix else []
         self.stem = nn.Sequential(*first, *conv_norm(in_channels, channels, 3), nn.ReLU())
-        layers = []
-        for out_channels, count, stride in stages:
-            layers.append(FusibleBlock(channels, out_channels, stride, expansion))
-            layers.extend(FusibleBlock(out_channels, out_channels, 1, expansion) for _ in range(count - 1))
+        layers: list[nn.Module] = []
+        for out_channels, count, stride in zip(options.widths, options.blocks, options.strides, strict=True):
+            layers.append(options.block(channels, out_channels, stride))
+            layers.extend(options.block(out_channels, out_channels, 1) for _ in range(count - 1))
             channels, height, width = out_channels, -(-height // stride), -(-width // stride)
         self.blocks = nn.Sequential(*layers)
-        gather = [nn.AdaptiveAvgPool2d(1)] if head == "pool" else []
-        drop = [nn.Dropout(dropout)] if dropout > 0 else []
-        inputs = channels if head == "pool" else channels * height * width
-        self.head = nn.Sequential(*gather, nn.Flatten(), *drop, nn.Linear(inputs, classes))
+        pool = options.head == "pool"
+        gather = [nn.AdaptiveAvgPool2d(1)] if pool else []
+        drop = [nn.Dropout(options.dropout)] if options.dropout > 0 else []
+        inputs = channels if pool else channels * height * width
+        self.head = nn.Sequential(*gather, nn.Flatten(), *drop, nn.Linear(inputs, options.classes))
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -91,60 +129,4 @@ class JugglerTabular(nn.Module):
         return logits
 
 
-def juggler_tabular(
-    *,
-    classes: int = 5,
-    in_channels: int = 1,
-    image_size: Sequence[int] = (11, 11),
-    widths: Sequence[int] = (32, 64),
-    blocks: Sequence[int] = (2, 2),
-    strides: Sequence[int] = (1, 2),
-    expansion: float = 2.0,
-    dropout: float = 0.0,
-    head: str = "flatten",
-    mix: Sequence[int] = (),
-) -> nn.Module:
-    """Make a `JugglerTabular`.
-
-    Args:
-        classes: number of logits.
-        in_channels: channels of the image.
-        image_size: height and width of the image.
-        widths: output channels of each stage.
-        blocks: fusible blocks of each stage.
-        strides: stride of each stage's first block.
-        expansion: e of the fusible blocks.
-        dropout: share of the linear layers' inputs dropped while training.
-        head: `flatten` or `pool`.
-        mix: channels, height and width of an image, made first, whose every value depends on all of the
-            record's; empty for none.
-
-    Raises:
-        ConfigError: an option has a value that cannot work.
-    """
-    name = "juggler_tabular"
-    check_counts(name, classes=classes, in_channels=in_channels)
-    check_positive(name, expansion=expansion)
-    check_share(name, dropout=dropout)
-    check_choice(name, "head", head, HEADS)
-    height, width = counts(name, "image_size", image_size, length=2)
-    stages = counts(name, "widths", widths)
-    for option, values in {"blocks": blocks, "strides": strides}.items():
-        if len(counts(name, option, values)) != len(stages):
-            raise ConfigError(
-                f"create {name}",
-                f"{option} has {len(values)} numbers and widths {len(stages)}",
-                "Give one of each for every stage",
-            )
-    return JugglerTabular(
-        (in_channels, height, width),
-        list(zip(stages, blocks, strides, strict=True)),
-        classes=classes,
-        mix=counts(name, "mix", mix, length=3) if mix else (),
-        expansion=expansion,
-        dropout=dropout,
-        head=head,
-    )
-
-
-FAMILY = {"juggler_tabular": juggler_tabular}
+FAMILY = {"juggler_tabular": FromOptions("juggler_tabular", TabularOptions, JugglerTabular)}

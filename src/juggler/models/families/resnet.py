@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-from torch import nn
+from dataclasses import dataclass
+from functools import partial
 
 from juggler.models.blocks import BasicBlock, Bottleneck
-from juggler.models.families._staged import BLOCK_COUNTS, STAGE_WIDTHS, Staged, checked_widths
+from juggler.models.families._options import check_switch
+from juggler.models.families._staged import Staged, StagedOptions, at_all_depths
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResNetOptions(StagedOptions):
+    """The options of a ResNet.
+
+    Attributes:
+        inner_activations: whether there are ReLUs between the convolutions of a block. Without them, the
+            ReLU behind the addition staying, it is what the paper's Fig. 7 calls `ResNet-`.
+    """
+
+    inner_activations: bool = True
+
+    def check(self, network: str) -> None:
+        """Refuse a value that cannot work.
+
+        Raises:
+            ConfigError: names the option and its value.
+        """
+        super().check(network)
+        check_switch(network, inner_activations=self.inner_activations)
 
 
 class ResNet(Staged):
@@ -16,39 +37,20 @@ class ResNet(Staged):
     What the paper leaves open: its `resnet50` trains on CIFAR, but it does not say with which stem; both
     are here (`stem="cifar"` for 32x32 images). Depths up to 34 use `BasicBlock`, deeper ones `Bottleneck`,
     whose output is four times as wide as the stage's base width; its stride sits on the 3x3.
+
+    Args:
+        depth: 18, 34, 50, 101 or 152.
+        options: of the network.
     """
 
-    def __init__(
-        self, depth: int, widths: Sequence[int], *, classes: int, in_channels: int, stem: str
-    ) -> None:
+    def __init__(self, depth: int, options: ResNetOptions) -> None:
         block: type[BasicBlock] | type[Bottleneck] = BasicBlock if depth < 50 else Bottleneck
-        growth = 1 if block is BasicBlock else Bottleneck.narrowing
         super().__init__(
-            block,
-            BLOCK_COUNTS[depth],
-            [channels * growth for channels in widths],
-            stem_channels=widths[0],
-            classes=classes,
-            in_channels=in_channels,
-            stem=stem,
+            partial(block, inner_activation=options.inner_activations),
+            depth,
+            options,
+            growth=1 if depth < 50 else Bottleneck.narrowing,
         )
 
 
-def _maker(name: str, depth: int) -> Callable[..., nn.Module]:
-    def make(
-        *,
-        classes: int = 10,
-        in_channels: int = 3,
-        width: float = 1.0,
-        widths: Sequence[int] = STAGE_WIDTHS,
-        stem: str = "imagenet",
-    ) -> nn.Module:
-        stages = checked_widths(
-            name, classes=classes, in_channels=in_channels, width=width, widths=widths, stem=stem
-        )
-        return ResNet(depth, stages, classes=classes, in_channels=in_channels, stem=stem)
-
-    return make
-
-
-FAMILY = {f"resnet{depth}": _maker(f"resnet{depth}", depth) for depth in BLOCK_COUNTS}
+FAMILY = at_all_depths("resnet", ResNet, ResNetOptions)
