@@ -1,4 +1,7 @@
-"""What every data set plug-in must keep to; each function takes the data set and asserts."""
+"""What every data set plug-in must keep to; each function takes the data set and asserts.
+
+`CHECKS` are for sets of records, `PICTURE_CHECKS` for sets of pictures, which must be on this machine.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,24 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from juggler.data import DataSet, Encoder, Records, TrainRecords
+from juggler.data import (
+    DataSet,
+    Encoder,
+    Pictures,
+    PictureSet,
+    Records,
+    Standard,
+    TrainPictures,
+    TrainRecords,
+    is_pictures,
+)
+from juggler.data.pictures import pictures_sha256
 from juggler.errors import ConfigError
 from juggler.registry import normalise
 
 
 def has_valid_names(data_set: DataSet) -> None:
-    assert isinstance(data_set, DataSet)
+    assert isinstance(data_set, DataSet) and not is_pictures(data_set)
     assert data_set.name == normalise(data_set.name) == data_set.provenance.name
     assert data_set.parts[0] == "train" and len({*data_set.parts}) == len(data_set.parts) > 1
     assert data_set.provenance.synthetic is data_set.synthetic
@@ -81,4 +95,54 @@ CHECKS = (
     holds_whole_types_out,
     keeps_unseen_types_out_of_training,
     feeds_encoders_by_type,
+)
+
+
+def has_valid_picture_names(picture_set: PictureSet) -> None:
+    assert is_pictures(picture_set) and isinstance(picture_set, PictureSet)
+    assert picture_set.name == normalise(picture_set.name) == picture_set.provenance.name
+    assert picture_set.parts[0] == "train" and "test" in picture_set.parts
+    assert len({*picture_set.parts}) == len(picture_set.parts)
+    assert picture_set.provenance.synthetic is picture_set.synthetic
+    assert picture_set.provenance.citation and picture_set.provenance.licence
+    assert all(len(digest) == 64 for digest in picture_set.provenance.sha256.values())
+    with pytest.raises(ConfigError, match="train"):
+        picture_set.load("no such part")
+
+
+def loads_the_same_pictures_twice(picture_set: PictureSet) -> None:
+    first, second = picture_set.load("train"), picture_set.load("train")
+    np.testing.assert_array_equal(first.images, second.images)
+    np.testing.assert_array_equal(first.labels, second.labels)
+    assert first.sha256 == second.sha256 == pictures_sha256(first.images, first.labels)
+    assert (first.classes, first.notes) == (second.classes, second.notes)
+    assert first.source and all(first.notes)
+
+
+def holds_every_class_in_both_parts(picture_set: PictureSet) -> None:
+    train, test = picture_set.training(), picture_set.load("test")
+    assert train.classes == test.classes and len({*train.classes}) == len(train.classes) > 1
+    assert train.shape == test.shape
+    assert train.counts().min() > 0 and test.counts().sum() == len(test) > 0
+    assert train.sha256 == picture_set.load("train").sha256 != test.sha256
+
+
+def fits_standards_by_type(picture_set: PictureSet) -> None:
+    train = picture_set.training()
+    assert isinstance(train, TrainPictures)
+    rest, held_out = train.split(len(train.classes), seed=0)
+    assert isinstance(rest, TrainPictures) and not isinstance(held_out, TrainPictures)
+    for other in (picture_set.load("train"), picture_set.load("test"), held_out):
+        assert isinstance(other, Pictures) and not isinstance(other, TrainPictures)
+        with pytest.raises(ConfigError, match="TrainPictures"):
+            Standard.fit(other)  # type: ignore[arg-type]
+    found = Standard.fit(rest).apply(np.asarray(rest.images))
+    assert found.shape == rest.images.shape and np.isfinite(found).all() and abs(found.mean()) < 1e-4
+
+
+PICTURE_CHECKS = (
+    has_valid_picture_names,
+    loads_the_same_pictures_twice,
+    holds_every_class_in_both_parts,
+    fits_standards_by_type,
 )

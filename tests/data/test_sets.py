@@ -2,19 +2,36 @@ import numpy as np
 import pytest
 
 import contracts_data
+import made_pictures
 from juggler import data
 from juggler.errors import ConfigError, DataError
 
 OUTSIDE = [pytest.mark.data]
 SETS = [
-    pytest.param(name, marks=[] if data_set.synthetic else OUTSIDE, id=name) for name, data_set in data.SETS
+    pytest.param(name, marks=[] if data_set.synthetic else OUTSIDE, id=name)
+    for name, data_set in data.SETS
+    if not data.is_pictures(data_set)
 ]
+PICTURE_SETS = [name for name, data_set in data.SETS if data.is_pictures(data_set)]
 
 
 @pytest.mark.parametrize("check", contracts_data.CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", SETS)
 def test_contract(name, check):
     check(data.load_set(name))
+
+
+@pytest.mark.parametrize("check", contracts_data.PICTURE_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", PICTURE_SETS)
+def test_contract_of_pictures(name, check, tmp_path):
+    assert name in made_pictures.STOCK, "say in made_pictures.STOCK how a small copy of this set is made"
+    check(data.load_set(name, made_pictures.STOCK[name](tmp_path)))
+
+
+def test_records_are_asked_for_where_only_they_will_do():
+    assert data.load_record_set("synthetic") is data.load_set("synthetic")
+    with pytest.raises(ConfigError, match="it holds pictures"):
+        data.load_record_set("cifar10")
 
 
 def test_a_name_that_no_set_has_is_refused_with_those_there_are():

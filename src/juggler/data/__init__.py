@@ -5,16 +5,26 @@
     encoder = data.Encoder.fit(split.train)
     images = encoder.encode(split.validation)      # float32 [n, channels, height, width]
 
+Sets of pictures come through the same door, decoded once and then mapped from a cache:
+
+    cifar10 = data.load_set("cifar10")
+    rest, held_out = cifar10.training().split(5000, seed=1)
+    standard = data.Standard.fit(rest)
+
 A data set is one file in `data/sets` offering `SET`; a record schema one in `data/schemas` offering `SCHEMA`.
 """
 
 from juggler.data.dataset import DataSet, Provenance, Records, Schema, Split, TrainRecords
 from juggler.data.encode import Encoder
+from juggler.data.examples import Examples, examples
 from juggler.data.parse import BadRow, parse_block, parse_line, read
+from juggler.data.pictures import Pictures, PictureSet, TrainPictures, is_pictures
 from juggler.data.source import DataNotFound, Source
+from juggler.data.standard import Standard
+from juggler.errors import ConfigError
 from juggler.registry import Registry
 
-SETS: Registry[DataSet] = Registry("set", "juggler.data.sets")
+SETS: Registry[DataSet | PictureSet] = Registry("set", "juggler.data.sets")
 SCHEMAS: Registry[Schema] = Registry("schema", "juggler.data.schemas")
 
 __all__ = [
@@ -24,12 +34,20 @@ __all__ = [
     "DataNotFound",
     "DataSet",
     "Encoder",
+    "Examples",
+    "PictureSet",
+    "Pictures",
     "Provenance",
     "Records",
     "Schema",
     "Source",
     "Split",
+    "Standard",
+    "TrainPictures",
     "TrainRecords",
+    "examples",
+    "is_pictures",
+    "load_record_set",
     "load_set",
     "parse_block",
     "parse_line",
@@ -37,11 +55,27 @@ __all__ = [
 ]
 
 
-def load_set(name: str, source: Source | None = None) -> DataSet:
-    """Return a data set by name, its files looked for by `source`; nothing is read yet.
+def load_set(name: str, source: Source | None = None) -> DataSet | PictureSet:
+    """Return a data set by name, of records or of pictures; nothing is read yet.
+
+    Its files are looked for by `source`; `is_pictures` tells the two kinds apart.
 
     Raises:
         ConfigError: no data set has that name; the message lists those there are.
     """
     found = SETS.get(name)
     return found if source is None else found.at(source)
+
+
+def load_record_set(name: str, source: Source | None = None) -> DataSet:
+    """Return a data set by name where only records will do; nothing is read yet.
+
+    Raises:
+        ConfigError: no data set has that name, or it holds pictures.
+    """
+    found = load_set(name, source)
+    if is_pictures(found):
+        raise ConfigError(
+            f"take {found.name} as records", "it holds pictures", "Name a set of records, such as nsl-kdd"
+        )
+    return found

@@ -73,7 +73,8 @@ class Provenance(Noun):
         synthetic: whether the package made it up itself; everything that shows results must say so.
         citation: the paper or page to cite.
         licence: on what terms it may be used.
-        sha256: published digest of each part's file; empty for a set that has no files.
+        sha256: published digest of each part's file, or of each archive that holds all parts; empty for a set
+            that has no published files.
     """
 
     name: str

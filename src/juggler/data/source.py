@@ -50,10 +50,11 @@ class Source:
     Attributes:
         folder: a folder (searched three levels deep) or a zip to look in first.
         allow_modified: take a local file though its digest is not the published one.
-        cache: folder for downloads; None is the user's cache.
+        cache: folder for downloads and decoded pictures; None is the user's cache.
         timeout_s: how long a public copy may stay silent.
         progress: called with the bytes done and the bytes in all while a file is fetched.
         offline: download nothing; the environment variable JUGGLER_OFFLINE=1 says the same.
+        decoding: called with the pictures done and the pictures in all while pictures are decoded.
     """
 
     folder: Path | None = None
@@ -62,6 +63,7 @@ class Source:
     timeout_s: float = 30.0
     progress: Progress | None = None
     offline: bool = False
+    decoding: Progress | None = None
 
     def fetch(self, file: RemoteFile) -> Found:
         """Return the file's bytes from the first place that holds it.
@@ -71,21 +73,33 @@ class Source:
             DataError: a local file has another digest than the published one.
         """
         tried: list[str] = []
-        for label, place in self._places():
-            found = self._look(label, place, file, tried)
+        for label, place in self.places():
+            found = self.look(label, place, file, tried)
             if found is not None:
                 return found
-        cache = self.cache or Path(user_cache_dir("juggler"))
+        cache = self.cache_folder
         return self._cached(cache / file.name, file, tried) or self._fetched(cache, file, tried)
 
-    def _places(self) -> Iterator[tuple[str, Path]]:
+    @property
+    def cache_folder(self) -> Path:
+        """Return the folder for what is fetched or decoded; it may not be there yet."""
+        return Path(self.cache or user_cache_dir("juggler"))
+
+    def places(self) -> Iterator[tuple[str, Path]]:
+        """Yield what each place is called and where it is, those of the user: the folder, $JUGGLER_DATA."""
         if self.folder is not None:
             yield "the given folder", Path(self.folder)
         if os.environ.get("JUGGLER_DATA"):
             yield "$JUGGLER_DATA", Path(os.environ["JUGGLER_DATA"])
 
-    def _look(self, label: str, place: Path, file: RemoteFile, tried: list[str]) -> Found | None:
-        """Return the copy with the right digest; where all have another, refuse, or take the first."""
+    def look(self, label: str, place: Path, file: RemoteFile, tried: list[str]) -> Found | None:
+        """Return the copy in one place that has the right digest; where all have another, refuse.
+
+        If modified files are allowed, the first is taken instead. Why there is none goes into `tried`.
+
+        Raises:
+            DataError: all copies have another digest than the published one.
+        """
         if not place.exists():
             tried.append(f"{label} ({place}) does not exist")
             return None
@@ -145,7 +159,7 @@ class Source:
 def _copies(place: Path, file: RemoteFile, tried: list[str]) -> Iterator[tuple[str, bytes]]:
     """Yield origin and bytes of every copy in a folder or a zip, plain files first."""
     plain, archives = [], []
-    for path in [place] if place.is_file() else _walk(place):
+    for path in [place] if place.is_file() else walk(place):
         if path.name == file.name:
             plain.append(path)
         elif path.suffix.lower() == ".zip":
@@ -164,7 +178,7 @@ def _copies(place: Path, file: RemoteFile, tried: list[str]) -> Iterator[tuple[s
         yield from _members(path, file, tried)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def walk(folder: Path) -> Iterator[Path]:
     """Yield the files up to three folders deep, in a fixed order."""
     for here, folders, names in os.walk(folder):
         folders.sort()

@@ -93,13 +93,11 @@ def _data_sets() -> Iterator[Finding]:
         found = load_set(name, Source(offline=True))
         try:
             records = found.load(found.parts[-1])
-        except DataNotFound:
+        except DataNotFound as error:
+            remedy = "it is downloaded when needed; or point JUGGLER_DATA at a folder or zip that holds it"
+            published = bool(found.provenance.sha256)  # else there is nothing to download
             yield Finding(
-                f"data set {name}",
-                False,
-                None,
-                "not on this machine",
-                "it is downloaded when first needed; or point JUGGLER_DATA at a folder or zip that holds it",
+                f"data set {name}", False, None, "not on this machine", remedy if published else error.remedy
             )
         except JugglerError as error:
             yield Finding(f"data set {name}", False, None, error.found, error.remedy)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from juggler.data import DataNotFound, DataSet, Records, Source, load_set
+from juggler.data import DataNotFound, DataSet, Records, Source, load_record_set
 from juggler.data.format import to_csv
 from juggler.detect import Detector, Sink, Summary, detect, evaluate, open_sink
 from juggler.metrics import Scores
@@ -56,11 +56,11 @@ class River:
 
 def find_records(source: Source) -> tuple[DataSet, Records]:
     """Return NSL-KDD's test records, or the synthetic ones where NSL-KDD is nowhere to be found."""
-    found = load_set("nsl-kdd", source)
+    found = load_record_set("nsl-kdd", source)
     try:
         return found, found.load("test")
     except DataNotFound:
-        made = load_set("synthetic")
+        made = load_record_set("synthetic")
         return made, made.load("test")
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from juggler.cli.console import ERRORS, OUT, SYNTHETIC, bars, download_progress
-from juggler.data import Source, load_set
+from juggler.data import Source, load_record_set
 from juggler.detect import Detector
 from juggler.detect import evaluate as score
 from juggler.metrics import Scores
@@ -38,7 +38,7 @@ def evaluate(
     """
     rows: list[tuple[str, Scores]] = []
     with bars() as progress:
-        found = load_set(data_set, Source(folder=data, progress=download_progress(progress)))
+        found = load_record_set(data_set, Source(folder=data, progress=download_progress(progress)))
         for part in parts.split(","):
             records = found.load(part.strip())
             for path in artefacts or [shipped("nsl_kdd.onnx")]:

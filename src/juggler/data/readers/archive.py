@@ -1,0 +1,107 @@
+"""Take named files out of a .tar.gz, or of the folder it was unpacked into; nothing is written to disk."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+import zlib
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
+
+from juggler.errors import DataError
+
+_MAX_FILE_BYTES = 256 << 20
+_MAX_ALL_BYTES = 512 << 20
+_BROKEN = (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, OSError, ValueError)
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that gives out no more than so many bytes, whatever the archive claims."""
+
+    def __init__(self, stream: gzip.GzipFile, origin: str) -> None:
+        self._stream, self._origin, self._left = stream, origin, _MAX_ALL_BYTES
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes; a DataError where there are too many."""
+        found = self._stream.read(min(size, self._left + 1) if size >= 0 else self._left + 1)
+        self._left -= len(found)
+        if self._left < 0:
+            raise DataError(
+                f"unpack {self._origin}",
+                f"more than {_MAX_ALL_BYTES} bytes",
+                "It is not the archive it seems",
+            )
+        return found
+
+
+def members(data: bytes, folder: str, wanted: Collection[str], origin: str) -> dict[str, bytes]:
+    """Return the wanted files of an archive by name, those of one folder in it.
+
+    Raises:
+        DataError: one is missing or twice there, a name leads out of the archive, the archive is broken, or
+            it unpacks to more than is sensible.
+    """
+    found: dict[str, bytes] = {}
+    try:
+        with (
+            gzip.GzipFile(fileobj=io.BytesIO(data)) as stream,
+            tarfile.open(fileobj=_Bounded(stream, origin), mode="r|") as archive,
+        ):
+            for member in archive:
+                path = _plain(member.name, origin)
+                if path.name not in wanted or path.parts[-2:-1] != (folder,):
+                    continue
+                content = None if member.issparse() else archive.extractfile(member)
+                if content is None or path.name in found:
+                    raise DataError(
+                        f"read {origin}", f"{member.name} is no plain file, or twice there", "Fetch it again"
+                    )
+                found[path.name] = _bounded(content.read(_MAX_FILE_BYTES + 1), f"{origin}/{member.name}")
+    except _BROKEN as error:
+        raise DataError(
+            f"unpack {origin}", f"it is broken or no .tar.gz ({error or 'cut short'})", "Fetch it again"
+        ) from error
+    return _all(found, wanted, origin)
+
+
+def files(folder: Path, wanted: Collection[str]) -> dict[str, bytes]:
+    """Return the wanted files of a folder by name.
+
+    Raises:
+        DataError: one is missing, cannot be read, or is larger than is sensible.
+    """
+    found: dict[str, bytes] = {}
+    for name in wanted:
+        path = folder / name
+        if not path.is_file():
+            continue
+        try:
+            with path.open("rb") as file:
+                found[name] = _bounded(file.read(_MAX_FILE_BYTES + 1), str(path))
+        except OSError as error:
+            raise DataError(f"read {path}", error.strerror or str(error), "Make it readable") from error
+    return _all(found, wanted, str(folder))
+
+
+def _plain(name: str, origin: str) -> PurePosixPath:
+    """Return a member's path; nothing is unpacked, yet who names such paths made no data set."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise DataError(
+            f"unpack {origin}", f"the name {name[:80]!r} leads out of it", "Do not trust this archive"
+        )
+    return path
+
+
+def _bounded(content: bytes, origin: str) -> bytes:
+    if len(content) > _MAX_FILE_BYTES:
+        raise DataError(f"read {origin}", f"more than {_MAX_FILE_BYTES} bytes", "It is not the file it seems")
+    return content
+
+
+def _all(found: dict[str, bytes], wanted: Collection[str], origin: str) -> dict[str, bytes]:
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise DataError(f"read {origin}", f"it lacks {', '.join(missing)}", "Fetch and unpack it again")
+    return {name: found[name] for name in wanted}
