@@ -43,6 +43,10 @@ class Pair:
     against_batch: int | None = None
 
 
+SLOW_TO_OPEN = ("torch_compile",)
+"""Backends that compile a network before they run it, for as long as a race takes or longer."""
+
+
 @dataclass(frozen=True)
 class Race:
     """One race to run: a cell of the result.
@@ -55,6 +59,7 @@ class Race:
         weight: its share of the experiment's time, in any unit.
         batches: inputs a call.
         precisions: what to try on backends that have it.
+        slow_precisions: the same for backends that are slow to open; None takes `precisions`.
         backends: names; None takes those that were asked for.
         memory: measure the peak memory of each network too.
         energy: measure energy too, where there is a meter.
@@ -67,6 +72,7 @@ class Race:
     weight: float
     batches: tuple[int, ...] = (1,)
     precisions: tuple[str, ...] = ("float32",)
+    slow_precisions: tuple[str, ...] | None = None
     backends: tuple[str, ...] | None = None
     memory: bool = False
     energy: bool = False

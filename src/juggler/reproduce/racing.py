@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from juggler.cost.clock import Progress, Samples, race, ratio
 from juggler.cost.energy import Meter, energy_mj
 from juggler.cost.turns import LONGEST_LED_IN_MS
 from juggler.reproduce.counting import count
-from juggler.reproduce.experiment import Pair, Prepared, Race
+from juggler.reproduce.experiment import SLOW_TO_OPEN, Pair, Prepared, Race
 from juggler.reproduce.results import Cell, Comparison, NotRun, Row, Shape
 from juggler.runtime.contest import Call, Contest, Entry, contend
 from juggler.runtime.peak import Peak, measure_peak
@@ -26,7 +27,6 @@ LONG_ROUND_S, LONG_ROUNDS = 5.0, 15
 LONG_CALL_S = 1.0  # above it the trial calls are warm-up enough
 LEAST_BLOCK_S, CANARY_S = 0.005, 0.008
 WARMUP_S = 0.5  # at the longest, of each contender; a trial round has warmed it already
-SLOW_TO_OPEN = ("torch_compile",)
 
 
 @dataclass(frozen=True)
@@ -108,18 +108,29 @@ def run_race(
 
 def _open(stack: ExitStack, plan: Race, prepared: Prepared, conditions: Conditions) -> Iterator[Contest]:
     """Open the contenders; those whose inputs have one size together, for that is how they are opened."""
-    for shape in dict.fromkeys(one.shape for one in prepared.subjects.values()):
+    shapes = dict.fromkeys(one.shape for one in prepared.subjects.values())
+    for shape, (backends, precisions) in itertools.product(shapes, _lots(plan, conditions)):
         yield stack.enter_context(
             contend(
                 {name: one.graph for name, one in prepared.subjects.items() if one.shape == shape},
-                conditions.backends if plan.backends is None else plan.backends,
+                backends,
                 shape=shape,
                 batches=plan.batches,
-                precisions=plan.precisions,
+                precisions=precisions,
                 threads=conditions.threads,
                 seed=conditions.seed,
             )
         )
+
+
+def _lots(plan: Race, conditions: Conditions) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Yield backends and the precisions to open them in: all alike, but for those that are slow to open."""
+    names = conditions.backends if plan.backends is None else plan.backends
+    slow = () if plan.slow_precisions is None else tuple(name for name in names if name in SLOW_TO_OPEN)
+    if quick := tuple(name for name in names if name not in slow):
+        yield quick, plan.precisions
+    if slow:
+        yield slow, plan.slow_precisions or plan.precisions
 
 
 def _tried_s(call: Call) -> float:
