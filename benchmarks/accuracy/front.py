@@ -1,0 +1,174 @@
+"""What the networks of the study take: all of them flat, on ONNX Runtime, batch 1, in one interleaved race.
+
+Every variant's network at the study's depths and width is made, flattened and exported, and those whose
+graphs are alike (a flat Juggler-ResNet is the same whatever levers it was trained with) race once. What
+weights hold does not change how long they take, so the networks need not have been trained: this runs
+before the study or after it, and never beside it, for training would disturb the clock. `report.py` reads
+what is written here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from scale import Scale, add_flags, options_of, remembered, scale_of
+from shared import RUNS, STUDIES, Finding, write
+from thin import SIDE_PX, widths_of
+from torch import nn
+from variants import read_cast
+
+from juggler.cli.console import bar
+from juggler.cost.clock import race, ratio
+from juggler.errors import ConfigError
+from juggler.models import create
+from juggler.models.annealing import anneal
+from juggler.reproduce.counting import count
+from juggler.runtime.contest import contend
+from juggler.runtime.export import export
+from juggler.runtime.flattening import flatten
+
+BACKEND = "onnxruntime"
+SHAPE = (3, SIDE_PX, SIDE_PX)
+ROUNDS, QUICK_ROUNDS, BLOCK_MS, WARMUP_S = 60, 8, 20.0, 0.5
+LIMITS = {18: 1.9, 34: 1.9, 50: 2.0, 101: 2.0, 152: 2.0}
+
+
+def main() -> None:
+    """Make the networks, race them, write the result file."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_flags(parser)
+    parser.add_argument("--quick", action="store_true", help="a short trial, written to build/benchmarks")
+    parser.add_argument("--last", action="store_true", help="at the scale of the last study of the preset")
+    parser.add_argument("--threads", type=int, help="cores that one call may use; the runtime's own choice")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--folder", type=Path, default=RUNS)
+    given = parser.parse_args()
+    scale = scale_of(given)
+    if given.last:
+        scale, _ = remembered(scale.preset, given.folder)
+    rounds = QUICK_ROUNDS if given.quick else given.rounds
+    details = measured(scale, given.folder, rounds, given.threads)
+    write(f"{STUDIES[scale.preset]}_front", __doc__, judge(details), details, quick=given.quick)
+
+
+def measured(scale: Scale, folder: Path, rounds: int, threads: int | None) -> dict[str, Any]:
+    """Return the latency of every variant at every depth, and the speed-up over its ResNet."""
+    cast, thin = read_cast(), widths_of(scale, folder)
+    graphs: dict[str, bytes] = {}
+    members: dict[str, list[tuple[str, int]]] = {}
+    shown: dict[str, str] = {}
+    for depth in scale.depths:
+        for variant in cast.chosen(("table5", "fig7", "front")):
+            name = variant.network.replace("{depth}", str(depth))
+            graph = graph_of(name, options_of(variant, depth, scale, thin))
+            key = sketch_of(graph)
+            graphs.setdefault(key, graph)
+            members.setdefault(key, []).append((variant.name, depth))
+            shown.setdefault(key, f"{variant.name}-{depth}")
+    rows = []
+    with bar(f"{len(graphs)} networks") as tell:
+        raced = latencies(
+            {shown[key]: graph for key, graph in graphs.items()}, None, rounds, threads, progress=tell
+        )
+    for key, those in members.items():
+        shape = count(graphs[key], SHAPE)
+        own = raced[shown[key]] | {
+            "macs": shape.macs,
+            "parameters": shape.parameters,
+            "kernels": shape.kernels,
+        }
+        rows += [{"variant": name, "depth": depth, "raced_as": shown[key], **own} for name, depth in those]
+    return {
+        "scale": scale.to_dict(),
+        "backend": BACKEND,
+        "side_px": SIDE_PX,
+        "batch": 1,
+        "threads": threads,
+        "rounds": rounds,
+        "thinned": {str(depth): list(widths) for depth, widths in thin.items()},
+        "networks": [with_gain(row, raced, rows) for row in rows],
+    }
+
+
+def with_gain(row: Mapping[str, Any], raced: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Return a network's figures with how many times as fast as the ResNet of its depth it is."""
+    base = next((r for r in rows if (r["variant"], r["depth"]) == ("resnet", row["depth"])), None)
+    plain = {key: value for key, value in row.items() if key != "samples"}
+    if base is None:
+        return plain
+    gain = ratio(raced[base["raced_as"]]["samples"], raced[row["raced_as"]]["samples"])
+    return plain | {"times_as_fast": gain.to_dict()}
+
+
+def graph_of(network: str, options: Mapping[str, Any]) -> bytes:
+    """Return a network's flat form as an ONNX graph, its weights drawn, its annealed activations gone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module: nn.Module = create(network, **{"stem": "cifar", **options}).eval()
+    anneal(module, 1.0)
+    example = torch.zeros(1, *SHAPE)
+    return export(flatten(module, example).model, example)
+
+
+def sketch_of(graph: bytes) -> str:
+    """Return a digest of what a graph is made of: operators, attributes, shapes of weights; no values."""
+    parts = onnx.load_from_string(graph).graph
+    sizes = {tensor.name: tuple(tensor.dims) for tensor in parts.initializer}
+    lines = [
+        f"{node.op_type} {[sizes.get(name) for name in node.input]} "
+        f"{sorted((a.name, a.i, a.f, tuple(a.ints)) for a in node.attribute)}"
+        for node in parts.node
+    ]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def latencies(
+    graphs: Mapping[str, bytes],
+    against: str | None,
+    rounds: int,
+    threads: int | None,
+    progress: Any = None,
+) -> dict[str, dict[str, Any]]:
+    """Race graphs in one race; return medians, and how many times longer than `against` each takes."""
+    with contend(graphs, [BACKEND], shape=SHAPE, threads=threads) as contest:
+        if contest.skipped:
+            raise ConfigError("race the networks", str(contest.skipped[0]), "Install it")
+        calls = {entry.subject: call for entry, call in contest.calls.items()}
+        samples = race(calls, rounds=rounds, min_block_ms=BLOCK_MS, warmup_s=WARMUP_S, progress=progress)
+    found: dict[str, dict[str, Any]] = {}
+    for name, own in samples.items():
+        found[name] = {"latency_ms": own.median_ms, "p95_ms": own.p95_ms, "samples": own}
+        if against is not None:
+            found[name]["times"] = ratio(own, samples[against]).median
+    return found
+
+
+def judge(details: Mapping[str, Any]) -> list[Finding]:
+    """Hold the flat Juggler-ResNets' speed-ups against the claims."""
+    findings = []
+    for row in details["networks"]:
+        if row["variant"] != "juggler":
+            continue
+        gain, limit = row["times_as_fast"], LIMITS.get(row["depth"], 1.9)
+        findings.append(
+            Finding(
+                claim=f"Flat Juggler-ResNet-{row['depth']} is at least {limit} times as fast as ResNet-"
+                f"{row['depth']} on ONNX Runtime, {SIDE_PX} px, batch 1, width {details['scale']['width']:g}",
+                measured=f"{gain['median']:.2f}x",
+                n=f"{details['rounds']} rounds, {gain['low']:.2f} to {gain['high']:.2f}",
+                reached=gain["median"] >= limit,
+            )
+        )
+    return findings
+
+
+if __name__ == "__main__":
+    main()

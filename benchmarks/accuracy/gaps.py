@@ -1,0 +1,85 @@
+"""What many seeds say together: mean and standard deviation, and the gap of two with its interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from juggler.nouns import Noun
+
+PARITY_POINTS = -0.3
+"""Parity is claimed only where the lower end of the gap's interval is no lower."""
+
+# Student's t, 97.5 %, by degrees of freedom from 1.
+STUDENT_T = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+)
+
+
+@dataclass(frozen=True)
+class Spread(Noun):
+    """A figure over the seeds.
+
+    Attributes:
+        mean: over the seeds.
+        sd: their standard deviation (n - 1); None for one seed.
+        n: how many there are.
+        values: each, in the order of the seeds.
+    """
+
+    mean: float
+    sd: float | None
+    n: int
+    values: tuple[float, ...]
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Summarise the values, at least one."""
+        return cls(fmean(values), stdev(values) if len(values) > 1 else None, len(values), tuple(values))
+
+
+@dataclass(frozen=True)
+class Gap(Noun):
+    """How much better one variant is than another, in points of accuracy, over the seeds that both have.
+
+    Attributes:
+        mean: of the differences, seed by seed.
+        low: lower end of the 95 % interval; None with fewer than two seeds.
+        high: upper end.
+        sd: standard deviation of the differences.
+        n: seeds.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    sd: float | None
+    n: int
+
+    @classmethod
+    def between(cls, ours: Mapping[int, float], theirs: Mapping[int, float]) -> Gap | None:
+        """Take the gap of accuracies by seed, as fractions; None where no seed is in both.
+
+        The interval is Student's t over the paired differences.
+        """
+        seeds = sorted(set(ours) & set(theirs))
+        if not seeds:
+            return None
+        found = Spread.of([100 * (ours[seed] - theirs[seed]) for seed in seeds])
+        if found.sd is None:
+            return cls(found.mean, None, None, None, found.n)
+        half = quantile(found.n - 1) * found.sd / math.sqrt(found.n)
+        return cls(found.mean, found.mean - half, found.mean + half, found.sd, found.n)
+
+    @property
+    def is_parity(self) -> bool:
+        """Say whether it may be claimed that nothing is given away."""
+        return self.low is not None and self.low >= PARITY_POINTS
+
+
+def quantile(freedom: int) -> float:
+    """Return the 97.5 % quantile of Student's t; beyond 20 degrees of freedom that of 20, which is wider."""
+    return STUDENT_T[min(freedom, len(STUDENT_T)) - 1]

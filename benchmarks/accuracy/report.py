@@ -1,0 +1,88 @@
+"""A flat network that gives nothing away: Juggler-ResNet against the ResNet of its depth, by the same recipe.
+
+Reads the runs that `run.py` has finished at the scale of the last study, and writes
+benchmarks/results/accuracy.json (accuracy_gpu.json of the preset of that name), then docs/accuracy.md with
+its tables and pictures. Everything was chosen on validation; the figures are of the test part, which was
+read once a finished run.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from one_run import kept
+from page import main as write_page
+from page import optional
+from scale import remembered, tasks
+from shared import RESULTS, RUNS, STUDIES, write
+from summary import judge, summarised
+from tables import on_front
+from thin import widths_of
+from variants import read_cast
+
+from juggler.cli.console import ERRORS
+from juggler.errors import ConfigError
+from juggler.nouns import Machine
+
+
+def main() -> None:
+    """Report on the last study of a preset."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--gpu", action="store_true", help="of the study that was run with --gpu")
+    parser.add_argument("--quick", action="store_true", help="of a trial: written to build/benchmarks")
+    parser.add_argument("--folder", type=Path, default=RUNS)
+    given = parser.parse_args()
+    report(
+        "gpu" if given.gpu else "cpu",
+        given.folder / "quick" if given.quick else given.folder,
+        quick=given.quick,
+    )
+
+
+def report(preset: str, folder: Path, *, quick: bool) -> None:
+    """Write the result file of the last study of a preset and, unless it was a trial, the page.
+
+    Raises:
+        ConfigError: no run of that scale is finished.
+    """
+    details, where = collected(preset, folder)
+    front = None if quick else optional(RESULTS / f"{STUDIES[preset]}_front.json")
+    found = [*judge(details), *on_front(details, front)]
+    write(STUDIES[preset], __doc__, found, details, quick=quick, packages=("kornia",), measured=where)
+    if not quick:
+        write_page([])
+
+
+def collected(preset: str, folder: Path) -> tuple[dict[str, Any], tuple[Machine, str]]:
+    """Return all that a study came to, with the machine that it ran on and the day it ended.
+
+    Raises:
+        ConfigError: no run of that scale is finished.
+    """
+    scale, asked = remembered(preset, folder)
+    cast = read_cast()
+    chosen = cast.chosen(only=[name for name in cast.variants if name in asked])
+    wanted = list(tasks(scale, cast, chosen, widths_of(scale, folder)))
+    results = [result for task in wanted if (result := kept(task, folder)) is not None]
+    if not results:
+        raise ConfigError(
+            f"report on the study in {folder}",
+            f"no run is finished at this scale: {scale.words}",
+            "Run `python benchmarks/accuracy/run.py`",
+        )
+    details = summarised(scale, cast, results, len(wanted))
+    machines = [Machine.from_dict(result["machine"]) for result in results]
+    details["machines"] = sorted({f"{m.cpu}, {m.cores} cores, {m.accelerator or 'no GPU'}" for m in machines})
+    if len(details["machines"]) > 1:
+        ERRORS.print(
+            "The runs are of several machines: their training times are not comparable", style="yellow"
+        )
+    return details, (machines[-1], max(result["date"] for result in results))
+
+
+if __name__ == "__main__":
+    main()

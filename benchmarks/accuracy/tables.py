@@ -1,0 +1,327 @@
+"""The tables of the page: Table V as Markdown and CSV, gaps, ablation, latencies, and what falls short."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from gaps import PARITY_POINTS
+from scale import LEAST_SEEDS, PAPERS_EPOCHS
+from shared import Finding
+from summary import interval
+
+Values = Mapping[str, Any]
+
+# Table V of the paper, accuracy in per cent after 120 epochs: CIFAR-10, CIFAR-100.
+PUBLISHED = {
+    ("resnet", 18): (94.49, 73.92),
+    ("juggler_paper", 18): (93.52, 72.52),
+    ("resnet", 34): (94.63, 75.86),
+    ("juggler_paper", 34): (93.12, 74.85),
+    ("resnet", 50): (94.90, 76.52),
+    ("juggler_paper", 50): (93.42, 74.73),
+    ("resnet", 101): (94.73, 76.85),
+    ("juggler_paper", 101): (93.62, 75.47),
+    ("resnet", 152): (94.36, 77.52),
+    ("juggler_paper", 152): (92.95, 75.61),
+}
+NAMES = {"resnet": "ResNet-{}", "juggler_paper": "Juggler-ResNet-{}, as in the paper"}
+COLUMNS = (
+    *("depth", "variant", "network", "published_cifar10", "published_cifar100", "test_accuracy", "test_sd"),
+    *("validation_accuracy", "validation_sd", "n", "gap_to_resnet_points", "gap_low", "gap_high"),
+    *("epochs", "training_relative", "macs", "latency_ms"),
+)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def percent(spread: Values | None, *, bold: bool = False) -> str:
+    """Return mean and sd of accuracies in per cent, with n."""
+    if spread is None:
+        return ""
+    sd = "" if spread["sd"] is None else f" ± {100 * spread['sd']:.2f}"
+    mean = f"{100 * spread['mean']:.2f}"
+    return f"{f'**{mean}**' if bold else mean}{sd} ({spread['n']})"
+
+
+def points(gap: Values | None) -> str:
+    """Return a gap in points with its interval."""
+    return "" if gap is None else f"{gap['mean']:+.2f} ({interval(gap)})"
+
+
+def table5_rows(study: Values, front: Values | None) -> list[dict[str, Any]]:
+    """Return the rows of Table V, by the names of `COLUMNS`; those of depths that were not run, too."""
+    found = [_row(one, study, front) for one in study["variants"] if "table5" in one["groups"]]
+    known = {(one["variant"], one["depth"]) for one in found}
+    found += [
+        {"depth": depth, "variant": name, "network": NAMES[name].format(depth)} | _published(name, depth)
+        for name, depth in PUBLISHED
+        if (name, depth) not in known
+    ]
+    order = list(dict.fromkeys(one["variant"] for one in study["variants"]))
+    once = {one["variant"] for one in study["variants"] if one["once"]}
+    return sorted(
+        found,
+        key=lambda one: (
+            one["variant"] in once,
+            one["depth"],
+            order.index(one["variant"]) if one["variant"] in order else len(order),
+        ),
+    )
+
+
+def _row(one: Values, study: Values, front: Values | None) -> dict[str, Any]:
+    name, depth = one["variant"], one["depth"]
+    gap = gap_of(study, name, "resnet", depth)
+    latency = latency_of(front, name, depth)
+    base = {"depth": depth, "variant": name, "network": one["label"]} | _published(name, depth)
+    if "test_accuracy" not in one:
+        return base
+    return base | {
+        "test_accuracy": one["flat_test_accuracy"]["mean"],
+        "test_sd": one["flat_test_accuracy"]["sd"],
+        "validation_accuracy": one["validation_accuracy"]["mean"],
+        "validation_sd": one["validation_accuracy"]["sd"],
+        "n": one["test_accuracy"]["n"],
+        "gap_to_resnet_points": gap["mean"] if gap else None,
+        "gap_low": gap["low"] if gap else None,
+        "gap_high": gap["high"] if gap else None,
+        "epochs": one["epochs"],
+        "training_relative": one["training_relative"]["mean"] if one["training_relative"] else None,
+        "macs": one["macs"],
+        "latency_ms": latency["latency_ms"] if latency else None,
+    }
+
+
+def _published(name: str, depth: int) -> dict[str, Any]:
+    here = PUBLISHED.get((name, depth))
+    return {"published_cifar10": here[0], "published_cifar100": here[1]} if here else {}
+
+
+def gap_of(study: Values, name: str, against: str, depth: int, part: str = "test") -> Values | None:
+    """Return the gap of one variant to another."""
+    wanted = (name, against, depth)
+    found = (g for g in study["gaps"] if (g["variant"], g["against"], g["depth"]) == wanted)
+    one = next(found, None)
+    return one[part] if one else None
+
+
+def latency_of(front: Values | None, name: str, depth: int) -> Values | None:
+    """Return a network's place in the race."""
+    rows = front["networks"] if front else []
+    return next((row for row in rows if (row["variant"], row["depth"]) == (name, depth)), None)
+
+
+def table5_csv(study: Values, front: Values | None) -> str:
+    """Return Table V as CSV: accuracies as fractions, published ones in per cent."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(
+        {key: "" if value is None else value for key, value in row.items()}
+        for row in table5_rows(study, front)
+    )
+    return text.getvalue()
+
+
+def table5(study: Values, front: Values | None) -> str:
+    """Return Table V in Markdown."""
+    rows = []
+    for one in table5_rows(study, front):
+        depth = "" if one["variant"] in ("vgg16", "alexnet") else str(one["depth"])
+        published = [
+            f"{one[f'published_{s}']:.2f}" if f"published_{s}" in one else "" for s in ("cifar10", "cifar100")
+        ]
+        if "n" not in one:
+            rows.append([depth, one["network"], *published, "not run", "", "", "", "", ""])
+            continue
+        gap = {"mean": one["gap_to_resnet_points"], "low": one["gap_low"], "high": one["gap_high"]}
+        test = {"mean": one["test_accuracy"], "sd": one["test_sd"], "n": one["n"]}
+        validation = {"mean": one["validation_accuracy"], "sd": one["validation_sd"], "n": one["n"]}
+        rows.append(
+            [
+                *(depth, one["network"], *published, percent(test, bold=True), percent(validation)),
+                "" if gap["mean"] is None else points(gap),
+                "" if one["training_relative"] is None else f"{one['training_relative']:.2f}",
+                f"{one['macs'] / 1e6:,.1f}",
+                "" if one["latency_ms"] is None else f"{one['latency_ms']:.3f}",
+            ]
+        )
+    head = [
+        *(
+            "depth",
+            "network",
+            "published, CIFAR-10",
+            "published, CIFAR-100",
+            "test, flat (n)",
+            "validation (n)",
+        ),
+        *("gap to ResNet (95 %)", "training time / ResNet's", "MACs, flat (M)", "latency (ms)"),
+    ]
+    return table(head, rows)
+
+
+def gap_table(study: Values) -> str:
+    """Return the gaps between the variants that the study compares, comparable recipes first."""
+    labels = {(one["variant"], one["depth"]): one["label"] for one in study["variants"]}
+    rows = [
+        [
+            labels[g["variant"], g["depth"]],
+            labels.get((g["against"], g["depth"]), g["against"]),
+            "yes" if g["same_recipe"] else "no",
+            points(g["test"]),
+            points(g["validation"]),
+            str(g["test"]["n"]),
+            "yes" if g["parity"] else "no",
+        ]
+        for g in sorted(study["gaps"], key=lambda g: (not g["same_recipe"], g["depth"]))
+        if not set(_groups(study, g)) <= {"ablation", "more"}
+    ]
+    parity = f"lower end at least {PARITY_POINTS}"
+    return table(["network", "against", "same recipe", "test", "validation", "seeds", parity], rows)
+
+
+def _groups(study: Values, gap: Values) -> Sequence[str]:
+    return next(one["groups"] for one in study["variants"] if one["variant"] == gap["variant"])
+
+
+def ablation(study: Values) -> str:
+    """Return what each lever does alone, and what is lost without it."""
+    rows = []
+    for depth in study["scale"]["depths"]:
+        for name, lever in study["levers"].items():
+            alone = gap_of(study, f"with_{name}", "juggler_paper", depth)
+            without = gap_of(study, f"without_{name}", "juggler", depth)
+            chosen_by = gap_of(study, f"with_{name}", "juggler_paper", depth, "validation")
+            left = gap_of(study, f"without_{name}", "juggler", depth, "validation")
+            if alone or without:
+                gap = alone or without or {}
+                rows.append(
+                    [
+                        *(
+                            str(depth),
+                            lever["label"],
+                            lever["source"],
+                            "yes" if name in study["winner"] else "no",
+                        ),
+                        *(points(alone), points(chosen_by), points(without), points(left), str(gap["n"])),
+                    ]
+                )
+    head = [
+        *("depth", "lever", "source", "in the winner", "paper's network with it alone, test", "validation"),
+        *("all levers without it, test", "validation", "seeds"),
+    ]
+    return table(head, rows) if rows else ""
+
+
+def front_table(study: Values, front: Values) -> str:
+    """Return accuracy beside latency, the fastest first."""
+    rows = []
+    for one in sorted(front["networks"], key=lambda row: row["latency_ms"]):
+        found = variant_of(study, one["variant"], one["depth"])
+        if found is None or "front" not in found["groups"]:
+            continue
+        gain = one.get("times_as_fast")
+        told = f"{gain['median']:.2f} ({gain['low']:.2f} to {gain['high']:.2f})" if gain else ""
+        rows.append(
+            [
+                *(
+                    found["label"],
+                    percent(found.get("flat_test_accuracy"), bold=True),
+                    f"{one['latency_ms']:.3f}",
+                ),
+                *(f"{one['p95_ms']:.3f}", told, f"{one['macs'] / 1e6:,.1f}", f"{one['parameters']:,}"),
+            ]
+        )
+    head = [
+        *(
+            "network, flat",
+            "test (n)",
+            "latency (ms)",
+            "p95 (ms)",
+            "times as fast as ResNet (95 %)",
+            "MACs (M)",
+        ),
+        "parameters",
+    ]
+    return table(head, rows)
+
+
+def variant_of(study: Values, name: str, depth: int) -> Values | None:
+    """Return a variant's row of the study, where it has been run."""
+    found = (one for one in study["variants"] if (one["variant"], one["depth"]) == (name, depth))
+    one = next(found, None)
+    return one if one is not None and "test_accuracy" in one else None
+
+
+def shortfalls(study: Values, front: Values | None) -> Iterator[str]:
+    """Yield what the study falls short of, each a sentence."""
+    scale, runs = study["scale"], study["runs"]
+    if runs["finished"] < runs["wanted"]:
+        yield f"{runs['wanted'] - runs['finished']} of {runs['wanted']} runs are not finished."
+    if scale["seeds"] < LEAST_SEEDS:
+        yield f"{scale['seeds']} seeds are too few to order networks by."
+    if scale["epochs"] < PAPERS_EPOCHS:
+        yield f"{scale['epochs']} epochs, where the paper has {PAPERS_EPOCHS}."
+    if scale["width"] != 1.0 or scale["subset"]:
+        pictures = f"{scale['subset']:,} pictures" if scale["subset"] else "all pictures"
+        yield f"The networks are {scale['width']:g} times as wide as the paper's and learn from {pictures}."
+    if scale["data"] != "cifar100":
+        yield (
+            "The paper's Fig. 7 is of CIFAR-100; this study is of CIFAR-10."
+            if scale["data"] == "cifar10"
+            else (f"The paper's data are CIFAR-10 and CIFAR-100; this study is of {scale['data']}.")
+        )
+    for one in study["variants"]:
+        for failed in one["failed"]:
+            yield f"{one['label']} failed, {failed}."
+    for finding in study["findings"]:
+        if not finding["reached"]:
+            yield f"Missed: {finding['claim']}. Measured: {finding['measured']} ({finding['n']})."
+    if any(one["teacher"] for one in study["variants"]):
+        yield "All seeds have the same teacher: what is due to its own luck does not show in the intervals."
+    yield from ahead(study, front)
+
+
+def ahead(study: Values, front: Values | None) -> Iterator[str]:
+    """Yield which networks are at least as fast as the flat Juggler-ResNet and more often right."""
+    for depth in study["scale"]["depths"]:
+        ours, place = variant_of(study, "juggler", depth), latency_of(front, "juggler", depth)
+        if ours is None or place is None or front is None:
+            yield f"Whether flat Juggler-ResNet-{depth} lies on the front has not been measured."
+            continue
+        for other in study["variants"]:
+            theirs = latency_of(front, other["variant"], other["depth"])
+            if "front" not in other["groups"] or theirs is None or "test_accuracy" not in other:
+                continue
+            if other["variant"] == "juggler" or theirs["latency_ms"] > 1.02 * place["latency_ms"]:
+                continue
+            gap = 100 * (other["flat_test_accuracy"]["mean"] - ours["flat_test_accuracy"]["mean"])
+            if gap > 0:
+                yield (
+                    f"{other['label']} is {gap:.2f} points more accurate than Juggler-ResNet-{depth} with "
+                    f"levers, at {theirs['latency_ms']:.3f} ms against {place['latency_ms']:.3f} ms."
+                )
+
+
+def on_front(study: Values, front: Values | None) -> list[Finding]:
+    """Hold the flat Juggler-ResNet's place against the claim that it lies on the front."""
+    if front is None:
+        return []
+    rivals = [line for line in ahead(study, front) if " more accurate than " in line]
+    unknown = [line for line in ahead(study, front) if line not in rivals]
+    raced = len({row["raced_as"] for row in front["networks"]})
+    return [
+        Finding(
+            claim="No network as fast is more accurate than the flat Juggler-ResNet with levers",
+            measured="; ".join(line.rstrip(".") for line in (*rivals, *unknown)) or "none is",
+            n=f"{raced} networks in one race, {front['rounds']} rounds",
+            reached=not rivals and not unknown,
+        )
+    ]

@@ -1,0 +1,349 @@
+"""The study of accuracy: a small one end to end, and the page from made-up results."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import importlib
+import io
+import itertools
+import json
+import math
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from juggler.models import ClassifierPlan
+from juggler.models.run_state import STATE_FILE
+from made_up_pictures import NOTE, Bars
+
+ROOT = Path(__file__).parents[1]
+NAMES = (
+    *(
+        "front",
+        "gaps",
+        "one_run",
+        "page",
+        "report",
+        "run",
+        "scale",
+        "summary",
+        "tables",
+        "thin",
+        "throughput",
+    ),
+    *("variants",),
+)
+MACHINE = {
+    **{"cpu": "a made-up processor", "cores": 2, "memory_gib": 8.0, "system": "Linux", "python": "3.12"},
+    **{"packages": {}, "accelerator": None},
+}
+ACCURACY = {"resnet": 0.80, "juggler_paper": 0.79, "resnet_levers": 0.82, "juggler": 0.82, "plain": 0.77}
+
+
+@pytest.fixture
+def study(monkeypatch):
+    """Return the scripts' modules by name; they import one another from their own folder."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks" / "accuracy")
+    return SimpleNamespace(**{name: importlib.import_module(name) for name in NAMES})
+
+
+@pytest.fixture
+def tiny(study):
+    """Return a scale that runs in seconds."""
+    return study.scale.Scale(
+        data="bars", width=0.0625, subset=120, validation=60, epochs=2, batch=30, seeds=1, teacher_width=1.0
+    )
+
+
+class KilledError(Exception):
+    """Stands for the signal that no process survives."""
+
+
+def kill_in_epoch(number: int):
+    def tell(stage: str, epoch: int, *rest: object) -> None:
+        if stage == "train" and epoch == number:
+            raise KilledError
+
+    return tell
+
+
+def tasks(study, scale, *names: str):
+    cast = study.variants.read_cast()
+    return list(study.scale.tasks(scale, cast, cast.chosen(only=names), {}))
+
+
+def test_a_small_study_goes_on_after_a_kill_and_is_summed_up(study, tiny, tmp_path):
+    wanted = tasks(study, tiny, "resnet", "juggler")
+    data = Bars()
+    assert study.run.study(wanted[:1], data, tmp_path) == 0
+    first, second = (tmp_path / task.folder for task in wanted)
+    done = (first / "result.json").stat().st_mtime_ns
+
+    with pytest.raises(KilledError):
+        study.one_run.carried_out(wanted[1], data, tmp_path, kill_in_epoch(2))
+    assert (second / STATE_FILE).is_file() and study.one_run.kept(wanted[1], tmp_path) is None
+    teachers = list((tmp_path / "teachers").glob("*/classifier.safetensors"))
+    taught = teachers[0].stat().st_mtime_ns
+    assert study.run.study(wanted, data, tmp_path, minutes=0) == 1, "no time, no new run"
+
+    assert study.run.study(wanted, data, tmp_path) == 0
+    assert (first / "result.json").stat().st_mtime_ns == done, "a finished run is not done again"
+    assert len(teachers) == 1 and teachers[0].stat().st_mtime_ns == taught, "nor is its teacher"
+    assert not (second / STATE_FILE).exists()
+    assert ClassifierPlan.read(second / "plan.toml") == wanted[1].plan
+    found = study.one_run.kept(wanted[1], tmp_path)
+    assert len(found["epochs"]) == 2 and found["notes"] == [NOTE] and found["flat"]["certified"]
+    assert found["flat"]["test_accuracy"] == pytest.approx(found["test"]["accuracy"], abs=0.005)
+
+    study.scale.remember(tiny, ["resnet", "juggler"], tmp_path)
+    details, (machine, _) = study.report.collected("cpu", tmp_path)
+    assert details["runs"] == {"wanted": 2, "finished": 2} and machine.cores >= 1
+    assert {row["variant"]: row["test_accuracy"]["n"] for row in details["variants"]} == {
+        "resnet": 1,
+        "juggler": 1,
+    }
+    json.dumps(details, allow_nan=False)
+
+
+def test_a_run_that_diverges_is_a_result(study, tiny, tmp_path):
+    (task,) = tasks(study, tiny, "resnet")
+    recipe = replace(task.plan.learner.recipe, rate=1e30)
+    wild = replace(task, plan=replace(task.plan, learner=replace(task.plan.learner, recipe=recipe)))
+    assert study.run.study([wild], Bars(), tmp_path) == 0
+    found = study.one_run.kept(wild, tmp_path)
+    assert "loss is" in found["failed"]
+    row = study.summary.summarised(tiny, study.variants.read_cast(), [found], 1)["variants"][0]
+    assert "test_accuracy" not in row and row["failed"][0].startswith("seed 0")
+
+
+def test_seeds_come_last_and_sides_that_are_compared_have_one_recipe(study, tiny):
+    cast = study.variants.read_cast()
+    scale = replace(tiny, depths=(18, 34), seeds=2)
+    chosen = cast.chosen(only=["resnet", "juggler", "vgg16"])
+    order = [(t.seed, t.depth, t.variant.name) for t in study.scale.tasks(scale, cast, chosen, {})]
+    one = [(18, "resnet"), (18, "juggler"), (18, "vgg16"), (34, "resnet"), (34, "juggler")]
+    assert order == [(seed, *rest) for seed, rest in itertools.product((0, 1), one)]
+
+    inside = set()
+    for name in cast.winner:
+        inside |= set() if cast.levers[name].anywhere else set(cast.levers[name].recipe)
+    for ours, theirs in study.summary.PAIRS:
+        a, b = (plan(study, cast, tiny, name).learner.recipe.to_dict() for name in (ours, theirs))
+        assert {key for key in a if a[key] != b[key]} <= inside
+        assert plan(study, cast, tiny, ours).teacher == plan(study, cast, tiny, theirs).teacher
+
+
+def plan(study, cast, scale, name: str, seed: int = 0) -> ClassifierPlan:
+    thin = {18: (4, 8, 16, 32)}
+    return study.scale.plan_of(cast.variants[name], 18, seed, scale=scale, cast=cast, thin=thin)
+
+
+def test_every_variant_has_a_plan_whose_network_can_be_made(study):
+    cast, scale = study.variants.read_cast(), study.scale.PRESETS["cpu"]
+    plans = {name: plan(study, cast, scale, name) for name in cast.variants}
+    for one in plans.values():
+        assert ClassifierPlan.from_dict(one.to_dict()) == one
+        options = {key: value for key, value in one.learner.options.items() if key != "stem"}
+        assert study.thin.macs_of(one.learner.network, options) > 0
+    recipe = plans["resnet"].learner.recipe
+    assert (recipe.momentum, recipe.rate, recipe.warmup_epochs) == (0.9, 0.05, 0.5), "12 epochs, batch 128"
+
+
+def test_flags_set_the_scale(study):
+    parser = argparse.ArgumentParser()
+    study.scale.add_flags(parser)
+    scale = study.scale.scale_of(parser.parse_args([]))
+    assert scale == study.scale.PRESETS["cpu"] and scale.seeds >= 3
+    large = study.scale.scale_of(parser.parse_args(["--gpu", "--epochs", "120"]))
+    assert (large.depths, large.width, large.epochs, large.precision) == ((18, 50), 1.0, 120, "bf16-mixed")
+    small = study.scale.scale_of(parser.parse_args(["--subset", "600", "--depths", "34"]))
+    assert (small.subset, small.validation, small.depths) == (600, 150, (34,))
+
+
+def test_an_interval_is_students(study):
+    gap = study.gaps.Gap.between({0: 0.901, 1: 0.902, 2: 0.903, 7: 0.1}, {0: 0.9, 1: 0.9, 2: 0.9, 8: 0.2})
+    half = 4.303 * 0.1 / math.sqrt(3)
+    assert gap.n == 3 and gap.mean == pytest.approx(0.2) and gap.sd == pytest.approx(0.1)
+    assert (gap.low, gap.high) == (pytest.approx(0.2 - half), pytest.approx(0.2 + half))
+    assert gap.is_parity and not replace(gap, low=-0.31).is_parity
+    single = study.gaps.Gap.between({0: 0.9}, {0: 0.8})
+    assert single.low is None and not single.is_parity
+    assert study.gaps.Gap.between({0: 0.9}, {1: 0.8}) is None
+    for freedom, bound in enumerate(study.gaps.STUDENT_T, start=1):
+        assert inside(bound, freedom) == pytest.approx(0.95, abs=5e-5)
+
+
+def inside(bound: float, freedom: int) -> float:
+    """Integrate Student's density from -bound to bound."""
+    x = np.linspace(-bound, bound, 200_001)
+    constant = math.gamma((freedom + 1) / 2) / (math.sqrt(freedom * math.pi) * math.gamma(freedom / 2))
+    return float(np.trapezoid(constant * (1 + x**2 / freedom) ** (-(freedom + 1) / 2), x))
+
+
+def test_a_thinned_resnet_has_the_work_of_the_flat_network(study):
+    widths = study.thin.by_work(18, 0.25)
+    wanted = study.thin.flat_macs(18, 0.25)
+    assert study.thin.macs_of("resnet18", {"widths": widths}) == pytest.approx(wanted, rel=0.1)
+    assert wanted < 0.6 * study.thin.macs_of("resnet18", {"width": 0.25})
+
+
+def test_flat_networks_that_are_alike_race_once(study):
+    graphs = {
+        name: study.front.graph_of(network, {"width": 0.0625, **options})
+        for name, network, options in (
+            ("paper", "juggler_resnet18", {}),
+            (
+                "levers",
+                "juggler_resnet18",
+                {"activations": True, "identity": "norm", "branches": ["spatial"]},
+            ),
+            ("plain", "plain18", {}),
+            ("resnet", "resnet18", {}),
+        )
+    }
+    kinds = {name: study.front.sketch_of(graph) for name, graph in graphs.items()}
+    assert kinds["paper"] == kinds["levers"] == kinds["plain"] != kinds["resnet"]
+
+
+def test_training_is_timed_against_a_loop_of_its_own(study, tiny):
+    names = dict(study.throughput.contenders(replace(tiny, data="cifar10"), 60))
+    assert list(names) == ["fit", "bare", "wide", "levers"]
+    taken = study.throughput.timed({name: names[name] for name in ("fit", "bare")}, 1)
+    assert all(values.shape == (1,) and values[0] > 0 for values in taken.values())
+    made_up = {"fit": [1.0] * 6, "bare": [0.9] * 6, "wide": [2.0] * 6, "levers": [3.0] * 6}
+    details = {"rounds": 6, "pictures": 60, "depth": 18}
+    details["pictures_per_s"] = {name: 60 / values[0] for name, values in made_up.items()}
+    first, wide, _ = study.throughput.judge({k: np.array(v) for k, v in made_up.items()}, details)
+    assert (
+        first.reached and first.measured.startswith("0.900 times") and "2.00 times as long" in wide.measured
+    )
+
+
+def made_up_run(name: str, seed: int) -> dict:
+    """Return a result of a plausible size: nothing was measured."""
+    accuracy = ACCURACY[name] + 0.001 * seed
+    scores = {
+        f"{what}_{part}": value
+        for what, value in (("accuracy", accuracy), ("loss", 0.6))
+        for part in ("train", "validation")
+    }
+    return {
+        **{"variant": name, "depth": 18, "seed": seed, "date": "2026-01-02", "machine": MACHINE},
+        "plan": {"network": {"name": name}, "recipe": {"epochs": 3}},
+        "test": {"accuracy": accuracy, "loss": 0.6, "pictures": 10_000, "sha256": "b" * 64},
+        "scores": scores,
+        "teacher": None,
+        "pictures": 10_000,
+        "pictures_sha256": "a" * 64,
+        "notes": ["the pictures are made up"],
+        "training_s": 100.0 if name == "resnet" else 250.0,
+        "epochs": [{"loss": 1.0, "rate": 0.1, **scores} for _ in range(3)],
+        "flat": {
+            "test_accuracy": accuracy,
+            "certified": True,
+            "float64": 1e-15,
+            "macs": 9e6,
+            "wide_macs": 4e7,
+        },
+    }
+
+
+def made_up_results(study, folder: Path, *, thin_ms: float = 1.0) -> None:
+    """Write a result file and a race's, as the scripts do."""
+    scale, cast = study.scale.Scale(epochs=3), study.variants.read_cast()
+    runs = [made_up_run(name, seed) for name in ACCURACY for seed in range(3)]
+    details = study.summary.summarised(scale, cast, runs, len(runs))
+    details["machines"] = ["a made-up processor"]
+    latency = {"resnet": 2.0, "resnet_levers": 2.0, "plain": thin_ms}
+    networks = [
+        {
+            **{"variant": name, "depth": 18, "raced_as": name, "latency_ms": latency.get(name, 1.0)},
+            **{"p95_ms": 3.0, "macs": 9_000_000, "parameters": 1_000, "kernels": 20},
+            "times_as_fast": {"median": 2.0, "low": 1.9, "high": 2.1},
+        }
+        for name in ACCURACY
+    ]
+    race = {"scale": scale.to_dict(), "backend": "onnxruntime", "side_px": 32, "batch": 1, "rounds": 60}
+    race["networks"] = networks
+    kept = {"date": "2026-01-02", "quick": False, "machine": MACHINE}
+    findings = [*study.summary.judge(details), *study.tables.on_front(details, race)]
+    result = kept | {"findings": [asdict(f) for f in findings]} | details
+    (folder / "accuracy.json").write_text(json.dumps(result))
+    race |= kept | {"findings": [asdict(f) for f in study.front.judge(race)]}
+    (folder / "accuracy_front.json").write_text(json.dumps(race))
+
+
+@pytest.fixture
+def page(tmp_path):
+    """Return the arguments for a copy of the page in an empty folder."""
+    path = tmp_path / "accuracy.md"
+    path.write_text((ROOT / "docs" / "accuracy.md").read_text(encoding="utf-8"), encoding="utf-8")
+    return ["--page", str(path), "--results", str(tmp_path)]
+
+
+def test_the_page_agrees_with_the_results(study, capsys):
+    assert study.page.main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_without_results_the_page_says_so(study, page, tmp_path):
+    assert study.page.main(page) == 0
+    text = (tmp_path / "accuracy.md").read_text()
+    assert text.count(study.page.NOTHING) == len(study.page.BLOCKS) and text.count(study.page.NO_SPEED) == 1
+
+
+def test_the_page_shows_what_the_results_say(study, page, tmp_path):
+    made_up_results(study, tmp_path)
+    assert study.page.main(page) == 0 and study.page.main([*page, "--check"]) == 0
+    text = (tmp_path / "accuracy.md").read_text()
+    assert "**Beside every number: the pictures are made up**" in text
+    assert "| 18 | ResNet-18 | 94.49 | 73.92 | **80.10** ± 0.10 (3) |" in text
+    assert "| 152 | ResNet-152 | 94.36 | 77.52 | not run |" in text
+    assert "| Juggler-ResNet-18, as in the paper | ResNet-18 | yes | -1.00 (-1.00 to -1.00) |" in text
+    assert "+0.00 points | 3 seeds, +0.00 to +0.00 | yes |" in text, "parity with all levers"
+    assert "levers in the structure alone: gap 0.0" in text and "not run | 0 seeds | **no** |" in text
+    assert "3 epochs, where the paper has 120." in text
+    assert "none is | 5 networks in one race" in text
+
+    drawn = sorted(path.name for path in (tmp_path / "accuracy").iterdir())
+    assert drawn == ["fig7-cpu-18.svg", "front-cpu.svg", "table5-cpu.csv"]
+    assert all(f"(accuracy/{name})" in text for name in drawn)
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "accuracy" / "table5-cpu.csv").read_text())))
+    paper = next(row for row in rows if row["variant"] == "juggler_paper" and row["depth"] == "18")
+    assert (paper["published_cifar10"], paper["n"], paper["training_relative"]) == ("93.52", "3", "2.5")
+    assert float(paper["gap_to_resnet_points"]) == pytest.approx(-1.0)
+
+
+def test_check_sees_every_drift(study, page, tmp_path, capsys):
+    made_up_results(study, tmp_path)
+    study.page.main(page)
+    figure = tmp_path / "accuracy" / "fig7-cpu-18.svg"
+    kept = figure.read_text()
+    figure.unlink()
+    assert study.page.main([*page, "--check"]) == 1 and figure.name in capsys.readouterr().err
+    figure.write_text(kept)
+    (figure.parent / "fig7-cpu-34.svg").write_text(kept)
+    assert study.page.main([*page, "--check"]) == 1 and "fig7-cpu-34.svg" in capsys.readouterr().err
+    made_up_results(study, tmp_path, thin_ms=0.5)
+    assert study.page.main([*page, "--check"]) == 1, "another race"
+    assert study.page.main(page) == 0 and study.page.main([*page, "--check"]) == 0
+    assert not (figure.parent / "fig7-cpu-34.svg").exists()
+
+
+def test_a_faster_network_that_is_more_accurate_is_named(study, monkeypatch, page, tmp_path):
+    monkeypatch.setitem(ACCURACY, "plain", 0.85)
+    made_up_results(study, tmp_path, thin_ms=0.5)
+    study.page.main(page)
+    text = (tmp_path / "accuracy.md").read_text()
+    assert (
+        "plain stack, 18 is 3.00 points more accurate than Juggler-ResNet-18 with levers, at 0.500 ms" in text
+    )
+    assert "| **no** |" in text
+    points = study.page.pictures.front_points(
+        json.loads((tmp_path / "accuracy.json").read_text()),
+        json.loads((tmp_path / "accuracy_front.json").read_text()),
+    )
+    assert [point["variant"] for point in study.page.pictures.best_of(points)] == ["plain"]
