@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
+import juggler
 from contracts_branches import NAMES, as_convolution, blocks, flat_kernel, levers
 from contracts_rules import randomised
-from juggler.errors import ConfigError
+from juggler.errors import ConfigError, Refused
 from juggler.models.annealing import anneal
 from juggler.models.blocks import FusibleBlock, initialise
 from juggler.models.branches import STRUCTURES, Branched, FusibleStructure
@@ -253,3 +254,15 @@ def test_all_levers_learn_together() -> None:
     initialise(block)
     (block(torch.randn(8, 6, 7, 6)) * torch.randn(8, 6, 7, 6)).sum().backward()
     assert all(bool(weight.grad.abs().sum() > 0) for weight in block.parameters())
+
+
+def test_widening_takes_the_levers() -> None:
+    plain = randomised(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU()))
+    wide = juggler.widen(plain, branches=["horizontal"], start="identity", activations=True, seed=0)
+    assert [*wide.model[0].beside] == ["horizontal"]
+    anneal(wide.model, 1.0)
+    x = torch.randn(1, 3, 6, 7)
+    done, expected = flatten(randomised(wide.model), x), flatten(plain, x)
+    assert [node.kind for node in done.flat_sketch.nodes] == [n.kind for n in expected.flat_sketch.nodes]
+    with pytest.raises(Refused, match="activations"):
+        juggler.widen(plain, activations=True, keep_function=True)
