@@ -1,9 +1,13 @@
 """CIFAR-10 and CIFAR-100 in every form, made up small; the real CIFAR-10 where it is on this machine."""
 
 import gzip
+import hashlib
+import http.server
 import io
 import os
+import sys
 import tarfile
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +21,7 @@ from juggler.data import DataNotFound, Source, load_set
 from juggler.data.readers import archive
 from juggler.data.sets.cifar10 import SET as CIFAR10
 from juggler.data.sets.cifar100 import SET as CIFAR100
-from juggler.errors import DataError
+from juggler.errors import DataError, Unavailable
 from made_pictures import (
     KINDS,
     form_of,
@@ -278,3 +282,56 @@ def test_the_real_cifar_10_is_whole_and_says_that_it_is_compressed(tmp_path):
     # The published means of CIFAR-10's channels are 0.4914, 0.4822, 0.4465.
     mean = [np.mean(train.images[:, channel], dtype=np.float64) / 255 for channel in range(3)]
     np.testing.assert_allclose(mean, (0.4914, 0.4822, 0.4465), atol=2e-3)
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Serve the files of a folder on this machine."""
+    asked = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=str(tmp_path / "public"))
+
+        def log_message(self, *_):
+            asked.append(self.path)
+
+    (tmp_path / "public").mkdir()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as serving:
+        thread = threading.Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{serving.server_port}/", asked
+        serving.shutdown()
+        thread.join()
+
+
+def test_the_public_archive_is_fetched_checked_and_kept(tmp_path, monkeypatch, server):
+    monkeypatch.delenv("JUGGLER_OFFLINE")
+    url, asked = server
+    path, form, told = write_archive(tmp_path / "public", CIFAR10, "binary"), CIFAR10.forms[0], []
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    public = replace(form.archive, sha256=digest, urls=(url + path.name,))
+    cifar = replace(CIFAR10, forms=(replace(form, archive=public),))
+    source = Source(cache=tmp_path / "cache", progress=lambda *state: told.append(state))
+    with pytest.raises(DataError, match="30 pictures or more, published were 50000"):
+        cifar.at(source).load("train")
+    check(cifar.at(replace(source, allow_modified=True)).load("test"), *parts_of(CIFAR10)["test"])
+    assert asked == [f"/{path.name}"], "once"
+    assert told[-1] == (path.stat().st_size,) * 2
+    path.unlink()
+    other = replace(cifar, forms=(replace(form, archive=replace(public, sha256="0" * 64)),))
+    with pytest.raises(DataNotFound, match=r"holds a damaged copy.*404"):
+        other.at(source).load("train")
+
+
+def test_without_pillow_the_official_archives_are_read_and_parquet_says_what_is_missing(
+    tmp_path, monkeypatch
+):
+    for home in ("archive", "parquet"):
+        (tmp_path / home).mkdir()
+    write_archive(tmp_path / "archive", CIFAR10, "binary")
+    made_pictures.write_parquet(tmp_path / "parquet", CIFAR10)
+    monkeypatch.setitem(sys.modules, "PIL", None)  # what an import finds where it is not installed
+    assert len(CIFAR10.at(within(tmp_path / "archive")).load("test")) == 10
+    with pytest.raises(Unavailable, match=r"pip install 'juggler\[train\]'"):
+        CIFAR10.at(within(tmp_path / "parquet")).load("test")

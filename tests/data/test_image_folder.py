@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from juggler.data import DataNotFound, Source, load_set
+from juggler.data import DataNotFound, Source, examples, load_set
 from juggler.data.readers import decode
 from juggler.data.readers.decode import is_jpeg, rgb, square
 from juggler.errors import ConfigError, DataError
@@ -37,6 +37,9 @@ def test_a_folder_a_class_is_read(root, suffix):
     if suffix in (".png", ".bmp"):
         np.testing.assert_array_equal(train.images[:4], drawn(4, 1, seed=0, size=8)[0])
         np.testing.assert_array_equal(test.images[2:], drawn(3, 1, seed=3, size=8)[0])
+    images, labels, classes = examples(found, "test")
+    assert images.dtype == np.uint8 and (labels.tolist(), classes) == ([0, 0, 1, 1, 1], ("cat", "dog"))
+    np.testing.assert_array_equal(images, test.images)
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation", "test"])

@@ -48,7 +48,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Decoded:
-    """All pictures of an entry, its images a read-only memory map, with their digest and their notes."""
+    """All pictures of an entry, its images a private memory map, with their digest and their notes."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -121,7 +121,8 @@ def _mapped(path: Path, element: str, shape: tuple[int, ...]) -> NDArray[Any]:
     wanted = _HEADER_BYTES + math.prod(shape) * np.dtype(element).itemsize
     if header != _header(element, shape) or path.stat().st_size != wanted:
         raise ValueError(f"{path} was not written whole")
-    return np.memmap(path, dtype=element, mode="r", offset=_HEADER_BYTES, shape=shape)
+    # Copy-on-write: the file cannot be changed through it, and torch takes it without a copy or a complaint.
+    return np.memmap(path, dtype=element, mode="c", offset=_HEADER_BYTES, shape=shape)
 
 
 def _header(element: str, shape: tuple[int, ...]) -> bytes:
@@ -207,14 +208,13 @@ def _sweep(folder: Path) -> None:
 
 
 def _gather(batches: list[Batch]) -> Decoded:
-    """Return batches as one, held in memory, read-only as a map is."""
+    """Return batches as one, held in memory."""
     shape: tuple[int, ...] = ()
     for batch in batches:
         shape = _joined(shape, batch.images.shape)
     _refuse_none(shape)
     images = np.concatenate([batch.images for batch in batches])
     labels = np.concatenate([batch.labels for batch in batches])
-    images.flags.writeable = False
     notes = dict.fromkeys(note for batch in batches for note in batch.notes)
     return Decoded(images, labels, tuple(notes), pictures_sha256(images, labels))
 

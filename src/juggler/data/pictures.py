@@ -26,7 +26,7 @@ class Pictures:
     """Labelled pictures.
 
     Attributes:
-        images: `[n, C, H, W]`; may be a read-only memory map.
+        images: `[n, C, H, W]`; may be a private map of a cached file, which writing to it does not change.
         labels: `[n]`, each the index of its class in `classes`.
         classes: names of the classes.
         source: where they came from, in words.
