@@ -20,6 +20,7 @@ from pathlib import Path
 import pictures
 import tables
 from shared import RESULTS, ROOT, STUDIES, read
+from table5 import table5, table5_csv
 from tables import Values, table
 
 from juggler.errors import DataError, JugglerError
@@ -30,6 +31,8 @@ PAGE = ROOT / "docs" / "accuracy.md"
 NOTHING = "*The study has not been run yet: `python benchmarks/accuracy/run.py`.*"
 NO_RACE = "*The race has not been run yet: `python benchmarks/accuracy/front.py --last`.*"
 NO_SPEED = "*The training's speed has not been measured yet: `python benchmarks/accuracy/throughput.py`.*"
+NUMBERED = ("findings", "table5", "gaps", "front", "ablation")
+"""Blocks beneath which stands what must be said beside every number."""
 PICTURES = {"fig7": "Fig. 7", "ablation": "The ablation", "front": "Accuracy against latency"}
 
 
@@ -127,6 +130,8 @@ def blocks(name: str, studies: Sequence[Study], folder: str) -> str:
             own = [*(f"![{PICTURES[name]}, {_words(one)}]({folder}/{one})" for one in shown), *own]
         if name == "table5":
             own.append(f"As a file: [{csv_of(study)}]({folder}/{csv_of(study)})")
+        if name in NUMBERED:
+            own += [f"*{'; '.join(study.result['notes'])}.*"] if study.result["notes"] else []
         parts += [*head, *(part for part in own if part)]
     return "\n\n".join(parts) if studies else NOTHING
 
@@ -199,7 +204,7 @@ BLOCKS: Mapping[str, Callable[[Study], str]] = {
     "scale": scale,
     "findings": findings,
     "shortfalls": shortfalls,
-    "table5": lambda study: tables.table5(study.result, study.front),
+    "table5": lambda study: table5(study.result, study.front),
     "gaps": lambda study: tables.gap_table(study.result),
     "fig7": fig7,
     "front": front,
@@ -225,7 +230,7 @@ class Beside:
 def files(studies: Sequence[Study]) -> Iterator[Beside]:
     """Yield what lies beside the page; a picture ends by naming its results."""
     for study in studies:
-        text, end = tables.table5_csv(study.result, study.front), stamp(study)
+        text, end = table5_csv(study.result, study.front), stamp(study)
         yield Beside(csv_of(study), text, partial(str, text))
         for name, paint in pictures.drawn(study.result, study.front):
             kind, _, rest = name.partition("-")

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import offset_copy
 from tables import Values, gap_of, latency_of, variant_of
 
 from juggler.report.figures import WHOLE_PX
@@ -30,9 +31,9 @@ LINES = {
     "juggler": (LIGHT["flat"], "-"),
 }
 FAMILIES = {  # by the beginning of a variant's name, the longest first: what it is called, colour, mark
+    "juggler": ("Juggler-ResNet", LIGHT["flat"], "o"),
     "resnet_thin": ("ResNet, thinned", LIGHT["third"], "D"),
     "resnet": ("ResNet", LIGHT["wide"], "o"),
-    "juggler": ("Juggler-ResNet", LIGHT["flat"], "o"),
     "repvgg": ("RepVGG-style", LIGHT["fourth"], "s"),
     "plain": ("plain stack", LIGHT["op-add"], "^"),
 }
@@ -40,18 +41,19 @@ FAMILIES = {  # by the beginning of a variant's name, the longest first: what it
 
 def drawn(study: Values, front: Values | None) -> Iterator[tuple[str, Callable[[], str]]]:
     """Yield each picture's name and what paints it as SVG."""
+    notes = "; ".join(study["notes"])
     for depth in study["scale"]["depths"]:
         curves = {
             name: study["curves"][f"{name}-{depth}"] for name in LINES if f"{name}-{depth}" in study["curves"]
         }
         if curves:
             labels = {name: _label(study, name, depth) for name in curves}
-            yield f"fig7-{depth}", partial(curves_figure, curves, labels, f"fig7-{depth}", depth)
+            yield f"fig7-{depth}", partial(curves_figure, curves, labels, depth, notes)
         bars = ablation_bars(study, depth)
         if bars:
-            yield f"ablation-{depth}", partial(ablation_figure, bars, f"ablation-{depth}", depth)
+            yield f"ablation-{depth}", partial(ablation_figure, bars, depth, notes)
     if front is not None and front_points(study, front):
-        yield "front", partial(front_figure, front_points(study, front), front)
+        yield "front", partial(front_figure, front_points(study, front), front, notes)
 
 
 def _label(study: Values, name: str, depth: int) -> str:
@@ -59,7 +61,7 @@ def _label(study: Values, name: str, depth: int) -> str:
     return str(one["label"]) if one else name
 
 
-def curves_figure(curves: Values, labels: Mapping[str, str], name: str, depth: int) -> str:
+def curves_figure(curves: Values, labels: Mapping[str, str], depth: int, notes: str) -> str:
     """Draw accuracy, loss and their gap over the epochs: the mean of the seeds in a band of one sd."""
 
     def paint(figure: Figure) -> None:
@@ -73,6 +75,7 @@ def curves_figure(curves: Values, labels: Mapping[str, str], name: str, depth: i
             axes.yaxis.set_major_locator(MaxNLocator(5))
             quiet(axes, grid="y")
         grid[-1].axis("off")
+        _say(figure, notes)
         handles = [
             Line2D(
                 [],
@@ -89,7 +92,13 @@ def curves_figure(curves: Values, labels: Mapping[str, str], name: str, depth: i
     label = (
         f"Accuracy and loss by epoch at depth {depth}, and the gap between training and validation accuracy"
     )
-    return draw(name, label, (WHOLE_PX, 520), paint)
+    return draw(f"fig7-{depth}", label, (WHOLE_PX, 540), paint)
+
+
+def _say(figure: Figure, notes: str) -> None:
+    """Write below a picture what must stand beside its numbers."""
+    if notes:
+        figure.supxlabel(notes, x=0.0, ha="left", fontsize=10.5, color=LIGHT["muted"])
 
 
 def _curve(axes: Axes, curve: Values, colour: str, style: str, *, scale: float) -> None:
@@ -129,7 +138,7 @@ def best_of(points: Sequence[Values]) -> list[Values]:
     return found
 
 
-def front_figure(points: Sequence[Values], front: Values) -> str:
+def front_figure(points: Sequence[Values], front: Values, notes: str) -> str:
     """Draw test accuracy against latency, and the front as a line."""
 
     def paint(figure: Figure) -> None:
@@ -140,13 +149,9 @@ def front_figure(points: Sequence[Values], front: Values) -> str:
             [p["accuracy"] for p in line],
             **{"where": "post", "color": LIGHT["muted"], "linewidth": 1.2, "linestyle": (0, (3, 3))},
         )
+        seen = sorted({_family(point["variant"]) for point in points}, key=list(FAMILIES).index)
         for point in points:
-            _, colour, mark = FAMILIES[_family(point["variant"])]
-            x, y = point["latency_ms"], point["accuracy"]
-            axes.plot([x, x], [y - point["sd"], y + point["sd"]], color=colour, linewidth=1.6)
-            face = colour if point["levers"] else LIGHT["card"]
-            axes.plot([x], [y], mark, color=colour, markerfacecolor=face, markersize=8, zorder=3)
-        seen = dict.fromkeys(_family(point["variant"]) for point in points)
+            _front_mark(axes, point, _place(point, points))
         handles = [
             Line2D([], [], color=FAMILIES[f][1], marker=FAMILIES[f][2], linestyle="", label=FAMILIES[f][0])
             for f in seen
@@ -160,10 +165,42 @@ def front_figure(points: Sequence[Values], front: Values) -> str:
             f"latency, ms ({front['backend']}, batch {front['batch']}, {front['side_px']} px), median"
         )
         axes.set_ylabel("test accuracy, %")
-        axes.set_xlim(0, None)
+        axes.set_xlim(0, 1.12 * max(point["latency_ms"] for point in points))  # room for words
+        low, high = (f(p["accuracy"] + s * p["sd"] for p in points) for f, s in ((min, -1), (max, 1)))
+        axes.set_ylim(low - 0.08 * (high - low) - 0.1, high + 0.08 * (high - low) + 0.1)
         quiet(axes, grid="y")
+        _say(figure, notes)
 
-    return draw("front", "Test accuracy against latency of all networks, flat", (WHOLE_PX, 400), paint)
+    return draw("front", "Test accuracy against latency of all networks, flat", (WHOLE_PX, 460), paint)
+
+
+def _place(point: Values, points: Sequence[Values]) -> float:
+    """Return where a network stands beside other families that are as fast, in steps from the middle."""
+    near = [p for p in points if abs(p["latency_ms"] / point["latency_ms"] - 1) < 0.02]
+    families = sorted({_family(p["variant"]) for p in near}, key=list(FAMILIES).index)
+    return families.index(_family(point["variant"])) - (len(families) - 1) / 2
+
+
+def _front_mark(axes: Axes, point: Values, place: float) -> None:
+    """Draw one network; those of several families that are equally fast stand side by side."""
+    _, colour, mark = FAMILIES[_family(point["variant"])]
+    figure = axes.get_figure()
+    beside = offset_copy(axes.transData, fig=figure, x=10 * place, y=0, units="points")
+    x, y = point["latency_ms"], point["accuracy"]
+    axes.plot([x, x], [y - point["sd"], y + point["sd"]], color=colour, linewidth=1.6, transform=beside)
+    face = colour if point["levers"] else LIGHT["card"]
+    axes.plot([x], [y], mark, color=colour, markerfacecolor=face, markersize=8, zorder=3, transform=beside)
+    if point["variant"].startswith("juggler"):
+        words = point["label"].partition(", ")[2]
+        axes.annotate(
+            words,
+            (x, y),
+            (10 * place - 9, 0),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            fontsize=10,
+        )
 
 
 def _family(variant: str) -> str:
@@ -183,7 +220,7 @@ def ablation_bars(study: Values, depth: int) -> list[tuple[str, Values | None, V
     return [one for one in found if one[1] or one[2]]
 
 
-def ablation_figure(bars: Sequence[tuple[str, Values | None, Values | None]], name: str, depth: int) -> str:
+def ablation_figure(bars: Sequence[tuple[str, Values | None, Values | None]], depth: int, notes: str) -> str:
     """Draw what each lever does, in points of test accuracy with 95 % intervals."""
     sides: tuple[tuple[str, Callable[[Any], Values | None]], ...] = (
         ("the paper's network with it alone", lambda bar: bar[1]),
@@ -208,6 +245,7 @@ def ablation_figure(bars: Sequence[tuple[str, Values | None, Values | None]], na
             axes.set_xlabel(f"points of test accuracy, 95 % interval, depth {depth}")
             axes.xaxis.set_major_locator(MaxNLocator(6))
             quiet(axes, grid="x")
+        _say(figure, notes)
 
     label = f"What each lever does at depth {depth}, alone and when it is taken away"
-    return draw(name, label, (WHOLE_PX, 30 * len(bars) + 86), paint)
+    return draw(f"ablation-{depth}", label, (WHOLE_PX, 30 * len(bars) + 108), paint)
