@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from juggler.transform.expression import Expression, Term
+from juggler.transform.expression import Expression
 from juggler.transform.fusing import FewestOps, Fusing, Gate, LessWork
 from juggler.transform.rule import Rule
+from juggler.transform.shadow import abstract
 from juggler.transform.values import Value
 from juggler.transform.writing import Writer
 
@@ -96,27 +97,6 @@ def undominated(found: Sequence[Form]) -> list[Form]:
 
 def _kinds(expression: Expression) -> Counter[str]:
     return Counter(type(term.value).__name__ for term in expression.terms() if term.value is not None)
-
-
-def abstract(expression: Expression) -> Expression:
-    """Return a copy whose values keep shapes and no numbers."""
-    twins: dict[Term, Term] = {}
-    for term in (*expression.inputs, *expression.terms()):
-        if term not in twins:
-            value = None if term.value is None else bare(term.value)
-            reads = tuple(twins[read] for read in term.reads)
-            twins[term] = dataclasses.replace(term, value=value, reads=reads)
-    return Expression([twins[t] for t in expression.inputs], [twins[t] for t in expression.outputs])
-
-
-def bare(value: Value) -> Value:
-    """Return the value with its tensors on the meta device."""
-    fields: dict[str, Any] = {
-        field.name: getattr(value, field.name).to("meta")
-        for field in dataclasses.fields(value)
-        if isinstance(getattr(value, field.name), Tensor)
-    }
-    return dataclasses.replace(value, **fields) if fields else value
 
 
 def network_of(

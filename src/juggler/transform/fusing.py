@@ -1,13 +1,15 @@
 """The engine: rules over an expression, each proposal weighed and checked before it is put in place.
 
 Terms wait in a queue. What a proposal makes, and what reads it, is looked at again; nothing else is. So the
-search takes time in proportion to the number of terms.
+search takes time in proportion to the number of terms. Proposals are weighed in shapes alone: a kernel is
+worked out only once it is wanted.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,6 +19,7 @@ from juggler.nouns import Refusal, Rewrite
 from juggler.transform.algebra import Conv, Impossible, relative_error
 from juggler.transform.expression import Balance, Expression, Proposal, Term, evaluate, leaves
 from juggler.transform.rule import Rule
+from juggler.transform.shadow import Shadow
 from juggler.transform.values import Pool, Scale, Shift, Value
 
 LIMITS = {"float64": 1e-12, "float32": 1e-5}  # of one rewrite, of a whole network in float32
@@ -65,6 +68,23 @@ class FewestOps:
         return len(balance.made) - len(balance.gone), balance.macs_after - balance.macs_before
 
 
+@dataclass(frozen=True)
+class Way:
+    """A proposal that is wanted.
+
+    Attributes:
+        rule: whose it is.
+        number: which of the rule's answers, from 0.
+        proposal: in shapes alone where there is a shadow, else as it is.
+        balance: what it takes away and what it adds.
+    """
+
+    rule: Rule
+    number: int
+    proposal: Proposal
+    balance: Balance
+
+
 @dataclass
 class Fusing:
     """One run of rules over one expression, in place.
@@ -84,6 +104,11 @@ class Fusing:
     on_rewrite: Callable[[Rewrite], None] | None = None
     rewrites: list[Rewrite] = field(default_factory=list)
     _refused: dict[tuple[str, tuple[Term, ...]], Refusal] = field(default_factory=dict)
+    _shadow: Shadow | None = None
+
+    def __post_init__(self) -> None:
+        if self.check:
+            self._shadow = Shadow(self.expression)
 
     def run(self) -> tuple[Refusal, ...]:
         """Rewrite until no rule applies; return what was refused in what remains."""
@@ -110,28 +135,49 @@ class Fusing:
 
     def _visit(self, term: Term) -> list[Term]:
         """Apply the best of what the rules propose for a term; return what must be looked at again."""
-        ways: list[tuple[tuple[int, ...], int, Rule, Proposal, Balance]] = []
-        for rule in self.rules:
-            for answer in rule.propose(term, self.expression):
-                if not isinstance(answer, Proposal):
-                    self._refuse(rule, *answer)
+        for way in self._ways(term):
+            proposal, balance = way.proposal, way.balance
+            if self._shadow is not None:
+                answer = next(
+                    itertools.islice(way.rule.propose(term, self.expression), way.number, None), None
+                )
+                if not isinstance(answer, Proposal):  # the numbers say otherwise than the shapes
+                    if answer is not None:
+                        self._refuse(way.rule, *answer)
                     continue
-                balance = self.expression.balance(answer)
-                objection = _still_read(balance, self.expression) or self.gate.objection(balance)
-                if objection is not None:
-                    self._refuse(rule, balance.gone, objection)
-                    continue
-                # A rule that is tried goes first: the form is about what it brings.
-                first = -1 if rule.tried else 0
-                ways.append(((first, *self.gate.rank(balance)), len(ways), rule, answer, balance))
-        for _, _, rule, proposal, balance in sorted(ways, key=lambda way: way[:2]):
+                proposal, balance = answer, self.expression.balance(answer)
             error = _error(proposal, balance, self.expression, len(self.rewrites)) if self.check else 0.0
             if not error <= LIMITS["float64"]:
-                self._refuse(rule, balance.gone, _wrong(error))
+                self._refuse(way.rule, balance.gone, _wrong(error))
                 continue
-            self._apply(rule, proposal, balance, error)
+            self._apply(way.rule, proposal, balance, error)
+            if self._shadow is not None and not self._shadow.follow(way.proposal, way.balance, balance.made):
+                self._shadow = Shadow(self.expression)
             return self._around(proposal, balance)
         return []
+
+    def _ways(self, term: Term) -> Iterator[Way]:
+        """Yield the proposals that are wanted for a term, the best first; keep what was refused."""
+        shadow = self._shadow
+        seen, expression = (
+            (term, self.expression) if shadow is None else (shadow.twin(term), shadow.expression)
+        )
+        ways: list[tuple[tuple[int, ...], int, Way]] = []
+        for rule in self.rules:
+            for number, answer in enumerate(rule.propose(seen, expression)):
+                if isinstance(answer, Proposal):
+                    balance = expression.balance(answer)
+                    objection = _still_read(balance, expression) or self.gate.objection(balance)
+                    if objection is None:
+                        # A rule that is tried goes first: the form is about what it brings.
+                        rank = (-1 if rule.tried else 0, *self.gate.rank(balance))
+                        ways.append((rank, len(ways), Way(rule, number, answer, balance)))
+                        continue
+                    terms, why = balance.gone, objection
+                else:
+                    terms, why = answer
+                self._refuse(rule, terms if shadow is None else shadow.originals(terms), why)
+        return (way for *_, way in sorted(ways, key=lambda found: found[:2]))
 
     def _around(self, proposal: Proposal, balance: Balance) -> list[Term]:
         """Return the terms for which something may have changed."""

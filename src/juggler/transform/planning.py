@@ -16,13 +16,13 @@ from juggler.transform.forms import (
     WHOLLY,
     Form,
     Recipe,
-    abstract,
     forms,
     network_of,
     undominated,
 )
 from juggler.transform.fusing import Fusing
 from juggler.transform.regions import Lifting, Region, expression_of, regions
+from juggler.transform.shadow import abstract
 
 Policy = Literal["work", "always", "never", "measure", "model"]
 POLICIES = ("work", "always", "never", "measure", "model")
