@@ -108,6 +108,7 @@ def test_a_small_study_goes_on_after_a_kill_and_is_summed_up(study, tiny, tmp_pa
         "juggler": 1,
     }
     json.dumps(details, allow_nan=False)
+    assert study.report.ranking(details).row_count == 2
 
 
 def test_a_run_that_diverges_is_a_result(study, tiny, tmp_path):
@@ -309,7 +310,9 @@ def test_the_page_shows_what_the_results_say(study, page, tmp_path):
     assert "| Juggler-ResNet-18, as in the paper | ResNet-18 | yes | -1.00 (-1.00 to -1.00) |" in text
     assert "| Juggler-ResNet-18, levers | ResNet-18 | no | +2.00 (+2.00 to +2.00) |" in text
     assert text.count("*the pictures are made up.*") == len(study.page.NUMBERED)
-    assert "+0.00 points | 3 seeds, +0.00 to +0.00 | yes |" in text, "parity with all levers"
+    assert "+0.00 points | 3 seeds, +0.00 to +0.00; the pictures are made up | yes |" in text, (
+        "parity with all levers"
+    )
     assert "levers in the structure alone: gap 0.0" in text and "not run | 0 seeds | **no** |" in text
     assert "3 epochs, where the paper has 120." in text
     assert "none is | 5 networks in one race" in text

@@ -85,10 +85,11 @@ def judged(classifier: TrainedClassifier, plan: ClassifierPlan, data: PictureSet
     test = data.load("test")
     _, held_out = divided(plan, data)
     epochs = classifier.history.to_list()
-    flat = flattened(classifier, held_out, test)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    classifier.network.to(device)
-    scores = evaluate(classifier, test)
+    # Without TF32: the flat network is held against the wide one in true float32.
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        flat = flattened(classifier, held_out, test)
+        classifier.network.to("cuda" if torch.cuda.is_available() else "cpu")
+        scores = evaluate(classifier, test)
     classifier.network.cpu()
     return {
         "test": scores | {"pictures": len(test.labels), "sha256": test.sha256},

@@ -15,14 +15,15 @@ from typing import Any
 from one_run import kept
 from page import main as write_page
 from page import optional
+from rich.table import Table
 from scale import remembered, tasks
 from shared import RESULTS, RUNS, STUDIES, write
 from summary import judge, summarised
-from tables import on_front
+from tables import on_front, percent, points
 from thin import widths_of
 from variants import read_cast
 
-from juggler.cli.console import ERRORS
+from juggler.cli.console import ERRORS, OUT
 from juggler.errors import ConfigError
 from juggler.nouns import Machine
 
@@ -34,13 +35,16 @@ def main() -> None:
     )
     parser.add_argument("--gpu", action="store_true", help="of the study that was run with --gpu")
     parser.add_argument("--quick", action="store_true", help="of a trial: written to build/benchmarks")
+    parser.add_argument(
+        "--validation", action="store_true", help="write nothing; show what is to be chosen by"
+    )
     parser.add_argument("--folder", type=Path, default=RUNS)
     given = parser.parse_args()
-    report(
-        "gpu" if given.gpu else "cpu",
-        given.folder / "quick" if given.quick else given.folder,
-        quick=given.quick,
-    )
+    preset, folder = "gpu" if given.gpu else "cpu", given.folder / "quick" if given.quick else given.folder
+    if given.validation:
+        OUT.print(ranking(collected(preset, folder)[0]))
+    else:
+        report(preset, folder, quick=given.quick)
 
 
 def report(preset: str, folder: Path, *, quick: bool) -> None:
@@ -55,6 +59,25 @@ def report(preset: str, folder: Path, *, quick: bool) -> None:
     write(STUDIES[preset], __doc__, found, details, quick=quick, packages=("kornia",), measured=where)
     if not quick:
         write_page([])
+
+
+def ranking(details: dict[str, Any]) -> Table:
+    """Return the variants by their accuracy on validation; nothing of the test part is shown."""
+    view = Table(
+        "depth", "variant", "n", "validation", "gap on validation", "to", "on training pictures", "minutes"
+    )
+    rows = [one for one in details["variants"] if "validation_accuracy" in one]
+    for one in sorted(rows, key=lambda one: (one["depth"], -one["validation_accuracy"]["mean"])):
+        gap = next(
+            (g for g in details["gaps"] if (g["variant"], g["depth"]) == (one["variant"], one["depth"])), None
+        )
+        view.add_row(
+            *(str(one["depth"]), one["variant"], str(one["validation_accuracy"]["n"])),
+            *(percent(one["validation_accuracy"]), points(gap["validation"]) if gap else ""),
+            *(gap["against"] if gap else "", percent(one["train_accuracy"])),
+            f"{one['training_s']['mean'] / 60:.1f}",
+        )
+    return view
 
 
 def collected(preset: str, folder: Path) -> tuple[dict[str, Any], tuple[Machine, str]]:

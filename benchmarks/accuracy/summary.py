@@ -233,7 +233,9 @@ def parities(details: Mapping[str, Any], depth: int) -> Iterator[Finding]:
             claim=f"Flat Juggler-ResNet-{depth} gives nothing away to ResNet-{depth}, same recipe, "
             f"{words[name]}: gap 0.0 points, lower end of its 95 % interval at least {PARITY_POINTS}",
             measured="not run" if gap is None else f"{gap['mean']:+.2f} points",
-            n="0 seeds" if gap is None else f"{gap['n']} seeds, {interval(gap)}",
+            n="0 seeds"
+            if gap is None
+            else "; ".join([f"{gap['n']} seeds, {interval(gap)}", *details["notes"]]),
             reached=gap is not None and found is not None and found["parity"],
         )
 
