@@ -1,6 +1,6 @@
 """A ResNet thinned until it is as fast as the flat Juggler-ResNet of its depth, by the clock.
 
-Widths are tried whose multiply-accumulates lie around those of the flat network, rounded to 1, 4, 8 and 16
+Widths are tried whose multiply-accumulates lie around those of the flat network, rounded to 4, 8 and 16
 channels, for a runtime computes channels in blocks and half-empty blocks cost as much as full ones. All of
 them race the flat network in one interleaved race on ONNX Runtime, batch 1. The widest one that takes no
 longer is kept, in runs/accuracy/thin-<preset>.json, for the study to train. Without that file the one whose
@@ -13,6 +13,7 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -28,10 +29,11 @@ from juggler.models import create
 
 BASE = (64, 128, 256, 512)
 SIDE_PX = 32
-STEPS = (1, 4, 8, 16)
-SHARES = tuple(i / 50 for i in range(10, 51))
-RANGE = (0.6, 1.35)  # of the flat network's multiply-accumulates: what a candidate may have
-MOST = 16
+STEPS = (4, 8, 16)
+SHAPE = (0.7, 1.45)  # how far a stage's width may be from its share: the ResNet's shape is kept
+SHARES = tuple(i / 50 for i in range(8, 51))
+RANGE = (0.15, 1.3)  # of the flat network's work; twice as many layers take longer than their work says
+MOST = 24
 ROUNDS = 40
 TOLERANCE = 1.01  # of the flat network's latency: two sessions of one network differ by as much
 
@@ -50,9 +52,8 @@ def main() -> None:
     kept = {"width": scale.width, "depths": {str(depth): one for depth, one in found.items()}}
     write_atomically(place(scale, given.folder), f"{json.dumps(kept, indent=1)}\n".encode())
     for depth, one in found.items():
-        OUT.print(
-            f"depth {depth}: widths {one['widths']}, {one['times']:.3f} times the flat network's latency"
-        )
+        told = f"depth {depth}: widths {one['widths']}, {one['times']:.3f} times the flat network's latency"
+        OUT.print(told if one["times"] <= TOLERANCE else f"{told}; none that was tried is as fast")
 
 
 def place(scale: Scale, folder: Path) -> Path:
@@ -80,11 +81,12 @@ def by_work(depth: int, width: float) -> tuple[int, ...]:
 
 def candidates(width: float) -> list[tuple[int, ...]]:
     """Return the widths of thinner ResNets, each once."""
-    tried = {
-        tuple(max(step, round(base * width * share / step) * step) for base in BASE)
-        for share in SHARES
-        for step in STEPS
-    }
+    tried = set()
+    for share, step in product(SHARES, STEPS):
+        wanted = [base * width * share for base in BASE]
+        own = tuple(max(step, round(w / step) * step) for w in wanted)
+        if all(SHAPE[0] * w <= o <= SHAPE[1] * w for o, w in zip(own, wanted, strict=True)):
+            tried.add(own)
     return sorted(tried)
 
 
