@@ -60,7 +60,7 @@ def test_one_with_fail_on_alert(program: Program, workshop: Workshop) -> None:
         ("flatten resnet18 --shape 1,32,32", "example"),
         ("flatten resnet18 --shape 3,32,32 --policy often", "work"),
         ("train synthetical --plan {plan}", "Did you mean 'synthetic'"),
-        ("train nslkdd", "--plan"),
+        ("train nslkdd", "Did you mean 'nsl_kdd'"),
         ("train synthetic --plan {csv}", "TOML"),
         ("train synthetic --plan nowhere.toml", "nowhere.toml"),
         ("train synthetic --plan {plan} --epochs 0", "epochs"),

@@ -13,6 +13,8 @@ from juggler.digest import weights_sha256
 
 if TYPE_CHECKING:
     from juggler.models.checkpoint import load, save
+    from juggler.models.classifier import TrainedClassifier, train_classifier
+    from juggler.models.classifier_plan import ClassifierPlan, Learner
     from juggler.models.creation import create, names, origin
     from juggler.models.history import EpochRecord, History
     from juggler.models.inference import probabilities
@@ -22,11 +24,14 @@ if TYPE_CHECKING:
     from juggler.models.training import DivergenceError, fit
 
 __all__ = [
+    "ClassifierPlan",
     "DivergenceError",
     "EpochRecord",
     "History",
+    "Learner",
     "Plan",
     "Recipe",
+    "TrainedClassifier",
     "TrainedDetector",
     "create",
     "fit",
@@ -35,11 +40,16 @@ __all__ = [
     "origin",
     "probabilities",
     "save",
+    "train_classifier",
     "train_detector",
     "weights_sha256",
 ]
 
 _HOMES = {
+    "ClassifierPlan": "classifier_plan",
+    "Learner": "classifier_plan",
+    "TrainedClassifier": "classifier",
+    "train_classifier": "classifier",
     "DivergenceError": "training",
     "EpochRecord": "history",
     "History": "history",

@@ -21,6 +21,22 @@ def entropy(logits: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
     return F.cross_entropy(logits.float(), target, reduction="none", label_smoothing=smoothing)
 
 
+def distance(logits: Tensor, answers: Tensor, temperature: float) -> Tensor:
+    """Return how far the answers of each record are from a teacher's, `[n]`.
+
+    The divergence of Kullback and Leibler of both sides' probabilities at a temperature T, times T^2 so that
+    its gradient does not shrink with T (Hinton et al. 2015, section 2).
+
+    Args:
+        logits: the network's, `[n, classes]`.
+        answers: the teacher's logits, `[n, classes]`.
+        temperature: T; at 4 the unlikely classes still say something.
+    """
+    ours = F.log_softmax(logits.float() / temperature, dim=1)
+    theirs = F.log_softmax(answers.float() / temperature, dim=1)
+    return temperature**2 * F.kl_div(ours, theirs, reduction="none", log_target=True).sum(1)
+
+
 def tail_error(logits: Tensor, shares: Tensor) -> Tensor:
     """Return how far the log-odds of an alarm are from the teacher's, `[n]`: squared to 1, then linear.
 

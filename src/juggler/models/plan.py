@@ -21,11 +21,8 @@ that ships with the package is `models/plans/nsl_kdd.toml`.
 from __future__ import annotations
 
 import dataclasses
-import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +30,7 @@ from juggler.data import Schema
 from juggler.errors import ConfigError
 from juggler.models.recipe import Recipe
 from juggler.models.teacher import Teacher
+from juggler.models.toml_file import check_fields, read_toml, shipped_plan, table, to_toml
 from juggler.registry import normalise
 
 _TABLES = ("network", "recipe", "teacher")
@@ -96,9 +94,7 @@ class Plan:
 
     def to_toml(self) -> str:
         """Return the plan as TOML text that `Plan.read` reads back."""
-        values = self.to_dict()
-        tables = [f"\n[{name}]\n{_lines(values.pop(name))}" for name in _TABLES if name in values]
-        return _lines(values) + "".join(tables)
+        return to_toml(self.to_dict())
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str = "the plan") -> Plan:
@@ -107,20 +103,18 @@ class Plan:
         Raises:
             ConfigError: a field is unknown or has a value that cannot work.
         """
-        known = {f.name for f in dataclasses.fields(cls)} - {"options"}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise ConfigError(
-                f"read {source}", f"unknown fields {unknown}", f"Fields: {', '.join(sorted(known))}"
-            )
+        check_fields(values, {f.name for f in dataclasses.fields(cls)} - {"options"}, source)
         plain = {k: v for k, v in values.items() if k not in _TABLES}
-        network = dict(values.get("network", {}))
+        network = table(values, "network", source)
+        taught = None
+        if "teacher" in values:
+            taught = Teacher.from_dict(table(values, "teacher", source), source)
         return cls(
             **plain,
             network=network.pop("name", cls.network),
             options=network,
-            recipe=Recipe.from_dict(values.get("recipe", {}), source),
-            teacher=Teacher.from_dict(values["teacher"], source) if "teacher" in values else None,
+            recipe=Recipe.from_dict(table(values, "recipe", source), source),
+            teacher=taught,
         )
 
     @classmethod
@@ -130,13 +124,7 @@ class Plan:
         Raises:
             ConfigError: the file cannot be read, is not TOML, or has a wrong field.
         """
-        try:
-            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"read the plan {path}", str(error), "Check the path") from error
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"read the plan {path}", f"not TOML: {error}", "Mend that line") from error
-        return cls.from_dict(values, f"the plan {path}")
+        return cls.from_dict(read_toml(path, "the plan"), f"the plan {path}")
 
     @classmethod
     def shipped(cls, data: str) -> Plan:
@@ -145,20 +133,7 @@ class Plan:
         Raises:
             ConfigError: there is none.
         """
-        folder = resources.files("juggler.models") / "plans"
-        found = {item.name.removesuffix(".toml"): item for item in folder.iterdir()}
-        if normalise(data) not in found:
-            raise ConfigError(
-                f"find a plan for {data!r}",
-                "the package ships none",
-                f"Write one and pass it with --plan. There are: {', '.join(sorted(found))}",
-            )
-        return cls.from_dict(tomllib.loads(found[normalise(data)].read_text(encoding="utf-8")))
-
-
-def _lines(values: Mapping[str, Any]) -> str:
-    # JSON's numbers, strings and lists of these are TOML's as well.
-    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())
+        return cls.from_dict(shipped_plan(data))
 
 
 def _wrong(name: str, value: object, remedy: str) -> ConfigError:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from juggler.errors import ConfigError
+from juggler.models.toml_file import check_fields, read_toml, to_toml
 
 _CHOICES = {
     "optimizer": ("sgd", "adamw"),
@@ -33,6 +31,12 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "mixup_alpha": (0, math.inf, "at least 0"),
     "feature_dropout": (0, math.nextafter(1, 0), "in [0, 1)"),
     "tail_weight": (0, math.inf, "at least 0"),
+    "shift": (0, 1024, "of pixels, at least 0"),
+    "cutout": (0, 1024, "of pixels, at least 0"),
+    "linear_by": (0, 1, "in [0, 1]"),
+    "kernel_decay": (0, math.inf, "at least 0"),
+    "distill_weight": (0, 1, "in [0, 1]"),
+    "distill_temperature": (math.ulp(0.0), math.inf, "above 0"),
     "seed": (0, 2**63 - 1, "in [0, 2^63)"),
     "devices": (-1, math.inf, "a count of at least 1, or -1 for all"),
 }
@@ -61,6 +65,18 @@ class Recipe:
         feature_dropout: probability that a cell of a record image is set to 0, in all channels.
         tail_weight: weight of the error in the log-odds of an alarm (`juggler.models.losses`), for shares
             of each class as labels; the first class must be the normal one.
+        flip: turn half of the pictures left to right.
+        shift: move pictures by up to so many pixels each way, zeros coming in (He et al. 2016, section 4.2).
+        cutout: side in pixels of a square set to zero in each picture (DeVries and Taylor 2017); 0 for none.
+        linear_by: share of the run after which annealed activations between the convolutions of a block are
+            linear; they get there in a straight line. 0 where the network has none.
+        kernel_decay: weight decay on the kernels that blocks of branches stand for, in place of
+            `weight_decay` on the branches' own weights; 0 for none (Ding et al. 2021, RepVGG, whose code
+            does so).
+        distill_weight: share of the loss that is the distance from a teacher's answer (Hinton et al. 2015);
+            0 without a teacher.
+        distill_temperature: by which both sides' logits are divided for that.
+        channels_last: keep pictures and weights with channels innermost, which some devices run faster.
         seed: of everything drawn while training.
         precision: `32-true` or `bf16-mixed`.
         accelerator: lightning-fabric's: `auto`, `cpu`, `gpu`, `mps`.
@@ -85,6 +101,14 @@ class Recipe:
     mixup_alpha: float = 0.0
     feature_dropout: float = 0.0
     tail_weight: float = 0.0
+    flip: bool = False
+    shift: int = 0
+    cutout: int = 0
+    linear_by: float = 0.0
+    kernel_decay: float = 0.0
+    distill_weight: float = 0.0
+    distill_temperature: float = 4.0
+    channels_last: bool = False
     seed: int = 0
     precision: str = "32-true"
     accelerator: str = "auto"
@@ -119,20 +143,12 @@ class Recipe:
         Raises:
             ConfigError: a field is unknown or has a value that cannot work.
         """
-        known = [field.name for field in dataclasses.fields(cls)]
-        for name in values:
-            if name not in known:
-                close = get_close_matches(name, known, n=1)
-                hint = f"Did you mean {close[0]!r}? " if close else ""
-                raise ConfigError(
-                    f"read {source}", f"there is no field {name!r}", f"{hint}Fields: {', '.join(known)}"
-                )
+        check_fields(values, [field.name for field in dataclasses.fields(cls)], source)
         return cls(**values)
 
     def to_toml(self) -> str:
         """Return the fields as TOML, one a line."""
-        # JSON's numbers and strings are TOML's as well, for the types that a recipe has.
-        return "".join(f"{name} = {json.dumps(value)}\n" for name, value in self.to_dict().items())
+        return to_toml(self.to_dict())
 
     @classmethod
     def read(cls, path: str | Path) -> Recipe:
@@ -141,13 +157,7 @@ class Recipe:
         Raises:
             ConfigError: the file cannot be read, is not TOML, or has a wrong field.
         """
-        try:
-            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"read the recipe {path}", str(error), "Check the path") from error
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"read the recipe {path}", f"not TOML: {error}", "Mend that line") from error
-        return cls.from_dict(values, f"the recipe {path}")
+        return cls.from_dict(read_toml(path, "the recipe"), f"the recipe {path}")
 
 
 def _typed(name: str, value: object, default: object) -> object:
@@ -155,8 +165,8 @@ def _typed(name: str, value: object, default: object) -> object:
     wanted = type(default)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if isinstance(value, bool) or not isinstance(value, wanted):
-        words = {int: "a whole number", float: "a number", str: "a word"}[wanted]
+    if isinstance(value, bool) != (wanted is bool) or not isinstance(value, wanted):
+        words = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}[wanted]
         raise _wrong(name, value, f"Give {words}")
     return value
 

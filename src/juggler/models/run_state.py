@@ -13,6 +13,7 @@ from juggler.errors import ArtefactError, ConfigError
 from juggler.models.averaging import WeightAverage
 from juggler.models.checkpoint import read_tensors, write_tensors
 from juggler.models.history import History
+from juggler.models.recipe import Recipe
 
 STATE_FILE = "training.safetensors"
 LOG_FILE = "log.csv"
@@ -60,7 +61,8 @@ def load_state(
         theirs, rows = header["identity"], History.from_list(header["history"])
     except (KeyError, TypeError) as error:
         raise ArtefactError(f"resume from {path}", f"its header lacks {error}", "Train anew") from error
-    _check_same(path, theirs, identity)
+    # A field that the release which began the run did not have yet was at its default.
+    _check_same(path, {**theirs, "recipe": {**Recipe().to_dict(), **theirs.get("recipe", {})}}, identity)
     module.load_state_dict(_under("module.", tensors))
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in _under("optimizer.", tensors).items():

@@ -14,12 +14,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from juggler.digest import tensors_sha256
+from juggler.data import Standard
+from juggler.digest import tensors_sha256, weights_sha256
 from juggler.errors import ConfigError, DataError
+from juggler.models.annealing import has_annealed
 from juggler.models.creation import origin
+from juggler.models.feed import standardise
+from juggler.models.kernel_decay import branched
 from juggler.models.recipe import Recipe
 
-Predict = Callable[[Tensor | NDArray[np.float32]], NDArray[np.float32]]
+Predict = Callable[[Tensor | NDArray[np.float32] | NDArray[np.uint8]], NDArray[np.float32]]
 """Class probabilities `[n, classes]` of images `[n, C, H, W]`, by the network as it stands."""
 
 Validate = Callable[[Predict], dict[str, float]]
@@ -34,10 +38,12 @@ class Task:
     """A checked request to train.
 
     Attributes:
-        images: float32 `[n, C, H, W]`.
+        images: float32 or uint8 `[n, C, H, W]`.
         labels: class numbers, int64 `[n]`, or a share of each class, float32 `[n, classes]`.
         weights: float32 `[n]`, what each record's loss is multiplied by; mean 1.
         recipe: how to train.
+        standard: how uint8 pictures become numbers; None for float32 images.
+        teacher: whose answers are to be met; None for none.
         folder: where the run's state and log are kept; `None` keeps neither.
         validate: called after every epoch, where given.
         progress: called as steps are done, where given.
@@ -50,6 +56,8 @@ class Task:
     labels: Tensor
     weights: Tensor
     recipe: Recipe
+    standard: Standard | None
+    teacher: nn.Module | None
     folder: Path | None
     validate: Validate | None
     progress: Progress | None
@@ -59,18 +67,24 @@ class Task:
 
 
 def checked_records(
-    images: Tensor | NDArray[np.float32],
+    images: Tensor | NDArray[np.float32] | NDArray[np.uint8],
     labels: Tensor | NDArray[np.int64] | NDArray[np.float32],
     sample_weight: Tensor | NDArray[np.float32] | None,
+    standard: Standard | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return images, labels and sample weights as tensors on the CPU.
+    """Return images, labels and sample weights as tensors on the CPU; uint8 images stay uint8.
 
     Raises:
         DataError: they are empty, too few, of a wrong shape or type, or not finite.
     """
     pixels, targets = torch.as_tensor(images).cpu(), torch.as_tensor(labels).cpu()
-    if pixels.ndim != 4 or not pixels.is_floating_point():
-        raise _bad(f"images are {_sketch(pixels)}", "Give floating-point images [n, C, H, W]")
+    if pixels.ndim != 4 or not (pixels.is_floating_point() or pixels.dtype == torch.uint8):
+        raise _bad(f"images are {_sketch(pixels)}", "Give floating-point or uint8 images [n, C, H, W]")
+    if (pixels.dtype == torch.uint8) != (standard is not None):
+        raise _bad(
+            f"images are {_sketch(pixels)} and there is {'no' if standard is None else 'a'} standard",
+            "Give one with uint8 images, such as Standard.fit(training pictures), and none with others",
+        )
     soft = targets.ndim == 2 and targets.is_floating_point()
     if not soft and (targets.ndim != 1 or targets.is_floating_point() or targets.dtype == torch.bool):
         raise _bad(
@@ -81,8 +95,8 @@ def checked_records(
         raise _bad(f"there are {len(pixels)} images and {len(targets)} labels", "Give one label an image")
     if len(pixels) < 2:
         raise _bad(f"there are {len(pixels)} records", "Give at least 2, for batch norm needs two")
-    pixels = pixels.to(torch.float32)
-    if not bool(torch.isfinite(pixels).all()):
+    pixels = pixels if pixels.dtype == torch.uint8 else pixels.to(torch.float32)
+    if pixels.is_floating_point() and not bool(torch.isfinite(pixels).all()):
         row = int((~torch.isfinite(pixels)).flatten(1).any(1).nonzero()[0])
         raise _bad(f"image {row} holds a NaN or an infinity", "Encode or drop that record")
     weights = (
@@ -97,7 +111,9 @@ def checked_records(
     return pixels, targets.to(torch.float32 if soft else torch.int64), weights
 
 
-def check_network(module: nn.Module, images: Tensor, labels: Tensor) -> None:
+def check_network(
+    module: nn.Module, images: Tensor, labels: Tensor, standard: Standard | None = None
+) -> None:
     """Run two records through the network, its mode and statistics untouched.
 
     Raises:
@@ -111,7 +127,7 @@ def check_network(module: nn.Module, images: Tensor, labels: Tensor) -> None:
     asked = f"train on images {_sketch(images)}"
     try:
         with torch.no_grad():
-            logits = module.eval()(images[:2].to(device))
+            logits = module.eval()(standardise(images[:2].to(device), standard))
     except RuntimeError as error:
         raise ConfigError(
             asked, f"the network does not take them: {error}", "Make it with matching in_channels and size"
@@ -134,6 +150,37 @@ def check_network(module: nn.Module, images: Tensor, labels: Tensor) -> None:
         raise _bad(
             f"labels run from {low} to {high}, the network has {classes} classes",
             f"Number the classes from 0 to {classes - 1}, or make the network with classes={high + 1}",
+        )
+
+
+def check_levers(module: nn.Module, recipe: Recipe, teacher: nn.Module | None) -> None:
+    """Refuse a recipe whose levers have nothing to act on, and a network that would never become linear.
+
+    Raises:
+        ConfigError: names the field.
+    """
+    annealed = has_annealed(module)
+    if annealed and recipe.linear_by == 0:
+        raise ConfigError(
+            "train the network",
+            "it has annealed activations between its convolutions, and linear_by is 0",
+            "Give the share of the run after which they are linear, such as 0.8, or make it without them",
+        )
+    found = (
+        ("linear_by", recipe.linear_by > 0 and not annealed, "Make the network with activations=True"),
+        ("kernel_decay", recipe.kernel_decay > 0 and not branched(module), "Give weight_decay alone"),
+        ("distill_weight", recipe.distill_weight > 0 and teacher is None, "Give a teacher"),
+    )
+    for name, idle, remedy in found:
+        if idle:
+            raise ConfigError(
+                "train the network",
+                f"{name} is {getattr(recipe, name):g}, and there is nothing that it could act on",
+                f"{remedy}, or 0",
+            )
+    if teacher is not None and recipe.distill_weight == 0:
+        raise ConfigError(
+            "train with a teacher", "distill_weight is 0", "Give its share of the loss, such as 0.5"
         )
 
 
@@ -164,7 +211,7 @@ def steps_an_epoch(records: int, batch: int, world: int) -> int:
     return min(-(-records // batch), records // (2 * world))
 
 
-def identity(module: nn.Module, recipe: Recipe, *data: Tensor) -> dict[str, Any]:
+def identity(module: nn.Module, recipe: Recipe, teacher: nn.Module | None, *data: Tensor) -> dict[str, Any]:
     """Return what tells one run from another: recipe, network, shapes of its weights, digest of the data."""
     try:
         name, options = origin(module)
@@ -177,6 +224,8 @@ def identity(module: nn.Module, recipe: Recipe, *data: Tensor) -> dict[str, Any]
         "weights": {"shapes": hashlib.sha256("\n".join(shapes).encode()).hexdigest()},
         "data": {"sha256": tensors_sha256({str(i): tensor for i, tensor in enumerate(data)})},
     }
+    if teacher is not None:
+        found["teacher"] = {"sha256": weights_sha256(teacher)}
     # Through JSON and back, so that a tuple given and a list read are the same.
     return cast(dict[str, Any], json.loads(json.dumps(found, default=str)))
 

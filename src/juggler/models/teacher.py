@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from juggler.data import Records, TrainRecords
 from juggler.errors import ConfigError, Unavailable
+from juggler.models.toml_file import check_fields
 
 _RANGES: dict[str, tuple[float, float, str]] = {
     "trees": (1, 100_000, "a whole number of at least 1"),
@@ -73,12 +74,7 @@ class Teacher:
         Raises:
             ConfigError: a field is unknown or has a value that cannot work.
         """
-        known = [field.name for field in dataclasses.fields(cls)]
-        unknown = sorted(set(values) - set(known))
-        if unknown:
-            raise ConfigError(
-                f"read the teacher in {source}", f"unknown fields {unknown}", f"Fields: {', '.join(known)}"
-            )
+        check_fields(values, [field.name for field in dataclasses.fields(cls)], source)
         return cls(**values)
 
 

@@ -7,6 +7,7 @@ releases and number of threads. The data live as tensors on the device: record i
 
 from __future__ import annotations
 
+import copy
 import os
 import tempfile
 import time
@@ -21,19 +22,23 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from juggler.data import Standard
 from juggler.errors import ConfigError, JugglerError
+from juggler.models.annealing import anneal
 from juggler.models.averaging import WeightAverage
 from juggler.models.checkpoint import read_tensors, write_tensors
+from juggler.models.feed import Feed
 from juggler.models.history import EpochRecord, History
 from juggler.models.inference import probabilities
-from juggler.models.losses import drop_cells, entropy, tail_error
-from juggler.models.optimization import make_optimizer, rate_at
+from juggler.models.objective import Objective
+from juggler.models.optimization import linear_share, make_optimizer, rate_at
 from juggler.models.recipe import Recipe
 from juggler.models.run_state import load_state, save_state
 from juggler.models.task import (
     Progress,
     Task,
     Validate,
+    check_levers,
     check_network,
     checked_records,
     identity,
@@ -51,10 +56,12 @@ class DivergenceError(JugglerError):
 
 def fit(
     module: nn.Module,
-    images: Tensor | NDArray[np.float32],
+    images: Tensor | NDArray[np.float32] | NDArray[np.uint8],
     labels: Tensor | NDArray[np.int64] | NDArray[np.float32],
     recipe: Recipe,
     *,
+    standard: Standard | None = None,
+    teacher: nn.Module | None = None,
     folder: str | Path | None = None,
     validate: Validate | None = None,
     progress: Progress | None = None,
@@ -65,9 +72,12 @@ def fit(
 
     Args:
         module: returns logits `[n, classes]`.
-        images: float32 `[n, C, H, W]`.
+        images: float32 `[n, C, H, W]`, or uint8 with a standard; uint8 ones may be a mapped file.
         labels: class numbers, int64 `[n]`, or a share of each class, float32 `[n, classes]`.
         recipe: how to train.
+        standard: how uint8 pictures become numbers around 0, fitted on training pictures.
+        teacher: a trained network on the same classes, whose answers share in the loss
+            (`recipe.distill_weight`); it is not changed.
         folder: keeps the run's state (`training.safetensors`) and log (`log.csv`) after every epoch; where
             it holds the state of the same run, training goes on from there.
         validate: given a function from images to probabilities, returns scores, after every epoch.
@@ -81,8 +91,11 @@ def fit(
         DivergenceError: the loss is no longer a number.
         ArtefactError: the state in `folder` is damaged.
     """
-    pixels, targets, given = checked_records(images, labels, sample_weight)
-    check_network(module, pixels, targets)
+    pixels, targets, given = checked_records(images, labels, sample_weight, standard)
+    check_network(module, pixels, targets, standard)
+    check_levers(module, recipe, teacher)
+    if teacher is not None:
+        check_network(teacher, pixels, targets, standard)
     last_epoch = recipe.epochs if stop_epoch is None else stop_epoch
     if not 1 <= last_epoch <= recipe.epochs:
         raise ConfigError(
@@ -99,11 +112,13 @@ def fit(
         labels=targets,
         weights=loss_weights(targets, recipe.class_weight_power, given),
         recipe=recipe,
+        standard=standard,
+        teacher=None if teacher is None else copy.deepcopy(teacher).eval().requires_grad_(False),
         folder=None if folder is None else Path(folder),
         validate=validate,
         progress=progress,
         last_epoch=last_epoch,
-        identity={} if folder is None else identity(module, recipe, pixels, targets, given),
+        identity={} if folder is None else identity(module, recipe, teacher, pixels, targets, given),
         process=os.getpid(),
     )
     with tempfile.TemporaryDirectory() as handover:
@@ -151,9 +166,18 @@ class _Run:
         self.fabric, self.task, self.recipe = fabric, task, task.recipe
         self.raw = module
         self.steps = steps_an_epoch(len(task.images), task.recipe.batch, fabric.world_size)
-        device = fabric.device
-        self.images, self.labels = task.images.to(device), task.labels.to(device)
-        self.weights = task.weights.to(device)
+        self.feed = Feed(
+            task.images,
+            task.labels,
+            task.weights,
+            task.standard,
+            fabric.device,
+            channels_last=task.recipe.channels_last,
+        )
+        if task.recipe.channels_last:
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+        teacher = None if task.teacher is None else task.teacher.to(fabric.device)
+        self.objective = Objective(task.recipe, self.feed, module, teacher, fabric)
         plain = make_optimizer(self.raw, task.recipe)
         self.wrapped, self.optimizer = fabric.setup(self.raw, plain)
         decay = task.recipe.ema_decay
@@ -194,7 +218,7 @@ class _Run:
         torch.manual_seed(_seed(self.recipe.seed, epoch, 1 + rank))
         draw = np.random.default_rng(_seed(self.recipe.seed, epoch, 1 + rank))
         order = torch.Generator().manual_seed(_seed(self.recipe.seed, epoch, 0))  # the same on all ranks
-        shuffled = torch.randperm(len(self.images), generator=order).to(self.fabric.device)
+        shuffled = torch.randperm(len(self.feed), generator=order).to(self.fabric.device)
         losses = torch.zeros(self.steps, device=self.fabric.device)
         look = 1 if self.fabric.device.type == "cpu" else STEPS_BETWEEN_LOOKS
         self.wrapped.train()
@@ -202,6 +226,8 @@ class _Run:
         for index, rows in enumerate(shuffled.tensor_split(self.steps)):
             done = (epoch - 1) * self.steps + index
             rate = rate_at(done, self.steps, self.recipe)
+            if self.recipe.linear_by > 0:
+                anneal(self.raw, linear_share(done, self.steps, self.recipe))
             share = rows[: len(rows) // world * world][rank::world]
             losses[index] = self._step(share, rate, draw)
             if self.average is not None:
@@ -218,28 +244,10 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad()
-        loss = self._loss(rows, draw)
+        loss = self.objective.loss(self.wrapped, rows, draw)
         self.fabric.backward(loss)
         self.optimizer.step()
         return loss.detach()
-
-    def _loss(self, rows: Tensor, draw: np.random.Generator) -> Tensor:
-        x, labels, weights = self.images[rows], self.labels[rows], self.weights[rows]
-        if self.recipe.feature_dropout > 0:
-            x = drop_cells(x, self.recipe.feature_dropout)
-        if self.recipe.mixup_alpha == 0:
-            return self._weighted(self.wrapped(x), labels, weights)
-        kept = float(draw.beta(self.recipe.mixup_alpha, self.recipe.mixup_alpha))
-        other = torch.randperm(len(rows), device=x.device)
-        logits = self.wrapped(x.lerp(x[other], 1 - kept))
-        first = self._weighted(logits, labels, weights)
-        return kept * first + (1 - kept) * self._weighted(logits, labels[other], weights[other])
-
-    def _weighted(self, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-        losses = entropy(logits, labels, self.recipe.label_smoothing)
-        if self.recipe.tail_weight > 0:
-            losses = losses + self.recipe.tail_weight * tail_error(logits, labels)
-        return (losses * weights).mean()
 
     def _look(self, losses: Tensor, first: int, end: int, epoch: int) -> float:
         """Average new losses over the ranks, in place, and return the last; every rank sees the same.
@@ -263,14 +271,16 @@ class _Run:
         """Return the network as it would come out now, in evaluation mode."""
         if self.average is None:
             return self.raw.eval()
-        return self.average.network(self.raw, self.images, self.recipe.batch)
+        return self.average.network(self.raw, self.feed, self.recipe.batch)
 
     def _scores(self, epoch: int) -> dict[str, float]:
         """Validate on the first rank and tell the others."""
         scores: dict[str, float] = {}
         if self.task.validate is not None and self.fabric.global_rank == 0:
             network = self._network()
-            found = self.task.validate(lambda images: probabilities(network, images))
+            found = self.task.validate(
+                lambda images: probabilities(network, images, standard=self.task.standard)
+            )
             scores = {name: float(score) for name, score in found.items()}
         scores = self.fabric.broadcast(scores)
         wrong = [name for name, score in scores.items() if not np.isfinite(score)]

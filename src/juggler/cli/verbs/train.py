@@ -1,4 +1,4 @@
-"""`juggler train`: make a detector."""
+"""`juggler train`: make a detector, or a classifier of pictures."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import TaskID
 
-from juggler.cli.console import OUT, SYNTHETIC, bars, download_progress
-from juggler.data import Source, load_set
-from juggler.files import write_atomically
+from juggler.cli.training import train_classifier, train_detector
+from juggler.data import is_pictures, load_set
+from juggler.errors import ConfigError
 from juggler.registry import normalise
 
-Set = Annotated[str, typer.Argument(help="Data set, such as nsl-kdd or synthetic.")]
+What = Annotated[str, typer.Argument(help="Data set, such as nsl-kdd or cifar10, or a plan's TOML file.")]
 PlanFile = Annotated[Path | None, typer.Option("--plan", help="Plan as TOML; the shipped one if absent.")]
 Out = Annotated[Path | None, typer.Option(help="Folder for the run; runs/DATASET if absent.")]
 Folder = Annotated[Path | None, typer.Option("--data", help="Folder or zip to look in first.")]
 Features = Annotated[str | None, typer.Option(help="header (28 columns) or all (41); the plan's if absent.")]
 Rate = Annotated[float | None, typer.Option(help="False-alarm rate to set the threshold for.")]
 Number = Annotated[int | None, typer.Option(help="Seed of everything drawn.")]
-Epochs = Annotated[int | None, typer.Option(help="Passes over the training records.")]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the training part.")]
 Place = Annotated[str | None, typer.Option(help="Fabric's accelerator: cpu, gpu, auto.")]
 Count = Annotated[
     int | None, typer.Option(help="Number of devices; with --strategy ddp they share the work.")
@@ -32,7 +31,7 @@ Precision = Annotated[str | None, typer.Option(help="32-true or bf16-mixed.")]
 
 
 def train(
-    data_set: Set,
+    data_set: What,
     plan_file: PlanFile = None,
     out: Out = None,
     data: Folder = None,
@@ -45,18 +44,20 @@ def train(
     strategy: Strategy = None,
     precision: Precision = None,
 ) -> None:
-    """Train a wide detector, choose on held-out attack types, flatten, certify, export.
+    """Train a wide network, flatten it, certify it, export it.
 
-    The run's folder holds plan.toml, a log and a resumable state for each training, detector.safetensors
-    (wide), detector.onnx (flat) and detector-wide.onnx. Run the same line again to go on after a kill.
+    Of records, such as nsl-kdd, it makes a detector, chosen on held-out attack types. Of pictures, such as
+    cifar10 or a folder of them, it makes a classifier. The run's folder holds plan.toml, which makes it
+    again, a log and a resumable state for each training, the wide network as safetensors and the flat one as
+    ONNX. Run the same line again to go on after a kill.
 
-    Example: juggler train nsl-kdd --seed 3 --out runs/three
+    Examples: juggler train nsl-kdd --seed 3 --out runs/three;
+    juggler train runs/three/plan.toml --out runs/again
     """
-    from juggler.models import Plan, train_detector  # noqa: PLC0415  # torch takes two seconds to import
-    from juggler.report import certificate_table  # noqa: PLC0415
-    from juggler.runtime.deploy import deploy  # noqa: PLC0415
+    from juggler.models import ClassifierPlan, Plan  # noqa: PLC0415  # torch takes two seconds to import
 
-    plan = Plan.read(plan_file) if plan_file else Plan.shipped(data_set)
+    if plan_file is None and data_set.endswith(".toml"):
+        plan_file, data_set = Path(data_set), _named_in(Path(data_set))
     recipe = {
         "seed": seed,
         "epochs": epochs,
@@ -66,36 +67,32 @@ def train(
         "precision": precision,
     }
     fields = {"features": features, "false_alarm_rate": false_alarm_rate}
-    plan = replace(
-        plan,
-        data=data_set,
-        recipe=replace(plan.recipe, **_given(recipe)),
-        **_given(fields),
-    )
     folder = out or Path("runs") / normalise(data_set)
-    if not (folder / "plan.toml").exists():  # an earlier run's stays until this one is known to go on from it
-        write_atomically(folder / "plan.toml", plan.to_toml().encode())
-    with bars() as progress:
-        found = load_set(data_set, Source(folder=data, progress=download_progress(progress)))
-        tasks: dict[str, TaskID] = {}
+    found = load_set(data_set)
+    if is_pictures(found):
+        if _given(fields):
+            raise ConfigError(
+                f"train on {data_set}",
+                f"--{next(iter(_given(fields))).replace('_', '-')} is for records, and these are pictures",
+                "Leave it out",
+            )
+        classifier = ClassifierPlan.read(plan_file) if plan_file else ClassifierPlan.shipped(data_set)
+        learner = replace(classifier.learner, recipe=replace(classifier.learner.recipe, **_given(recipe)))
+        train_classifier(replace(classifier, data=data_set, learner=learner), found, data, folder)
+        return
+    plan = Plan.read(plan_file) if plan_file else Plan.shipped(data_set)
+    own = replace(plan.recipe, **_given(recipe))
+    train_detector(replace(plan, data=data_set, recipe=own, **_given(fields)), found, data, folder)
 
-        def tell(stage: str, epoch: int, epochs: int, step: int, steps: int, loss: float) -> None:
-            if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=epochs * steps)
-            done = (epoch - 1) * steps + step
-            progress.update(tasks[stage], completed=done, description=f"{stage}, loss {loss:.4f}")
 
-        detector = train_detector(plan, found, folder=folder, progress=tell)
-        for task in progress.tasks:  # the last training stops early, at the epoch that was chosen
-            progress.update(task.id, total=task.completed)
-        write_atomically(folder / "plan.toml", plan.to_toml().encode())
-        detector.save(folder / "detector.safetensors")
-        deployed = deploy(detector, found.training(), folder)
-    if found.synthetic:
-        OUT.print(SYNTHETIC, style="bold yellow", soft_wrap=True)
-    OUT.print(certificate_table(deployed.flattened.certificate))
-    OUT.print(f"epoch {detector.provenance['epoch']}, threshold {detector.threshold:.4f}")
-    OUT.print(f"[green]✓[/] {deployed.flat.path}", soft_wrap=True)
+def _named_in(path: Path) -> str:
+    """Return the data set that a plan names."""
+    from juggler.models.toml_file import read_toml  # noqa: PLC0415
+
+    named = read_toml(path, "the plan").get("data")
+    if not isinstance(named, str):
+        raise ConfigError(f"train by {path}", "it names no data set", 'Add a line such as data = "cifar10"')
+    return named
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,96 @@
+"""What `juggler train` does once it knows what is asked: a detector, or a classifier of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.progress import Progress, TaskID
+
+from juggler.cli.console import OUT, SYNTHETIC, bars, download_progress
+from juggler.data import Source
+from juggler.files import write_atomically
+
+if TYPE_CHECKING:
+    from juggler.data import DataSet, PictureSet
+    from juggler.models import ClassifierPlan, Plan
+
+Tell = Callable[[str, int, int, int, int, float], None]
+
+
+def train_detector(plan: Plan, data_set: DataSet, data: Path | None, folder: Path) -> None:
+    """Train, flatten and export a detector in a folder, its records looked for in `data` first."""
+    from juggler import models  # noqa: PLC0415  # torch takes two seconds to import
+    from juggler.report import certificate_table  # noqa: PLC0415
+    from juggler.runtime.deploy import deploy  # noqa: PLC0415
+
+    _keep_plan(folder, plan.to_toml(), first=True)
+    with bars() as progress:
+        found = data_set.at(Source(folder=data, progress=download_progress(progress)))
+        detector = models.train_detector(plan, found, folder=folder, progress=teller(progress))
+        _end(progress)
+        _keep_plan(folder, plan.to_toml())
+        detector.save(folder / "detector.safetensors")
+        deployed = deploy(detector, found.training(), folder)
+    if found.synthetic:
+        OUT.print(SYNTHETIC, style="bold yellow", soft_wrap=True)
+    OUT.print(certificate_table(deployed.flattened.certificate))
+    OUT.print(f"epoch {detector.provenance['epoch']}, threshold {detector.threshold:.4f}")
+    OUT.print(f"[green]✓[/] {deployed.flat.path}", soft_wrap=True)
+
+
+def train_classifier(plan: ClassifierPlan, data_set: PictureSet, data: Path | None, folder: Path) -> None:
+    """Train, flatten and export a classifier in a folder, its pictures looked for in `data` first."""
+    from juggler import models  # noqa: PLC0415
+    from juggler.models.classifier import divided  # noqa: PLC0415
+    from juggler.report import certificate_table  # noqa: PLC0415
+    from juggler.runtime.deploy_classifier import deploy_classifier  # noqa: PLC0415
+
+    _keep_plan(folder, plan.to_toml(), first=True)
+    with bars() as progress:
+        found = data_set.at(Source(folder=data, progress=download_progress(progress)))
+        classifier = models.train_classifier(plan, found, folder=folder, progress=teller(progress))
+        _end(progress)
+        _keep_plan(folder, plan.to_toml())
+        classifier.save(folder / "classifier.safetensors")
+        _, held_out = divided(plan, found)
+        deployed = deploy_classifier(classifier, held_out, folder / "classifier.onnx")
+    OUT.print(certificate_table(deployed.flattened.certificate))
+    scores = classifier.provenance["scores"]
+    OUT.print(
+        f"accuracy {scores['accuracy_validation']:.4f} on {plan.validation} pictures held out, "
+        f"{scores['accuracy_train']:.4f} on as many that it was trained on"
+    )
+    for note in classifier.provenance["notes"]:
+        OUT.print(note, style="yellow", soft_wrap=True)
+    OUT.print(f"[green]✓[/] {deployed.path}", soft_wrap=True)
+
+
+def teller(progress: Progress) -> Tell:
+    """Return what training tells: one bar a stage, with its loss."""
+    tasks: dict[str, TaskID] = {}
+
+    def tell(stage: str, *numbers: float) -> None:
+        epoch, epochs, step, steps, loss = numbers
+        if stage not in tasks:
+            tasks[stage] = progress.add_task(stage, total=epochs * steps)
+        done = (epoch - 1) * steps + step
+        progress.update(tasks[stage], completed=done, description=f"{stage}, loss {loss:.4f}")
+
+    return tell
+
+
+def _keep_plan(folder: Path, text: str, *, first: bool = False) -> None:
+    """Write the plan; before training only where there is none.
+
+    An earlier run's stays until this one is known to go on from it.
+    """
+    path = folder / "plan.toml"
+    if not (first and path.exists()):
+        write_atomically(path, text.encode())
+
+
+def _end(progress: Progress) -> None:
+    for task in progress.tasks:  # a detector's last training stops early, at the epoch that was chosen
+        progress.update(task.id, total=task.completed)

@@ -1,0 +1,28 @@
+"""Weight decay on what blocks of branches stand for, rather than on their branches.
+
+Decay of every branch punishes a kernel for how it is written down: the same kernel, spread over two
+branches, costs half as much. Decay of the equivalent kernel does not know the branches, and what is deployed
+has small weights, which int8 likes. Source: the code of Ding et al., "RepVGG" (CVPR 2021).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from juggler.models.branches import Branched
+from juggler.models.equivalent import equivalent_kernel
+
+
+def branched(module: nn.Module) -> list[Branched]:
+    """Return the blocks of branches of a network, the outermost ones."""
+    if isinstance(module, Branched):
+        return [module]
+    return [block for child in module.children() for block in branched(child)]
+
+
+def kernel_penalty(blocks: Sequence[Branched]) -> Tensor:
+    """Return half the sum of squares of the blocks' equivalent kernels, `[]`, differentiable."""
+    return torch.stack([equivalent_kernel(block).square().sum() for block in blocks]).sum() / 2

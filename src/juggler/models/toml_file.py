@@ -1,0 +1,86 @@
+"""TOML in and out for the records that say how to train: tables of plain values, checked by name."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from juggler.errors import ConfigError
+from juggler.registry import normalise
+
+
+def to_toml(values: Mapping[str, Any]) -> str:
+    """Return plain values as TOML, one a line; tables within become tables."""
+    return tomli_w.dumps(values, multiline_strings=False)
+
+
+def read_toml(path: str | Path, what: str) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Args:
+        path: the file.
+        what: what it is, for the error: `the recipe`.
+
+    Raises:
+        ConfigError: the file cannot be read or is not TOML.
+    """
+    asked = f"read {what} {path}"
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(asked, str(error), "Check the path") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(asked, f"not TOML: {error}", "Mend that line") from error
+
+
+def shipped_plan(data: str) -> dict[str, Any]:
+    """Return the plan that the package ships for a data set: `models/plans/DATA.toml`.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    folder = resources.files("juggler.models") / "plans"
+    found = {item.name.removesuffix(".toml"): item for item in folder.iterdir()}
+    if normalise(data) not in found:
+        raise ConfigError(
+            f"find a plan for {data!r}",
+            "the package ships none",
+            f"Write one and pass it with --plan. There are: {', '.join(sorted(found))}",
+        )
+    return tomllib.loads(found[normalise(data)].read_text(encoding="utf-8"))
+
+
+def check_fields(values: Mapping[str, Any], known: Iterable[str], source: str) -> None:
+    """Refuse a field that there is not, and name the one that was probably meant.
+
+    Raises:
+        ConfigError: names the field.
+    """
+    fields = tuple(known)
+    for name in values:
+        if name not in fields:
+            close = get_close_matches(name, fields, n=1)
+            hint = f"Did you mean {close[0]!r}? " if close else ""
+            raise ConfigError(
+                f"read {source}", f"there is no field {name!r}", f"{hint}Fields: {', '.join(sorted(fields))}"
+            )
+
+
+def table(values: Mapping[str, Any], name: str, source: str) -> dict[str, Any]:
+    """Return a table of a file; an empty one where it has none.
+
+    Raises:
+        ConfigError: there is something else of that name.
+    """
+    found = values.get(name, {})
+    if not isinstance(found, Mapping):
+        raise ConfigError(
+            f"read {source}", f"{name} is {found!r}", f"Make it a table: a line [{name}] and its fields below"
+        )
+    return dict(found)
