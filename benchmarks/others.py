@@ -89,14 +89,26 @@ def examine(network: Network, given: argparse.Namespace) -> dict[str, Any]:
             flats[backend] = flattened(model, example, given, backend)
             told = description(flats[backend]) | {"flattened_s": round(time.monotonic() - start, 2)}
             found.setdefault("flat", {})[backend] = told
-        original = export(model, example) if given.backends else b""
-        for backend in given.backends:
-            flat = export(flats[backend if given.policy == "measure" else "any"].model, example)
-            found.setdefault("races", {})[backend] = raced(original, flat, example, backend, given)
+        found |= races(model, flats, example, given)
     except JugglerError as error:
         return found | {"refused": {"asked": error.asked, "found": error.found, "remedy": error.remedy}}
     except Exception as error:  # noqa: BLE001  # a fault of ours, to be seen in the table and mended
         return found | {"failed": f"{type(error).__name__}: {error}"[:600]}
+    return found
+
+
+def races(
+    model: torch.nn.Module, flats: Mapping[str, Flattened], example: torch.Tensor, given: argparse.Namespace
+) -> dict[str, Any]:
+    """Race a network on every backend; say where it could not be."""
+    found: dict[str, Any] = {}
+    for backend in given.backends:
+        flat = flats[backend if given.policy == "measure" else "any"].model
+        try:
+            race_of = raced(export(model, example), export(flat, example), example, backend, given)
+            found.setdefault("races", {})[backend] = race_of
+        except JugglerError as error:  # the original cannot be exported, or the runtime lacks an op of it
+            found.setdefault("unraced", {})[backend] = f"{error.asked}: {error.found}"[:300]
     return found
 
 
@@ -206,6 +218,7 @@ def judge(results: Sequence[Mapping[str, Any]]) -> list[Finding]:
         {r["name"] for r in results for proof in r.get("flat", {}).values() if not proof["certified"]}
         | {result["name"] for result in results if "failed" in result}
     )
+    unraced = [result["name"] for result in results if "unraced" in result]
     worst = max((proof["float64"] for proof in proofs), default=0.0)
     number = f"{len(results)} networks of {len(families)} families"
     findings = [
@@ -214,7 +227,8 @@ def judge(results: Sequence[Mapping[str, Any]]) -> list[Finding]:
             "with a reason",
             measured=f"{len(results) - len(refused) - len(failed)} certified, {len(refused)} refused"
             + (f" ({', '.join(refused)})" if refused else "")
-            + (f", NOT certified: {', '.join(failed)}" if failed else ""),
+            + (f", NOT certified: {', '.join(failed)}" if failed else "")
+            + (f"; of these not raced everywhere: {', '.join(unraced)}" if unraced else ""),
             n=number,
             reached=enough and not failed,
         ),

@@ -97,7 +97,7 @@ def networks(result: Mapping[str, Any]) -> str:
     """Return one row a network: what was done to it, and what it gained."""
     backends = _backends(result)
     rows = [_row(one, backends) for one in result["networks"]]
-    heads = [f"{TITLES.get(name, name)}, times as fast" for name in backends]
+    heads = [f"{TITLES.get(name, name)}: times as fast; latency" for name in backends]
     return table(
         ["network", "family", "rewrites", "refusals", "nodes", "MACs (M)", "float64 error", *heads], rows
     )
@@ -110,12 +110,8 @@ def _row(one: Mapping[str, Any], backends: Sequence[str]) -> list[str]:
     flat = next(iter(one["flat"].values()))
     nodes, macs = flat["nodes"], [macs / 1e6 for macs in flat["macs"]]
     races = one.get("races", {})
-    times = [
-        f"{races[name]['times']:.2f} ({races[name]['low']:.2f} to {races[name]['high']:.2f})"
-        if name in races
-        else ""
-        for name in backends
-    ]
+    unraced = one.get("unraced", {})
+    times = [_race(races[n]) if n in races else f"not raced: {unraced.get(n, '')[:90]}" for n in backends]
     done = ", ".join(f"{times} {rule}" for rule, times in flat["rewrites"].items()) or "none"
     error = f"{max(proof['float64'] for proof in one['flat'].values()):.0e}"
     return [
@@ -128,6 +124,12 @@ def _row(one: Mapping[str, Any], backends: Sequence[str]) -> list[str]:
         error,
         *times,
     ]
+
+
+def _race(race: Mapping[str, float]) -> str:
+    """Return a ratio, its interval and both latencies."""
+    ratio = f"{race['times']:.2f} ({race['low']:.2f} to {race['high']:.2f})"
+    return f"{ratio}; {race['original_ms']:.3g} to {race['flat_ms']:.3g} ms"
 
 
 def _backends(result: Mapping[str, Any]) -> list[str]:
