@@ -37,6 +37,7 @@ RUNS = ROOT / "runs" / "others"
 BACKENDS = ("onnxruntime", "openvino")
 LIMIT = 1e-10
 LEAST = {"networks": 40, "families": 20}
+LINEAR = ("DBB", "RepVGG", "ACNet", "DiracNet", "Inception")  # families whose regions are more than a norm
 ROUNDS, FEWEST_ROUNDS, WARMUP_S, TURN_S = 60, 15, 0.3, 0.02
 
 
@@ -263,6 +264,30 @@ def speeds(results: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
             measured=f"{mean:.3f}x",
             n=f"{len(found)} networks",
             reached=mean >= 1.0,
+        )
+        yield from linear(results, backend)
+
+
+def linear(results: Sequence[Mapping[str, Any]], backend: str) -> Iterator[Finding]:
+    """Hold the families with linear regions of their own against the claim that they get faster."""
+    by = {
+        family: [
+            r["races"][backend] for r in results if r["family"] == family and backend in r.get("races", {})
+        ]
+        for family in LINEAR
+    }
+    raced_ones = {family: found for family, found in by.items() if found}
+    if raced_ones:
+        told = [
+            f"{family} {geometric_mean([one['times'] for one in found]):.2f}x"
+            for family, found in raced_ones.items()
+        ]
+        faster = [all(one["low"] > 1.0 for one in found) for found in raced_ones.values()]
+        yield Finding(
+            claim=f"Faster where linear regions are more than a batch norm, {backend}",
+            measured=", ".join(told),
+            n=f"{sum(map(len, raced_ones.values()))} networks, 95 % intervals",
+            reached=all(faster),
         )
 
 
