@@ -106,7 +106,7 @@ def test_the_energies_of_alexnet_on_eyeriss(name):
     # The table has two decimals; its fc1 says 0.60 where 16 x MACs are 0.604.
     assert found.mac_energy == pytest.approx(arithmetic, abs=0.005e9)
     assert found.at("register").energy == pytest.approx(registers, rel=0.10)
-    # No mapping of the paper is known: only the least traffic that a buffer allows is, so DRAM comes out lower.
+    # The mapping of the paper is not known; the search finds the least traffic, so DRAM comes out lower.
     least = 200 * (layer.in_words + layer.weight_words + layer.out_words)
     assert 0.98 * least <= found.at("dram").energy <= 1.05 * dram
 
