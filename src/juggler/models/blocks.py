@@ -17,10 +17,12 @@ from juggler.models.inside_norm import InsideBatchNorm2d
 __all__ = ["BasicBlock", "Bottleneck", "FusibleBlock", "InsideBatchNorm2d", "conv_norm", "initialise"]
 
 
-def conv_norm(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Sequential:
+def conv_norm(
+    in_channels: int, out_channels: int, kernel: int, stride: int = 1, *, groups: int = 1
+) -> nn.Sequential:
     """Return a bias-free convolution, padded to keep the size at stride 1, and its batch norm."""
     return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False),
+        nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(out_channels),
     )
 
@@ -48,7 +50,8 @@ class FusibleBlock(FusibleStructure):
         in_channels: C.
         out_channels: C'.
         stride: stride of the 3x3 and of the shortcut.
-        expansion: e; the hidden width is `round(e * C)`, at least 1.
+        expansion: e; the hidden width is `round(e * C)`, at least 1; in each group by itself.
+        groups: of all kernels; blocks side by side that know nothing of each other.
         branches: further branches, see `FusibleStructure`, as for those below.
         identity: `bare` or `norm`.
         start: `kaiming` or `identity`.
@@ -65,6 +68,7 @@ class FusibleBlock(FusibleStructure):
         stride: int = 1,
         expansion: float = 2.0,
         *,
+        groups: int = 1,
         branches: Sequence[str] = (),
         identity: str = "bare",
         start: str = "kaiming",
@@ -75,7 +79,8 @@ class FusibleBlock(FusibleStructure):
             out_channels,
             3,
             stride,
-            hidden=max(1, round(expansion * in_channels)),
+            groups=groups,
+            hidden=groups * max(1, round(expansion * in_channels / groups)),
             branches=branches,
             identity=identity,
             start=start,

@@ -24,6 +24,15 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_makers()))
 
 
+def takes(name: str, option: str) -> bool:
+    """Say whether a network has an option.
+
+    Raises:
+        ConfigError: there is no such network.
+    """
+    return option in inspect.signature(_maker(name)[1]).parameters
+
+
 def create(name: str, **options: Any) -> nn.Module:
     """Make a network by name, in training mode, its weights drawn from torch's global generator.
 
@@ -37,10 +46,7 @@ def create(name: str, **options: Any) -> nn.Module:
     Raises:
         ConfigError: there is no such network or option, or a value cannot work.
     """
-    makers, wanted = _makers(), normalise(name)
-    if wanted not in makers:
-        raise ConfigError(f"create the network {name!r}", "there is none", _hint(wanted, makers))
-    maker = makers[wanted]
+    wanted, maker = _maker(name)
     signature = inspect.signature(maker)
     for option in options:
         if option not in signature.parameters:
@@ -72,6 +78,14 @@ def origin(module: nn.Module) -> tuple[str, dict[str, Any]]:
             "or as an entry point of the group juggler.families",
         )
     return name, dict(options)
+
+
+def _maker(name: str) -> tuple[str, Maker]:
+    """Return the name as it is registered, and what makes that network."""
+    makers, wanted = _makers(), normalise(name)
+    if wanted not in makers:
+        raise ConfigError(f"create the network {name!r}", "there is none", _hint(wanted, makers))
+    return wanted, makers[wanted]
 
 
 @cache

@@ -4,12 +4,14 @@ For each fold, whole attack types and a share of the other records are held out,
 the rest and validated after each epoch. The epoch that is best over all folds and the median of the
 folds' thresholds are kept; then a fresh network is trained on all training records up to that epoch.
 Where the plan has a teacher, each of these trainings has one of its own, fitted on the same records.
+A network of several members is trained member by member, on the same lesson from other weights in another
+order, and joined; its folds are scored once it is whole, after the last epoch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean, median
@@ -23,10 +25,12 @@ from torch import nn
 from juggler import metrics
 from juggler.data import DataSet, Encoder, Records, TrainRecords
 from juggler.digest import weights_sha256
-from juggler.errors import ArtefactError
+from juggler.errors import ArtefactError, ConfigError
 from juggler.models import checkpoint
-from juggler.models.creation import create
+from juggler.models.creation import create, takes
+from juggler.models.ensemble import join, member_seeds
 from juggler.models.history import History
+from juggler.models.inference import probabilities
 from juggler.models.lesson import Lesson, plain_lesson, taught_lesson
 from juggler.models.plan import Plan
 from juggler.models.task import Predict, Validate
@@ -104,15 +108,14 @@ def train_detector(
         DataError: the data set cannot be found or read.
         ConfigError: plan, data and an earlier run in `folder` do not fit.
     """
+    _check_members(plan)
     run = _Run(plan, data, folder, progress)
     folds = [run.fold(i) for i in range(data.folds())]
-    histories = [fold.history for fold in folds]
-    epoch = _best_epoch(histories, plan.choose_from)
-    chosen = [history.epochs[epoch - 1].scores for history in histories]
+    epoch = _best_epoch(folds, plan.choose_from)
+    chosen = [fold.scores[epoch] for fold in folds]
     train = data.training()
     encoder = Encoder.fit(train, plan.columns(data.schema))
-    network = run.network(encoder)
-    run.fit(network, encoder, run.lesson("refit", train), name="refit", stop_epoch=epoch)
+    network, _ = run.train(encoder, run.lesson("refit", train), name="refit", stop_epoch=epoch)
     return TrainedDetector(
         network=network,
         encoder=encoder,
@@ -134,9 +137,9 @@ def train_detector(
 
 @dataclass(frozen=True)
 class _Fold:
-    """What came of one fold: its epochs, and what its teacher would have scored."""
+    """What came of one fold: its scores by epoch, from 1, and what its teacher would have scored."""
 
-    history: History
+    scores: Mapping[int, dict[str, float]]
     teacher_scores: dict[str, float] | None
 
 
@@ -148,6 +151,12 @@ class _Run:
     data: DataSet
     folder: Path | None
     progress: Progress | None
+
+    @property
+    def members(self) -> int:
+        """Return how many networks are trained and joined."""
+        members: int = self.plan.options.get("members", 1)
+        return members
 
     def fold(self, i: int) -> _Fold:
         """Train on fold `i`, validated after each epoch on what it holds out."""
@@ -164,8 +173,11 @@ class _Run:
 
         name = f"fold-{i + 1}"
         lesson = self.lesson(name, split.train, split.validation)
-        history = self.fit(self.network(encoder), encoder, lesson, name=name, validate=validate)
-        return _Fold(history, None if lesson.validation is None else scores(lesson.validation))
+        network, history = self.train(encoder, lesson, name=name, validate=validate)
+        found = {record.epoch: record.scores for record in history.epochs if record.scores}
+        if not found:  # of a network that was put together after its training
+            found = {self.plan.recipe.epochs: scores(probabilities(network, images))}
+        return _Fold(found, None if lesson.validation is None else scores(lesson.validation))
 
     def lesson(self, name: str, train: TrainRecords, validation: Records | None = None) -> Lesson:
         """Return what the training of that name learns from."""
@@ -181,44 +193,58 @@ class _Run:
             progress=self.tell(f"{name}, teacher"),
         )
 
-    def network(self, encoder: Encoder) -> nn.Module:
-        """Make the network for the encoder's images, its first weights drawn by the recipe's seed."""
-        channels, height, width = encoder.shape
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.plan.recipe.seed)
-            return create(
-                self.plan.network,
-                classes=len(self.data.schema.classes),
-                in_channels=channels,
-                image_size=(height, width),
-                **self.plan.options,
-            )
-
-    def fit(
+    def train(
         self,
-        network: nn.Module,
         encoder: Encoder,
         lesson: Lesson,
         *,
         name: str,
         validate: Validate | None = None,
         stop_epoch: int | None = None,
-    ) -> History:
-        """Train one network, its state kept in a folder of that name."""
-        return fit(
-            network,
-            encoder.encode(lesson.records),
-            lesson.labels,
-            self.plan.recipe,
-            folder=None if self.folder is None else self.folder / name,
-            validate=validate,
-            progress=self.tell(name),
-            stop_epoch=stop_epoch,
-        )
+    ) -> tuple[nn.Module, History]:
+        """Train a network; return it and what training did, of several members the last one's.
+
+        Its state is kept in a folder of that name, or in one for each member within; members are not
+        validated, for it is the whole that counts.
+        """
+        images, recipe, alone = encoder.encode(lesson.records), self.plan.recipe, self.members == 1
+        history, classes = History(), len(self.data.schema.classes)
+        networks: list[nn.Module] = []
+        for i, seed in enumerate(member_seeds(recipe.seed, self.members), start=1):
+            own = name if alone else f"{name}/member-{i}"
+            networks.append(network_for(self.plan, encoder, classes, seed))
+            history = fit(
+                networks[-1],
+                images,
+                lesson.labels,
+                replace(recipe, seed=seed),
+                folder=None if self.folder is None else self.folder / own,
+                validate=validate if alone else None,
+                progress=self.tell(own),
+                stop_epoch=stop_epoch,
+            )
+        return networks[0] if alone else join(networks), history
 
     def tell(self, stage: str) -> Callable[[int, int, int, int, float], None] | None:
         """Return the progress of one stage."""
         return None if self.progress is None else partial(self.progress, stage)
+
+
+def network_for(plan: Plan, encoder: Encoder, classes: int, seed: int) -> nn.Module:
+    """Make a plan's network, or one of its members, for an encoder's images; its first weights by the seed.
+
+    Raises:
+        ConfigError: there is no such network, or it has not the plan's options.
+    """
+    channels, height, width = encoder.shape
+    options = {**plan.options, "classes": classes, "in_channels": channels}
+    if takes(plan.network, "image_size"):  # others take images of any size
+        options["image_size"] = (height, width)
+    if "members" in options:
+        options["members"] = 1
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return create(plan.network, **options)
 
 
 def validation_scores(
@@ -251,7 +277,20 @@ def validation_scores(
     }
 
 
-def _best_epoch(histories: list[History], first: int) -> int:
+def _check_members(plan: Plan) -> None:
+    """Refuse a number of members that there cannot be, and an early choice among epochs of one of them."""
+    members = plan.options.get("members", 1)
+    if isinstance(members, bool) or not isinstance(members, int) or members < 1:
+        raise ConfigError("train a network of members", f"members is {members!r}", "Give a whole number")
+    if members > 1 and plan.choose_from < plan.recipe.epochs:
+        raise ConfigError(
+            f"train a network of {members} members",
+            f"choose_from is {plan.choose_from}, and it is joined after {plan.recipe.epochs} epochs",
+            f"Give choose_from = {plan.recipe.epochs}",
+        )
+
+
+def _best_epoch(folds: Sequence[_Fold], first: int) -> int:
     """Return the epoch, from 1, with the best mean over the folds; the earliest of equals."""
-    epochs = range(first, len(histories[0].epochs) + 1)
-    return max(epochs, key=lambda e: fmean(h.epochs[e - 1].scores[SELECTED_BY] for h in histories))
+    epochs = [epoch for epoch in sorted(folds[0].scores) if epoch >= first]
+    return max(epochs, key=lambda e: fmean(fold.scores[e][SELECTED_BY] for fold in folds))

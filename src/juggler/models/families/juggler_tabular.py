@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -31,6 +32,8 @@ class TabularOptions(Levers):
         head: `flatten` or `pool`.
         mix: channels, height and width of an image, made first, whose every value depends on all of the
             record's; empty for none.
+        members: networks of these sizes side by side, whose logits are averaged: what
+            `juggler.models.ensemble.join` makes of trained ones.
     """
 
     classes: int = 5
@@ -42,6 +45,7 @@ class TabularOptions(Levers):
     dropout: float = 0.0
     head: str = "flatten"
     mix: Sequence[int] = ()
+    members: int = 1
 
     def check(self, network: str) -> None:
         """Refuse a value that cannot work.
@@ -49,7 +53,7 @@ class TabularOptions(Levers):
         Raises:
             ConfigError: names the option and its value.
         """
-        check_counts(network, classes=self.classes, in_channels=self.in_channels)
+        check_counts(network, classes=self.classes, in_channels=self.in_channels, members=self.members)
         super().check(network)
         check_share(network, dropout=self.dropout)
         check_choice(network, "head", self.head, HEADS)
@@ -90,7 +94,8 @@ class Mix(nn.Module):
 class JugglerTabular(nn.Module):
     """Classify records given as small images: an optional mix, a 3x3 stem, fusible blocks, one linear layer.
 
-    Flat, it is a chain of 3x3 convolutions with ReLU between linear layers.
+    Flat, it is a chain of 3x3 convolutions with ReLU between linear layers. With members it is the same
+    chain, wider: a convolution has one group a member, and the linear layer at the end reads them all.
 
     What the paper leaves open: everything about its detector; it only cites work that turns NSL-KDD rows
     into images (section V-A) and evaluates on CIFAR. Chosen here: a stem, because a block's hidden width
@@ -105,16 +110,20 @@ class JugglerTabular(nn.Module):
 
     def __init__(self, options: TabularOptions) -> None:
         super().__init__()
-        shape = (options.in_channels, *options.image_size)
+        shape, members = (options.in_channels, *options.image_size), options.members
         in_channels, height, width = options.mix or shape
-        channels = options.widths[0]
-        first = [Mix(shape, options.mix)] if options.mix else []
-        self.stem = nn.Sequential(*first, *conv_norm(in_channels, channels, 3), nn.ReLU())
+        channels = members * options.widths[0]
+        # Without a mix all members read one image: no groups yet.
+        apart = members if options.mix else 1
+        first = [Mix(shape, (apart * in_channels, height, width))] if options.mix else []
+        stem = conv_norm(apart * in_channels, channels, 3, groups=apart)
+        self.stem = nn.Sequential(*first, *stem, nn.ReLU())
+        block = partial(options.block, groups=members)
         layers: list[nn.Module] = []
-        for out_channels, count, stride in zip(options.widths, options.blocks, options.strides, strict=True):
-            layers.append(options.block(channels, out_channels, stride))
-            layers.extend(options.block(out_channels, out_channels, 1) for _ in range(count - 1))
-            channels, height, width = out_channels, -(-height // stride), -(-width // stride)
+        for each, count, stride in zip(options.widths, options.blocks, options.strides, strict=True):
+            layers.append(block(channels, members * each, stride))
+            channels, height, width = members * each, -(-height // stride), -(-width // stride)
+            layers.extend(block(channels, channels, 1) for _ in range(count - 1))
         self.blocks = nn.Sequential(*layers)
         pool = options.head == "pool"
         gather = [nn.AdaptiveAvgPool2d(1)] if pool else []
