@@ -7,6 +7,8 @@ false-alarm rate f the median over the folds of the (1 - f) quantile of 1 - p(no
 KDDTest+ and KDDTest-21 are read after all training, to report; every score is by the one alarm rule.
 `Not behind` means that the mean over the seeds is no worse; the difference's 95 % interval (t, over the
 seeds' differences) stands beside it. A seed that is done is not done again; a killed run goes on.
+With --baselines the paper's ResNet-34 and ResNet-50 stand beside both, trained by the same protocol on the
+same images at a quarter of their width; once trained they stay in the file.
 Needs the NSL-KDD files (JUGGLER_DATA, the cache, or a download) and XGBoost.
 """
 
@@ -21,7 +23,20 @@ from typing import Any
 
 from common import Finding, options, write
 from rich.table import Table
-from study import RATES, XGBOOST, Side, bar, detector_side, xgboost_side
+from study import (
+    BASELINE_NOTE,
+    BASELINES,
+    DETECTOR_FILE,
+    RATES,
+    XGBOOST,
+    Side,
+    bar,
+    baseline_plan,
+    baseline_side,
+    detector_side,
+    lend_lessons,
+    xgboost_side,
+)
 
 from juggler.cli.console import OUT
 from juggler.data import DataSet, load_set
@@ -68,6 +83,11 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--folder", type=Path, default=Path("runs") / "nsl_kdd_study")
+    parser.add_argument(
+        "--baselines", nargs="+", choices=[*BASELINES], default=[], help="train these ResNets beside it"
+    )
+    parser.add_argument("--baseline-seeds", type=int, nargs="+", help="of --seeds, for --baselines alone")
+    parser.add_argument("--lessons", type=Path, help="--folder of an earlier study with the same teacher")
     given = parser.parse_args()
     name, seeds = ("synthetic", given.seeds[:2]) if given.quick else ("nsl_kdd", given.seeds)
     plan, data = Plan.shipped(name), load_set(name)
@@ -75,9 +95,16 @@ def main() -> None:
     sides: dict[str, list[Side]] = {"juggler": [], "xgboost": []}
     for seed, place in places.items():
         own = replace(plan, recipe=replace(plan.recipe, seed=seed))
+        if given.lessons is not None:
+            lend_lessons(given.lessons / name / place.name, place)
         with bar(f"seed {seed}") as tell:
             sides["juggler"].append(detector_side(own, data, place, tell))
             sides["xgboost"].append(xgboost_side(own, data, place, tell))
+            for baseline in BASELINES:
+                asked = baseline in given.baselines and seed in (given.baseline_seeds or seeds)
+                if asked or (place / baseline / DETECTOR_FILE).is_file():
+                    found = baseline_side(baseline, own, data, place, tell)
+                    sides.setdefault(baseline, []).append(found)
     parts = [part for part in data.parts if part != "train"]
     table = {part: {side: compare(found, data, part) for side, found in sides.items()} for part in parts}
     details = {
@@ -87,9 +114,23 @@ def main() -> None:
         "seeds": list(seeds),
         "epochs": [side.provenance["epoch"] for side in sides["juggler"]],
         "scores": plain(table),
+        **baselines_of(plan, sides),
     }
     OUT.print(shown(table))
     write("nsl_kdd", __doc__, judge(table, len(seeds)), details, quick=given.quick, packages=["xgboost"])
+
+
+def baselines_of(plan: Plan, sides: dict[str, list[Side]]) -> dict[str, Any]:
+    """Return how the paper's networks were trained, and on which seeds; nothing where none was."""
+    found = {
+        name: {
+            "plan": baseline_plan(name, plan).to_dict(),
+            "seeds": [side.provenance["seed"] for side in sides[name]],
+        }
+        for name in BASELINES
+        if name in sides
+    }
+    return {"baselines": {"note": BASELINE_NOTE, **found}} if found else {}
 
 
 def compare(sides: Sequence[Side], data: DataSet, part: str) -> dict[float, dict[str, Summary]]:
@@ -121,12 +162,13 @@ def plain(table: Any) -> Any:
 
 
 def shown(table: dict[str, Any]) -> Table:
-    """Return mean and sd of every score, both sides, as one table for the terminal."""
-    view = Table("part", "f", "score", "juggler", "xgboost", title="mean ± sd over the seeds")
+    """Return mean and sd of every score, all sides, as one table for the terminal."""
+    columns = [*next(iter(table.values()))]
+    view = Table("part", "f", "score", *columns, title="mean ± sd over the seeds")
     for part, sides in table.items():
         for rate in RATES:
             for key, (name, _) in SCORES.items():
-                values = (str(sides[side][rate][key]) for side in ("juggler", "xgboost"))
+                values = (str(sides[side][rate][key]) for side in columns)
                 view.add_row(part, f"{rate:.0%}", name, *values, end_section=key == "macro_f1")
     return view
 

@@ -1,0 +1,75 @@
+"""The sides of the NSL-KDD study: what it takes over, what it refuses, and the paper's networks beside it."""
+
+import importlib
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from juggler.data import load_set
+from juggler.errors import ConfigError
+from juggler.models import Plan, create, train_detector
+from juggler.models.lesson import LESSON_FILE
+from juggler.models.recipe import Recipe
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+RECIPE = Recipe(epochs=1, batch=256, optimizer="adamw", rate=0.01, warmup_epochs=0.5, accelerator="cpu")
+OPTIONS = {"mix": [4, 2, 3], "widths": [4], "blocks": [1], "strides": [1]}
+PLAN = Plan(data="synthetic", options=OPTIONS, recipe=RECIPE)
+
+
+@pytest.fixture(scope="module")
+def scripts() -> Iterator[dict[str, ModuleType]]:
+    sys.path.insert(0, str(BENCHMARKS))
+    yield {name: importlib.import_module(name) for name in ("study", "nsl_kdd")}
+    sys.path.remove(str(BENCHMARKS))
+
+
+def test_a_detector_of_an_earlier_release_is_taken_over_and_one_of_another_plan_refused(
+    scripts: dict[str, ModuleType], tmp_path: Path
+) -> None:
+    study, data = scripts["study"], load_set("synthetic")
+    made = train_detector(PLAN, data)
+    plan = {**made.provenance["plan"], "recipe": {**made.provenance["plan"]["recipe"]}}
+    del plan["recipe"]["tail_weight"]  # as if that field had come later
+    replace(made, provenance={**made.provenance, "plan": plan}).save(tmp_path / study.DETECTOR_FILE)
+    told: list[Any] = []
+    side = study.detector_side(PLAN, data, tmp_path, lambda *stage: told.append(stage))
+    assert not told
+    assert {*side.thresholds} == {*study.RATES}
+    assert (
+        np.median([fold["threshold_at_0.05"] for fold in made.provenance["folds"]]) == side.thresholds[0.05]
+    )
+    with pytest.raises(ConfigError, match="another plan"):
+        study.detector_side(replace(PLAN, features="all"), data, tmp_path, lambda *_: None)
+
+
+def test_lessons_are_lent_once_and_never_replaced(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
+    for fold, text in (("fold-1", b"first"), ("refit", b"last")):
+        (tmp_path / "seed-0" / fold).mkdir(parents=True)
+        (tmp_path / "seed-0" / fold / LESSON_FILE).write_bytes(text)
+    own = tmp_path / "other"
+    (own / "refit").mkdir(parents=True)
+    (own / "refit" / LESSON_FILE).write_bytes(b"own")
+    scripts["study"].lend_lessons(tmp_path / "seed-0", own)
+    found = {path.parent.name: path.read_bytes() for path in own.rglob("*") if path.is_file()}
+    assert found == {"fold-1": b"first", "refit": b"own"}
+
+
+def test_the_papers_networks_are_trained_by_the_same_plan(scripts: dict[str, ModuleType]) -> None:
+    study = scripts["study"]
+    for name in study.BASELINES:
+        plan = study.baseline_plan(name, PLAN)
+        assert (plan.recipe, plan.teacher, plan.data) == (PLAN.recipe, PLAN.teacher, PLAN.data)
+        assert create(plan.network, classes=5, in_channels=16, **plan.options).stem[0].kernel_size == (3, 3)
+    sides = {"juggler": [], "resnet50": [study.Side(str, {}, {"seed": 3})]}
+    told = scripts["nsl_kdd"].baselines_of(PLAN, sides)["baselines"]
+    assert {*told} == {"note", "resnet50"}
+    assert told["resnet50"]["seeds"] == [3]
+    assert told["resnet50"]["plan"]["network"] == {"name": "resnet50", "stem": "cifar", "width": 0.25}
+    assert scripts["nsl_kdd"].baselines_of(PLAN, {"juggler": []}) == {}
