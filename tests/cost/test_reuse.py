@@ -178,3 +178,18 @@ def test_every_kind_of_op_has_an_energy(layer, name):
 def test_numbers_that_cannot_be_are_refused(fields):
     with pytest.raises(ConfigError):
         Numbers(*fields)
+
+
+def test_the_page_shows_what_the_model_gives():
+    page = (Path(__file__).parents[2] / "docs" / "arrays.md").read_text(encoding="utf-8")
+    for name, layer in alexnet(batch=16).items():
+        found, published = row_stationary(layer, device("eyeriss")), PUBLISHED[name]
+        at = {level: found.at(level).energy / 1e9 for level in LEVELS}
+        off = {level: at[level] / published[level] - 1 for level in ("dram", "register")}
+        cells = (
+            f"{found.mac_energy / 1e9:.2f} | {published['arithmetic']:.2f}",
+            f"{at['dram']:.2f} | {published['dram']:.2f} | {100 * off['dram']:+.0f} %",
+            f"{at['buffer']:.2f} | {at['array']:.2f}",
+            f"{at['register']:.2f} | {published['register']:.2f} | {100 * off['register']:+.1f} %",
+        )
+        assert f"| {name} | {' | '.join(cells)} |" in page
