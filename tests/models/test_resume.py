@@ -5,13 +5,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import safetensors
 import torch
 from torch import nn
 
-from juggler.models import Recipe, fit, weights_sha256
+from juggler.errors import ConfigError
+from juggler.models import Recipe, create, fit, weights_sha256
+from juggler.models.checkpoint import read_tensors, write_tensors
 from juggler.models.run_state import LOG_FILE, STATE_FILE
 
 SCRIPT = """
@@ -106,6 +110,23 @@ class Counting(nn.Module):
         if self.training:
             self.seen += len(x)
         return self.layers(x)
+
+
+def test_a_run_that_an_earlier_release_began_goes_on(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = create("juggler_tabular", widths=(4,), blocks=(1,), strides=(1,), image_size=(3, 3), classes=2)
+    images, labels = torch.randn(40, 1, 3, 3), torch.arange(40) % 2
+    recipe = Recipe(epochs=3, batch=20, warmup_epochs=0.5, accelerator="cpu")
+    fit(network, images, labels, recipe, folder=tmp_path, stop_epoch=1)
+    tensors, header = read_tensors(tmp_path / STATE_FILE, "training")
+    identity = header["identity"]
+    for part, field in (("recipe", "kernel_decay"), ("recipe", "flip"), ("network", "identity")):
+        del identity[part][field]  # such a release did not have it yet
+    about = {"identity": identity, "history": header["history"]}
+    write_tensors(tmp_path / STATE_FILE, "training", tensors, about)
+    assert len(fit(network, images, labels, recipe, folder=tmp_path).epochs) == 3
+    with pytest.raises(ConfigError, match=r"recipe\.flip was False and is True"):
+        fit(network, images, labels, replace(recipe, flip=True), folder=tmp_path)
 
 
 def test_two_processes_train_what_one_does_each_on_half_the_records(tmp_path: Path) -> None:

@@ -33,6 +33,15 @@ def takes(name: str, option: str) -> bool:
     return option in inspect.signature(_maker(name)[1]).parameters
 
 
+def defaults(name: str) -> dict[str, Any]:
+    """Return the options of a network as they are where nothing is said.
+
+    Raises:
+        ConfigError: there is no such network.
+    """
+    return {key: found.default for key, found in inspect.signature(_maker(name)[1]).parameters.items()}
+
+
 def create(name: str, **options: Any) -> nn.Module:
     """Make a network by name, in training mode, its weights drawn from torch's global generator.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from juggler.errors import ArtefactError, ConfigError
 from juggler.models.averaging import WeightAverage
 from juggler.models.checkpoint import read_tensors, write_tensors
+from juggler.models.creation import defaults, names
 from juggler.models.history import History
 from juggler.models.recipe import Recipe
 
@@ -61,8 +63,7 @@ def load_state(
         theirs, rows = header["identity"], History.from_list(header["history"])
     except (KeyError, TypeError) as error:
         raise ArtefactError(f"resume from {path}", f"its header lacks {error}", "Train anew") from error
-    # A field that the release which began the run did not have yet was at its default.
-    _check_same(path, {**theirs, "recipe": {**Recipe().to_dict(), **theirs.get("recipe", {})}}, identity)
+    _check_same(path, _completed(theirs), identity)
     module.load_state_dict(_under("module.", tensors))
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in _under("optimizer.", tensors).items():
@@ -74,6 +75,19 @@ def load_state(
             average.weights[name].copy_(tensor)
     rows.write_csv(folder / LOG_FILE)
     return rows
+
+
+def _completed(theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the identity of a run with what the release that began it did not have yet: at its default."""
+    network = theirs.get("network", {})
+    known = defaults(network["name"]) if network.get("name") in names() else {}
+    # Through JSON and back, as an identity is.
+    options = json.loads(json.dumps(known, default=str))
+    return {
+        **theirs,
+        "recipe": {**Recipe().to_dict(), **theirs.get("recipe", {})},
+        "network": {**options, **network},
+    }
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
