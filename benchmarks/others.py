@@ -37,6 +37,7 @@ RUNS = ROOT / "runs" / "others"
 BACKENDS = ("onnxruntime", "openvino")
 LIMIT = 1e-10
 LEAST = {"networks": 40, "families": 20}
+WIDENED = ("RepVGG", "ACNet", "DBB", "MobileOne", "ExpandNet", "Juggler-ResNet")  # by us, for training
 LINEAR = ("DBB", "RepVGG", "ACNet", "DiracNet", "Inception")  # families whose regions are more than a norm
 ROUNDS, FEWEST_ROUNDS, WARMUP_S, TURN_S = 60, 15, 0.3, 0.02
 
@@ -251,6 +252,8 @@ def speeds(results: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
         slower = [name for name, one in found.items() if one["high"] < 1.0]
         faster = sum(one["low"] > 1.0 for one in found.values())
         mean = geometric_mean([one["times"] for one in found.values()])
+        others = [r for r in results if r["family"] not in WIDENED and r["name"] in found]
+        plain = geometric_mean([found[r["name"]]["times"] for r in others]) if others else mean
         names = f" ({', '.join(slower)})" if slower else ""
         yield Finding(
             claim=f"No network slower than the runtime's own optimised original, {backend}",
@@ -261,7 +264,7 @@ def speeds(results: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
         )
         yield Finding(
             claim=f"Geometric mean over all networks against the original, {backend}: at least 1",
-            measured=f"{mean:.3f}x",
+            measured=f"{mean:.3f}x; {plain:.3f}x without the six that are wide for training",
             n=f"{len(found)} networks",
             reached=mean >= 1.0,
         )

@@ -19,7 +19,16 @@ from juggler.errors import DataError, JugglerError
 from juggler.files import write_atomically
 
 BEGIN, END = "<!-- figures:begin -->", "<!-- figures:end -->"
-BENCHMARKS = ("speedups", "clock", "detector_speed", "nsl_kdd", "exactness", "flatten_cost")
+BENCHMARKS = (
+    "speedups",
+    "clock",
+    "detector_speed",
+    "nsl_kdd",
+    "exactness",
+    "flatten_cost",
+    "others",
+    "int8",
+)
 HEAD = ("Claim", "Measured", "n, 95 % interval", "", "Result")
 
 
