@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -52,6 +52,7 @@ def tuned_product(
     precision: str = "float32",
     *,
     threads: int | None = None,
+    sides: Sequence[int] | None = None,
     now_ns: Callable[[], int] = time.perf_counter_ns,
 ) -> Product | None:
     """Try libraries and sizes, and return the fastest product; None where nothing computes it natively.
@@ -59,10 +60,11 @@ def tuned_product(
     Args:
         precision: `float32`, `bfloat16` or `int8`.
         threads: cores that torch may use; None is its own choice. numpy always makes its own.
+        sides: of the square factors to try; None is all of `SIDES`.
         now_ns: the time source, in nanoseconds.
     """
     fastest, best = None, 0.0
-    for product in _candidates(precision, threads):
+    for product in _candidates(precision, threads, sides or SIDES):
         product.call()
         durations_ns = []
         for _ in range(TRIALS):
@@ -96,8 +98,8 @@ def copy_gb_per_s(
     return 2.0 * source.nbytes / max(min(durations_ns), 1)
 
 
-def _candidates(precision: str, threads: int | None) -> Iterator[Product]:
-    for side in SIDES:
+def _candidates(precision: str, threads: int | None, sides: Sequence[int]) -> Iterator[Product]:
+    for side in sides:
         if precision == "float32":
             yield Product(precision, "numpy", side, _numpy_product(side))
         if find_spec("torch") is not None:

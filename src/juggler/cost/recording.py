@@ -259,7 +259,7 @@ def _defaults(func: OpOverload) -> dict[str, Any]:
 
 
 def alike(name: str, arguments: Mapping[str, Any], args: tuple[Any, ...]) -> Tensor | None:
-    """Return what an operator gives whose result is as its first input, on the meta device; None elsewhere.
+    """Return what an operator gives whose shape is plain, on the meta device; None for all others.
 
     Torch works such shapes out in Python there, and imports its compiler for it: seconds, where all the
     counting takes less.
@@ -268,7 +268,9 @@ def alike(name: str, arguments: Mapping[str, Any], args: tuple[Any, ...]) -> Ten
     if not (isinstance(first, Tensor) and first.is_meta and first.is_contiguous()):
         return None
     kind = name.removesuffix("_")
-    other = args[1] if len(args) > 1 else None
+    other: Any = args[1] if len(args) > 1 else None
+    if kind == "aten.linear" and other.ndim == 2 and other.shape[1] == first.shape[-1]:
+        return torch.empty((*first.shape[:-1], other.shape[0]), dtype=first.dtype, device="meta")
     if kind in _OF_TWO:
         is_like = isinstance(other, Tensor) and other.is_meta and other.is_contiguous()
         is_known = is_like and (other.shape, other.dtype) == (first.shape, first.dtype)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         reproduction_table,
         rewrites_table,
         scores_table,
+        sheet_table,
         timings_table,
     )
 
@@ -59,6 +60,7 @@ __all__ = [
     "reproduction_table",
     "rewrites_table",
     "scores_table",
+    "sheet_table",
     "standalone",
     "timings_table",
     "write",

@@ -43,14 +43,6 @@ def write(story: Story, path: str | os.PathLike[str]) -> Path:
 
 def render(story: Story) -> str:
     """Return the report as HTML text; the same story gives the same text."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("juggler.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: value if isinstance(value, Markup) else units.clean(value),
-    )
     parts = {
         "graph": _graph(story),
         "certificate": _certificate(story),
@@ -60,12 +52,28 @@ def render(story: Story) -> str:
         "alerts": _alerts(story),
         "machine": _machine(story),
     }
-    return environment.get_template("report.html").render(
-        story=story,
-        tiles=tiles(story),
-        light=theme.LIGHT,
-        dark=theme.DARK,
-        parts={name: part for name, part in parts.items() if part},
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            story=story,
+            tiles=tiles(story),
+            light=theme.LIGHT,
+            dark=theme.DARK,
+            parts={name: part for name, part in parts.items() if part},
+        )
+    )
+
+
+def environment() -> jinja2.Environment:
+    """Return what fills the templates: every value is escaped, but for drawings of this package."""
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("juggler.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: value if isinstance(value, Markup) else units.clean(value),
     )
 
 

@@ -81,6 +81,11 @@ def gain_table(result: Reproduction) -> Table:
     return _table(gain_sheet(result))
 
 
+def sheet_table(sheet: Sheet) -> Table:
+    """Return any sheet as a table."""
+    return _table(sheet)
+
+
 def _table(sheet: Sheet) -> Table:
     """Turn text cells into a rich table; cells are plain text, so markup inside a name has no effect."""
     close = len(sheet.columns) > CLOSE_FROM_COLUMNS

@@ -1,0 +1,102 @@
+"""What `juggler cost` does with what it is asked: open, trace, count, print, write."""
+
+from __future__ import annotations
+
+import json as as_json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from juggler.cli.console import ERRORS, OUT, Tell, escape
+from juggler.errors import ConfigError
+from juggler.files import write_atomically
+from juggler.report import costs, sheet_table
+
+if TYPE_CHECKING:
+    from juggler.cost.counts import Counted
+    from juggler.cost.layers import Layer
+    from juggler.cost.roofline import Ceilings
+
+STEPS = 2
+
+
+def counted_source(model: str, shape: str, batch: int, progress: Tell) -> Counted:
+    """Open a network and count it on its graph, or by running it where it has none.
+
+    Raises:
+        ConfigError: it cannot be opened, or does not take an input of that shape.
+        ArtefactError: the file cannot be read.
+    """
+    from juggler.runtime.named import open_with_example, parse_shape  # noqa: PLC0415
+
+    size = parse_shape(shape)
+    module, example = open_with_example(model, size)
+    progress(1, STEPS)
+    import torch  # noqa: PLC0415  # after the name was checked, for it takes seconds
+
+    from juggler.cost.counts import count  # noqa: PLC0415
+    from juggler.transform.trace import trace  # noqa: PLC0415
+
+    inputs = torch.empty(batch, *size, dtype=example.dtype, device="meta")
+    counted = count(module, inputs, trace=lambda network, _: trace(network, example))
+    progress(STEPS, STEPS)
+    return counted
+
+
+def given_ceilings(text: str) -> Ceilings:
+    """Return `4000,900,5` as ceilings: GFLOP/s, GB/s and, where it is given, µs an operator.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    from juggler.cost.roofline import Ceilings  # noqa: PLC0415
+
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (2, 3):
+        raise ConfigError(
+            "read the ceilings",
+            repr(text),
+            "Give GFLOP/s,GB/s or GFLOP/s,GB/s,µs an operator, such as 4000,900,5",
+        )
+    return Ceilings(numbers[0], numbers[1], numbers[2] if len(numbers) > 2 else 0.0)
+
+
+def tell(counted: Counted, rows: Sequence[Layer], roof: Ceilings, top: int | None) -> None:
+    """Print the tables, and what a reader must not miss."""
+    OUT.print(sheet_table(costs.layers_sheet(rows, shown=top, narrow=True)))
+    OUT.print(sheet_table(costs.bounds_sheet(rows)))
+    OUT.print(sheet_table(costs.totals_sheet(counted, rows, roof)))
+    if counted.note:
+        ERRORS.print(f"[yellow]–[/] {escape(counted.note)}", soft_wrap=True, highlight=False)
+    if counted.uncounted:
+        OUT.print(sheet_table(costs.uncounted_sheet(counted)))
+
+
+def keep(
+    model: str,
+    counted: Counted,
+    rows: Sequence[Layer],
+    roof: Ceilings,
+    *,
+    json: Path | None,
+    csv: Path | None,
+    html: Path | None,
+) -> Iterator[Path]:
+    """Write the files that were asked for, and yield the path of each."""
+    from juggler.cost.layers import to_csv  # noqa: PLC0415
+
+    if json is not None:
+        found = {
+            "model": model,
+            "ceilings": roof.to_dict(),
+            "layers": [row.to_dict() for row in rows],
+            **counted.to_dict(),
+        }
+        yield write_atomically(json, f"{as_json.dumps(found, indent=1, allow_nan=False)}\n".encode())
+    if csv is not None:
+        yield write_atomically(csv, to_csv(rows).encode())
+    if html is not None:
+        yield costs.write_costs(model, counted, rows, roof, html)
