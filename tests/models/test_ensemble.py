@@ -130,14 +130,15 @@ def test_members_have_seeds_of_their_own(seed: int) -> None:
 
 def test_the_protocol_trains_members_and_joins_them(tmp_path: Path) -> None:
     recipe = Recipe(epochs=2, batch=256, optimizer="adamw", rate=0.01, warmup_epochs=0.5, accelerator="cpu")
-    options = {"mix": [4, 2, 3], "widths": [4], "blocks": [1], "strides": [1], "members": 2}
+    options = {"mix": [4, 2, 3], "widths": [4], "blocks": [1], "strides": [1], "members": 2, "novelty": 3}
     plan = Plan(data="synthetic", options=options, recipe=recipe, choose_from=2)
     stages: list[str] = []
     detector = train_detector(
         plan, load_set("synthetic"), folder=tmp_path, progress=lambda stage, *_: stages.append(stage)
     )
     assert list(dict.fromkeys(stages))[-2:] == ["refit/member-1", "refit/member-2"]
-    assert origin(detector.network)[1]["members"] == 2
+    made = origin(detector.network)[1]
+    assert (made["members"], made["novelty"]) == (2, 3.0)
     assert len(detector.provenance["folds"]) == 3
     assert all(fold["auc_held_out"] > 0.6 for fold in detector.provenance["folds"])
     for choose_from, wrong, message in ((1, 2, "choose_from is 1"), (2, 0, "members is 0")):

@@ -14,8 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from juggler.data import Encoder
 from juggler.errors import ConfigError
 from juggler.models.creation import create, origin, takes
+from juggler.models.plan import Plan
 
 
 def join(networks: Sequence[nn.Module]) -> nn.Module:
@@ -45,12 +47,31 @@ def join(networks: Sequence[nn.Module]) -> nn.Module:
         raise ConfigError(asked, f"{(name, options)} and {others[0]}", "Make them with the same options")
     if options["members"] != 1:
         raise ConfigError(asked, f"one is of {options['members']} members", "Join the members all at once")
+    if options.get("novelty"):
+        raise ConfigError(asked, "one has novelty", "Join them first, and add novelty to the whole")
     last = [key for key, part in networks[0].named_modules() if isinstance(part, nn.Linear)][-1]
     states = [network.state_dict() for network in networks]
     with torch.device("meta"):
         whole = create(name, **{**options, "members": len(networks)})
     whole.load_state_dict({key: _together(key, last, states) for key in states[0]}, assign=True)
     return whole.eval()
+
+
+def network_for(plan: Plan, encoder: Encoder, classes: int, seed: int) -> nn.Module:
+    """Make a plan's network, or one of its members, for an encoder's images; its first weights by the seed.
+
+    Raises:
+        ConfigError: there is no such network, or it has not the plan's options.
+    """
+    channels, height, width = encoder.shape
+    options = {**plan.options, "classes": classes, "in_channels": channels}
+    if takes(plan.network, "image_size"):  # others take images of any size
+        options["image_size"] = (height, width)
+    after_training = {"members": 1, "novelty": 0.0}
+    options |= {key: value for key, value in after_training.items() if key in options}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return create(plan.network, **options)
 
 
 def member_seeds(seed: int, members: int) -> tuple[int, ...]:

@@ -27,11 +27,11 @@ from juggler.data import DataSet, Encoder, Records, TrainRecords
 from juggler.digest import weights_sha256
 from juggler.errors import ArtefactError, ConfigError
 from juggler.models import checkpoint
-from juggler.models.creation import create, takes
-from juggler.models.ensemble import join, member_seeds
+from juggler.models.ensemble import join, member_seeds, network_for
 from juggler.models.history import History
 from juggler.models.inference import probabilities
 from juggler.models.lesson import Lesson, plain_lesson, taught_lesson
+from juggler.models.novelty import some_normals, with_novelty
 from juggler.models.plan import Plan
 from juggler.models.task import Predict, Validate
 from juggler.models.training import fit
@@ -115,7 +115,7 @@ def train_detector(
     chosen = [fold.scores[epoch] for fold in folds]
     train = data.training()
     encoder = Encoder.fit(train, plan.columns(data.schema))
-    network, _ = run.train(encoder, run.lesson("refit", train), name="refit", stop_epoch=epoch)
+    network, _ = run.train(encoder, run.lesson("refit", train), train, name="refit", stop_epoch=epoch)
     return TrainedDetector(
         network=network,
         encoder=encoder,
@@ -173,7 +173,7 @@ class _Run:
 
         name = f"fold-{i + 1}"
         lesson = self.lesson(name, split.train, split.validation)
-        network, history = self.train(encoder, lesson, name=name, validate=validate)
+        network, history = self.train(encoder, lesson, split.train, name=name, validate=validate)
         found = {record.epoch: record.scores for record in history.epochs if record.scores}
         if not found:  # of a network that was put together after its training
             found = {self.plan.recipe.epochs: scores(probabilities(network, images))}
@@ -197,6 +197,7 @@ class _Run:
         self,
         encoder: Encoder,
         lesson: Lesson,
+        train: TrainRecords,
         *,
         name: str,
         validate: Validate | None = None,
@@ -204,10 +205,11 @@ class _Run:
     ) -> tuple[nn.Module, History]:
         """Train a network; return it and what training did, of several members the last one's.
 
-        Its state is kept in a folder of that name, or in one for each member within; members are not
-        validated, for it is the whole that counts.
+        Its state is kept in a folder of that name, or in one for each member within. What is put together
+        afterwards, members or novelty, is not validated by epoch, for it is the whole that counts.
         """
         images, recipe, alone = encoder.encode(lesson.records), self.plan.recipe, self.members == 1
+        weight = self.plan.options.get("novelty", 0)
         history, classes = History(), len(self.data.schema.classes)
         networks: list[nn.Module] = []
         for i, seed in enumerate(member_seeds(recipe.seed, self.members), start=1):
@@ -219,32 +221,19 @@ class _Run:
                 lesson.labels,
                 replace(recipe, seed=seed),
                 folder=None if self.folder is None else self.folder / own,
-                validate=validate if alone else None,
+                validate=validate if alone and not weight else None,
                 progress=self.tell(own),
                 stop_epoch=stop_epoch,
             )
-        return networks[0] if alone else join(networks), history
+        network = networks[0] if alone else join(networks)
+        if weight:
+            normals = torch.from_numpy(encoder.encode(some_normals(train, recipe.seed)))
+            network = with_novelty(network, normals, weight)
+        return network, history
 
     def tell(self, stage: str) -> Callable[[int, int, int, int, float], None] | None:
         """Return the progress of one stage."""
         return None if self.progress is None else partial(self.progress, stage)
-
-
-def network_for(plan: Plan, encoder: Encoder, classes: int, seed: int) -> nn.Module:
-    """Make a plan's network, or one of its members, for an encoder's images; its first weights by the seed.
-
-    Raises:
-        ConfigError: there is no such network, or it has not the plan's options.
-    """
-    channels, height, width = encoder.shape
-    options = {**plan.options, "classes": classes, "in_channels": channels}
-    if takes(plan.network, "image_size"):  # others take images of any size
-        options["image_size"] = (height, width)
-    if "members" in options:
-        options["members"] = 1
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return create(plan.network, **options)
 
 
 def validation_scores(
@@ -282,10 +271,11 @@ def _check_members(plan: Plan) -> None:
     members = plan.options.get("members", 1)
     if isinstance(members, bool) or not isinstance(members, int) or members < 1:
         raise ConfigError("train a network of members", f"members is {members!r}", "Give a whole number")
-    if members > 1 and plan.choose_from < plan.recipe.epochs:
+    novelty = plan.options.get("novelty", 0)
+    if (members > 1 or novelty) and plan.choose_from < plan.recipe.epochs:
         raise ConfigError(
-            f"train a network of {members} members",
-            f"choose_from is {plan.choose_from}, and it is joined after {plan.recipe.epochs} epochs",
+            f"train a network of {members} members, novelty {novelty}",
+            f"choose_from is {plan.choose_from}, and it is whole after {plan.recipe.epochs} epochs",
             f"Give choose_from = {plan.recipe.epochs}",
         )
 

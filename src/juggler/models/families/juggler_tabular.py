@@ -12,7 +12,14 @@ from torch import Tensor, nn
 from juggler.errors import ConfigError
 from juggler.models.blocks import conv_norm, initialise
 from juggler.models.families._levers import Levers
-from juggler.models.families._options import FromOptions, check_choice, check_counts, check_share, counts
+from juggler.models.families._options import (
+    FromOptions,
+    check_choice,
+    check_counts,
+    check_positive,
+    check_share,
+    counts,
+)
 
 HEADS = ("flatten", "pool")
 
@@ -34,6 +41,8 @@ class TabularOptions(Levers):
             record's; empty for none.
         members: networks of these sizes side by side, whose logits are averaged: what
             `juggler.models.ensemble.join` makes of trained ones.
+        novelty: log-odds of an alarm that unlikeness to normal records adds; above 0 the head has the layer
+            of `juggler.models.novelty.with_novelty`.
     """
 
     classes: int = 5
@@ -46,6 +55,7 @@ class TabularOptions(Levers):
     head: str = "flatten"
     mix: Sequence[int] = ()
     members: int = 1
+    novelty: float = 0.0
 
     def check(self, network: str) -> None:
         """Refuse a value that cannot work.
@@ -57,6 +67,8 @@ class TabularOptions(Levers):
         super().check(network)
         check_share(network, dropout=self.dropout)
         check_choice(network, "head", self.head, HEADS)
+        if self.novelty != 0:
+            check_positive(network, novelty=self.novelty)
         counts(network, "image_size", self.image_size, length=2)
         stages = counts(network, "widths", self.widths)
         for option, values in {"blocks": self.blocks, "strides": self.strides}.items():
@@ -129,7 +141,9 @@ class JugglerTabular(nn.Module):
         gather = [nn.AdaptiveAvgPool2d(1)] if pool else []
         drop = [nn.Dropout(options.dropout)] if options.dropout > 0 else []
         inputs = channels if pool else channels * height * width
-        self.head = nn.Sequential(*gather, nn.Flatten(), *drop, nn.Linear(inputs, options.classes))
+        new = [nn.Linear(inputs, 3 * inputs), nn.ReLU()] if options.novelty else []
+        last = nn.Linear(3 * inputs if options.novelty else inputs, options.classes)
+        self.head = nn.Sequential(*gather, nn.Flatten(), *drop, *new, last)
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
