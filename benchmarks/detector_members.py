@@ -27,7 +27,7 @@ def main() -> None:
     """Make the networks, race them, write the result file."""
     given = options(__doc__).parse_args()
     plan, data = Plan.shipped("nsl_kdd"), load_set("nsl_kdd")
-    sizes = {key: value for key, value in plan.options.items() if key != "members"}
+    sizes = {key: value for key, value in plan.options.items() if key not in ("members", "novelty")}
     encoder = Encoder.fit(data.training(), plan.columns(data.schema))
     channels, *size = encoder.shape
     torch.manual_seed(0)

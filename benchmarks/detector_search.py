@@ -203,9 +203,10 @@ def changed(base: Plan, changes: Mapping[str, Any]) -> Plan:
 
 
 def _base(name: str) -> Plan:
-    """Return the shipped plan as one network."""
+    """Return the shipped plan as one network that is what its training makes of it."""
     plan = Plan.shipped(name)
-    return replace(plan, options={key: value for key, value in plan.options.items() if key != "members"})
+    later = ("members", "novelty")  # what is added once networks are trained
+    return replace(plan, options={key: value for key, value in plan.options.items() if key not in later})
 
 
 def _read(path: Path) -> tuple[NDArray[np.float32], Truth]:
