@@ -26,6 +26,7 @@ BENCHMARKS = (
     "nsl_kdd",
     "exactness",
     "flatten_cost",
+    "graph_search",
     "others",
     "int8",
 )
