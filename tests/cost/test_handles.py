@@ -399,6 +399,7 @@ MOVES = {
     "triangles": lambda x: torch.cat([x.tril(), x.triu()]),
     "made up": lambda x: torch.cat([torch.zeros_like(x), x.new_ones(2, 4, 6, 6), torch.empty_like(x)]),
     "dropout": lambda x: F.dropout(x, 0.5, training=False),
+    "detached": lambda x: x.clone().detach_(),
     "set": lambda x: x.clone().zero_(),
 }
 

@@ -27,6 +27,7 @@ _FILLS = (
     *("fill", "zero", "zero_", "tril_indices", "triu_indices"),
     *("_efficientzerotensor", "lift_fresh", "lift"),
 )
+_RENAMED = ("detach", "alias")  # in place, where a schema does not say that they only rename
 _RESERVED = ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided")
 _IDENTITIES = ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "_unsafe_view")
 
@@ -36,7 +37,7 @@ def _move(_: Call) -> Work:
 
 
 def _reserve(_: Call) -> Work:
-    """Count nothing, bytes neither: memory is set aside and not touched."""
+    """Count nothing, bytes neither: memory is set aside or named anew, and not touched."""
     return Work("view")
 
 
@@ -59,7 +60,7 @@ def _col2im(call: Call) -> Work:
 
 HANDLES: dict[str, Handle] = {
     **{f"aten.{name}": _move for name in (*_COPIES, *_GATHERS, *_FILLS, *_IDENTITIES)},
-    **{f"aten.{name}": _reserve for name in _RESERVED},
+    **{f"aten.{name}": _reserve for name in (*_RESERVED, *_RENAMED)},
     **dict.fromkeys(("aten.scatter_add", "aten.index_add"), _scatter_add),
     "aten._embedding_bag": _bag,
     "aten._embedding_bag_forward_only": _bag,
