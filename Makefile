@@ -39,7 +39,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.demo
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[train,test,lint]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[train,int8,test,lint]'
 	$(BIN)/pip install --quiet -c constraints.txt --no-deps pytorchcv  # see the extra `test` in pyproject.toml
 	@touch $@
 
