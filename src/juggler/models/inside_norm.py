@@ -72,9 +72,12 @@ def _statistics(inside: Tensor, dtype: torch.dtype) -> tuple[Tensor, tuple[Tenso
     channels = inside.shape[1]
     values = inside.numel() // channels
     mean, unbiased = torch.zeros(2, channels, dtype=dtype, device=inside.device)
+    # Of a whole map: over a view, a norm of a map with its channels innermost takes several times as long.
+    layout = torch.channels_last if inside.stride(1) == 1 else torch.contiguous_format
+    whole = inside.contiguous(memory_format=layout)
     # A norm of momentum 1 leaves the batch's statistics in its buffers: several times faster on a CPU than
     # torch.var_mean over three axes, and in `dtype` whatever autocast made of the map.
-    F.batch_norm(inside, mean, unbiased, training=True, momentum=1.0)
+    F.batch_norm(whole, mean, unbiased, training=True, momentum=1.0)
     return mean, (unbiased * ((values - 1) / values), unbiased)
 
 
@@ -96,8 +99,8 @@ class _ByInside(torch.autograd.Function):
         eps: float,
         ring: tuple[int, int],
     ) -> Tensor:
-        ctx.save_for_backward(x, weight, mean, torch.rsqrt(variance + eps))
-        ctx.ring = ring
+        ctx.save_for_backward(x, weight, mean, variance)
+        ctx.ring, ctx.eps = ring, eps
         return F.batch_norm(x, mean, variance, weight, bias, training=False, eps=eps)
 
     @staticmethod
@@ -109,17 +112,14 @@ class _ByInside(torch.autograd.Function):
         the whole map: g s everywhere; inside also, through the statistics, minus s (sum g) / n and
         minus s c (sum g c) / (n std^2).
         """
-        x, weight, mean, inverse = ctx.saved_tensors
-        inner = _inside(ctx.ring)
-        centred = x - _per_channel(mean)
-        total = grad.sum((0, 2, 3), dtype=mean.dtype)
-        against = (grad * centred).sum((0, 2, 3))
-        scale, values = weight * inverse, x[inner].numel() // x.shape[1]
-        to_x = grad * _per_channel(scale)
-        slope, offset = -scale * inverse**2 * against / values, -scale * total / values
-        to_x[inner].addcmul_(centred[inner], _per_channel(slope)).add_(_per_channel(offset))
-        return to_x.to(x.dtype), against * inverse, total, None, None, None, None
-
-
-def _per_channel(values: Tensor) -> Tensor:
-    return values[None, :, None, None]
+        x, weight, mean, variance = ctx.saved_tensors
+        eps, inner = ctx.eps, _inside(ctx.ring)
+        # A norm in evaluation mode knows g s and both sums, in one pass over the map.
+        to_x, to_weight, to_bias = torch.ops.aten.native_batch_norm_backward(
+            grad, x, weight, mean, variance, None, None, False, eps, [True, True, True]
+        )
+        inverse = torch.rsqrt(variance + eps)
+        scale, values = weight * inverse / (x[inner].numel() // x.shape[1]), torch.ones_like(mean)
+        through = F.batch_norm(x, mean, values, -scale * inverse * to_weight, -scale * to_bias, eps=0.0)
+        to_x[inner].add_(through[inner])
+        return to_x, to_weight, to_bias, None, None, None, None
