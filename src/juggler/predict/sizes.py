@@ -1,0 +1,133 @@
+"""What follows from a kernel's fields: its output, its work and its traffic, of one kernel or of many.
+
+Every formula takes a mapping of columns and is written with operators that Python's integers and numpy's
+arrays share, so that `KernelSpec` and `KernelTable` cannot disagree. Bytes are those of float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+WORD_BYTES = 4  # float32
+WINDOWED = ("conv", "depthwise", "pool")
+CONVOLUTIONS = ("conv", "depthwise")
+# Elementwise kernels of two inputs of the output's size; `scale` multiplies by one number a channel.
+BINARY = ("mul", "sub", "div", "pow", "max", "min")
+
+Columns = Mapping[str, Any]  # whole numbers, or arrays of them, by field
+
+
+def out_height(family: str, of: Columns) -> Any:
+    """Return the rows written."""
+    return _out(family, of, "height", "pad_top", "pad_bottom")
+
+
+def out_width(family: str, of: Columns) -> Any:
+    """Return the columns written."""
+    return _out(family, of, "width", "pad_left", "pad_right")
+
+
+def macs(family: str, of: Columns) -> Any:
+    """Return multiply-accumulates, taps on padding included; zero for what only compares, adds or moves."""
+    per_input = of["batch"] * of["out_channels"] * (of["in_channels"] // of["groups"])
+    if family in CONVOLUTIONS:
+        return per_input * out_height(family, of) * out_width(family, of) * _taps(of)
+    if family == "dense":
+        return per_input * of["height"] * of["width"]
+    return 0 * per_input
+
+
+def operations(family: str, of: Columns) -> Any:
+    """Return arithmetic operations: two a MAC, one a tap of a pool's window, one an element elsewhere."""
+    if family in (*CONVOLUTIONS, "dense"):
+        return 2 * macs(family, of)
+    if family == "pool":
+        return _out_words(family, of) * _taps(of)
+    return _in_words(of)
+
+
+def input_bytes(family: str, of: Columns) -> Any:
+    """Return the bytes of all activations read: also those added to the result, and a second factor."""
+    words = _in_words(of) + of["adds"] * _out_words(family, of)
+    if family == "add":
+        words = words + _equal(of["kind"], "broadcast", of["in_channels"], _in_words(of))
+    elif family == "elementwise":
+        two = sum(1 * (of["kind"] == kind) for kind in BINARY)
+        scale = 1 * (of["kind"] == "scale")
+        words = words + two * _in_words(of) + scale * of["batch"] * of["in_channels"]
+    elif family == "dense":
+        factor = of["batch"] * of["in_channels"] * of["out_channels"] // of["groups"]
+        words = words + _equal(of["kind"], "product", factor, 0)
+    return WORD_BYTES * words
+
+
+def weight_bytes(family: str, of: Columns) -> Any:
+    """Return the bytes of weights and biases; a product of two activations has none."""
+    one = of["out_channels"] * (of["in_channels"] // of["groups"])
+    bias = of["bias"] * of["out_channels"]
+    if family in CONVOLUTIONS:
+        return WORD_BYTES * (one * _taps(of) + bias)
+    if family == "dense":
+        return WORD_BYTES * (_equal(of["kind"], "product", 0, one) + bias)
+    if family == "norm":  # batch norm keeps scale, shift, mean and variance; layer norm the first two
+        return WORD_BYTES * of["in_channels"] * _equal(of["kind"], "layer", 2, 4)
+    return 0 * one
+
+
+def output_bytes(family: str, of: Columns) -> Any:
+    """Return the bytes written."""
+    return WORD_BYTES * _out_words(family, of)
+
+
+def total_bytes(family: str, of: Columns) -> Any:
+    """Return the bytes read and written, each once."""
+    return input_bytes(family, of) + weight_bytes(family, of) + output_bytes(family, of)
+
+
+def im2col_bytes(family: str, of: Columns) -> Any:
+    """Return the bytes of the matrix that a convolution as one matrix product would unfold; else zero."""
+    if family not in CONVOLUTIONS:
+        return 0 * of["batch"]
+    positions = of["batch"] * out_height(family, of) * out_width(family, of)
+    return WORD_BYTES * positions * of["in_channels"] * _taps(of)
+
+
+DERIVED: Mapping[str, Callable[[str, Columns], Any]] = {
+    "out_height": out_height,
+    "out_width": out_width,
+    "macs": macs,
+    "operations": operations,
+    "input_bytes": input_bytes,
+    "weight_bytes": weight_bytes,
+    "output_bytes": output_bytes,
+    "bytes": total_bytes,
+    "im2col_bytes": im2col_bytes,
+}
+
+
+def _out(family: str, of: Columns, side: str, before: str, after: str) -> Any:
+    if family == "global_pool":
+        return of[side] // of[side]
+    if family not in WINDOWED:
+        return of[side]
+    span = of[f"dilation_{side}"] * (of[f"kernel_{side}"] - 1) + 1
+    return (of[side] + of[before] + of[after] - span) // of[f"stride_{side}"] + 1
+
+
+def _taps(of: Columns) -> Any:
+    return of["kernel_height"] * of["kernel_width"]
+
+
+def _in_words(of: Columns) -> Any:
+    return of["batch"] * of["in_channels"] * of["height"] * of["width"]
+
+
+def _out_words(family: str, of: Columns) -> Any:
+    return of["batch"] * of["out_channels"] * out_height(family, of) * out_width(family, of)
+
+
+def _equal(found: Any, wanted: str, then: Any, otherwise: Any) -> Any:
+    """Choose by a category, of one kernel or row by row."""
+    is_it = 1 * (found == wanted)
+    return is_it * then + (1 - is_it) * otherwise
