@@ -1,0 +1,159 @@
+"""The SQLite file of a campaign: made, opened, checked, and its failures told in words.
+
+A row is committed as it comes, in SQLite's write-ahead log, so that a killed process loses at most the row
+that it was writing. A file that cannot be trusted is refused and left as it is.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import ClassVar
+
+from juggler.errors import ArtefactError, JugglerError
+
+FORMAT = 1  # of the tables; raise it when they change
+MARK = 0x4A4C4142  # SQLite's application_id: a database of somebody else is never written to
+BUSY_S = 30.0  # another writer holds the file for milliseconds
+TABLES = (
+    "CREATE TABLE machines (digest TEXT PRIMARY KEY, record TEXT NOT NULL)",
+    """CREATE TABLE campaigns (
+        name TEXT PRIMARY KEY, settings TEXT NOT NULL, machine TEXT NOT NULL, started_at TEXT NOT NULL
+    )""",
+    """CREATE TABLE samples (
+        id INTEGER PRIMARY KEY, campaign TEXT NOT NULL, family TEXT NOT NULL, digest TEXT NOT NULL,
+        spec TEXT NOT NULL, backend TEXT NOT NULL, precision TEXT NOT NULL, threads INTEGER NOT NULL,
+        pre_ms REAL NOT NULL, exec_ms REAL NOT NULL, post_ms REAL NOT NULL, spread REAL NOT NULL,
+        rounds INTEGER NOT NULL, rejected INTEGER NOT NULL, drawn TEXT NOT NULL, machine TEXT NOT NULL,
+        taken_at TEXT NOT NULL,
+        UNIQUE (campaign, machine, backend, precision, threads, digest, drawn)
+    )""",
+    "CREATE INDEX samples_by_family ON samples (family, drawn)",
+    # A kernel and its second timing, much later: their difference is the floor that no prediction passes.
+    """CREATE VIEW floors AS
+        SELECT a.family, a.machine, a.backend, a.precision, a.threads, a.digest,
+            a.exec_ms AS first_ms, b.exec_ms AS again_ms,
+            24.0 * (julianday(b.taken_at) - julianday(a.taken_at)) AS hours
+        FROM samples a JOIN samples b USING (campaign, machine, backend, precision, threads, digest)
+        WHERE b.drawn = 'retest' AND a.drawn <> 'retest'""",
+)
+
+
+class StoreError(JugglerError):
+    """Samples cannot be written: the disk is full, or the file is held or cannot be written to."""
+
+    exit_code: ClassVar[int] = 8
+
+
+def connect(path: Path, *, create: bool, busy_s: float) -> sqlite3.Connection:
+    """Open a database of samples, made first where there is none and `create` says so.
+
+    Raises:
+        ArtefactError: there is none, it is no database of samples, of another format, or damaged.
+        StoreError: it cannot be made, or another process holds it.
+    """
+    if not path.is_file() and not create:
+        raise ArtefactError(f"open {path}", "no such file", "Measure one first: juggler campaign --db FILE")
+    with told(path):
+        if create:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                found = error.strerror or type(error).__name__
+                raise StoreError(
+                    f"make {path}", found, "Name a file in a folder that you may write"
+                ) from error
+        uri = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
+        connection = sqlite3.connect(uri, uri=True, timeout=busy_s, isolation_level=None)
+        try:
+            if not _is_made(connection, path):
+                if not create:
+                    raise ArtefactError(f"open {path}", "an empty file", "Measure into it: juggler campaign")
+                _make(connection, path)
+            _check(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into what a person can act on.
+
+    Raises:
+        ArtefactError: the file is damaged or no database.
+        StoreError: it cannot be written.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF  # without what extends it
+        asked, kept = f"use {path}", "All samples written so far are kept"
+        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            raise _damaged(path, str(error)) from error
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            found, remedy = "another process holds it", f"{kept}. End that process, then run the same line"
+        elif code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+            found = f"the disk is full or fails ({error})"
+            remedy = f"{kept}. Make room, then run the same line again: it goes on where it stopped"
+        else:
+            found, remedy = str(error), f"{kept}. Name a database that you may write to"
+        raise StoreError(asked, found, remedy) from error
+
+
+def _is_made(connection: sqlite3.Connection, path: Path) -> bool:
+    """Say whether the tables are there; False where the database is empty."""
+    mark, version, tables = (
+        connection.execute(question).fetchone()[0]
+        for question in (
+            "PRAGMA application_id",
+            "PRAGMA user_version",
+            "SELECT count(*) FROM sqlite_master",
+        )
+    )
+    if (mark, version, tables) == (0, 0, 0):
+        return False
+    if mark != MARK:
+        raise ArtefactError(f"open {path}", "a database of something else", "Name another file")
+    if version != FORMAT:
+        found = f"a campaign's database of format {version}; this release has {FORMAT}"
+        remedy = "Use the release of juggler that wrote it, or name another file; this one is left as it is"
+        raise ArtefactError(f"open {path}", found, remedy)
+    return True
+
+
+def _make(connection: sqlite3.Connection, path: Path) -> None:
+    """Make the tables, unless another process has made them meanwhile."""
+    with suppress(sqlite3.OperationalError):  # another process is setting it, or the slower mode stays
+        connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if not _is_made(connection, path):
+            for table in TABLES:
+                connection.execute(table)
+            connection.execute(f"PRAGMA application_id = {MARK}")
+            connection.execute(f"PRAGMA user_version = {FORMAT}")
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    """Read every page once: a file that was cut off opens without complaint where its first page is whole."""
+    connection.execute("PRAGMA synchronous = NORMAL")  # a kill loses nothing; a power cut the last rows
+    found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        raise _damaged(path, str(found))
+
+
+def _damaged(path: Path, found: str) -> ArtefactError:
+    remedy = (
+        "It is left as it is. Read what is left of it with: juggler campaign --db NEW --salvage "
+        f"{path.name}; or name another file"
+    )
+    return ArtefactError(f"open {path}", f"damaged, cut off, or no database ({found.strip()})", remedy)
