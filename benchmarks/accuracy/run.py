@@ -2,10 +2,10 @@
 
 Variants are those of variants.toml by the recipe of paper.toml; flags alone set the scale, so that the same
 study runs on two cores (the defaults) and on a GPU (--gpu). Seeds are outermost: a study that is cut short
-has every variant once. A killed study goes on where it was, epoch by epoch: run the same line again. Each
-run's folder, runs/accuracy/<variant>-<depth>-<seed>-<digest>, holds its plan.toml, by which `juggler train`
-makes it again, its log, the wide network and its result. Everything is chosen on pictures held out of the
-training part; the test part is read once a finished run, to report.
+has every variant once. A killed study goes on at the step where it was a minute ago: run the same line
+again. Each run's folder, runs/accuracy/<variant>-<depth>-<seed>-<digest>, holds its plan.toml, by which
+`juggler train` makes it again, its log, the wide network and its result. Everything is chosen on pictures
+held out of the training part; the test part is read once a finished run, to report.
 
     python benchmarks/accuracy/thin.py                  # widths of the thinned ResNet, by the clock
     python benchmarks/accuracy/run.py --minutes 60      # as long as there is time; again to go on

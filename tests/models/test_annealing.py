@@ -15,7 +15,7 @@ from juggler.errors import ConfigError
 from juggler.models.annealing import AnnealedReLU, anneal, has_annealed, taken_as_linear
 from juggler.models.history import History
 from juggler.models.optimization import make_optimizer
-from juggler.models.run_state import load_state, save_state
+from juggler.models.run_state import RunState
 from juggler.transform import flatten
 
 SMALL = {"widths": (3, 4), "blocks": (1, 1), "strides": (1, 2), "image_size": (7, 6)}
@@ -98,8 +98,8 @@ def test_the_state_of_a_run_keeps_the_share(tmp_path: Path) -> None:
     recipe, identity = models.Recipe(epochs=2), {"recipe": models.Recipe(epochs=2).to_dict()}
     saved, resumed = tabular(0.625), tabular(0.0)
     optimizers = [make_optimizer(network, recipe) for network in (saved, resumed)]
-    save_state(tmp_path, saved, optimizers[0], None, history=History(), identity=identity)
-    load_state(tmp_path, resumed, optimizers[1], None, identity=identity)
+    RunState(tmp_path, saved, optimizers[0], None, identity).save(History())
+    RunState(tmp_path, resumed, optimizers[1], None, identity).load()
     assert shares(resumed) == [0.625, 0.625]
 
 

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from juggler.models.run_state import LOG_FILE, STATE_FILE
 SCRIPT = """
 import sys, time
 import torch
+import juggler.models.run
 from juggler.models import Recipe, create, fit, weights_sha256
 
 torch.manual_seed(0)
@@ -31,9 +31,12 @@ recipe = Recipe(
     epochs=5, batch=32, optimizer=sys.argv[2], rate=0.01, ema_decay=0.9, mixup_alpha=0.2,
     feature_dropout=0.1, class_weight_power=0.5, accelerator="cpu",
 )
-slow = len(sys.argv) > 3
+stop = sys.argv[3] if len(sys.argv) > 3 else None
+if stop:
+    juggler.models.run.SECONDS_BETWEEN_STATES = 0.0
 def progress(epoch, epochs, step, steps, loss):
-    if slow and epoch > 2:
+    if f"{epoch}.{step}" == stop:
+        print("stopped", flush=True)
         time.sleep(60)  # killed long before
 validate = lambda predict: {"normal": float(predict(images)[:, 0].mean())}
 fit(network, images, labels, recipe, folder=sys.argv[1], progress=progress, validate=validate)
@@ -52,16 +55,19 @@ def epochs_done(folder: Path) -> int:
     return len(log.read_text(encoding="utf-8").splitlines()) - 1 if log.exists() else 0
 
 
-def test_a_run_killed_and_started_again_ends_at_the_same_weights(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("stop", "steps"), [("3.1", 1), ("3.3", 3), ("1.2", 2)])
+def test_a_run_killed_within_an_epoch_ends_at_the_same_weights(tmp_path: Path, stop: str, steps: int) -> None:
     broken, whole = tmp_path / "broken", tmp_path / "whole"
-    first = start(broken, "adamw", "slow")
-    deadline = time.monotonic() + 60
-    while epochs_done(broken) < 2 and time.monotonic() < deadline and first.poll() is None:
-        time.sleep(0.02)
+    first = start(broken, "adamw", stop)
+    assert first.stdout is not None
+    assert first.stdout.readline() == "stopped\n"
     first.send_signal(signal.SIGKILL)
     first.communicate()
     assert first.returncode == -signal.SIGKILL
-    assert epochs_done(broken) == 2
+    epoch = int(stop[0])
+    assert epochs_done(broken) == epoch - 1
+    _, header = read_tensors(broken / STATE_FILE, "training")
+    assert header["unfinished"]["steps"] == steps
     with start(broken, "adamw") as resumed, start(whole, "adamw") as unbroken:
         digests = [process.communicate(timeout=60)[0].strip() for process in (resumed, unbroken)]
         assert [resumed.returncode, unbroken.returncode] == [0, 0]

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from juggler.models.plan import Plan
     from juggler.models.protocol import TrainedDetector, train_detector
     from juggler.models.recipe import Recipe
-    from juggler.models.training import DivergenceError, fit
+    from juggler.models.run import DivergenceError
+    from juggler.models.training import fit
 
 __all__ = [
     "ClassifierPlan",
@@ -50,7 +51,7 @@ _HOMES = {
     "Learner": "classifier_plan",
     "TrainedClassifier": "classifier",
     "train_classifier": "classifier",
-    "DivergenceError": "training",
+    "DivergenceError": "run",
     "EpochRecord": "history",
     "History": "history",
     "Plan": "plan",
