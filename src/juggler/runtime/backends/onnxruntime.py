@@ -53,7 +53,7 @@ class OnnxRuntimeSession(Session):
         try:
             inner = ort.InferenceSession(
                 graph if isinstance(graph, bytes) else str(graph),
-                _options(threads),
+                session_options(threads),
                 providers=["CPUExecutionProvider"],
             )
         except self._failures as error:
@@ -105,7 +105,8 @@ class OnnxRuntime:
         return OnnxRuntimeSession(source.graph, threads)
 
 
-def _options(threads: int | None) -> Any:
+def session_options(threads: int | None) -> Any:
+    """Return the options that every session here is opened with; None leaves the threads to the runtime."""
     import onnxruntime as ort  # noqa: PLC0415
 
     options = ort.SessionOptions()
