@@ -85,6 +85,31 @@ def draft(module: nn.Module, example: object) -> bytes:
     return _drafted(*_own(module, example), {})
 
 
+def outline(module: nn.Module, example: object) -> onnx.ModelProto:
+    """Return a module's ONNX graph without its weights: they are inputs of the graph, by their own names.
+
+    The module is neither copied nor changed, and no weight is read; two that share memory are one input.
+
+    Args:
+        module: in evaluation mode.
+        example: as for `export`.
+
+    Raises:
+        ConfigError: training mode, or a module that the tracing exporter cannot write.
+    """
+    check_evaluating(module, "outline a module")
+    inputs = examples(example)
+    outputs = try_example(module, inputs)
+    ends = end_names("input", len(inputs)), end_names("output", len(outputs))
+    try:
+        model = _trace(module, inputs, *ends, weights=False)
+    except (RuntimeError, ValueError, TypeError) as error:
+        found = f"torch's tracing exporter cannot write it ({_first_line(error)})"
+        raise ConfigError("outline a module", found, "Export it with its weights") from error
+    fold_constants(model)
+    return model
+
+
 def _own(module: nn.Module, example: object) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     check_evaluating(module, "export a module")
     own = copy.deepcopy(module).cpu().requires_grad_(False)
@@ -123,7 +148,12 @@ def _write(
 
 
 def _trace(
-    module: nn.Module, inputs: tuple[torch.Tensor, ...], input_names: list[str], output_names: list[str]
+    module: nn.Module,
+    inputs: tuple[torch.Tensor, ...],
+    input_names: list[str],
+    output_names: list[str],
+    *,
+    weights: bool = True,
 ) -> onnx.ModelProto:
     buffer: Any = io.BytesIO()  # accepted, though torch annotates paths only
     with _silence() as caught:
@@ -136,6 +166,8 @@ def _trace(
             input_names=input_names,
             output_names=output_names,
             dynamic_axes={name: {0: "batch"} for name in [*input_names, *output_names]},
+            export_params=weights,
+            do_constant_folding=weights,
         )
     if caught:
         # A branch or a number that depends on the input was frozen as the example has it.

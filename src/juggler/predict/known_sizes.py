@@ -1,0 +1,146 @@
+"""Work out every size in a graph for one input, also where sizes are computed by nodes of the graph itself.
+
+ONNX's own inference does it at once for most networks. A channel shuffle exported with a free batch reshapes
+to sizes that it computes from sizes, which stops that inference; then this goes through the graph node by
+node, and carries along the numbers that sizes are computed from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import onnx
+
+Numbers: TypeAlias = npt.NDArray[Any]
+LONGEST = 64  # of the lists of sizes that are carried along
+
+
+def with_sizes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model with a size for every value that has one.
+
+    Raises:
+        onnx.shape_inference.InferenceError: the sizes contradict each other.
+    """
+    import onnx  # noqa: PLC0415  # heavy
+
+    inferred: onnx.ModelProto = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    known = {v.name: v.type for v in (*inferred.graph.value_info, *inferred.graph.output)}
+    values = [name for node in inferred.graph.node for name in node.output if name]
+    if all(name in known and _is_known(known[name]) for name in values):
+        return inferred
+    types = _walked(model)
+    del inferred.graph.value_info[:]
+    for name, kind in types.items():
+        inferred.graph.value_info.append(onnx.ValueInfoProto(name=name, type=kind))
+    return inferred
+
+
+def _walked(model: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
+    """Return the type of every value, found node by node."""
+    import onnx  # noqa: PLC0415  # heavy
+
+    types = {value.name: value.type for value in model.graph.input}
+    numbers: dict[str, Numbers] = {}
+    for tensor in model.graph.initializer:
+        types[tensor.name] = onnx.helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
+        if len(tensor.dims) < 2 and (tensor.raw_data or tensor.int64_data or tensor.int32_data):
+            numbers[tensor.name] = onnx.numpy_helper.to_array(tensor)
+    versions = {entry.domain: entry.version for entry in model.opset_import}
+    for node in model.graph.node:
+        found = _number(node, types, numbers)
+        if found is not None and found.size <= LONGEST:
+            numbers[node.output[0]] = found
+            kind = onnx.helper.np_dtype_to_tensor_dtype(found.dtype)
+            types[node.output[0]] = onnx.helper.make_tensor_type_proto(kind, list(found.shape))
+        else:
+            types |= _types_of(node, types, numbers, versions)
+    return types
+
+
+def _types_of(
+    node: onnx.NodeProto,
+    types: Mapping[str, onnx.TypeProto],
+    numbers: Mapping[str, Numbers],
+    versions: Mapping[str, int],
+) -> dict[str, onnx.TypeProto]:
+    import onnx  # noqa: PLC0415  # heavy
+
+    try:
+        schema = onnx.defs.get_schema(node.op_type, versions.get(node.domain, 1), node.domain)
+        found = onnx.shape_inference.infer_node_outputs(
+            schema,
+            node,
+            {name: types[name] for name in node.input if name in types},
+            {n: onnx.numpy_helper.from_array(numbers[n], n) for n in node.input if n in numbers},
+            opset_imports=[onnx.helper.make_opsetid(domain, v) for domain, v in versions.items()],
+        )
+    except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, RuntimeError):
+        return {}  # an operator of somebody's own: what follows from it is not known
+    return dict(found)
+
+
+def _number(
+    node: onnx.NodeProto, types: Mapping[str, onnx.TypeProto], numbers: Mapping[str, Numbers]
+) -> Numbers | None:
+    """Return what a node computes from sizes, where it does."""
+    import onnx  # noqa: PLC0415  # heavy
+
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    if node.op_type == "Shape":
+        kind = types.get(node.input[0])
+        if kind is None or not _is_known(kind):
+            return None
+        sizes = np.array([dim.dim_value for dim in kind.tensor_type.shape.dim], np.int64)
+        return sizes[attributes.get("start", 0) : attributes.get("end", sizes.size)]
+    if node.op_type == "Constant" and "value" in attributes:
+        value = attributes["value"]
+        return onnx.numpy_helper.to_array(value) if len(value.dims) < 2 else None
+    maker = ARITHMETIC.get(node.op_type)
+    given = [numbers.get(name) for name in node.input]
+    known = [value for value in given if value is not None]
+    return maker(known, attributes) if maker and known and len(known) == len(given) else None
+
+
+def _is_known(kind: onnx.TypeProto) -> bool:
+    if not kind.HasField("tensor_type"):
+        return True  # a sequence has no size
+    shape = kind.tensor_type.shape
+    return kind.tensor_type.HasField("shape") and all(dim.HasField("dim_value") for dim in shape.dim)
+
+
+def _divided(values: list[Numbers], _: Mapping[str, Any]) -> Numbers:
+    a, b = values
+    return a // b if a.dtype.kind in "iu" else a / b
+
+
+def _cast(values: list[Numbers], attributes: Mapping[str, Any]) -> Numbers:
+    from onnx import helper  # noqa: PLC0415  # heavy
+
+    return values[0].astype(helper.tensor_dtype_to_np_dtype(attributes["to"]))
+
+
+def _sliced(values: list[Numbers], _: Mapping[str, Any]) -> Numbers:
+    x, start, end, *rest = values
+    step = int(rest[1][0]) if len(rest) > 1 else 1
+    return x[int(start[0]) : int(end[0]) : step]
+
+
+ARITHMETIC: Mapping[str, Callable[[list[Numbers], Mapping[str, Any]], Numbers]] = {
+    "Identity": lambda values, _: values[0],
+    "Gather": lambda values, attributes: np.take(values[0], values[1], axis=attributes.get("axis", 0)),
+    "Unsqueeze": lambda values, _: values[0].reshape(-1),
+    "Squeeze": lambda values, _: values[0].reshape(()) if values[0].size == 1 else values[0],
+    "Concat": lambda values, _: np.concatenate([value.reshape(-1) for value in values]),
+    "Add": lambda values, _: values[0] + values[1],
+    "Sub": lambda values, _: values[0] - values[1],
+    "Mul": lambda values, _: values[0] * values[1],
+    "Div": _divided,
+    "Floor": lambda values, _: np.floor(values[0]),
+    "Cast": _cast,
+    "Slice": _sliced,
+}

@@ -1,0 +1,1 @@
+"""Readers of what runtimes make of a graph, one file a runtime."""
