@@ -64,7 +64,7 @@ def with_tensors(model: bytes, tensors: Iterable[tuple[str, list[int], int, byte
 
 def _parsed(buffer: Buffer, start: int, end: int) -> onnx.ModelProto:
     import onnx  # noqa: PLC0415  # heavy
-    from google.protobuf.message import DecodeError  # noqa: PLC0415
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # noqa: PLC0415
 
     kept = bytearray()
     for field, at, inside, after in _fields(buffer, start, end):
