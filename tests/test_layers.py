@@ -23,7 +23,7 @@ LEVELS = (
     {"predict", "compress"},
     {"detect", "lateral", "secure"},
     {"sdn"},
-    {"reproduce"},
+    {"reproduce", "survey"},
     {"report"},
     {"cli"},
 )

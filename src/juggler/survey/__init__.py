@@ -1,0 +1,35 @@
+"""The hardware survey of any network: what it does, what it costs here, and what it would cost elsewhere.
+
+    from juggler.survey import Options, candidates, survey, write_survey
+    found = survey(candidates(["all"], "3,224,224"), Options(time=False))
+    write_survey(found, Path("survey"))
+
+Every figure is an `Amount`, which says whether it was measured, counted, modelled, estimated or quoted.
+"""
+
+from juggler.survey.amount import MEANINGS, ORIGINS, QUANTITIES, QUANTITY, Amount, Quantity
+from juggler.survey.catalogue import CATALOGUE, Candidate, candidates
+from juggler.survey.results import AtPrecision, NotSurveyed, Survey, Surveyed, WhatIf
+from juggler.survey.run import Options, survey
+from juggler.survey.store import to_csv, write_survey
+
+__all__ = [
+    "CATALOGUE",
+    "MEANINGS",
+    "ORIGINS",
+    "QUANTITIES",
+    "QUANTITY",
+    "Amount",
+    "AtPrecision",
+    "Candidate",
+    "NotSurveyed",
+    "Options",
+    "Quantity",
+    "Survey",
+    "Surveyed",
+    "WhatIf",
+    "candidates",
+    "survey",
+    "to_csv",
+    "write_survey",
+]

@@ -1,0 +1,125 @@
+"""The networks of the survey: the seven of the analysis paper, their Juggler counterparts, the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from juggler.errors import ConfigError
+from juggler.nouns import Noun
+from juggler.registry import normalise
+from juggler.runtime.factory import is_factory
+from juggler.runtime.named import parse_shape
+
+ALL = "all"
+IMAGE, LARGE = (3, 224, 224), (3, 299, 299)
+PYTORCHCV = "pytorchcv.models."
+
+
+@dataclass(frozen=True)
+class Candidate(Noun):
+    """A network to survey.
+
+    Attributes:
+        name: in files, and what its weights are called: `NAME.safetensors` or `NAME.onnx`.
+        title: in tables.
+        model: what `juggler cost` takes.
+        shape: of one input.
+        flat: whether its flat form is meant.
+        own_weights: whether the model brings weights that mean something.
+        note: what must stand beside its figures.
+    """
+
+    name: str
+    title: str
+    model: str
+    shape: tuple[int, ...] = IMAGE
+    flat: bool = False
+    own_weights: bool = False
+    note: str = ""
+
+
+def grouped_alexnet() -> nn.Module:
+    """Return AlexNet as it was published: two groups, for the memory of two cards; for 227 px."""
+    norm = nn.LocalResponseNorm(5, 1e-4, 0.75, 2.0)
+    return nn.Sequential(
+        *(nn.Conv2d(3, 96, 11, stride=4), nn.ReLU(), norm, nn.MaxPool2d(3, 2)),
+        *(nn.Conv2d(96, 256, 5, padding=2, groups=2), nn.ReLU(), norm, nn.MaxPool2d(3, 2)),
+        *(nn.Conv2d(256, 384, 3, padding=1), nn.ReLU()),
+        *(nn.Conv2d(384, 384, 3, padding=1, groups=2), nn.ReLU()),
+        *(nn.Conv2d(384, 256, 3, padding=1, groups=2), nn.ReLU(), nn.MaxPool2d(3, 2)),
+        *(nn.Flatten(), nn.Linear(9216, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.ReLU()),
+        nn.Linear(4096, 1000),
+    )
+
+
+def _juggler(depth: int, *, flat: bool) -> Candidate:
+    form = "flat" if flat else "wide"
+    return Candidate(
+        f"juggler_resnet{depth}_{form}",
+        f"Juggler-ResNet{depth}, {form}",
+        f"juggler.models:create(name='juggler_resnet{depth}', classes=1000)",
+        flat=flat,
+        note="No accuracy on ImageNet has been published.",
+    )
+
+
+CATALOGUE = (
+    Candidate("alexnet_grouped", "AlexNet", "juggler.survey.catalogue:grouped_alexnet", (3, 227, 227)),
+    Candidate(
+        "alexnet",
+        "AlexNet, one group",
+        f"{PYTORCHCV}alexnet:alexnet",
+        note="pytorchcv's: without the original's two groups, so with more work.",
+    ),
+    Candidate("vgg16", "VGG16", f"{PYTORCHCV}vgg:vgg16"),
+    Candidate("vgg19", "VGG19", f"{PYTORCHCV}vgg:vgg19"),
+    Candidate("resnet50", "ResNet50", f"{PYTORCHCV}resnet:resnet50"),
+    Candidate("resnet152", "ResNet152", f"{PYTORCHCV}resnet:resnet152"),
+    Candidate("inceptionv3", "Inception v3", f"{PYTORCHCV}inceptionv3:inceptionv3", LARGE),
+    Candidate("xception", "Xception", f"{PYTORCHCV}xception:xception", LARGE),
+    *(_juggler(depth, flat=flat) for depth in (50, 152) for flat in (False, True)),
+)
+
+
+def candidates(models: Sequence[str], shape: str) -> tuple[Candidate, ...]:
+    """Return the networks to survey: those named, `all` standing for the catalogue; none named is all.
+
+    Args:
+        models: as `juggler cost` takes them.
+        shape: of the input of those that are not in the catalogue: `channels,height,width`.
+
+    Raises:
+        ConfigError: the shape is none.
+    """
+    size = parse_shape(shape)
+    found: dict[str, Candidate] = {}
+    for model in models or (ALL,):
+        known = (
+            CATALOGUE if model == ALL else [one for one in CATALOGUE if one.model == model and not one.flat]
+        )
+        for one in known or (_own(model, size),):
+            if one.name in found and found[one.name] != one:
+                raise ConfigError(
+                    f"survey {model}", f"there is a network {one.name} already", "Give the file another name"
+                )
+            found[one.name] = one
+    return tuple(found.values())
+
+
+def _own(model: str, size: tuple[int, ...]) -> Candidate:
+    """Describe a network that the user names."""
+    path = Path(model)
+    is_file = bool(path.suffix) and not (is_factory(model) and not path.exists())
+    title = path.stem if is_file else model
+    # A factory of the user's own may load weights; a name of ours draws them.
+    return Candidate(
+        normalise(title.replace(":", "_").replace(".", "_"))[:80],
+        title,
+        model,
+        size,
+        own_weights=is_file or is_factory(model),
+    )

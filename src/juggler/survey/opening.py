@@ -1,0 +1,131 @@
+"""From a candidate to a network with its weights, and to a graph that can be run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from juggler.data.standard import Standard
+from juggler.errors import ArtefactError, ConfigError, Unavailable
+from juggler.files import write_atomically
+from juggler.runtime.deploy_classifier import CLASSIFIER
+from juggler.runtime.export import draft
+from juggler.runtime.named import open_module
+from juggler.runtime.picture_folder import IMAGENET
+from juggler.runtime.session import is_installed
+from juggler.survey.catalogue import PYTORCHCV, Candidate
+from juggler.transform import flatten
+from juggler.transform.equivalence import randomise
+
+FLATTEN_PX = 64  # the flat network is the same whatever the size
+INSTALL = "pip install --no-deps pytorchcv requests"
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A network, ready to be counted and exported.
+
+    Attributes:
+        module: in evaluation mode.
+        graph: its ONNX file where it came as one, or its weights did.
+        trained: whether its weights mean something.
+    """
+
+    module: nn.Module
+    graph: Path | None
+    trained: bool
+
+
+def opened(one: Candidate, weights: Path | None) -> Opened:
+    """Open a network, with the weights of its name where the folder has them.
+
+    Args:
+        one: the network.
+        weights: a folder with `NAME.safetensors` (a state dict) or `NAME.onnx`.
+
+    Raises:
+        Unavailable: the package that holds it is not installed.
+        ArtefactError: the model or the weights cannot be read, or the weights belong to another network.
+        ConfigError: there is no such network.
+        Refused: its flat form cannot be made.
+    """
+    if one.model.startswith(PYTORCHCV) and not is_installed("pytorchcv"):
+        raise Unavailable(f"survey {one.title}", "not installed: pytorchcv", INSTALL)
+    module = open_module(one.model)
+    graph = Path(one.model) if Path(one.model).suffix == ".onnx" else None
+    trained = one.own_weights
+    found = weights_of(one, weights)
+    if found is not None:
+        trained = True
+        if found.suffix == ".onnx":
+            graph = found
+        else:
+            _load(module, found)
+    if one.flat:
+        side = (one.shape[0], *(min(size, FLATTEN_PX) for size in one.shape[1:]))
+        module = flatten(module, torch.randn(1, *side)).model
+    return Opened(module.eval(), graph, trained)
+
+
+def weights_of(one: Candidate, folder: Path | None) -> Path | None:
+    """Return the file of a network's weights; a flat network takes those of its wide form too.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
+    if folder is None:
+        return None
+    if not folder.is_dir():
+        raise ConfigError(f"read weights from {folder}", "there is no such folder", "Name a folder")
+    names = [one.name, one.name.removesuffix("_flat") + "_wide"] if one.flat else [one.name]
+    paths = [folder / f"{name}{ending}" for name in names for ending in (".onnx", ".safetensors")]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def graph_of(one: Candidate, network: Opened, folder: Path) -> Path:
+    """Return an ONNX file of the network, written where it has none; random weights are drawn anew.
+
+    Zeros and denormals, which fresh networks have in places, would change the speed.
+
+    Raises:
+        ConfigError: it cannot be exported.
+    """
+    if network.graph is not None:
+        return network.graph
+    module = network.module
+    if not network.trained:
+        module = _drawn(module)
+    return write_atomically(folder / f"{one.name}.onnx", draft(module, torch.randn(1, *one.shape)))
+
+
+def standard_of(graph: Path) -> Standard:
+    """Return how a graph wants its pictures: as its metadata say, or ImageNet's mean and deviation."""
+    import onnx  # noqa: PLC0415  # heavy
+
+    model = onnx.load(str(graph), load_external_data=False)
+    text = next((entry.value for entry in model.metadata_props if entry.key == CLASSIFIER), None)
+    return Standard.from_dict(json.loads(text)["standard"]) if text else IMAGENET
+
+
+def _load(module: nn.Module, path: Path) -> None:
+    import safetensors.torch  # noqa: PLC0415  # heavy
+
+    try:
+        tensors: dict[str, Tensor] = safetensors.torch.load_file(path)
+        module.load_state_dict(tensors)
+    except (OSError, RuntimeError, ValueError, safetensors.SafetensorError) as error:
+        raise ArtefactError(
+            f"read the weights {path}",
+            (str(error).strip() or type(error).__name__).splitlines()[0][:200],
+            "Save the network's own state dict: safetensors.torch.save_file(network.state_dict(), path)",
+        ) from error
+
+
+def _drawn(module: nn.Module) -> nn.Module:
+    """Return a copy with all weights drawn at random, at scales that keep answers finite."""
+    drawn: nn.Module = randomise(module, torch.Generator().manual_seed(0))  # type: ignore[arg-type]
+    return drawn.eval()

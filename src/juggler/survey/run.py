@@ -1,0 +1,294 @@
+"""Survey networks: count each, model it, time all of them in turns, and measure what can be measured."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from juggler.cost.counts import Counted, count
+from juggler.cost.geometry import Geometry
+from juggler.cost.hierarchy import Hierarchy, device
+from juggler.errors import ConfigError, JugglerError
+from juggler.runtime.machine import machine
+from juggler.runtime.open import require
+from juggler.runtime.picture_folder import PictureFolder
+from juggler.runtime.power import best_meter, why_none
+from juggler.runtime.session import BACKENDS
+from juggler.survey import published
+from juggler.survey.amount import COUNTED, ESTIMATED, MODELLED, Amount
+from juggler.survey.catalogue import Candidate
+from juggler.survey.hardware import (
+    Losses,
+    array_for,
+    at_precisions,
+    check_device,
+    cycles_on,
+    energy_mj,
+    shares,
+    what_ifs,
+)
+from juggler.survey.opening import Opened, graph_of, opened
+from juggler.survey.results import FORMAT, NotSurveyed, Survey, Surveyed
+from juggler.survey.timing import Measured, measure_networks
+from juggler.survey.trials import tried
+from juggler.survey.verdict import verdict
+
+Tell = Callable[[str, float, float], None]
+"""Told what is being done, how many steps are done, and of how many."""
+
+THIS_CPU = "this_cpu"
+UNTRAINED = "no source is cited, and its weights are random: give --pictures and --weights"
+NO_TIME = "no time was measured"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to survey; checked when made.
+
+    Attributes:
+        budget: processing elements that an array may have.
+        bits: precisions of weights and activations.
+        device: whose energy is modelled.
+        time: whether to time the networks.
+        backend: what runs them.
+        threads: cores that one call may use; None is the backend's own choice.
+        rounds: turns of each network.
+        pictures: what to measure accuracies on.
+        weights: folder of weights by the networks' names.
+    """
+
+    budget: int = 16_384
+    bits: tuple[int, ...] = (8, 16, 32)
+    device: Hierarchy = field(default_factory=lambda: device("tpu_like"))
+    time: bool = True
+    backend: str = "onnxruntime"
+    threads: int | None = None
+    rounds: int = 15
+    pictures: PictureFolder | None = None
+    weights: Path | None = None
+
+    def __post_init__(self) -> None:
+        wrong = {
+            f"a budget of {self.budget}": self.budget < 1,
+            f"precisions {list(self.bits)}": not self.bits
+            or not all(1 <= width <= 64 for width in self.bits),
+            f"{self.rounds} rounds": self.rounds < 1,
+            f"{self.threads} threads": self.threads is not None and self.threads < 1,
+        }
+        found = [text for text, is_wrong in wrong.items() if is_wrong]
+        if found:
+            raise ConfigError(
+                "survey networks", ", ".join(found), "Give 1 or more, and precisions from 1 to 64 bits"
+            )
+        check_device(self.device)
+
+
+@dataclass(frozen=True, eq=False)
+class _Looked:
+    """What one look at a network gave; the network itself is let go of."""
+
+    one: Candidate
+    geometries: tuple[Geometry, ...]
+    surveyed: Surveyed
+    graph: Path | None
+
+
+def survey(
+    networks: Sequence[Candidate], options: Options | None = None, *, tell: Tell | None = None
+) -> Survey:
+    """Survey networks, one after another, so that only one is in memory; they are timed together.
+
+    Args:
+        networks: which.
+        options: how.
+        tell: told the progress.
+
+    Raises:
+        Unavailable: the backend cannot work here.
+        ConfigError: none of the networks can be surveyed; the message says why.
+    """
+    options = options or Options()
+    if options.time:
+        require(BACKENDS.get(options.backend))
+    run = _Run(networks, options, tell or (lambda what, done, total: None))
+    with tempfile.TemporaryDirectory(prefix="juggler-survey-") as folder:
+        return run.whole(Path(folder))
+
+
+class _Run:
+    """One survey."""
+
+    def __init__(self, networks: Sequence[Candidate], options: Options, tell: Tell) -> None:
+        self.networks, self.options, self._tell = networks, options, tell
+        self.steps = len(networks) * (1 + options.time + bool(options.pictures))
+        self.done = 0.0
+        self.left_out: list[NotSurveyed] = []
+        self.cpu = device(THIS_CPU)
+
+    def whole(self, folder: Path) -> Survey:
+        """Look at every network, time them, put it together."""
+        looked = [found for one in self.networks if (found := self._look(one, folder)) is not None]
+        if not looked:
+            first = self.left_out[0] if self.left_out else NotSurveyed("", "no networks", "Name one")
+            raise ConfigError(f"survey {first.title or 'networks'}", first.why, first.remedy)
+        times = self._times(looked)
+        done = [self._finished(found, looked, times.get(found.one.name)) for found in looked]
+        options = self.options
+        runs = options.time or options.pictures is not None
+        release = BACKENDS.get(options.backend).status().version if runs else None
+        return Survey(
+            format=FORMAT,
+            date=datetime.now(UTC).date().isoformat(),
+            machine=machine(),
+            backend=f"{options.backend} {release or ''}".strip() if runs else "",
+            device=f"{options.device.name}: {options.device.source}",
+            budget=options.budget,
+            bits=tuple(sorted(options.bits)),
+            networks=tuple(done),
+            left_out=tuple(self.left_out),
+            pictures=f"{len(options.pictures)} of {options.pictures.taken}" if options.pictures else "",
+            meter=_meter(),
+            verdict=verdict(done, options.budget),
+            settings={
+                "rounds": str(options.rounds if options.time else 0),
+                "threads": str(options.threads or "the backend's own choice"),
+            },
+        )
+
+    def _look(self, one: Candidate, folder: Path) -> _Looked | None:
+        """Open, count, model and, where it is to be run, export one network."""
+        self._step(f"{one.title}: counting", 0)
+        try:
+            network = opened(one, self.options.weights)
+            counted = _counted(one, network)
+            wanted = self.options.time or (self.options.pictures is not None and network.trained)
+            graph = graph_of(one, network, folder) if wanted else None
+            return self._modelled(one, network, counted, graph)
+        except (JugglerError, MemoryError) as error:
+            why = error.found if isinstance(error, JugglerError) else "it does not fit into memory"
+            remedy = error.remedy if isinstance(error, JugglerError) else "Close what else is running"
+            self.left_out.append(NotSurveyed(one.title, why, remedy))
+            return None
+        finally:
+            self._step(f"{one.title}: counting", 1)
+
+    def _modelled(self, one: Candidate, network: Opened, counted: Counted, graph: Path | None) -> _Looked:
+        geometries = tuple(op.geometry for op in counted.ops if op.geometry is not None)
+        if not geometries:
+            raise ConfigError(f"survey {one.title}", "it multiplies nothing", "Give a network with layers")
+        array = array_for(geometries, self.options.budget)
+        accuracy, losses = self._accuracy(one, network, graph)
+        if not accuracy:
+            accuracy = published.accuracy(one.name)
+        amounts = {key: accuracy.get(key, Amount.none(UNTRAINED)) for key in ("top1", "top5")} | {
+            "parameters_m": Amount(counted.parameters / 1e6, COUNTED, _how(counted)),
+            "gflop": Amount(2 * counted.macs / 1e9, COUNTED, f"2 x multiply-accumulates, {_how(counted)}"),
+            "energy_mj": Amount(
+                energy_mj(geometries, self.cpu), MODELLED, f"arithmetic and moves on {self.cpu.name}, float32"
+            ),
+        }
+        notes = (one.note, published.note(one.name), counted.note)
+        surveyed = Surveyed(
+            name=one.name,
+            title=one.title,
+            model=one.model,
+            shape=one.shape,
+            amounts=amounts,
+            paper=published.paper(one.name),
+            array=array,
+            cycles_on={},
+            shares=shares(geometries, array),
+            precisions=at_precisions(geometries, self.options.device, self.options.bits, losses),
+            what_ifs=what_ifs(geometries, self.options.device, array, max(self.options.bits), losses),
+            uncounted=tuple(f"{missed.operator} ({missed.times})" for missed in counted.uncounted),
+            notes=tuple(filter(None, notes)),
+        )
+        return _Looked(one, geometries, surveyed, graph)
+
+    def _accuracy(
+        self, one: Candidate, network: Opened, graph: Path | None
+    ) -> tuple[dict[str, Amount], Losses]:
+        pictures = self.options.pictures
+        if pictures is None:
+            return {}, Losses({}, {})
+        if graph is None or not network.trained:
+            self._step(f"{one.title}: pictures", 1)
+            return {}, Losses({}, {}, Amount.none("not measured: its weights are random, give --weights"))
+        start = self.done
+
+        def progress(share: float) -> None:
+            self._tell(f"{one.title}: pictures", start + share, self.steps)
+
+        found = tried(graph, one.shape[-1], pictures, self.options.threads, progress)
+        self._step(f"{one.title}: pictures", 1)
+        return found.accuracy, found.losses
+
+    def _times(self, looked: Sequence[_Looked]) -> dict[str, Measured]:
+        if not self.options.time:
+            return {}
+        graphs = {
+            found.one.name: (found.graph, found.one.shape) for found in looked if found.graph is not None
+        }
+        start, options = self.done, self.options
+
+        def progress(share: float) -> None:
+            self._tell("timing all of them in turns", start + share * (self.steps - start), self.steps)
+
+        return measure_networks(
+            graphs, options.backend, threads=options.threads, rounds=options.rounds, tell=progress
+        )
+
+    def _finished(self, found: _Looked, looked: Sequence[_Looked], times: Measured | None) -> Surveyed:
+        """Add what is known only when all networks are."""
+        one = found.surveyed
+        latency, watts = times or (Amount.none(NO_TIME), Amount.none(NO_TIME))
+        if not watts.known:
+            watts = estimated_power(one.amounts["energy_mj"], latency, watts)
+        energy = one.amounts["energy_mj"]
+        if watts.origin == "measured" and latency.value is not None and watts.value is not None:
+            energy = Amount(watts.value * latency.value, watts.origin, watts.source)
+        added = {"latency_ms": latency, "power_w": watts, "energy_mj": energy}
+        across = {other.surveyed.name: cycles_on(found.geometries, other.surveyed.array) for other in looked}
+        return replace(one, amounts=one.amounts | added, cycles_on=across)
+
+    def _step(self, what: str, more: float) -> None:
+        self.done += more
+        self._tell(what, self.done, self.steps)
+
+
+def estimated_power(energy: Amount, latency: Amount, missing: Amount) -> Amount:
+    """Return modelled energy over measured time, or why there is not even that.
+
+    Args:
+        energy: of one image, in mJ.
+        latency: in ms.
+        missing: why no power was measured.
+    """
+    if energy.value is None or latency.value is None:
+        return Amount.none(latency.source if latency.value is None else energy.source)
+    source = f"energy, {energy.origin} ({energy.source}), over time, {latency.origin}; {missing.source}"
+    ends = (None, None)
+    if latency.low is not None and latency.high is not None:
+        ends = (energy.value / latency.high, energy.value / latency.low)  # type: ignore[assignment]
+    return Amount(energy.value / latency.value, ESTIMATED, source, *ends)
+
+
+def _counted(one: Candidate, network: Opened) -> Counted:
+    types = (parameter.dtype for parameter in network.module.parameters() if parameter.is_floating_point())
+    example = torch.empty(1, *one.shape, dtype=next(types, torch.float32), device="meta")
+    return count(network.module, example)
+
+
+def _how(counted: Counted) -> str:
+    missed = sum(one.times for one in counted.uncounted)
+    return "operator by operator" + (f", {missed} operators not counted" if missed else "")
+
+
+def _meter() -> str:
+    meter = best_meter()
+    return meter.what if meter is not None else f"none: {why_none()}"
