@@ -15,7 +15,7 @@ from juggler.errors import ConfigError, DataError
 from juggler.models import Recipe, fit, weights_sha256
 from juggler.models.augmentation import augmentation
 from juggler.models.feed import Feed, standardise
-from juggler.models.kernel_decay import branched
+from juggler.models.kernel_decay import TURNS, branched, in_turn, kernel_penalty
 from juggler.models.losses import distance
 from juggler.models.optimization import linear_share, make_optimizer
 from juggler.transform import flatten
@@ -138,6 +138,20 @@ def test_decay_of_kernels_spares_the_branches_own_weights_and_nothing_else() -> 
     inside = {id(w) for block in branched(module) for w in block.parameters()}
     weights = {id(w) for w in module.parameters() if w.ndim > 1}
     assert decayed == weights - inside and inside
+
+
+def test_in_as_many_steps_as_there_are_turns_every_kernel_is_decayed_once() -> None:
+    module = network().double()
+    blocks = branched(module)
+    weight = next(blocks[-1].parameters())
+    turns = [in_turn(blocks, step) for step in range(7 * TURNS, 8 * TURNS)]
+    assert sorted(id(block) for turn in turns for block in turn) == sorted(map(id, blocks))
+    (whole,) = torch.autograd.grad(kernel_penalty(blocks), weight)
+    alone = [
+        torch.autograd.grad(kernel_penalty(turn), weight, allow_unused=True)[0] for turn in turns if turn
+    ]
+    torch.testing.assert_close(sum(found for found in alone if found is not None), whole)
+    assert whole.abs().max() > 0
 
 
 def grid(count: int = 64, side: int = 12) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from juggler.models.augmentation import augmentation, mix
 from juggler.models.feed import Feed
-from juggler.models.kernel_decay import branched, kernel_penalty
+from juggler.models.kernel_decay import TURNS, branched, in_turn, kernel_penalty
 from juggler.models.losses import distance, drop_cells, entropy, tail_error
 from juggler.models.recipe import Recipe
 
@@ -36,17 +36,19 @@ class Objective:
         self._augment = augmentation(recipe, (size[0], size[1]))
         self._blocks = branched(module) if recipe.kernel_decay > 0 else []
 
-    def loss(self, network: nn.Module, rows: Tensor, draw: np.random.Generator) -> Tensor:
-        """Return the loss on some records, `[]`; what is random comes from torch's generators and `draw`."""
+    def loss(self, network: nn.Module, rows: Tensor, draw: np.random.Generator, step: int) -> Tensor:
+        """Return the loss on some records, `[]`, at a step, counted from 0 over the whole run.
+
+        What is random comes from torch's generators and `draw`.
+        """
         x, sides = self._changed(rows, draw)
         logits = network(x)
         loss = torch.stack([share * self._told(logits, labels, w) for labels, w, share in sides]).sum()
         if self._teacher is not None:
             share = self._recipe.distill_weight
             loss = (1 - share) * loss + share * self._taught(self._teacher, logits, x, sides)
-        if self._blocks:
-            loss = loss + self._recipe.kernel_decay * kernel_penalty(self._blocks)
-        return loss
+        due = in_turn(self._blocks, step)
+        return loss + self._recipe.kernel_decay * TURNS * kernel_penalty(due) if due else loss
 
     def _changed(self, rows: Tensor, draw: np.random.Generator) -> tuple[Tensor, list[Side]]:
         """Return the batch as the network is to see it, and what its labels are then."""

@@ -107,7 +107,7 @@ class Run:
             if self.recipe.linear_by > 0:
                 anneal(self.raw, linear_share(done, self.steps, self.recipe))
             share = rows[: len(rows) // world * world][rank::world]
-            losses[index] = self._step(share, rate, draws.numpy)
+            losses[index] = self._step(share, rate, draws.numpy, done)
             if self.average is not None:
                 self.average.update(self.raw, done)
             if (index + 1) % look == 0 or index + 1 == self.steps:
@@ -134,12 +134,12 @@ class Run:
             duration_s = time.monotonic() - self.began
             self._save(Unfinished(steps, losses[:steps], duration_s, *draws.state()))
 
-    def _step(self, rows: Tensor, rate: float, draw: np.random.Generator) -> Tensor:
+    def _step(self, rows: Tensor, rate: float, draw: np.random.Generator, step: int) -> Tensor:
         """Take one step on some rows; return its loss."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad()
-        loss = self.objective.loss(self.wrapped, rows, draw)
+        loss = self.objective.loss(self.wrapped, rows, draw, step)
         self.fabric.backward(loss)
         self.optimizer.step()
         return loss.detach()
