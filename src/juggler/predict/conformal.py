@@ -162,7 +162,7 @@ def binomial_interval(hits: int, trials: int, level: float = 0.95) -> tuple[floa
     """
     if trials < 1 or not 0 <= hits <= trials:
         raise ConfigError("bound a share", f"{hits} of {trials}", "Give one trial or more")
-    from scipy.stats import beta  # noqa: PLC0415  # heavy
+    from scipy.stats import beta  # type: ignore[import-untyped]  # noqa: PLC0415  # heavy
 
     tail = (1.0 - level) / 2.0
     low = 0.0 if hits == 0 else float(beta.ppf(tail, hits, trials - hits + 1))

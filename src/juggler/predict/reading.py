@@ -61,7 +61,7 @@ class Reading(Noun):
         network: its name.
         backend: the runtime.
         release: of the runtime that read it.
-        shape: of the input, the batch first.
+        shape: of the first input, the batch first.
         kernels: in the order in which they run.
         uncovered: what no kernel describes.
         free: nodes that only rename what they are given, or compute sizes; they cost an overhead.
@@ -100,8 +100,8 @@ class Reader(Protocol):
 
     backend: str
 
-    def read(self, skeleton: Skeleton, shape: tuple[int, ...]) -> Reading:
-        """Let the runtime optimise the graph, and describe what it will run.
+    def read(self, skeleton: Skeleton, *shapes: tuple[int, ...]) -> Reading:
+        """Let the runtime optimise the graph, and describe what it will run for inputs of these shapes.
 
         Raises:
             Unavailable: the runtime is not installed.

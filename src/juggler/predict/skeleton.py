@@ -20,7 +20,7 @@ from juggler.predict.wire import read_structure, with_tensors
 
 if TYPE_CHECKING:
     import onnx
-    from torch import nn
+    from torch import Tensor, nn
 
     from juggler.runtime.session import Model
 
@@ -43,8 +43,7 @@ class Skeleton:
     @property
     def input_shape(self) -> tuple[int | None, ...]:
         """Return the first input's shape; None where a size is free."""
-        dims = self.inputs[0].type.tensor_type.shape.dim
-        return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
+        return _shape_of(self.inputs[0])
 
     @property
     def inputs(self) -> list[Any]:
@@ -52,33 +51,42 @@ class Skeleton:
         given = {tensor.name for tensor in self.model.graph.initializer}
         return [value for value in self.model.graph.input if value.name not in given]
 
-    def sized(self, shape: tuple[int, ...]) -> onnx.ModelProto:
-        """Return a copy for one input of this shape, `[batch, ...]`, every size in between inferred.
+    def sized(self, *shapes: tuple[int, ...]) -> onnx.ModelProto:
+        """Return a copy for inputs of these shapes, `[batch, ...]`, every size in between inferred.
 
         Raises:
-            ConfigError: the network takes another shape, or several inputs.
+            ConfigError: the network takes other shapes, or another number of inputs.
         """
         import onnx  # noqa: PLC0415  # heavy
 
-        asked = f"read {self.name} for an input of {list(shape)}"
-        if len(self.inputs) != 1:
-            raise ConfigError(asked, f"it has {len(self.inputs)} inputs", "Give a network of one input")
-        wanted = self.input_shape
-        if len(wanted) != len(shape) or any(w not in (None, s) for w, s in zip(wanted, shape, strict=True)):
-            found = f"it takes {['any' if size is None else size for size in wanted]}"
-            raise ConfigError(asked, found, "Give its own shape and batch, or export it with a free batch")
+        asked = f"read {self.name} for an input of {', '.join(str(list(shape)) for shape in shapes)}"
+        if len(self.inputs) != len(shapes):
+            raise ConfigError(asked, f"it has {len(self.inputs)} inputs", "Give one shape for each")
         model = onnx.ModelProto()
         model.CopyFrom(self.model)
         del model.graph.value_info[:]
-        dims = next(v for v in model.graph.input if v.name == self.inputs[0].name).type.tensor_type.shape.dim
-        for dim, size in zip(dims, shape, strict=True):
-            dim.dim_value = size
+        own = {value.name: value for value in model.graph.input}
+        for value, shape in zip(self.inputs, shapes, strict=True):
+            wanted = _shape_of(value)
+            pairs = zip(wanted, shape, strict=False)
+            if len(wanted) != len(shape) or any(w not in (None, s) for w, s in pairs):
+                found = f"it takes {['any' if size is None else size for size in wanted]}"
+                raise ConfigError(
+                    asked, found, "Give its own shape and batch, or export it with a free batch"
+                )
+            for dim, size in zip(own[value.name].type.tensor_type.shape.dim, shape, strict=True):
+                dim.dim_value = size
         for value in model.graph.output:
             value.type.tensor_type.ClearField("shape")
         try:
             return with_sizes(model)
         except (onnx.shape_inference.InferenceError, RuntimeError) as error:
             raise ConfigError(asked, str(error).splitlines()[0], "Give the shape it was made for") from error
+
+
+def _shape_of(value: Any) -> tuple[int | None, ...]:
+    dims = value.type.tensor_type.shape.dim
+    return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
 
 
 def skeleton_of(model: Model, shape: tuple[int, ...], name: str = "") -> Skeleton:
@@ -96,7 +104,26 @@ def skeleton_of(model: Model, shape: tuple[int, ...], name: str = "") -> Skeleto
     if isinstance(model, str | Path | bytes):
         own = "a graph" if isinstance(model, bytes) else Path(model).stem
         return Skeleton(read_structure(model if isinstance(model, bytes) else Path(model)), name or own)
-    return Skeleton(_traced(model, shape), name or type(model).__name__)
+    import torch  # noqa: PLC0415  # heavy
+
+    types = (p.dtype for p in model.parameters() if p.is_floating_point())
+    example = torch.randn(1, *shape, dtype=next(types, torch.float32))
+    return skeleton_of_module(model, (example,), name)
+
+
+def skeleton_of_module(module: nn.Module, examples: tuple[Tensor, ...], name: str = "") -> Skeleton:
+    """Return the structure of a module for one example of each input, without its weights where that works.
+
+    Raises:
+        ConfigError: it cannot be exported, or is in training mode.
+    """
+    from juggler.runtime.export import draft, outline  # noqa: PLC0415
+
+    try:
+        model = _with_weights(outline(module, examples), len(examples))
+    except ConfigError:  # the exporter that needs the weights may still write it, or say why not
+        model = read_structure(draft(module, examples))
+    return Skeleton(model, name or type(module).__name__)
 
 
 def dressed(model: onnx.ModelProto, *, dense_as_inputs: bool = False) -> bytes:
@@ -211,29 +238,15 @@ def _numbers(tensor: onnx.TensorProto, variant: int) -> bytes:
         return bytes(np.full(count, 3 + variant % 100, kind).data)
     first = bytes(np.full(1, 0.0115 + 1e-4 * variant, kind).data)
     # Repeated, these bytes are 0.0115 in float32; and nothing makes 37 MB of numbers faster.
-    return first + b"\x3c" * ((count - 1) * kind.itemsize)
+    return first + b"\x3c" * int((count - 1) * kind.itemsize)
 
 
-def _traced(module: nn.Module, shape: tuple[int, ...]) -> onnx.ModelProto:
-    """Export a module's structure without its weights, or with them where it cannot be done without."""
-    import torch  # noqa: PLC0415  # heavy
-
-    from juggler.runtime.export import draft, outline  # noqa: PLC0415
-
-    types = (p.dtype for p in module.parameters() if p.is_floating_point())
-    example = torch.randn(1, *shape, dtype=next(types, torch.float32))
-    try:
-        return _with_weights(outline(module, example))
-    except ConfigError:  # the exporter that needs the weights may still write it, or say why not
-        return read_structure(draft(module, example))
-
-
-def _with_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+def _with_weights(model: onnx.ModelProto, inputs: int) -> onnx.ModelProto:
     """Turn the inputs that are weights into empty constants, and read shared ones where they are."""
     import onnx  # noqa: PLC0415  # heavy
 
     graph = model.graph
-    weights = [value for value in graph.input if value.name != graph.input[0].name]
+    weights = list(graph.input[inputs:])
     same = {value.name: value.name for value in weights}
     kept = []
     for node in graph.node:
@@ -247,6 +260,6 @@ def _with_weights(model: onnx.ModelProto) -> onnx.ModelProto:
         kind = value.type.tensor_type
         dims = [dim.dim_value for dim in kind.shape.dim]
         graph.initializer.append(onnx.TensorProto(name=value.name, data_type=kind.elem_type, dims=dims))
-    del graph.node[:], graph.input[1:]
+    del graph.node[:], graph.input[inputs:]
     graph.node.extend(kept)
     return model

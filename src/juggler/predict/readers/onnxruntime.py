@@ -40,7 +40,7 @@ class OnnxRuntimeReader:
 
     backend = "onnxruntime"
 
-    def read(self, skeleton: Skeleton, shape: tuple[int, ...]) -> Reading:
+    def read(self, skeleton: Skeleton, *shapes: tuple[int, ...]) -> Reading:
         """Optimise the graph and describe each of its nodes.
 
         Raises:
@@ -48,7 +48,7 @@ class OnnxRuntimeReader:
             ArtefactError: ONNX Runtime cannot open it.
             ConfigError: the network takes another input.
         """
-        source = skeleton.sized(shape)
+        source = skeleton.sized(*shapes)
         graph = _optimised(dressed(skeleton.model, dense_as_inputs=True), skeleton.name).graph
         sizes = _Sizes(source.graph, graph)
         kernels, missed, free = [], [], 0
@@ -65,7 +65,7 @@ class OnnxRuntimeReader:
             else:
                 kernels.append(NetworkKernel(node.name, node.op, spec))
         release = BACKENDS.get(self.backend).status().version or "unknown"
-        return Reading(skeleton.name, self.backend, release, shape, tuple(kernels), counted(missed), free)
+        return Reading(skeleton.name, self.backend, release, shapes[0], tuple(kernels), counted(missed), free)
 
 
 @dataclass
