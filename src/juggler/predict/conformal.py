@@ -85,7 +85,7 @@ class Intervals(Noun):
     Attributes:
         level: share of new samples that are to be covered.
         half_widths: quantiles of |log(measured / predicted)| by family, and under `*` of all together.
-        counts: calibration samples by family.
+        counts: calibration samples by family; groups where there are any.
         scaled: whether scores were divided by an estimate of how hard each sample is.
     """
 
@@ -127,7 +127,7 @@ class Intervals(Noun):
         half_widths, counts = {}, {}
         for family in (POOLED, *sorted({str(family) for family in families})):
             own = np.ones(found.size, bool) if family == POOLED else names == family
-            counts[family] = int(own.sum())
+            counts[family] = int(own.sum()) if votes is None else len(set(votes[own]))
             half_widths[family] = quantile(found[own], level, None if votes is None else votes[own])
         finite = {name: min(width, WIDEST) for name, width in half_widths.items()}
         enough = {n: w for n, w in finite.items() if math.isfinite(half_widths[n]) or n == POOLED}
