@@ -1,0 +1,210 @@
+"""Train a network on the latencies of kernels, and predict with it.
+
+The training loop of `juggler.models` classifies pictures and survives a kill; this one is for tables of some
+thousand rows, regresses, and is over in minutes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from juggler.predict.learner import Arrays, Epoch, Progress, Validation, checked_target
+from juggler.predict.net_inputs import Inputs
+from juggler.predict.networks import build
+from juggler.predict.roofline_fit import Roofline
+from juggler.predict.scores import mape
+from juggler.predict.table import KernelTable
+
+Floats = npt.NDArray[np.float64]
+
+SCALE = 10.0  # the paper's Eq. 8: latencies in tenths of milliseconds, which its loss needs
+_LARGEST_LOG = 30.0
+_SHOWN = 2000  # training rows whose error is taken after each epoch
+
+
+@dataclass(frozen=True)
+class NetPlan:
+    """How a network is built and trained.
+
+    Attributes:
+        architecture: as `juggler.predict.networks.build` names them.
+        features: kind of features.
+        transform: Box-Cox on matrix and kernel size.
+        output: `scaled` (softplus of the answer is 10 t), `log_scaled` (it is log(1 + 10 t)) or `ratio`
+            (the answer is the log of the ratio to a fitted roofline).
+        epochs: passes over the training rows.
+        rate: Adam's.
+        batch: rows a step.
+        decay_every: epochs after which the rate is multiplied by `decay_by`, again and again.
+        decay_by: see there.
+        l2: factor of the squared weights in the loss.
+    """
+
+    architecture: str
+    features: str = "paper"
+    transform: bool = False
+    output: str = "scaled"
+    epochs: int = 200
+    rate: float = 0.1
+    batch: int = 128
+    decay_every: int = 40
+    decay_by: float = 0.5
+    l2: float = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class FittedNet:
+    """A trained network.
+
+    Attributes:
+        plan: how it was built and trained.
+        inputs: what it sees.
+        roofline: by which a `ratio` is multiplied; else only kept.
+        module: the network, in evaluation mode.
+        span: least and largest latency in ms, or log ratio, that it answers.
+        history: errors by epoch.
+    """
+
+    plan: NetPlan
+    inputs: Inputs
+    roofline: Roofline
+    module: nn.Module
+    span: tuple[float, float]
+    history: tuple[Epoch, ...] = ()
+
+    def predict(self, table: KernelTable) -> Floats:
+        """Return milliseconds `[n]`."""
+        with torch.inference_mode():
+            batches = torch.split(torch.from_numpy(self.inputs.matrix(table)), 1024)
+            raw = torch.cat([self.module(batch) for batch in batches]) if len(table) else torch.zeros(0)
+        return self._milliseconds(raw.double(), table)
+
+    def state(self) -> tuple[dict[str, Any], Arrays]:
+        """Return JSON values and arrays."""
+        fields = {"plan": asdict(self.plan), "inputs": self.inputs.to_dict(), "span": list(self.span)}
+        weights = {name: tensor.numpy() for name, tensor in self.module.state_dict().items()}
+        return {**fields, "roofline": self.roofline.to_dict()}, weights
+
+    def _milliseconds(self, raw: Tensor, table: KernelTable) -> Floats:
+        low, high = self.span
+        raw = torch.nan_to_num(raw)
+        if self.plan.output == "ratio":
+            predicted: Floats = self.roofline.latency_ms(table) * np.exp(raw.clamp(low, high).numpy())
+            return predicted
+        answer = softplus(raw)
+        scaled = torch.expm1(answer.clamp(max=_LARGEST_LOG)) if self.plan.output == "log_scaled" else answer
+        milliseconds: Floats = (scaled / SCALE).clamp(min=low).numpy()
+        return milliseconds
+
+
+def maple(answer: Tensor, target: Tensor) -> Tensor:
+    """Return Eq. 7, the mean absolute percentage logarithmic error, of log(1 + y) against log(1 + t)."""
+    return ((answer - target).abs() / target).mean()
+
+
+def fit_net(
+    plan: NetPlan,
+    table: KernelTable,
+    target_ms: Floats,
+    *,
+    seed: int,
+    progress: Progress | None = None,
+    validation: Validation | None = None,
+) -> FittedNet:
+    """Train a network; what is random comes from the seed alone.
+
+    Raises:
+        DataError: as `juggler.predict.learner.checked_target`.
+    """
+    target = checked_target(table, target_ms)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        inputs = Inputs.fit(plan.features, table, transform=plan.transform)
+        roofline = Roofline.fit(table, target)
+        ratio = np.log(target / roofline.latency_ms(table))
+        relative = plan.output == "ratio"
+        span = (float(ratio.min()), float(ratio.max())) if relative else (float(target.min()) / 2.0, math.inf)
+        span = (span[0], min(span[1], 1e12))
+        goal = torch.from_numpy(ratio if relative else np.log1p(SCALE * target)).float()
+        fitted = FittedNet(plan, inputs, roofline, build(plan.architecture, inputs.width), span)
+        shown = table.take(np.arange(min(len(table), _SHOWN))), target[:_SHOWN]
+        rows = torch.from_numpy(inputs.matrix(table))
+        history = _train(fitted, rows, goal, lambda n: _epoch(n, fitted, shown, validation), progress)
+    return FittedNet(plan, inputs, roofline, fitted.module, span, history)
+
+
+def restore_net(fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> FittedNet:
+    """Return a trained network from its state.
+
+    Raises:
+        ValueError: the weights do not fit the network.
+    """
+    plan, inputs = NetPlan(**fields["plan"]), Inputs.from_dict(fields["inputs"])
+    module = build(plan.architecture, inputs.width).eval().requires_grad_(False)
+    try:
+        module.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in arrays.items()})
+    except RuntimeError as error:
+        raise ValueError(str(error)) from error
+    low, high = (float(bound) for bound in fields["span"])
+    return FittedNet(plan, inputs, Roofline.from_dict(fields["roofline"]), module, (low, high))
+
+
+def _train(
+    fitted: FittedNet,
+    rows: Tensor,
+    goal: Tensor,
+    after: Callable[[int], Epoch],
+    progress: Progress | None,
+) -> tuple[Epoch, ...]:
+    plan, module = fitted.plan, fitted.module
+    # Adam's weight decay adds its factor times w to the gradient: that of factor / 2 times w squared.
+    optimizer = torch.optim.Adam(module.parameters(), lr=plan.rate, weight_decay=2.0 * plan.l2)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, plan.decay_every, plan.decay_by)
+    history: list[Epoch] = []
+    for epoch in range(1, plan.epochs + 1):
+        module.train()
+        sound = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+        for batch in torch.split(torch.randperm(len(rows)), plan.batch):
+            optimizer.zero_grad()
+            answer = module(rows[batch])
+            _loss(answer, goal[batch], plan.output).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        schedule.step()
+        module.eval()
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in module.state_dict().values()):
+            module.load_state_dict(sound)  # diverged: keep the last epoch that did not, and stop
+            break
+        history.append(after(epoch))
+        if progress is not None:
+            progress(epoch, plan.epochs)
+    module.eval().requires_grad_(False)
+    return tuple(history)
+
+
+def _loss(answer: Tensor, goal: Tensor, output: str) -> Tensor:
+    if output == "ratio":
+        return (answer - goal).abs().mean()
+    positive = softplus(answer)
+    return maple(positive if output == "log_scaled" else torch.log1p(positive), goal)
+
+
+def _epoch(
+    number: int, fitted: FittedNet, shown: tuple[KernelTable, Floats], validation: Validation | None
+) -> Epoch:
+    sides = [shown, validation] if validation is not None else [shown]
+    errors: list[float | None] = []
+    for table, target in sides:
+        predicted = fitted.predict(table)
+        errors += [mape(target, predicted), float(np.sqrt(((predicted - target) ** 2).mean()))]
+    train_mape, train_rmse, *others = errors
+    held = (others[0], others[1]) if others else (None, None)
+    return Epoch(number, float(train_mape or 0.0), float(train_rmse or 0.0), *held)
