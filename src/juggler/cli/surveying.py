@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from juggler.cost.hierarchy import Hierarchy
     from juggler.survey import Options, Survey
 
-PAGE = "survey.html"
-
 
 def options_of(
     *,
@@ -89,9 +87,8 @@ def written(found: Survey, folder: Path) -> tuple[Path, ...]:
     Raises:
         ConfigError: nothing can be written there.
     """
-    from juggler.report.survey_page import write_survey_page, write_survey_pictures  # noqa: PLC0415
+    from juggler.report import survey_page  # noqa: PLC0415
     from juggler.survey import write_survey  # noqa: PLC0415
 
-    page = write_survey_page(found, folder / PAGE)
-    write_survey_pictures(found, folder / "figures")
-    return (page, *write_survey(found, folder), folder / "figures")
+    page = survey_page.write_survey(found, folder)
+    return (page, *write_survey(found, folder), folder / survey_page.FIGURES)

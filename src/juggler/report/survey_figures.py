@@ -105,7 +105,7 @@ def _panel(axes: Axes, plan: BarFigure, sides: Sequence[_Side], title: str) -> N
 def _bar(axes: Axes, key: str, amount: Amount, place: tuple[float, float, str, float]) -> None:
     row, thick, colour, reach = place
     if amount.value is None:
-        axes.text(reach * 0.02, row, "not available", va="center", fontsize=9, color=LIGHT["muted"])
+        axes.text(reach * 0.02, row, "unavailable", va="center", fontsize=9, color=LIGHT["muted"])
         return
     hatch = HATCHES[amount.origin]
     axes.barh(

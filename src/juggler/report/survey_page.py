@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,32 +24,28 @@ if TYPE_CHECKING:
     from juggler.survey.results import Survey, Surveyed
 
 
-def write_survey_page(found: Survey, path: Path) -> Path:
-    """Write the page and return its path; it is there whole or not at all.
+PAGE, FIGURES = "survey.html", "figures"
+
+
+def write_survey(found: Survey, folder: Path) -> Path:
+    """Write the page, and every figure as an SVG file of its own; return the path of the page.
+
+    Each file is there whole or not at all.
 
     Raises:
         ConfigError: nothing can be written there.
     """
-    return write_atomically(path, render_survey(found).encode())
+    drawings = dict(_drawings(found))
+    for name, drawing in drawings.items():
+        write_atomically(folder / FIGURES / f"{name}.svg", standalone(str(drawing.svg)).encode())
+    return write_atomically(folder / PAGE, render_survey(found, drawings).encode())
 
 
-def write_survey_pictures(found: Survey, folder: Path) -> tuple[Path, ...]:
-    """Write every figure as an SVG file of its own, and return their paths.
-
-    Raises:
-        ConfigError: nothing can be written there.
-    """
-    return tuple(
-        write_atomically(folder / f"{name}.svg", standalone(str(drawing.svg)).encode())
-        for name, drawing in _drawings(found)
-    )
-
-
-def render_survey(found: Survey) -> str:
+def render_survey(found: Survey, drawn: Mapping[str, Drawing] | None = None) -> str:
     """Return the page as HTML text; the same survey gives the same text."""
     from juggler.survey.amount import MEANINGS, ORIGINS  # noqa: PLC0415  # the base install has it not
 
-    drawings = dict(_drawings(found))
+    drawings = drawn or dict(_drawings(found))
     page: dict[str, Any] = {
         "tiles": _tiles(found),
         "origins": [(SIGNS[origin], origin, MEANINGS[origin]) for origin in ORIGINS],

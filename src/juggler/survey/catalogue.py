@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
-from juggler.errors import ConfigError
 from juggler.nouns import Noun
-from juggler.registry import normalise
 from juggler.runtime.factory import is_factory
 from juggler.runtime.named import parse_shape
 
@@ -60,7 +59,7 @@ def _juggler(depth: int, *, flat: bool) -> Candidate:
     form = "flat" if flat else "wide"
     return Candidate(
         f"juggler_resnet{depth}_{form}",
-        f"Juggler-ResNet{depth}, {form}",
+        f"Juggler-ResNet{depth} ({form})",
         f"juggler.models:create(name='juggler_resnet{depth}', classes=1000)",
         flat=flat,
         note="No accuracy on ImageNet has been published.",
@@ -71,7 +70,7 @@ CATALOGUE = (
     Candidate("alexnet_grouped", "AlexNet", "juggler.survey.catalogue:grouped_alexnet", (3, 227, 227)),
     Candidate(
         "alexnet",
-        "AlexNet, one group",
+        "AlexNet (one group)",
         f"{PYTORCHCV}alexnet:alexnet",
         note="pytorchcv's: without the original's two groups, so with more work.",
     ),
@@ -101,25 +100,21 @@ def candidates(models: Sequence[str], shape: str) -> tuple[Candidate, ...]:
         known = (
             CATALOGUE if model == ALL else [one for one in CATALOGUE if one.model == model and not one.flat]
         )
-        for one in known or (_own(model, size),):
-            if one.name in found and found[one.name] != one:
-                raise ConfigError(
-                    f"survey {model}", f"there is a network {one.name} already", "Give the file another name"
-                )
+        for one in known or (_own(model, size, found),):
             found[one.name] = one
     return tuple(found.values())
 
 
-def _own(model: str, size: tuple[int, ...]) -> Candidate:
-    """Describe a network that the user names."""
+def _own(model: str, size: tuple[int, ...], taken: Mapping[str, Candidate]) -> Candidate:
+    """Describe a network that the user names: shortly, or in full where the short name is taken."""
     path = Path(model)
-    is_file = bool(path.suffix) and not (is_factory(model) and not path.exists())
-    title = path.stem if is_file else model
-    # A factory of the user's own may load weights; a name of ours draws them.
-    return Candidate(
-        normalise(title.replace(":", "_").replace(".", "_"))[:80],
-        title,
-        model,
-        size,
-        own_weights=is_file or is_factory(model),
-    )
+    is_call = is_factory(model) and not path.exists()
+    is_file = bool(path.suffix) and not is_call
+    short = path.stem if is_file else model.partition(":")[2] or model
+    for title in (short, model):
+        name = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")[:80] or "network"
+        if name not in taken or taken[name].model == model:
+            break
+    # A factory of the user's own may load weights; pytorchcv and names of ours draw them.
+    own_weights = is_file or (is_call and not model.startswith(PYTORCHCV))
+    return Candidate(name, title, model, size, own_weights=own_weights)

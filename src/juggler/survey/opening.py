@@ -120,7 +120,7 @@ def _load(module: nn.Module, path: Path) -> None:
     except (OSError, RuntimeError, ValueError, safetensors.SafetensorError) as error:
         raise ArtefactError(
             f"read the weights {path}",
-            (str(error).strip() or type(error).__name__).splitlines()[0][:200],
+            " ".join((str(error).strip() or type(error).__name__).split())[:300],
             "Save the network's own state dict: safetensors.torch.save_file(network.state_dict(), path)",
         ) from error
 

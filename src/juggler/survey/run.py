@@ -110,7 +110,7 @@ def survey(
 
     Raises:
         Unavailable: the backend cannot work here.
-        ConfigError: none of the networks can be surveyed; the message says why.
+        JugglerError: none of the networks can be surveyed; the error is that of the first.
     """
     options = options or Options()
     if options.time:
@@ -128,14 +128,14 @@ class _Run:
         self.steps = len(networks) * (1 + options.time + bool(options.pictures))
         self.done = 0.0
         self.left_out: list[NotSurveyed] = []
+        self.first: JugglerError | None = None
         self.cpu = device(THIS_CPU)
 
     def whole(self, folder: Path) -> Survey:
         """Look at every network, time them, put it together."""
         looked = [found for one in self.networks if (found := self._look(one, folder)) is not None]
         if not looked:
-            first = self.left_out[0] if self.left_out else NotSurveyed("", "no networks", "Name one")
-            raise ConfigError(f"survey {first.title or 'networks'}", first.why, first.remedy)
+            raise self.first or ConfigError("survey networks", "there are none", "Name one")
         times = self._times(looked)
         done = [self._finished(found, looked, times.get(found.one.name)) for found in looked]
         options = self.options
@@ -169,10 +169,9 @@ class _Run:
             wanted = self.options.time or (self.options.pictures is not None and network.trained)
             graph = graph_of(one, network, folder) if wanted else None
             return self._modelled(one, network, counted, graph)
-        except (JugglerError, MemoryError) as error:
-            why = error.found if isinstance(error, JugglerError) else "it does not fit into memory"
-            remedy = error.remedy if isinstance(error, JugglerError) else "Close what else is running"
-            self.left_out.append(NotSurveyed(one.title, why, remedy))
+        except JugglerError as error:
+            self.first = self.first or error
+            self.left_out.append(NotSurveyed(one.title, error.found, error.remedy))
             return None
         finally:
             self._step(f"{one.title}: counting", 1)

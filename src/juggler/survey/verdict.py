@@ -23,6 +23,9 @@ def verdict(networks: Sequence[Surveyed], budget: int) -> tuple[str, ...]:
     lines = []
     if told:
         lines += [_recommended(told), _front(told)]
+        untold = [one for one in networks if one not in told]
+        if untold:
+            lines.append(f"Not compared there, for no accuracy of theirs is known: {_and(untold)}.")
     else:
         lines.append(
             "No accuracy is known of these networks, so none can be recommended over another: give "

@@ -11,7 +11,7 @@ from juggler.errors import Unavailable
 from juggler.runtime.power import CPU, LEAST_S, Reading
 from juggler.runtime.session import BackendStatus
 
-ASKED = "measure energy by RAPL"
+ASKED = "measure energy with rapl"
 
 
 class Rapl:

@@ -1,0 +1,212 @@
+"""Whole surveys of small networks: counts by hand, pictures made here, weights trained here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from PIL import Image
+from torch import nn
+
+from juggler.errors import ArtefactError, ConfigError, Unavailable
+from juggler.runtime.picture_folder import picture_folder
+from juggler.survey import CATALOGUE, ORIGINS, Options, Survey, candidates, survey, to_csv, write_survey
+from juggler.survey.opening import opened, weights_of
+from juggler.survey.store import COLUMNS
+
+MODULE = """
+from torch import nn
+
+def small(width=4):
+    return nn.Sequential(
+        nn.Conv2d(3, width, 3, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 3),
+    )
+
+def no_layers():
+    return nn.Sequential(nn.ReLU())
+"""
+SHAPE, SIDE = "3,14,14", 14
+NET = "nets_of_the_survey_test:small"
+CLASSES = ("blue", "green", "red")
+
+
+@pytest.fixture(autouse=True)
+def module(elsewhere: Path) -> Path:
+    (elsewhere / "nets_of_the_survey_test.py").write_text(MODULE, encoding="utf-8")
+    return elsewhere
+
+
+def small(width: int = 4) -> nn.Module:
+    space: dict[str, object] = {}
+    exec(MODULE, space)  # noqa: S102  # the very text that the survey imports
+    return space["small"](width)  # type: ignore[operator,no-any-return]
+
+
+def fill(root: Path, count: int = 12) -> Path:
+    """Write pictures whose class is the brightest colour."""
+    rng = np.random.default_rng(0)
+    for channel, name in ((2, "blue"), (1, "green"), (0, "red")):
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = rng.integers(0, 120, (16, 16, 3), dtype=np.uint8)
+            pixels[..., channel] += 130
+            Image.fromarray(pixels).save(root / name / f"{number}.png")
+    return root
+
+
+def trained(folder: Path) -> Path:
+    """Train the small network for some steps to name the brightest colour; write its weights."""
+    torch.manual_seed(0)
+    network = small().train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.05)
+    for _ in range(60):
+        labels = torch.randint(0, 3, (48,))
+        images = torch.rand(48, 3, SIDE, SIDE)
+        images[torch.arange(48), 2 - labels] += 1.0  # classes are sorted: blue, green, red
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network((images - 0.45) / 0.22), labels).backward()
+        optimizer.step()
+    folder.mkdir()
+    safetensors.torch.save_file(network.state_dict(), folder / "small.safetensors")
+    return folder
+
+
+def test_counts_are_those_worked_out_by_hand():
+    found = survey(candidates([NET], SHAPE), Options(budget=64, time=False)).networks[0]
+    assert found.title == found.name == "small"
+    conv, linear = 12 * 12 * 27 * 4, 4 * 3
+    assert found.value("gflop") == pytest.approx(2 * (conv + linear) / 1e9)
+    assert found.value("parameters_m") == pytest.approx((27 * 4 + 2 * 4 + 4 * 3 + 3) / 1e6)
+    assert found.array.elements <= 64
+    assert found.cycles_on == {"small": found.array.cycles}
+    assert [at.weight_mb for at in found.precisions] == pytest.approx([120e-6, 240e-6, 480e-6])
+    assert found.amounts["top1"].origin == "unavailable"
+    assert found.amounts["latency_ms"].source == "no time was measured" == found.amounts["power_w"].source
+    assert found.paper == {}
+
+
+def test_time_is_measured_and_power_estimated_or_measured():
+    tellings = []
+    options = Options(threads=1, rounds=2)
+    found = survey(
+        candidates([NET, f"{NET}(width=6)"], SHAPE), options, tell=lambda *told: tellings.append(told)
+    )
+    for one in found.networks:
+        time, power, energy = (one.amounts[key] for key in ("latency_ms", "power_w", "energy_mj"))
+        assert time.origin == "measured"
+        assert time.low <= time.value <= time.high
+        assert "2 networks in turns, 2 rounds" in time.source
+        assert power.origin in ("estimated", "measured")
+        assert power.value == pytest.approx(energy.value / time.value)
+    assert found.backend.startswith("onnxruntime")
+    assert [name for name in ("small", "small_width_6") if name in found.networks[1].cycles_on]
+    assert max(done for _, done, _ in tellings) == pytest.approx(tellings[-1][2])
+
+
+def test_accuracy_and_its_losses_are_measured(tmp_path):
+    pictures = picture_folder(fill(tmp_path / "pictures"))
+    options = Options(time=False, pictures=pictures, weights=trained(tmp_path / "weights"), threads=1)
+    whole = survey(candidates([NET], SHAPE), options)
+    found = whole.networks[0]
+    top1, top5 = found.amounts["top1"], found.amounts["top5"]
+    assert (top1.origin, top5.origin) == ("measured", "measured")
+    assert top1.value > 90, "it has learnt the colours"
+    assert top5.value == 100, "of three classes the right one is always among five"
+    assert top1.low <= top1.value <= top1.high
+    assert whole.pictures.startswith("27 of pictures")
+    assert found.at(8).loss.origin == "measured"
+    assert abs(found.at(8).loss.value) < 20
+    assert (found.at(32).loss.value, found.at(16).loss.origin) == (0.0, "unavailable")
+    losses = {change.name: change.loss for change in found.what_ifs}
+    assert losses["half of the weights pruned"].origin == "measured"
+    assert "without fine-tuning" in losses["half of the weights pruned"].source
+    assert losses["half of the weights pruned, zeros skipped"] == losses["half of the weights pruned"]
+    assert losses["half of the channels"].origin == "unavailable"
+    assert "pictures of pictures" in found.amounts["top1"].source
+
+
+def test_random_weights_are_not_measured(tmp_path):
+    pictures = picture_folder(fill(tmp_path / "pictures", count=4))
+    found = survey(candidates(["resnet18"], "3,32,32"), Options(time=False, pictures=pictures)).networks[0]
+    assert found.amounts["top1"].origin == "unavailable"
+    assert "random" in found.at(8).loss.source
+
+
+def test_pictures_of_other_classes_are_told(tmp_path):
+    pictures = picture_folder(fill(tmp_path / "pictures"))
+    (tmp_path / "pictures" / "white").mkdir()
+    Image.new("RGB", (16, 16), "white").save(tmp_path / "pictures" / "white" / "0.png")
+    Image.new("RGB", (16, 16), "white").save(tmp_path / "pictures" / "white" / "1.png")
+    pictures = picture_folder(tmp_path / "pictures")
+    found = survey(candidates([NET], SHAPE), Options(time=False, pictures=pictures)).networks[0]
+    assert found.amounts["top1"].origin == "unavailable"
+    assert "the pictures have 4 classes" in found.at(8).loss.source
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    folder = trained(tmp_path / "weights")
+    one = candidates([f"{NET}(width=6)"], SHAPE)[0]
+    assert weights_of(one, folder) is None
+    (folder / "small.safetensors").rename(folder / "small_width_6.safetensors")
+    with pytest.raises(ArtefactError, match=r"read the weights .*size mismatch"):
+        survey([one], Options(time=False, weights=folder))
+
+
+def test_a_network_that_fails_is_left_out_and_the_others_go_on():
+    found = survey(candidates([NET, "nets_of_the_survey_test:no_layers"], SHAPE), Options(time=False))
+    assert [one.title for one in found.networks] == ["small"]
+    assert [(one.title, one.why) for one in found.left_out] == [("no_layers", "it multiplies nothing")]
+    with pytest.raises(ConfigError, match="neither a file nor a network's name"):
+        survey(candidates(["nothing_of_the_kind"], SHAPE), Options(time=False))
+
+
+def test_without_pytorchcv_its_networks_say_what_installs_it(monkeypatch):
+    monkeypatch.setattr("juggler.survey.opening.is_installed", lambda package: False)
+    vgg = next(one for one in CATALOGUE if one.name == "vgg16")
+    with pytest.raises(Unavailable, match="pip install --no-deps pytorchcv"):
+        opened(vgg, None)
+
+
+def test_the_catalogue_holds_the_papers_networks_and_ours():
+    names = [one.name for one in candidates([], "3,224,224")]
+    assert len(names) == len(set(names)) == 12
+    assert candidates(["all"], "3,8,8") == CATALOGUE
+    sizes = {one.name: one.shape[1:] for one in CATALOGUE}
+    assert sizes["inceptionv3"] == sizes["xception"] == (299, 299)
+    assert sizes["vgg16"] == (224, 224)
+    one = candidates(["pytorchcv.models.resnet:resnet50"], "3,8,8")[0]
+    assert (one.name, one.shape, one.own_weights) == ("resnet50", (3, 224, 224), False)
+    other = candidates(["pytorchcv.models.resnet:resnet18"], "3,8,8")[0]
+    assert (other.name, other.shape, other.own_weights) == ("resnet18", (3, 8, 8), False)
+    both = candidates(["a.b:make", "c.d:make", "net.onnx"], SHAPE)
+    assert [one.name for one in both] == ["make", "c_d_make", "net"]
+
+
+def test_files_hold_every_figure_with_its_origin(tmp_path):
+    found = survey(candidates([NET], SHAPE), Options(time=False, bits=(8, 32)))
+    data, table = write_survey(found, tmp_path / "out")
+    assert Survey.from_json(data.read_text(encoding="utf-8")) == found
+    lines = [line.split(",") for line in to_csv(found).splitlines()]
+    assert table.read_text(encoding="utf-8") == to_csv(found)
+    assert tuple(lines[0]) == COLUMNS
+    assert len(lines) == 1 + 7 + 2 + 2 * 3 + 5 * len(found.networks[0].what_ifs)
+    assert all(any(origin in line for origin in ORIGINS) for line in lines[1:])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"budget": 0}, "a budget of 0"),
+        ({"bits": ()}, "precisions"),
+        ({"bits": (8, 65)}, "precisions"),
+        ({"rounds": 0}, "0 rounds"),
+        ({"threads": 0}, "0 threads"),
+    ],
+)
+def test_options_that_cannot_work_are_refused(options, words):
+    with pytest.raises(ConfigError, match=words):
+        Options(**options)
