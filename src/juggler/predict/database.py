@@ -30,6 +30,13 @@ TABLES = (
         taken_at TEXT NOT NULL,
         UNIQUE (campaign, machine, backend, precision, threads, digest, drawn)
     )""",
+    # Every round of every kernel, so that a campaign that is killed goes on within a block.
+    """CREATE TABLE turns (
+        campaign TEXT NOT NULL, plan TEXT NOT NULL, drawn TEXT NOT NULL, attempt INTEGER NOT NULL,
+        round INTEGER NOT NULL, turn TEXT NOT NULL, took_s REAL NOT NULL,
+        UNIQUE (campaign, plan, drawn, attempt, round)
+    )""",
+    "CREATE TABLE unfit (campaign TEXT NOT NULL, plan TEXT NOT NULL, reason TEXT, UNIQUE (campaign, plan))",
     "CREATE INDEX samples_by_family ON samples (family, drawn)",
     # A kernel and its second timing, much later: their difference is the floor that no prediction passes.
     """CREATE VIEW floors AS

@@ -61,10 +61,11 @@ class Store:
 
     Attributes:
         path: of the file.
+        connection: to it, for the ledger of a campaign.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        self.path, self._connection = path, connection
+        self.path, self.connection = path, connection
 
     @classmethod
     def open(cls, path: Path | str, create: bool = False, *, busy_s: float = BUSY_S) -> Self:
@@ -83,7 +84,7 @@ class Store:
 
     def close(self) -> None:
         """Close the file; closing twice is no error."""
-        self._connection.close()
+        self.connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -107,21 +108,21 @@ class Store:
         plain = [getattr(sample, name) for name in (*PLAIN, *LAST)]
         row = (campaign, sample.spec.family, sample.spec.digest, spec, *plain)
         with told(self.path):
-            return self._connection.execute(INSERT, row).rowcount == 1
+            return self.connection.execute(INSERT, row).rowcount == 1
 
     def add_machine(self, record: Machine) -> str:
         """Keep a machine's record; return its digest, which its samples carry."""
         text = json.dumps(record.to_dict(), sort_keys=True)
         digest = machine_digest(record)
         with told(self.path):
-            self._connection.execute("INSERT OR IGNORE INTO machines VALUES (?, ?)", (digest, text))
+            self.connection.execute("INSERT OR IGNORE INTO machines VALUES (?, ?)", (digest, text))
         return digest
 
     def add_campaign(self, name: str, settings: Mapping[str, Any], machine: str) -> None:
         """Keep what a campaign was started with; one of that name that is there already stays."""
         row = (name, json.dumps(dict(settings), sort_keys=True), machine, now())
         with told(self.path):
-            self._connection.execute("INSERT OR IGNORE INTO campaigns VALUES (?, ?, ?, ?)", row)
+            self.connection.execute("INSERT OR IGNORE INTO campaigns VALUES (?, ?, ?, ?)", row)
 
     def samples(
         self,
@@ -140,33 +141,33 @@ class Store:
         where = " AND ".join(f"{name} = ?" for name in given)
         question = f"{SELECT}{f' WHERE {where}' if where else ''} ORDER BY id"
         with told(self.path):
-            rows = self._connection.execute(question, tuple(given.values())).fetchall()
+            rows = self.connection.execute(question, tuple(given.values())).fetchall()
         return [_sample(row, self.path) for row in rows]
 
     def count(self, campaign: str | None = None) -> int:
         """Return how many samples there are, of one campaign or in all."""
         where, values = ("", ()) if campaign is None else (" WHERE campaign = ?", (campaign,))
         with told(self.path):
-            found = self._connection.execute(f"SELECT count(*) FROM samples{where}", values)  # noqa: S608
+            found = self.connection.execute(f"SELECT count(*) FROM samples{where}", values)  # noqa: S608
             return int(found.fetchone()[0])
 
     def machines(self) -> dict[str, Machine]:
         """Return the records of all machines, by digest."""
         with told(self.path):
-            rows = self._connection.execute("SELECT digest, record FROM machines ORDER BY rowid").fetchall()
+            rows = self.connection.execute("SELECT digest, record FROM machines ORDER BY rowid").fetchall()
         return {digest: Machine.from_json(record) for digest, record in rows}
 
     def campaigns(self) -> dict[str, dict[str, Any]]:
         """Return the settings of all campaigns, by name, `machine` and `started_at` among them."""
         with told(self.path):
-            rows = self._connection.execute("SELECT * FROM campaigns ORDER BY rowid").fetchall()
+            rows = self.connection.execute("SELECT * FROM campaigns ORDER BY rowid").fetchall()
         return {n: json.loads(s) | {"machine": m, "started_at": at} for n, s, m, at in rows}
 
     def floors(self, machine: str | None = None) -> tuple[Floor, ...]:
         """Return how well timings repeat, by family, from the kernels that were timed twice."""
         question = "SELECT family, first_ms, again_ms, hours FROM floors"
         with told(self.path):
-            rows = self._connection.execute(
+            rows = self.connection.execute(
                 f"{question} WHERE machine = ?" if machine else question, (machine,) if machine else ()
             ).fetchall()
         return tuple(_floor(name, rows) for name in sorted({row[0] for row in rows}))

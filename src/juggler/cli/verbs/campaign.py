@@ -1,0 +1,76 @@
+"""`juggler campaign`: measure this machine kernel by kernel, so that networks can be predicted on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from juggler.cli.campaigns import chosen_chooser, read_back, tell
+from juggler.cli.console import OUT, bar, escape
+
+Backend = Annotated[str, typer.Option(help="What runs the kernels: see juggler info.")]
+Minutes = Annotated[
+    float | None, typer.Option(help="Under measurement, all runs of the campaign together. [default: 40]")
+]
+Samples = Annotated[int | None, typer.Option(min=1, help="Stop at so many kernels.")]
+Db = Annotated[Path, typer.Option("--db", help="The database; the same line goes on where it stopped.")]
+Families = Annotated[
+    str | None, typer.Option(help="Kernels to measure, such as conv,pool,dense. [default: all]")
+]
+Threads = Annotated[int, typer.Option(min=1, help="Cores that a kernel may use.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of all draws.")]
+Retest = Annotated[int, typer.Option(min=0, help="Kernels measured again at the end: the floor of errors.")]
+Active = Annotated[
+    bool,
+    typer.Option(help="Let a committee choose half of the kernels: where it disagrees most for the time."),
+]
+Export = Annotated[Path | None, typer.Option(help="Write all samples of the database as parquet.")]
+Salvage = Annotated[Path | None, typer.Option(help="First copy what can be read of a damaged database.")]
+
+
+def campaign(
+    backend: Backend = "onnxruntime",
+    minutes: Minutes = None,
+    samples: Samples = None,
+    db: Db = Path("lab.db"),
+    families: Families = None,
+    threads: Threads = 1,
+    seed: Seed = 0,
+    retest: Retest = 200,
+    active: Active = True,
+    export: Export = None,
+    salvage: Salvage = None,
+) -> None:
+    """Measure kernels on this machine, in three phases, and keep them in a database.
+
+    Each sample is kept as it comes: Ctrl-C at any time, and the same line goes on. Leave the machine alone
+    meanwhile; what disturbs it is seen and measured again, which takes time.
+
+    Examples: juggler campaign --backend onnxruntime --minutes 40 --db lab.db;
+
+    juggler campaign --samples 500 --families conv,dense --db lab.db --export samples.parquet
+    """
+    from juggler.predict.campaign import run_campaign  # noqa: PLC0415
+    from juggler.predict.space import families as shares  # noqa: PLC0415
+    from juggler.predict.store import Store  # noqa: PLC0415
+
+    chosen = shares(families)
+    with Store.open(db, create=True) as store:
+        if salvage is not None:
+            read_back(salvage, store)
+        with bar(f"measuring kernels on {escape(backend)}") as progress:
+            outcome = run_campaign(
+                store, backend, minutes=40.0 if minutes is None and samples is None else minutes,
+                samples=samples, families=chosen, threads=threads, seed=seed, retest=retest,
+                chooser=chosen_chooser(active, seed), progress=progress,
+            )  # fmt: skip
+        tell(outcome, db)
+        if export is not None:
+            OUT.print(f"[green]✓[/] {escape(str(store.export_parquet(export)))}", soft_wrap=True)
+    if outcome.stopped:
+        raise typer.Exit(130)
+
+
+VERB = campaign

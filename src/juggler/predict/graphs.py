@@ -1,0 +1,296 @@
+"""Write one kernel as an ONNX graph, so that a runtime makes just that kernel of it.
+
+Weights and inputs are normal: zeros are skipped by some kernels, and denormals slow all of them down. What
+is to be fused is written as the nodes that runtimes fuse. Where a kernel needs its input as another kernel
+leaves it, in the runtime's own layout or in a warm cache, a 1x1 max pool stands before it, or a sign where
+there are no images: neither is fused with anything. Its name begins with `before`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from math import prod, sqrt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from juggler.errors import ConfigError
+from juggler.predict.kernel import KernelSpec
+
+if TYPE_CHECKING:
+    from onnx import NodeProto, TensorProto
+
+Array = npt.NDArray[Any]
+OPSET, IR_VERSION = 20, 9  # the first with Gelu
+POOL = 1 << 20  # random numbers, used again and again: drawing 100 million would take a second
+# ONNX operators by kind; `gelu`, `silu` and `hardswish` are what the exporters write.
+UNARY = {
+    **{"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "exp": "Exp", "sqrt": "Sqrt", "neg": "Neg"},
+    **{"abs": "Abs", "erf": "Erf", "hardsigmoid": "HardSigmoid", "leakyrelu": "LeakyRelu", "elu": "Elu"},
+    **{"clip": "Clip", "gelu": "Gelu", "silu": "Silu", "hardswish": "HardSwish"},
+}
+BINARY = {"mul": "Mul", "sub": "Sub", "div": "Div", "scale": "Mul"}
+ACTIVATIONS = ("none", "relu", "sigmoid", "tanh", "clip", "leakyrelu", "hardsigmoid")
+
+
+@dataclass
+class Draft:
+    """A graph being written: nodes in order, weights, and the shapes of what comes in and goes out."""
+
+    nodes: list[NodeProto] = field(default_factory=list)
+    weights: list[TensorProto] = field(default_factory=list)
+    inputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def take(self, name: str, shape: tuple[int, ...], *, before: bool = False) -> str:
+        """Add an input, and a kernel that hands it on where it is to come from one; return its tensor."""
+        self.inputs[name] = shape
+        if not before:
+            return name
+        if len(shape) == 4:
+            return self.node("MaxPool", (name,), f"before_{name}", kernel_shape=[1, 1])
+        return self.node("Neg", (name,), f"before_{name}")  # pools take images only
+
+    def node(self, op: str, inputs: tuple[str, ...], name: str, **attributes: Any) -> str:
+        """Add an operator; return its output, which has its name."""
+        from onnx import helper  # noqa: PLC0415  # heavy
+
+        self.nodes.append(helper.make_node(op, list(inputs), [f"{name}_out"], name=name, **attributes))
+        return f"{name}_out"
+
+    def weight(self, name: str, shape: tuple[int, ...], scale: float = 1.0, *, shift: float = 0.0) -> str:
+        """Add normal weights of that standard deviation; return their tensor."""
+        from onnx import TensorProto, helper  # noqa: PLC0415
+
+        values = normal(shape) * np.float32(scale) + np.float32(shift)
+        self.weights.append(helper.make_tensor(name, TensorProto.FLOAT, shape, values.tobytes(), raw=True))
+        return name
+
+    def number(self, name: str, value: float) -> str:
+        """Add one number; return its tensor."""
+        from onnx import TensorProto, helper  # noqa: PLC0415
+
+        self.weights.append(helper.make_tensor(name, TensorProto.FLOAT, (), [value]))
+        return name
+
+
+@dataclass(frozen=True)
+class KernelGraph:
+    """One kernel as a graph.
+
+    Attributes:
+        model: ONNX bytes.
+        inputs: shapes by name.
+    """
+
+    model: bytes
+    inputs: dict[str, tuple[int, ...]]
+
+    def feed(self) -> dict[str, Array]:
+        """Return normal inputs, views of numbers that are drawn once; nobody may write to them."""
+        starts = np.cumsum([0, *(prod(shape) for shape in self.inputs.values())])
+        pool = _inputs(int(starts[-1]))
+        ends = zip(self.inputs.items(), starts[:-1], starts[1:], strict=True)
+        return {name: pool[start:end].reshape(shape) for (name, shape), start, end in ends}
+
+
+def build(spec: KernelSpec) -> KernelGraph:
+    """Write a kernel as a graph of fixed sizes in float32.
+
+    Raises:
+        ConfigError: a kind or an activation that has no graph here.
+    """
+    from onnx import TensorProto, helper  # noqa: PLC0415  # heavy
+
+    draft = Draft()
+    last = _activated(draft, spec, WRITERS[spec.family](draft, spec))
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in draft.inputs.items()]
+    shape = _out_shape(spec)
+    out = helper.make_tensor_value_info(last, TensorProto.FLOAT, shape)
+    graph = helper.make_graph(draft.nodes, f"one {spec.family}", values, [out], draft.weights)
+    opset = helper.make_opsetid("", OPSET)
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
+    return KernelGraph(model.SerializeToString(), dict(draft.inputs))
+
+
+def normal(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Return normal numbers of that shape, the same ones again and again."""
+    return np.resize(_pool(), prod(shape)).reshape(shape)
+
+
+@lru_cache(maxsize=1)
+def _pool() -> npt.NDArray[np.float32]:
+    return np.random.default_rng(0).standard_normal(POOL, dtype=np.float32)
+
+
+_GROWN: list[npt.NDArray[np.float32]] = []
+
+
+def _inputs(size: int) -> npt.NDArray[np.float32]:
+    """Return so many normal numbers or more, the largest array so far: memory that is new is slow to touch."""
+    if not _GROWN or _GROWN[0].size < size:
+        _GROWN[:] = [normal((max(size, POOL),))]
+        _GROWN[0].flags.writeable = False
+    return _GROWN[0]
+
+
+def _image(spec: KernelSpec) -> tuple[int, int, int, int]:
+    return spec.batch, spec.in_channels, spec.height, spec.width
+
+
+def _rows(spec: KernelSpec) -> tuple[int, int, int]:
+    return spec.batch, spec.height * spec.width, spec.in_channels
+
+
+def _out_shape(spec: KernelSpec) -> tuple[int, ...]:
+    positions = spec.height * spec.width
+    if spec.family == "dense" and spec.kind == "product":
+        return spec.batch, spec.groups, positions, spec.out_channels // spec.groups
+    if spec.family == "dense" and spec.kind == "matmul":
+        return spec.batch, positions, spec.out_channels
+    if spec.family == "dense":
+        return spec.batch * positions, spec.out_channels
+    if spec.family == "softmax" or (spec.family == "norm" and spec.kind == "layer"):
+        return _rows(spec)
+    if spec.family == "reorder" and spec.kind == "transpose":
+        return spec.batch, spec.height, spec.width, spec.in_channels
+    return spec.batch, spec.out_channels, spec.out_height, spec.out_width
+
+
+def _conv(draft: Draft, spec: KernelSpec) -> str:
+    x = draft.take("x", _image(spec), before=spec.cold)
+    fan_in = spec.in_channels // spec.groups * prod(spec.kernel)
+    weight = draft.weight(
+        "weight", (spec.out_channels, spec.in_channels // spec.groups, *spec.kernel), 1.0 / sqrt(fan_in)
+    )
+    bias = (draft.weight("bias", (spec.out_channels,)),) if spec.bias else ()
+    out = draft.node(
+        "Conv", (x, weight, *bias), "kernel", strides=list(spec.stride), dilations=list(spec.dilation),
+        pads=list(spec.pads), group=spec.groups, kernel_shape=list(spec.kernel),
+    )  # fmt: skip
+    if spec.adds:
+        y = draft.take(
+            "y", _out_shape(spec), before=True
+        )  # in the layout that the runtime's own kernels leave
+        out = draft.node("Add", (out, y), "kernel_sum")
+    return out
+
+
+def _pool_kernel(draft: Draft, spec: KernelSpec) -> str:
+    op = "AveragePool" if spec.kind == "average" else "MaxPool"
+    x = draft.take("x", _image(spec))
+    options = {"kernel_shape": list(spec.kernel), "strides": list(spec.stride), "pads": list(spec.pads)}
+    if spec.dilation != (1, 1):
+        options["dilations"] = list(spec.dilation)
+    return draft.node(op, (x,), "kernel", **options)
+
+
+def _dense(draft: Draft, spec: KernelSpec) -> str:
+    positions, scale = spec.height * spec.width, 1.0 / sqrt(spec.in_channels)
+    if spec.kind == "product":
+        inner, outer = spec.in_channels // spec.groups, spec.out_channels // spec.groups
+        x = draft.take("x", (spec.batch, spec.groups, positions, inner))
+        y = draft.take("y", (spec.batch, spec.groups, inner, outer))
+        return draft.node("MatMul", (x, y), "kernel")
+    weights = (spec.in_channels, spec.out_channels)
+    bias = (draft.weight("bias", weights[1:]),) if spec.bias else ()
+    if spec.kind == "matmul":
+        x = draft.take("x", _rows(spec), before=spec.cold)
+        out = draft.node("MatMul", (x, draft.weight("weight", weights, scale)), "kernel")
+        return draft.node("Add", (out, *bias), "kernel_bias") if bias else out
+    x = draft.take("x", (spec.batch * positions, spec.in_channels), before=spec.cold)
+    weight = draft.weight("weight", weights[::-1], scale)
+    return draft.node("Gemm", (x, weight, *bias), "kernel", transB=1)
+
+
+def _global_pool(draft: Draft, spec: KernelSpec) -> str:
+    op = "GlobalMaxPool" if spec.kind == "max" else "GlobalAveragePool"
+    return draft.node(op, (draft.take("x", _image(spec)),), "kernel")
+
+
+def _add(draft: Draft, spec: KernelSpec) -> str:
+    x = draft.take("x", _image(spec))
+    if spec.kind == "broadcast":
+        return draft.node("Add", (x, draft.weight("weight", (spec.in_channels, 1, 1))), "kernel")
+    return draft.node("Add", (x, draft.take("y", _image(spec))), "kernel")
+
+
+def _elementwise(draft: Draft, spec: KernelSpec) -> str:
+    x = draft.take("x", _image(spec))
+    if spec.kind in BINARY:
+        shape = (spec.batch, spec.in_channels, 1, 1) if spec.kind == "scale" else _image(spec)
+        return draft.node(BINARY[spec.kind], (x, draft.take("y", shape)), "kernel")
+    return _function(draft, spec.kind or "relu", x, "kernel")
+
+
+def _norm(draft: Draft, spec: KernelSpec) -> str:
+    vectors = [draft.weight("gain", (spec.in_channels,)), draft.weight("shift", (spec.in_channels,))]
+    if spec.kind == "layer":
+        return draft.node("LayerNormalization", (draft.take("x", _rows(spec)), *vectors), "kernel", axis=-1)
+    vectors += [
+        draft.weight("mean", (spec.in_channels,)),
+        draft.weight("variance", (spec.in_channels,), 0.1, shift=1.0),
+    ]
+    return draft.node("BatchNormalization", (draft.take("x", _image(spec)), *vectors), "kernel")
+
+
+def _concat(draft: Draft, spec: KernelSpec) -> str:
+    parts = []
+    for index, part in enumerate(np.array_split(np.arange(spec.in_channels), spec.groups)):
+        shape = (spec.batch, len(part), spec.height, spec.width)
+        parts.append(draft.take(f"x{index}", shape))
+    return draft.node("Concat", tuple(parts), "kernel", axis=1)
+
+
+def _softmax(draft: Draft, spec: KernelSpec) -> str:
+    return draft.node("Softmax", (draft.take("x", _rows(spec)),), "kernel", axis=-1)
+
+
+def _reorder(draft: Draft, spec: KernelSpec) -> str:
+    if spec.kind == "transpose":
+        return draft.node("Transpose", (draft.take("x", _image(spec)),), "kernel", perm=[0, 2, 3, 1])
+    return draft.take("x", _image(spec), before=True)
+
+
+def _activated(draft: Draft, spec: KernelSpec, last: str) -> str:
+    if spec.activation == "none":
+        return last
+    return _function(draft, spec.activation, last, "kernel_activation")
+
+
+def _function(draft: Draft, kind: str, x: str, name: str) -> str:
+    if kind not in UNARY:
+        remedy = f"Choose from {', '.join(sorted({*UNARY, *BINARY}))}"
+        raise ConfigError("write a kernel as a graph", f"the function {kind!r}", remedy)
+    if kind == "clip":
+        return draft.node("Clip", (x, draft.number("low", 0.0), draft.number("high", 6.0)), name)
+    if kind == "silu":
+        return draft.node("Mul", (x, draft.node("Sigmoid", (x,), f"{name}_gate")), name)
+    return draft.node(UNARY[kind], (x,), name)
+
+
+WRITERS: dict[str, Callable[[Draft, KernelSpec], str]] = {
+    **{"conv": _conv, "depthwise": _conv, "pool": _pool_kernel, "dense": _dense, "add": _add},
+    **{"global_pool": _global_pool, "elementwise": _elementwise, "norm": _norm, "concat": _concat},
+    **{"softmax": _softmax, "reorder": _reorder},
+}
+
+
+def operators(spec: KernelSpec) -> Iterator[str]:
+    """Yield the ONNX operators that the kernel itself may appear as in a runtime's profile."""
+    names = {
+        "conv": ("Conv", "FusedConv"),
+        "depthwise": ("Conv", "FusedConv"),
+        "pool": ("MaxPool", "AveragePool"),
+        "dense": ("Gemm", "FusedGemm", "MatMul", "FusedMatMul"),
+        "global_pool": ("GlobalAveragePool", "GlobalMaxPool"),
+        "add": ("Add",),
+        "elementwise": ("QuickGelu", UNARY.get(spec.kind or "relu", ""), BINARY.get(spec.kind, "")),
+        "norm": ("BatchNormalization", "LayerNormalization"),
+        "concat": ("Concat",),
+        "softmax": ("Softmax",),
+    }
+    reorders = {"from_blocked": "ReorderOutput", "transpose": "Transpose"}
+    yield from names.get(spec.family, (reorders.get(spec.kind, "ReorderInput"),))

@@ -1,0 +1,124 @@
+"""ONNX Runtime: a kernel's time from its profiler, which times every node of every run.
+
+The profiler cuts every duration off to whole microseconds, so half of one is added: kernels vary by more
+than a microsecond, and over many runs what is cut off is spread evenly. Writing an event down takes 2 to 3
+microseconds, which fall between nodes and so on none of them. Inputs are handed over without a copy; what
+the call takes beside the executor, the copy of the output among it, counts as `post`.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from juggler.errors import ConfigError
+from juggler.predict.graphs import build, operators
+from juggler.predict.kernel import KernelSpec
+from juggler.predict.phases import Bench, Floats, Phases, Unfit, scratch
+from juggler.runtime.backends.onnxruntime import failures, session_options
+
+HALF_US = 0.5
+EXECUTOR = "SequentialExecutor::Execute"
+BEFORE = ("ReorderInput", "Reshape", "Transpose")  # what a runtime may put before a kernel
+AFTER = ("ReorderOutput", "Reshape", "Transpose")
+Node = tuple[str, str]  # its name in the profile, and its operator
+
+
+class OnnxRuntimeBench:
+    """One kernel in a session that writes a profile."""
+
+    def __init__(self, spec: KernelSpec, threads: int) -> None:
+        import onnxruntime as ort  # noqa: PLC0415  # heavy
+
+        self._spec = spec
+        options = session_options(threads)
+        options.enable_profiling = True
+        self._folder = tempfile.TemporaryDirectory(dir=scratch(), prefix="juggler-")
+        options.profile_file_prefix = str(Path(self._folder.name) / "profile")
+        refusals: tuple[type[Exception], ...] = (*failures(), ConfigError)
+        try:
+            graph = build(spec)
+            self._session = ort.InferenceSession(graph.model, options, providers=["CPUExecutionProvider"])
+        except refusals as error:
+            self._folder.cleanup()
+            raise _unfit(spec, str(error).strip().partition("\n")[0][:200]) from error
+        self._feed = graph.feed()
+        self._wall_us: list[float] = []
+
+    def run(self) -> None:
+        """Call it once."""
+        start_ns = time.perf_counter_ns()
+        self._session.run(None, self._feed)
+        self._wall_us.append((time.perf_counter_ns() - start_ns) / 1e3)
+
+    def finish(self) -> Phases:
+        """Read the profile."""
+        with self._folder:
+            path = Path(self._session.end_profiling())
+            del self._session, self._feed
+            events = json.loads(path.read_text(encoding="utf-8"))
+        return _phases(self._spec, events, np.array(self._wall_us))
+
+
+class OnnxRuntimePhaser:
+    """Times kernels on ONNX Runtime."""
+
+    name = "onnxruntime"
+
+    def open(self, spec: KernelSpec, threads: int) -> Bench:
+        """Open a session on the one kernel."""
+        return OnnxRuntimeBench(spec, threads)
+
+
+def _phases(spec: KernelSpec, events: list[dict[str, Any]], wall_us: Floats) -> Phases:
+    nodes: dict[Node, list[int]] = defaultdict(list)
+    executor_us: list[int] = []
+    for event in events:
+        if event["cat"] == "Node" and event["name"].endswith("_kernel_time"):
+            nodes[event["name"], event["args"]["op_name"]].append(event["dur"])
+        elif event["name"] == EXECUTOR:
+            executor_us.append(event["dur"])
+    order = list(nodes)
+    at = _kernel(spec, order)
+    took = {node: np.array(durations) + HALF_US for node, durations in nodes.items()}
+    if len(executor_us) != wall_us.size or any(own.size != wall_us.size for own in took.values()):
+        raise _unfit(spec, "its profile is incomplete")
+    nothing = np.zeros(wall_us.size)
+    around_us = np.maximum(wall_us - np.array(executor_us), 0.0)
+    pre_us = sum((took[node] for node in order[:at] if node[1] in BEFORE), nothing)
+    post_us = sum((took[node] for node in order[at + 1 :] if node[1] in AFTER), nothing)
+    blocked = spec.family != "reorder" and any(op == "ReorderInput" for _, op in order[:at])
+    ran = replace(spec, layout="blocked" if blocked else "nchw")
+    return Phases(ran, pre_us / 1e3, took[order[at]] / 1e3, (post_us + around_us) / 1e3)
+
+
+def _kernel(spec: KernelSpec, order: list[Node]) -> int:
+    """Return which node is the kernel: the last of its operators, with nothing of its own left outside."""
+    wanted = set(operators(spec))
+    found = [index for index, (_, op) in enumerate(order) if op in wanted]
+    if spec.family == "reorder":
+        found = found[-1:] if spec.kind == "from_blocked" else found[:1]
+    seen = ", ".join(op for _, op in order)
+    if not found:
+        raise _unfit(spec, f"it ran {seen}")
+    at = found[-1]
+    if spec.family != "reorder":
+        strangers = [op for name, op in order[:at] if op not in BEFORE and not name.startswith("before_")]
+        strangers += [op for _, op in order[at + 1 :] if op not in AFTER]
+        if strangers:
+            raise _unfit(spec, f"it ran {seen}")
+    return at
+
+
+def _unfit(spec: KernelSpec, found: str) -> Unfit:
+    return Unfit(f"time a {spec.family} kernel on onnxruntime", found, "Leave this kernel out")
+
+
+PHASER = OnnxRuntimePhaser()
