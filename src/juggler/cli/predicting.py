@@ -1,0 +1,127 @@
+"""What `juggler predict` and `juggler compare` do with what they are asked: open, correct, predict, print."""
+
+from __future__ import annotations
+
+import json as as_json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from juggler.cli.console import ERRORS, OUT, bar, escape
+from juggler.errors import ConfigError
+from juggler.report import predictions as sheets
+from juggler.report import sheet_table
+
+if TYPE_CHECKING:
+    from juggler.predict.prediction import Prediction
+    from juggler.predict.predictor import Predictor
+
+KERNELS_SHOWN = 12
+
+
+def batches_of(text: str) -> list[int]:
+    """Return `1,8,64` or `1 8 64` as numbers.
+
+    Raises:
+        ConfigError: it is something else, or one is below 1.
+    """
+    from juggler.runtime.named import parse_sizes  # noqa: PLC0415
+
+    sizes = parse_sizes(",".join(text.replace(",", " ").split()))
+    if min(sizes) < 1:
+        raise ConfigError("read the batch sizes", repr(text), "Give numbers from 1 up, such as 1,8,64")
+    return sizes
+
+
+def open_predictor(device: str, *, anew: bool = False) -> Predictor:
+    """Load a predictor, corrected for this machine where that was measured before, or anew.
+
+    Raises:
+        ConfigError: no such device.
+        ArtefactError: no predictor, or a damaged one.
+        Unavailable: it is to be recalibrated, and its backend cannot work here.
+    """
+    from juggler.predict.machine_check import differences, warning  # noqa: PLC0415
+    from juggler.predict.predictor import Predictor  # noqa: PLC0415
+    from juggler.predict.recalibrate import corrected, keep, kept, recalibrate  # noqa: PLC0415
+
+    predictor = Predictor.load(device)
+    if anew:
+        with bar(f"recalibrating {escape(predictor.name)}") as tell:
+            predictor, correction = recalibrate(predictor, progress=tell)
+        path = keep(correction)
+        _note(f"{predictor.corrected}; kept in {path}")
+        return predictor
+    correction_kept = kept(predictor) if differences(predictor) else None
+    if correction_kept is not None:
+        predictor = corrected(predictor, correction_kept)
+        _note(predictor.corrected)
+    text = warning(predictor)
+    if text:
+        _note(text)
+    return predictor
+
+
+def predict_all(
+    models: Sequence[str], predictors: Sequence[Predictor], shape: str | None, batches: Sequence[int]
+) -> Iterator[Prediction]:
+    """Yield a prediction for each network, device and batch; networks are opened and read once a batch.
+
+    Raises:
+        ConfigError: a network cannot be opened, or does not take such an input.
+        ArtefactError: a file cannot be read.
+    """
+    from juggler.predict.opening import open_skeleton  # noqa: PLC0415
+    from juggler.predict.reading import read_kernels  # noqa: PLC0415
+    from juggler.runtime.named import parse_shape  # noqa: PLC0415
+
+    sides = parse_shape(shape) if shape else None
+    for model in models:
+        skeleton, own = open_skeleton(model, sides)
+        for batch in batches:
+            readings = {
+                backend: read_kernels(skeleton, backend, shape=own, batch=batch)
+                for backend in dict.fromkeys(one.backend for one in predictors)
+            }
+            for predictor in predictors:
+                yield predictor.predict(readings[predictor.backend])
+
+
+def tell_predictions(found: Sequence[Prediction], *, layers: bool) -> None:
+    """Print the totals, the kernels of the first, and what a reader must not miss."""
+    OUT.print(sheet_table(sheets.totals_sheet(found)))
+    if layers:
+        OUT.print(sheet_table(sheets.layers_sheet(found[0], KERNELS_SHOWN)))
+        if found[0].uncovered:
+            OUT.print(sheet_table(sheets.uncovered_sheet(found[0])))
+    for text in dict.fromkeys(text for one in found for text in one.warnings):
+        _note(text)
+
+
+def tell_ranking(found: Sequence[Prediction], budget_ms: float | None) -> None:
+    """Print the ranking, and what a reader must not miss."""
+    OUT.print(sheet_table(sheets.ranking_sheet(found, budget_ms)))
+    for one in found:
+        for text in one.warnings:
+            _note(f"{one.network} on {one.device} at batch {one.batch}: {text}")
+
+
+def as_text(found: Sequence[Prediction], **more: object) -> str:
+    """Return predictions as JSON."""
+    fields = {**more, "predictions": [one.to_dict() for one in found]}
+    return f"{as_json.dumps(fields, indent=1, allow_nan=False)}\n"
+
+
+def write_or_print(text: str, path: Path) -> None:
+    """Write JSON to a file, or to standard output where the path is `-`."""
+    from juggler.files import write_atomically  # noqa: PLC0415
+
+    if str(path) == "-":
+        OUT.file.write(text)
+        return
+    write_atomically(path, text.encode())
+    OUT.print(f"[green]✓[/] {escape(str(path))}", soft_wrap=True)
+
+
+def _note(text: str) -> None:
+    ERRORS.print(f"[yellow]–[/] {escape(text)}", soft_wrap=True, highlight=False)
