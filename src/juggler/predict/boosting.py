@@ -115,6 +115,8 @@ class Boosters:
 
     def predict(self, matrix: Floats) -> Floats:
         """Return the mean answer `[n]` to rows `[n, columns]`."""
+        if not len(matrix):
+            return np.zeros(0)  # which xgboost refuses
         rows = xgboost().DMatrix(matrix, nthread=1)
         answers = [_loaded(content).predict(rows) for content in self.contents]
         return np.mean(np.asarray(answers, np.float64), axis=0)  # type: ignore[no-any-return]

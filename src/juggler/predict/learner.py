@@ -160,7 +160,8 @@ def load(path: str | Path) -> Fitted:
     """
     asked = f"read {path}"
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # By its bytes, for numpy leaves a file open that turns out to be none of its own.
+        with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
         packed = json.loads(arrays.pop("json").tobytes())
     except FileNotFoundError as error:

@@ -7,7 +7,7 @@ thousand rows, regresses, and is over in minutes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -83,10 +83,7 @@ class FittedNet:
 
     def predict(self, table: KernelTable) -> Floats:
         """Return milliseconds `[n]`."""
-        with torch.inference_mode():
-            batches = torch.split(torch.from_numpy(self.inputs.matrix(table)), 1024)
-            raw = torch.cat([self.module(batch) for batch in batches]) if len(table) else torch.zeros(0)
-        return self._milliseconds(raw.double(), table)
+        return self.answers(torch.from_numpy(self.inputs.matrix(table)), self.roofline.latency_ms(table))
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
         """Return JSON values and arrays."""
@@ -94,16 +91,20 @@ class FittedNet:
         weights = {name: tensor.numpy() for name, tensor in self.module.state_dict().items()}
         return {**fields, "roofline": self.roofline.to_dict()}, weights
 
-    def _milliseconds(self, raw: Tensor, table: KernelTable) -> Floats:
+    def answers(self, rows: Tensor, roofline_ms: Floats) -> Floats:
+        """Return milliseconds `[n]` from inputs `[n, columns]` and what the roofline says."""
         low, high = self.span
-        raw = torch.nan_to_num(raw)
-        if self.plan.output == "ratio":
-            predicted: Floats = self.roofline.latency_ms(table) * np.exp(raw.clamp(low, high).numpy())
-            return predicted
-        answer = softplus(raw)
-        scaled = torch.expm1(answer.clamp(max=_LARGEST_LOG)) if self.plan.output == "log_scaled" else answer
-        milliseconds: Floats = (scaled / SCALE).clamp(min=low).numpy()
-        return milliseconds
+        with torch.inference_mode():
+            found = [self.module(batch) for batch in torch.split(rows, 1024)] if len(rows) else []
+            raw = torch.nan_to_num(torch.cat([*found, torch.zeros(0)]).double())
+            if self.plan.output == "ratio":
+                ratio: Floats = np.exp(raw.clamp(low, high).numpy())
+                return roofline_ms * ratio
+            scaled = softplus(raw)
+            if self.plan.output == "log_scaled":
+                scaled = torch.expm1(scaled.clamp(max=_LARGEST_LOG))
+            milliseconds: Floats = (scaled / SCALE).clamp(min=low).numpy()
+            return milliseconds
 
 
 def maple(answer: Tensor, target: Tensor) -> Tensor:
@@ -136,9 +137,12 @@ def fit_net(
         span = (span[0], min(span[1], 1e12))
         goal = torch.from_numpy(ratio if relative else np.log1p(SCALE * target)).float()
         fitted = FittedNet(plan, inputs, roofline, build(plan.architecture, inputs.width), span)
-        shown = table.take(np.arange(min(len(table), _SHOWN))), target[:_SHOWN]
         rows = torch.from_numpy(inputs.matrix(table))
-        history = _train(fitted, rows, goal, lambda n: _epoch(n, fitted, shown, validation), progress)
+        sides = [(rows[:_SHOWN], roofline.latency_ms(table)[:_SHOWN], target[:_SHOWN])]
+        if validation is not None:
+            held, answers = validation
+            sides.append((torch.from_numpy(inputs.matrix(held)), roofline.latency_ms(held), answers))
+        history = _train(fitted, rows, goal, lambda number: _epoch(number, fitted, sides), progress)
     return FittedNet(plan, inputs, roofline, fitted.module, span, history)
 
 
@@ -197,14 +201,11 @@ def _loss(answer: Tensor, goal: Tensor, output: str) -> Tensor:
     return maple(positive if output == "log_scaled" else torch.log1p(positive), goal)
 
 
-def _epoch(
-    number: int, fitted: FittedNet, shown: tuple[KernelTable, Floats], validation: Validation | None
-) -> Epoch:
-    sides = [shown, validation] if validation is not None else [shown]
-    errors: list[float | None] = []
-    for table, target in sides:
-        predicted = fitted.predict(table)
-        errors += [mape(target, predicted), float(np.sqrt(((predicted - target) ** 2).mean()))]
-    train_mape, train_rmse, *others = errors
-    held = (others[0], others[1]) if others else (None, None)
-    return Epoch(number, float(train_mape or 0.0), float(train_rmse or 0.0), *held)
+def _epoch(number: int, fitted: FittedNet, sides: Sequence[tuple[Tensor, Floats, Floats]]) -> Epoch:
+    """Return the errors on training rows and, where there are any, on held ones."""
+    errors: list[tuple[float, float]] = []
+    for rows, roofline_ms, target in sides:
+        predicted = fitted.answers(rows, roofline_ms)
+        errors.append((mape(target, predicted), float(np.sqrt(((predicted - target) ** 2).mean()))))
+    held = errors[1] if len(errors) > 1 else (None, None)
+    return Epoch(number, *errors[0], *held)
