@@ -29,6 +29,8 @@ BENCHMARKS = (
     "graph_search",
     "others",
     "int8",
+    "counts",
+    "systolic",
 )
 HEAD = ("Claim", "Measured", "n, 95 % interval", "", "Result")
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "benchmarks" / "readme_figures.py"
 NAMES = (
     *("speedups", "clock", "detector_speed", "nsl_kdd", "exactness"),
-    *("flatten_cost", "graph_search", "others", "int8"),
+    *("flatten_cost", "graph_search", "others", "int8", "counts", "systolic"),
 )
 MACHINE = {"cpu": "a CPU", "cores": 2, "python": "3.11", "packages": {"torch": "2"}}
 
