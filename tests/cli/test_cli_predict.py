@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import made_up_samples as made_up
+import made_up_device as made_up
 from commands import Program
 from juggler.predict.drawn_networks import drawn_network
 from juggler.predict.prediction import Prediction

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import made_up_samples as made_up
+import made_up_device as made_up
 from juggler.errors import ArtefactError, ConfigError, DataError
 from juggler.predict.family_fitting import _parted, fit_family
 from juggler.predict.fitting import fit_predictor

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import fx, nn
 
-import made_up_samples as made_up
+import made_up_device as made_up
 from juggler.errors import ArtefactError, ConfigError
 from juggler.predict.compose import Parts
 from juggler.predict.conformal import Intervals

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import made_up_samples as made_up
+import made_up_device as made_up
 from juggler.errors import ArtefactError, ConfigError, DataError
 from juggler.predict.predictor import Predictor
 from juggler.predict.probes import probes
@@ -103,7 +103,7 @@ def test_a_corrected_predictor_is_not_saved_and_others_are_not_corrected(
 def test_this_machine_is_really_measured(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundredth of a minute is over after the first kernels, which are always the same: take few."""
     few = [one for one in probes() if one.macs < 2e7][:8]
-    monkeypatch.setattr("juggler.predict.campaign.probes", lambda: few)
+    monkeypatch.setattr("juggler.predict.campaign.probes", lambda *_: few)
     own, found = recalibrate(predictor, minutes=0.001, networks=1)
     assert found.kernels == len(few) >= 5 and found.networks == 1
     assert own.kernels_ms([made_up.reading(41, 1).kernels[-1].spec])
