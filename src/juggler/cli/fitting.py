@@ -1,0 +1,108 @@
+"""What `juggler fit` says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from juggler.cli.console import ERRORS, OUT, Tell, escape
+from juggler.files import write_atomically
+
+if TYPE_CHECKING:
+    from juggler.predict.comparison import Comparison
+    from juggler.predict.fit_report import FitReport
+    from juggler.predict.predictor import Predictor
+    from juggler.predict.scores import Scores
+    from juggler.predict.store import Store
+
+_COLUMNS = ("MAPE %", "within 5 %", "within 10 %", "RMSE ms", "MAE ms", "Spearman")
+
+
+def compared(
+    store: Store, learners: str | None, *, split: str, machine: str | None, seed: int, progress: Tell
+) -> Comparison | None:
+    """Score the learners named, all where none is, and print the table; None where they are `none`."""
+    from juggler.predict.comparison import compare_learners  # noqa: PLC0415
+
+    if learners == "none":
+        return None
+    found = compare_learners(
+        store.samples(machine=machine),
+        learners=_named(learners),
+        split=split,
+        seed=seed,
+        floors=store.floors(machine),
+        progress=progress,
+    )
+    tell_comparison(found)
+    return found
+
+
+def kept(
+    store: Store, use: str | None, *, device: str, machine: str | None, seed: int, progress: Tell
+) -> tuple[Predictor, FitReport]:
+    """Fit the predictor and print what it is made of."""
+    from juggler.predict.fitting import fit_predictor  # noqa: PLC0415
+
+    predictor, report = fit_predictor(
+        store, learners=_named(use), device=device, machine=machine, seed=seed, progress=progress
+    )
+    tell_report(report)
+    return predictor, report
+
+
+def write_scores(found: Comparison | None, report: FitReport, path: Path) -> Path:
+    """Write the learners' scores and the predictor's report as JSON; return the path."""
+    content = {"learners": found.to_dict() if found else None, "predictor": report.to_dict()}
+    return write_atomically(path, f"{json.dumps(content, indent=1, allow_nan=False)}\n".encode())
+
+
+def _named(names: str | None) -> list[str] | None:
+    return [name.strip() for name in names.split(",") if name.strip()] if names else None
+
+
+def tell_comparison(found: Comparison) -> None:
+    """Print every learner's scores, family by family, with the floor beside them."""
+    held = "whole batch sizes" if found.split == "batch" else "a fifth of the random kernels"
+    OUT.print(f"[bold]Learners[/], {held} held out, seed {found.seed}; execution phase")
+    table = Table("family", "learner", "learned", "held out", *_COLUMNS, "floor %", box=None, pad_edge=False)
+    before = ""
+    for row in found.rows:
+        family, before = ("" if row.family == before else row.family), row.family
+        counts = f"{row.training:,}", f"{row.scores.n:,}"
+        floor = "-" if row.floor is None else f"{row.floor:.1f}"
+        table.add_row(family, row.learner, *counts, *_cells(row.scores), floor)
+    OUT.print(table)
+    for name, why in found.unavailable.items():
+        ERRORS.print(f"[yellow]not fitted:[/] {escape(name)}: {escape(why)}", soft_wrap=True)
+    for family, count in found.left_out.items():
+        ERRORS.print(f"[yellow]left out:[/] {family}, {count} samples are too few", soft_wrap=True)
+
+
+def tell_report(report: FitReport) -> None:
+    """Print what the predictor is made of, and how it does on what it has not seen."""
+    OUT.print(f"\n[bold]Predictor[/] {escape(report.device)}, {report.samples:,} samples, seed {report.seed}")
+    table = Table(
+        *("family", "learner", "learned", "unseen", *_COLUMNS, "90 % interval"), box=None, pad_edge=False
+    )
+    for family in report.families:
+        counts = f"{family.training:,}", f"{family.calibration:,}"
+        cells = _cells(family.scores) if family.scores else ("-",) * len(_COLUMNS)
+        width = f"x/: {1.0 + family.half_width:.2f}"
+        table.add_row(family.family, family.learner, *counts, *cells, width)
+    OUT.print(table)
+    if report.networks.scores is not None:
+        own, paper = report.networks.scores, report.networks.paper_scores
+        beside = f"; the paper's Eq. 2: {paper.mape:.1f} %" if paper else ""
+        OUT.print(
+            f"Networks, each by a composition fitted without it: MAPE {own.mape:.1f} %{beside} "
+            f"({report.networks.names} networks, {report.networks.timed} timings)"
+        )
+
+
+def _cells(scores: Scores) -> tuple[str, ...]:
+    shares = f"{scores.mape:.1f}", f"{scores.within_5:.0f} %", f"{scores.within_10:.0f} %"
+    return (*shares, f"{scores.rmse_ms:.3g}", f"{scores.mae_ms:.3g}", f"{scores.spearman:.3f}")

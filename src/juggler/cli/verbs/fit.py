@@ -1,0 +1,66 @@
+"""`juggler fit`: train and score every learner on a campaign, and keep a predictor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from juggler.cli.console import OUT, bar, escape
+
+Db = Annotated[Path, typer.Argument(help="A database of juggler campaign.")]
+Out = Annotated[Path | None, typer.Option(help="The predictor. [default: DB, ending in .predictor]")]
+Learners = Annotated[
+    str | None, typer.Option(help="Learners to score, separated by commas. [default: all; none: score none]")
+]
+Use = Annotated[
+    str | None,
+    typer.Option(help="Learners that the predictor is chosen from. [default: roofline_trees,xgboost_log]"),
+]
+Device = Annotated[str | None, typer.Option(help="What to call the device. [default: the database's name]")]
+Split = Annotated[str, typer.Option(help="What is held out for the scores: random kernels, or batch sizes.")]
+Machine = Annotated[str | None, typer.Option(help="Digest of one machine, where the database holds several.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of splits and learners.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Write all scores as JSON.")]
+
+
+def fit(
+    db: Db,
+    out: Out = None,
+    learners: Learners = None,
+    use: Use = None,
+    device: Device = None,
+    split: Split = "random",
+    machine: Machine = None,
+    seed: Seed = 0,
+    json: Json = None,
+) -> None:
+    """Train every learner on the same samples of a campaign, score all on the same others, keep a predictor.
+
+    The networks among the learners take minutes; --learners names fewer. The predictor takes for each family
+    the learner that does best on a part of its training samples, and intervals from samples it never saw.
+
+    Examples: juggler fit lab.db;
+
+    juggler fit lab.db --learners roofline_trees,svr --out xeon.predictor;
+
+    juggler fit lab.db --split batch --json scores.json
+    """
+    from juggler.cli.fitting import compared, kept, write_scores  # noqa: PLC0415
+    from juggler.predict.store import Store  # noqa: PLC0415
+
+    with Store.open(db) as store:
+        with bar("scoring learners") as progress:
+            found = compared(store, learners, split=split, machine=machine, seed=seed, progress=progress)
+        with bar("fitting the predictor") as progress:
+            predictor, report = kept(
+                store, use, device=device or db.stem, machine=machine, seed=seed, progress=progress
+            )
+    path = predictor.save(out or db.with_suffix(".predictor"))
+    OUT.print(f"[green]✓[/] {escape(str(path))}", soft_wrap=True)
+    if json is not None:
+        OUT.print(f"[green]✓[/] {escape(str(write_scores(found, report, json)))}", soft_wrap=True)
+
+
+VERB = fit

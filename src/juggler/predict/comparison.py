@@ -1,0 +1,159 @@
+"""Every learner on equal terms: the same samples learn, the same are held out, family by family.
+
+Only samples that were drawn at random are held out: those that a committee chose lie where prediction is
+hard, and an error on them would say nothing of a kernel that comes by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from juggler.errors import ConfigError, DataError, Unavailable
+from juggler.nouns import Noun
+from juggler.predict.kernel import FAMILIES
+from juggler.predict.learner import LEARNERS
+from juggler.predict.sample import AT_RANDOM, Sample
+from juggler.predict.scores import Scores, score
+from juggler.predict.splits import RowSplit, group_split, random_split
+from juggler.predict.store import Floor
+from juggler.predict.table import KernelTable
+
+Progress = Callable[[int, int], None]
+
+SPLITS = ("random", "batch")
+FEWEST_TRAINING, FEWEST_HELD = 24, 5
+
+
+@dataclass(frozen=True)
+class LearnerScores(Noun):
+    """How one learner does on one family's kernels that it did not see.
+
+    Attributes:
+        family: of the kernels.
+        learner: its name.
+        training: samples that it learned.
+        scores: on those held out.
+        floor: MAPE between two timings of the same kernels, in percent; None where none were timed again.
+    """
+
+    family: str
+    learner: str
+    training: int
+    scores: Scores
+    floor: float | None
+
+
+@dataclass(frozen=True)
+class Comparison(Noun):
+    """All learners side by side.
+
+    Attributes:
+        split: `random` rows, or whole `batch` sizes held out.
+        seed: of the split and the learners.
+        rows: by family, then the least MAPE first.
+        left_out: families with too few samples, and how many those are.
+        unavailable: learners that cannot be fitted here, and why.
+    """
+
+    split: str
+    seed: int
+    rows: tuple[LearnerScores, ...]
+    left_out: dict[str, int]
+    unavailable: dict[str, str]
+
+
+def compare_learners(
+    samples: Sequence[Sample],
+    *,
+    learners: Sequence[str] | None = None,
+    split: str = "random",
+    seed: int = 0,
+    floors: Sequence[Floor] = (),
+    progress: Progress | None = None,
+) -> Comparison:
+    """Fit and score learners on the execution phase of samples, of one machine, backend and thread count.
+
+    Args:
+        samples: second timings of the same kernels (`retest`) are left out.
+        learners: names; by default all there are.
+        split: `random` holds a fifth of the random rows out, `batch` whole batch sizes.
+        seed: of the split and the learners.
+        floors: how well timings repeat.
+        progress: called with fits done and in all.
+
+    Raises:
+        ConfigError: no such learner or split.
+        DataError: no family has enough samples, or they are of several machines or backends.
+    """
+    if split not in SPLITS:
+        raise ConfigError("hold samples out", f"no split {split!r}", f"Choose from {', '.join(SPLITS)}")
+    names = [name for name in learners or LEARNERS.names() if LEARNERS.get(name)]
+    kinds = sorted({(s.machine, s.backend, s.precision, s.threads) for s in samples})
+    if len(kinds) > 1:
+        found = "; ".join(f"{m}: {b}, {p}, threads {t}" for m, b, p, t in kinds)
+        raise DataError("compare learners", f"samples of several kinds ({found})", "Name one machine")
+    grouped = {f: [s for s in samples if s.spec.family == f and s.drawn != "retest"] for f in FAMILIES}
+    parted = {family: _parted(own, split, seed) for family, own in grouped.items() if own}
+    usable = {family: part for family, part in parted.items() if part is not None}
+    if not usable:
+        found = ", ".join(f"{len(own)} of {family}" for family, own in grouped.items() if own) or "none"
+        remedy = f"Measure {FEWEST_TRAINING + 2 * FEWEST_HELD} or more of a family: juggler campaign"
+        raise DataError("compare learners", f"too few samples: {found}", remedy)
+    by_family = {floor.family: floor.mape for floor in floors}
+    rows: list[LearnerScores] = []
+    unavailable: dict[str, str] = {}
+    for done, (family, name) in enumerate((f, n) for f in usable for n in names):
+        if progress:
+            progress(done, len(usable) * len(names))
+        if name in unavailable:
+            continue
+        try:
+            found_scores = _scores(grouped[family], usable[family], name, seed)
+        except Unavailable as error:
+            unavailable[name] = error.found
+            continue
+        training = len(usable[family].train)
+        rows.append(LearnerScores(family, name, training, found_scores, by_family.get(family)))
+    if progress:
+        progress(len(usable) * len(names), len(usable) * len(names))
+    rows.sort(key=lambda row: (FAMILIES.index(row.family), row.scores.mape))
+    left_out = {family: len(grouped[family]) for family in parted if family not in usable}
+    return Comparison(split, seed, tuple(rows), left_out, unavailable)
+
+
+def _parted(samples: Sequence[Sample], split: str, seed: int) -> RowSplit | None:
+    """Return which samples learn and which are held out, all of one kernel together; None if too few."""
+    groups = np.array([s.spec.digest if split == "random" else str(s.spec.batch) for s in samples])
+    if len(samples) < FEWEST_TRAINING + FEWEST_HELD or len(np.unique(groups)) < 2:
+        return None
+    drawn = np.array([sample.drawn in AT_RANDOM for sample in samples])
+    if split == "batch":
+        train, test = group_split(groups, seed=seed)
+    else:
+        random = np.unique(groups[drawn])
+        if len(random) < FEWEST_HELD:
+            return None
+        chosen = random[random_split(len(random), seed=seed).test]
+        train, test = np.flatnonzero(~np.isin(groups, chosen)), np.flatnonzero(np.isin(groups, chosen))
+    test = test[drawn[test]]
+    if len(train) < FEWEST_TRAINING or len(test) < FEWEST_HELD:
+        return None
+    return RowSplit(train.astype(np.int64), test.astype(np.int64))
+
+
+def _scores(samples: Sequence[Sample], part: RowSplit, name: str, seed: int) -> Scores:
+    train, test = ([samples[row] for row in rows] for rows in part)
+    fitted = LEARNERS.get(name).fit(_table(train), _latency_ms(train), seed=seed)
+    return score(_latency_ms(test), fitted.predict(_table(test)))
+
+
+def _table(samples: Sequence[Sample]) -> KernelTable:
+    return KernelTable.of([sample.spec for sample in samples])
+
+
+def _latency_ms(samples: Sequence[Sample]) -> npt.NDArray[np.float64]:
+    return np.array([sample.exec_ms for sample in samples], np.float64)
