@@ -110,7 +110,7 @@ def _taken(draw: Draw, turns: Turns, ledger: Ledger, attempt: int, number: int) 
 
 
 def _canary_ms(turns: Turns) -> float:
-    return min(turns.take(CANARY).exec_ms for _ in range(CANARY_TURNS))
+    return min(turns.take(turns.adapt(CANARY)).exec_ms for _ in range(CANARY_TURNS))
 
 
 def _sample(draw: Draw, turns: Sequence[Turn], where: Where, redone: int) -> Sample:

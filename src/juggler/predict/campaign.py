@@ -8,11 +8,9 @@ Draws at random stay at least half, because intervals are calibrated and tested 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -21,16 +19,16 @@ import psutil
 from juggler.cost.canary import look_out
 from juggler.cost.watch import Watch, taken_by_kernel
 from juggler.errors import ConfigError
-from juggler.nouns import Noun
 from juggler.predict.blocks import ATTEMPTS, BLOCK, ROUNDS, Where, measure_block
 from juggler.predict.kernel import KernelSpec
 from juggler.predict.ledger import Ledger, plan_of
+from juggler.predict.outcome import Campaign, Outcome
 from juggler.predict.phases import PHASERS, Turns
 from juggler.predict.probes import Roof, probes
 from juggler.predict.sample import AT_RANDOM, Sample
-from juggler.predict.space import SHARES, Draw, Space
+from juggler.predict.space import CAP_MS, LONG_MS, SHARES, Draw, Space, check_families
 from juggler.predict.stopping import stop_asked
-from juggler.predict.store import Floor, Store
+from juggler.predict.store import Store
 from juggler.runtime.machine import machine
 from juggler.runtime.open import require
 from juggler.runtime.session import BACKENDS
@@ -42,63 +40,10 @@ POOL = 1500  # draws that a chooser is shown
 POOL_PLACE = 10_000_000  # of its first draw, far from those at random
 FIRST_CHOICE = 100  # samples before a chooser is asked
 RETEST = 0  # kernels measured again, unless asked for
-MEMORY_SHARE = 0.4  # of what is free, for one kernel
+MEMORY_SHARE = 0.25  # of the machine's, for one kernel
+MOST_MEMORY_BYTES = 4 << 30
 REDONE_SHARE = 0.3  # of blocks, that may be measured again
 SAMPLE_S = 0.4  # what a sample takes before any was taken, in seconds
-
-
-@dataclass(frozen=True)
-class Campaign(Noun):
-    """What makes a campaign the same one: everything but how long it runs.
-
-    Attributes:
-        backend: what runs the kernels.
-        threads: cores that a kernel may use.
-        families: shares of the draws.
-        seed: of all draws and orders.
-        active: whether half of the samples are chosen by a committee.
-        machine: digest of the machine's record.
-        rounds: turns of each kernel.
-    """
-
-    backend: str
-    threads: int
-    families: dict[str, float]
-    seed: int
-    active: bool
-    machine: str
-    rounds: int = ROUNDS
-
-    @property
-    def name(self) -> str:
-        """Return what the database calls it."""
-        text = json.dumps(self.to_dict(), sort_keys=True)
-        return f"{self.backend}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
-
-
-@dataclass(frozen=True)
-class Outcome(Noun):
-    """What a campaign has now.
-
-    Attributes:
-        campaign: its name in the database.
-        samples: that it has in all.
-        new: that this run has added.
-        unfit: kernels that the runtime did not make, left out.
-        redone: blocks of this run that were measured again because the canary had moved.
-        seconds: under measurement in all.
-        floors: how well timings repeat, by family.
-        stopped: whether it was interrupted.
-    """
-
-    campaign: str
-    samples: int
-    new: int
-    unfit: int
-    redone: int
-    seconds: float
-    floors: tuple[Floor, ...]
-    stopped: bool
 
 
 def run_campaign(
@@ -112,13 +57,14 @@ def run_campaign(
     seed: int = 0,
     retest: int = RETEST,
     rounds: int = ROUNDS,
+    cap_ms: float = CAP_MS,
     chooser: Chooser | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
     """Measure kernels until so many minutes or samples are reached; go on where an earlier run stopped.
 
-    A campaign is the same one where backend, threads, families, seed, rounds, machine and the presence of a
-    chooser are; minutes and samples count what it had before. SIGINT and SIGTERM end it between two turns.
+    A campaign is the same one where backend, threads, families, seed, rounds, cap, machine and the presence
+    of a chooser are; minutes and samples count what it had before. SIGINT and SIGTERM end it between turns.
 
     Args:
         store: where samples go.
@@ -130,6 +76,7 @@ def run_campaign(
         seed: of all draws and orders.
         retest: how many kernels are measured again at the end.
         rounds: turns of each kernel.
+        cap_ms: longest kernel drawn, by the roofline, in milliseconds; a few are five times as long.
         chooser: is given kernels and the samples so far, and returns the places of those to measure next.
         progress: called with seconds, or samples, done and in all.
 
@@ -138,12 +85,13 @@ def run_campaign(
         Unavailable: the backend cannot work here.
         StoreError: samples cannot be written; those so far are kept.
     """
-    _check(minutes, samples, threads, retest, rounds)
+    _check(minutes, samples, threads=threads, retest=retest, rounds=rounds, cap_ms=cap_ms)
+    shares = dict(SHARES if families is None else families)
+    check_families(shares)
     require(BACKENDS.get(backend))
     phaser = PHASERS.get(backend)
     digest = store.add_machine(machine())
-    shares = dict(families or SHARES)
-    campaign = Campaign(backend, threads, shares, seed, chooser is not None, digest, rounds)
+    campaign = Campaign(backend, threads, shares, seed, chooser is not None, digest, rounds, cap_ms)
     store.add_campaign(campaign.name, campaign.to_dict(), digest)
     with look_out(True) as canary, stop_asked() as stop:
         turns = Turns(phaser, threads, Watch(canary, taken_by_kernel))
@@ -185,11 +133,13 @@ class _Run:
     def go(self) -> None:
         """Measure probes, then draws, then some of them again."""
         self._tell()
-        self._measure([Draw(spec, "probe") for spec in probes()])
+        self._measure([Draw(self._turns.adapt(spec), "probe") for spec in probes(self._campaign.cap_ms)])
         if self._stopped or not self._has("probe"):
             return
         roof = Roof.of([sample for sample in self._had if sample.drawn == "probe"])
-        space = Space(roof, self._campaign.families, int(MEMORY_SHARE * psutil.virtual_memory().available))
+        cap_ms = self._campaign.cap_ms
+        memory = min(MOST_MEMORY_BYTES, int(MEMORY_SHARE * psutil.virtual_memory().total))
+        space = Space(roof, self._campaign.families, memory, cap_ms, cap_ms * LONG_MS / CAP_MS)
         at_random = self._undone(space.draw(self._campaign.seed))
         while not self._stopped and (size := self._room()) > 0:
             chosen = self._chosen(space, size) if self._wants_choice() else None
@@ -212,7 +162,7 @@ class _Run:
 
     def _measure(self, draws: Sequence[Draw]) -> None:
         """Measure draws that are not done, block by block."""
-        waiting = [draw for draw in draws if (plan_of(draw.spec), draw.drawn) not in self._done]
+        waiting = [draw for draw in draws if self._is_new(draw)]
         for start in range(0, len(waiting), BLOCK):
             block = waiting[start : start + BLOCK]
             measured = measure_block(
@@ -235,7 +185,8 @@ class _Run:
         return ATTEMPTS if self._redone <= REDONE_SHARE * (self._blocks + 1) else 1
 
     def _undone(self, draws: Iterator[Draw]) -> Iterator[Draw]:
-        return (draw for draw in draws if (plan_of(draw.spec), draw.drawn) not in self._done)
+        adapted = (replace(draw, spec=self._turns.adapt(draw.spec)) for draw in draws)
+        return (draw for draw in adapted if self._is_new(draw))
 
     def _room(self) -> int:
         """Return how many kernels the next block has; none where time or samples are used up."""
@@ -257,7 +208,7 @@ class _Run:
         if chooser is None:
             return []
         place = POOL_PLACE + POOL * len(self._had)
-        pool = [draw.spec for draw in islice(space.draw(self._campaign.seed, place), POOL)]
+        pool = [self._turns.adapt(draw.spec) for draw in islice(space.draw(self._campaign.seed, place), POOL)]
         picks = [pool[index] for index in list(chooser(pool, self._had))[:size]]
         return [draw for draw in (Draw(spec, "active") for spec in picks) if self._is_new(draw)]
 
@@ -287,16 +238,15 @@ class _Run:
             self._progress(self._count() + again, self._samples + self._retest)
 
 
-def _check(minutes: float | None, samples: int | None, threads: int, retest: int, rounds: int) -> None:
+def _check(minutes: float | None, samples: int | None, **others: float) -> None:
     if minutes is None and samples is None:
         raise ConfigError("run a campaign", "neither minutes nor samples", "Say how long, or how many")
+    least = {"minutes": 1e-3, "samples": 1, "retest": 0, "cap_ms": 1e-3}
+    given = {"minutes": minutes, "samples": samples, **others}
     wrong = [
         f"{name} {value}"
-        for name, value, least in (
-            *(("minutes", minutes, 1e-3), ("samples", samples, 1), ("threads", threads, 1)),
-            *(("retest", retest, 0), ("rounds", rounds, 1)),
-        )
-        if value is not None and not (math.isfinite(value) and value >= least)
+        for name, value in given.items()
+        if value is not None and not (math.isfinite(value) and value >= least.get(name, 1))
     ]
     if wrong:
         raise ConfigError("run a campaign", ", ".join(wrong), "Give more than 0 of each; retest may be 0")

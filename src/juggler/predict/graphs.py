@@ -129,7 +129,7 @@ _GROWN: list[npt.NDArray[np.float32]] = []
 
 
 def _inputs(size: int) -> npt.NDArray[np.float32]:
-    """Return so many normal numbers or more, the largest array so far: memory that is new is slow to touch."""
+    """Return so many normal numbers or more, the largest array so far: new memory is slow to touch."""
     if not _GROWN or _GROWN[0].size < size:
         _GROWN[:] = [normal((max(size, POOL),))]
         _GROWN[0].flags.writeable = False

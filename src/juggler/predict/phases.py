@@ -73,6 +73,10 @@ class Phaser(Protocol):
 
     name: str
 
+    def adapt(self, spec: KernelSpec) -> KernelSpec:
+        """Return the kernel nearest to that which the backend can make."""
+        ...
+
     def open(self, spec: KernelSpec, threads: int) -> Bench:
         """Open a kernel, inputs and weights drawn.
 
@@ -126,6 +130,10 @@ class Turns:
         self._phaser, self._threads, self._watch = phaser, threads, watch
         self._min_turn_ms, self._patience = min_turn_ms, patience
         self._needed_s = self._extra_s = 0.0
+
+    def adapt(self, spec: KernelSpec) -> KernelSpec:
+        """Return the kernel nearest to that which the backend can make."""
+        return self._phaser.adapt(spec)
 
     def take(self, spec: KernelSpec) -> Turn:
         """Time one kernel for one round.

@@ -14,8 +14,12 @@ from juggler.predict.sample import Sample
 SLOWER = {"depthwise": 8.0, "pool": 8.0}
 
 
-def probes() -> tuple[KernelSpec, ...]:
-    """Return kernels that compute much, move much, and do hardly anything, in sizes from caches to memory."""
+def probes(cap_ms: float) -> tuple[KernelSpec, ...]:
+    """Return kernels that compute much, move much, and do hardly anything, in sizes from caches to memory.
+
+    Args:
+        cap_ms: longest of them, in milliseconds, on a slow core.
+    """
     convolutions = [
         KernelSpec("conv", 1, c, c, s, s, kernel=(3, 3), pads=(1, 1, 1, 1))
         for c, s in ((32, 56), (64, 56), (128, 28), (256, 28), (512, 14))
@@ -24,7 +28,8 @@ def probes() -> tuple[KernelSpec, ...]:
     dense = [KernelSpec("dense", b, c, c) for b, c in ((1, 256), (1, 2048), (32, 1024), (256, 2048))]
     moves = [KernelSpec("add", 1, 64, 64, side, side) for side in (4, 28, 112, 256, 512)]
     pools = [KernelSpec("pool", 1, 64, 64, s, s, kernel=(2, 2), stride=(2, 2)) for s in (4, 28, 112)]
-    return (*convolutions, *points, *dense, *moves, *pools)
+    every = (*convolutions, *points, *dense, *moves, *pools)
+    return tuple(spec for spec in every if SLOW_CORE(spec) <= cap_ms)
 
 
 @dataclass(frozen=True)
@@ -56,3 +61,6 @@ class Roof(Noun):
             operations_per_ms=max(sample.spec.operations / sample.exec_ms for sample in samples),
             bytes_per_ms=max(sample.spec.bytes / sample.exec_ms for sample in large),
         )
+
+
+SLOW_CORE = Roof(0.0, operations_per_ms=1e7, bytes_per_ms=2e6)

@@ -63,10 +63,7 @@ class Space:
     long_share: float = LONG_SHARE
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.families) - set(FAMILIES))
-        if unknown or not self.families:
-            found = ", ".join(unknown) or "none"
-            raise ConfigError("draw kernels", f"the families {found}", f"Choose from {', '.join(FAMILIES)}")
+        check_families(self.families)
 
     def draw(self, seed: int, start: int = 0) -> Iterator[Draw]:
         """Yield draws without end; each depends on the seed and its place only, so any may be left out.
@@ -103,13 +100,26 @@ class Space:
         cap_ms = self.long_ms if draw.random() < self.long_share else self.cap_ms
         follows = draw.random() < NETWORK_SHARE
         uniform = not follows and draw.random() < UNIFORM_SHARE
-        for _ in range(TRIES):
-            base = followed(family, draw) if follows else ranged(family, draw, uniform=uniform)
+        for attempt in range(TRIES):
+            as_given = uniform and attempt < TRIES // 20
+            base = followed(family, draw) if follows else ranged(family, draw, uniform=as_given)
             spec = None if base is None else dressed(base, draw)
             if spec is not None and self.fits(spec, cap_ms) and draw.random() < self._keep(spec):
                 return Draw(spec, "network" if follows else "random")
         found = f"no {family} kernel within {cap_ms:g} ms and {self.memory_bytes >> 20} MiB in {TRIES} draws"
         raise ConfigError("draw kernels", found, "Allow more memory or longer kernels")
+
+
+def check_families(shares: Mapping[str, float]) -> None:
+    """Refuse shares that nothing can be drawn by.
+
+    Raises:
+        ConfigError: no such family, none at all, or shares that are not above 0.
+    """
+    unknown = sorted(set(shares) - set(FAMILIES))
+    if unknown or not shares or not all(share > 0.0 for share in shares.values()):
+        found = ", ".join(unknown or [f"{name} {share}" for name, share in shares.items()]) or "none"
+        raise ConfigError("draw kernels of families", found, f"Choose from {', '.join(FAMILIES)}")
 
 
 def families(names: str | None) -> dict[str, float]:
@@ -121,8 +131,5 @@ def families(names: str | None) -> dict[str, float]:
     if names is None:
         return dict(SHARES)
     wanted = [name.strip() for name in names.split(",") if name.strip()]
-    unknown = [name for name in wanted if name not in SHARES]
-    if unknown or not wanted:
-        found = ", ".join(unknown) or "none"
-        raise ConfigError("choose families", found, f"Choose from {', '.join(SHARES)}")
+    check_families(dict.fromkeys(wanted, 1.0))
     return {name: SHARES[name] for name in wanted}

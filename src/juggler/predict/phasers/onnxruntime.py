@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from juggler.errors import ConfigError
+from juggler.predict.database import StoreError
 from juggler.predict.graphs import build, operators
 from juggler.predict.kernel import KernelSpec
 from juggler.predict.phases import Bench, Floats, Phases, Unfit, scratch
@@ -63,7 +64,7 @@ class OnnxRuntimeBench:
         with self._folder:
             path = Path(self._session.end_profiling())
             del self._session, self._feed
-            events = json.loads(path.read_text(encoding="utf-8"))
+            events = _read(path)
         return _phases(self._spec, events, np.array(self._wall_us))
 
 
@@ -72,9 +73,22 @@ class OnnxRuntimePhaser:
 
     name = "onnxruntime"
 
+    def adapt(self, spec: KernelSpec) -> KernelSpec:
+        """Return the kernel as it is: whether it is made is seen when it is timed."""
+        return spec
+
     def open(self, spec: KernelSpec, threads: int) -> Bench:
         """Open a session on the one kernel."""
         return OnnxRuntimeBench(spec, threads)
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    try:
+        events: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        remedy = "Make room there, then run the same line again: it goes on where it stopped"
+        raise StoreError(f"write a profile to {path.parent.parent}", "it was cut off", remedy) from error
+    return events
 
 
 def _phases(spec: KernelSpec, events: list[dict[str, Any]], wall_us: Floats) -> Phases:

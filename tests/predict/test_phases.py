@@ -1,0 +1,130 @@
+"""Kernels are timed in three phases by every backend, as the runtime made them, or refused."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from juggler.cost.watch import Taken, Watch
+from juggler.predict import KernelSpec
+from juggler.predict.phases import PHASERS, Phases, Turns, Unfit, cold_bytes, midmean, resident_bytes
+
+CONV = KernelSpec("conv", 1, 32, 32, 14, 14, kernel=(3, 3), pads=(1, 1, 1, 1), bias=True)
+
+
+def still():
+    return Watch(None, lambda: Taken(0))
+
+
+def timed(spec, backend="onnxruntime"):
+    return Turns(PHASERS.get(backend), 1, still(), min_turn_ms=0.5).take(spec)
+
+
+@pytest.mark.parametrize("name", PHASERS.names())
+def test_every_backend_times_the_usual_kernels(name):
+    phaser = PHASERS.get(name)
+    assert phaser.name == name
+    dense = KernelSpec("dense", 4, 64, 32, bias=True, kind="gemm")
+    pool = KernelSpec("pool", 1, 32, 32, 14, 14, kernel=(2, 2), stride=(2, 2))
+    for spec in (CONV, replace(CONV, activation="relu", cold=True), dense, pool):
+        turn = timed(phaser.adapt(spec), name)
+        assert turn.exec_ms > 0.0
+        assert turn.pre_ms >= 0.0
+        assert turn.post_ms >= 0.0
+        assert replace(turn.spec, layout="nchw") == phaser.adapt(spec)
+
+
+@pytest.mark.parametrize("name", PHASERS.names())
+def test_every_backend_refuses_what_it_does_not_make(name):
+    with pytest.raises(Unfit, match="Leave this kernel out"):
+        timed(KernelSpec("elementwise", 1, 8, 8, 5, 5, kind="pow"), name)
+
+
+def test_the_layout_is_the_one_that_the_runtime_chose():
+    assert timed(CONV).spec.layout == "blocked"
+    assert timed(replace(CONV, in_channels=3)).spec.layout == "nchw"
+    assert timed(KernelSpec("pool", 1, 6, 6, 9, 9, kernel=(2, 2))).spec.layout == "nchw"
+    assert timed(CONV).pre_ms > 0.0, "an input that is reordered takes time before the kernel"
+
+
+@pytest.mark.parametrize("kind", ["to_blocked", "from_blocked", "transpose"])
+def test_reorders_are_kernels_of_their_own(kind):
+    turn = timed(KernelSpec("reorder", 1, 32, 32, 14, 14, kind=kind))
+    assert turn.exec_ms > 0.0
+
+
+def test_a_sum_is_timed_inside_of_its_kernel():
+    turn = timed(replace(CONV, adds=True, activation="relu"))
+    assert (turn.spec.adds, turn.spec.layout) == (True, "blocked")
+
+
+def test_an_activation_that_the_runtime_does_not_fuse_is_refused():
+    with pytest.raises(Unfit, match="it ran"):
+        timed(replace(CONV, activation="elu"))
+
+
+class Recorded:
+    """A backend whose kernel takes what the test says, by a disturbance that the test says too."""
+
+    name = "recorded"
+
+    def __init__(self, exec_ms):
+        self.exec_ms, self.opened = iter(exec_ms), 0
+
+    def adapt(self, spec):
+        return spec
+
+    def open(self, spec, threads):
+        self.opened += 1
+        return self
+
+    def run(self):
+        pass
+
+    def finish(self):
+        value = np.full(500, next(self.exec_ms))
+        return Phases(CONV, value, value, value)
+
+
+def experienced(patience, later, exec_ms):
+    """Return turns that have seen 20 calm ones, and what they cost the next: `later` switches each."""
+    counts = itertools.chain([0] * 40, later)
+    watch = Watch(None, lambda: Taken(next(counts)))
+    backend = Recorded(itertools.chain([3.0] * 20, exec_ms))
+    turns = Turns(backend, 1, watch, min_turn_ms=0.1, patience=patience)
+    assert all(turns.take(CONV).rejected == 0 for _ in range(20))
+    return turns, backend
+
+
+def test_a_disturbed_turn_is_taken_again_and_the_calmest_kept():
+    turns, backend = experienced(100.0, [0, 5000, 5000, 5000], [5.0, 1.0])
+    turn = turns.take(CONV)
+    assert (turn.exec_ms, turn.rejected, backend.opened) == (1.0, 1, 22)
+    assert turn.disturbance <= 1.0
+
+
+def test_a_machine_that_is_never_calm_is_measured_all_the_same():
+    turns, backend = experienced(100.0, itertools.count(0, 5000), itertools.repeat(2.0))
+    turn = turns.take(CONV)
+    assert (turn.rejected, backend.opened) == (3, 24)
+    assert turn.disturbance > 1.0
+
+
+def test_patience_ends():
+    turns, backend = experienced(0.0, itertools.count(0, 5000), itertools.repeat(2.0))
+    assert turns.take(CONV).rejected == 0
+    assert backend.opened == 21
+
+
+def test_the_midmean_is_the_mean_of_the_middle_half():
+    assert midmean(np.array([100.0, 3.0, 4.0, 0.0])) == 3.5
+    assert midmean(np.array([7.0])) == 7.0
+    assert midmean(np.array([1.0, 2.0])) == 1.5
+
+
+def test_memory_is_estimated_above_the_tensors_alone():
+    assert resident_bytes(CONV) > CONV.bytes
+    assert 1 << 20 <= cold_bytes() <= 64 << 20
