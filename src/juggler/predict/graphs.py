@@ -19,13 +19,14 @@ import numpy.typing as npt
 
 from juggler.errors import ConfigError
 from juggler.predict.kernel import KernelSpec
+from juggler.predict.normals import inputs, normal
 
 if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto
 
 Array = npt.NDArray[Any]
 OPSET, IR_VERSION = 20, 9  # the first with Gelu
-POOL = 1 << 20  # random numbers, used again and again: drawing 100 million would take a second
+KEPT_BYTES = 32 << 20  # of weights; larger graphs are written each time
 # ONNX operators by kind; `gelu`, `silu` and `hardswish` are what the exporters write.
 UNARY = {
     **{"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "exp": "Exp", "sqrt": "Sqrt", "neg": "Neg"},
@@ -64,7 +65,9 @@ class Draft:
         """Add normal weights of that standard deviation; return their tensor."""
         from onnx import TensorProto, helper  # noqa: PLC0415
 
-        values = normal(shape) * np.float32(scale) + np.float32(shift)
+        values = normal(shape)
+        values *= np.float32(scale)
+        values += np.float32(shift)
         self.weights.append(helper.make_tensor(name, TensorProto.FLOAT, shape, values.tobytes(), raw=True))
         return name
 
@@ -91,7 +94,7 @@ class KernelGraph:
     def feed(self) -> dict[str, Array]:
         """Return normal inputs, views of numbers that are drawn once; nobody may write to them."""
         starts = np.cumsum([0, *(prod(shape) for shape in self.inputs.values())])
-        pool = _inputs(int(starts[-1]))
+        pool = inputs(int(starts[-1]))
         ends = zip(self.inputs.items(), starts[:-1], starts[1:], strict=True)
         return {name: pool[start:end].reshape(shape) for (name, shape), start, end in ends}
 
@@ -99,9 +102,20 @@ class KernelGraph:
 def build(spec: KernelSpec) -> KernelGraph:
     """Write a kernel as a graph of fixed sizes in float32.
 
+    The last ones are kept, for a kernel is opened anew in each round, and writing takes as long as timing.
+
     Raises:
         ConfigError: a kind or an activation that has no graph here.
     """
+    return _kept(spec) if spec.weight_bytes <= KEPT_BYTES else _built(spec)
+
+
+@lru_cache(maxsize=24)
+def _kept(spec: KernelSpec) -> KernelGraph:
+    return _built(spec)
+
+
+def _built(spec: KernelSpec) -> KernelGraph:
     from onnx import TensorProto, helper  # noqa: PLC0415  # heavy
 
     draft = Draft()
@@ -113,27 +127,6 @@ def build(spec: KernelSpec) -> KernelGraph:
     opset = helper.make_opsetid("", OPSET)
     model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
     return KernelGraph(model.SerializeToString(), dict(draft.inputs))
-
-
-def normal(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """Return normal numbers of that shape, the same ones again and again."""
-    return np.resize(_pool(), prod(shape)).reshape(shape)
-
-
-@lru_cache(maxsize=1)
-def _pool() -> npt.NDArray[np.float32]:
-    return np.random.default_rng(0).standard_normal(POOL, dtype=np.float32)
-
-
-_GROWN: list[npt.NDArray[np.float32]] = []
-
-
-def _inputs(size: int) -> npt.NDArray[np.float32]:
-    """Return so many normal numbers or more, the largest array so far: new memory is slow to touch."""
-    if not _GROWN or _GROWN[0].size < size:
-        _GROWN[:] = [normal((max(size, POOL),))]
-        _GROWN[0].flags.writeable = False
-    return _GROWN[0]
 
 
 def _image(spec: KernelSpec) -> tuple[int, int, int, int]:
@@ -294,3 +287,6 @@ def operators(spec: KernelSpec) -> Iterator[str]:
     }
     reorders = {"from_blocked": "ReorderOutput", "transpose": "Transpose"}
     yield from names.get(spec.family, (reorders.get(spec.kind, "ReorderInput"),))
+
+
+__all__ = ["ACTIVATIONS", "BINARY", "UNARY", "KernelGraph", "build", "normal", "operators"]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from juggler.errors import ConfigError, Unavailable
-from juggler.predict.graphs import normal
 from juggler.predict.kernel import KernelSpec
+from juggler.predict.normals import normal
 from juggler.predict.phases import Bench, Phases, Unfit
 
 if TYPE_CHECKING:
