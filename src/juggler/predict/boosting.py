@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -102,11 +102,6 @@ def boost(
     return bytes(booster[:best].save_raw("ubj")), best, float(booster.best_score)
 
 
-@lru_cache(maxsize=64)
-def _loaded(content: bytes) -> Any:
-    return xgboost().Booster({"nthread": 1}, model_file=bytearray(content))
-
-
 @dataclass(frozen=True)
 class Boosters:
     """Boosters whose answers are averaged."""
@@ -118,8 +113,15 @@ class Boosters:
         if not len(matrix):
             return np.zeros(0)  # which xgboost refuses
         rows = xgboost().DMatrix(matrix, nthread=1)
-        answers = [_loaded(content).predict(rows) for content in self.contents]
+        answers = [booster.predict(rows) for booster in self._loaded]
         return np.mean(np.asarray(answers, np.float64), axis=0)  # type: ignore[no-any-return]
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, ...]:
+        package = xgboost()
+        return tuple(
+            package.Booster({"nthread": 1}, model_file=bytearray(content)) for content in self.contents
+        )
 
     def arrays(self) -> Arrays:
         """Return the boosters as arrays of bytes."""
@@ -135,12 +137,11 @@ class Boosters:
         names = sorted((n for n in arrays if n.startswith("booster")), key=lambda n: int(n[7:]))
         boosters = cls(tuple(arrays[name].tobytes() for name in names))
         try:
-            for content in boosters.contents:
-                _loaded(content)
+            loaded = boosters._loaded
         except xgboost().core.XGBoostError as error:
             found = str(error).strip().splitlines()[0]
             raise ArtefactError("read boosted trees", found, "They are damaged: fit them again") from error
-        if not names:
+        if not loaded:
             raise ArtefactError("read boosted trees", "there is none", "Fit them again")
         return boosters
 
