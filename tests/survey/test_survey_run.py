@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import safetensors.torch
 import torch
 from PIL import Image
 from torch import nn
 
+from juggler.data.standard import Standard
 from juggler.errors import ArtefactError, ConfigError, Unavailable
-from juggler.runtime.picture_folder import picture_folder
+from juggler.models import checkpoint, create
+from juggler.runtime.deploy_classifier import CLASSIFIER
+from juggler.runtime.picture_folder import IMAGENET, picture_folder
 from juggler.survey import CATALOGUE, ORIGINS, Options, Survey, candidates, survey, to_csv, write_survey
-from juggler.survey.opening import opened, weights_of
+from juggler.survey.opening import graph_of, opened, weights_of
 from juggler.survey.store import COLUMNS
 
 MODULE = """
@@ -145,6 +150,23 @@ def test_pictures_of_other_classes_are_told(tmp_path):
     found = survey(candidates([NET], SHAPE), Options(time=False, pictures=pictures)).networks[0]
     assert found.amounts["top1"].origin == "unavailable"
     assert "the pictures have 4 classes" in found.at(8).loss.source
+
+
+def test_a_trained_classifier_says_how_its_pictures_become_numbers(tmp_path):
+    standard = Standard((0.5, 0.4, 0.3), (0.2, 0.2, 0.1))
+    checkpoint.save(
+        tmp_path / "mine.safetensors", create("alexnet", width=0.02), {"standard": standard.to_dict()}
+    )
+    found = opened(candidates([str(tmp_path / "mine.safetensors")], "3,64,64")[0], None)
+    assert found.trained
+    assert found.standard == standard
+    one = candidates([NET], SHAPE)[0]
+    assert opened(one, None).standard == IMAGENET
+    path = graph_of(one, opened(one, None), tmp_path)
+    model = onnx.load(str(path))
+    onnx.helper.set_model_props(model, {CLASSIFIER: json.dumps({"standard": standard.to_dict()})})
+    onnx.save(model, str(path))
+    assert opened(candidates([str(path)], SHAPE)[0], None).standard == standard
 
 
 def test_weights_of_another_network_are_refused(tmp_path):

@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from juggler.report import units
 from juggler.report.figures import WHOLE_PX
-from juggler.report.survey_figures import OURS, PAPERS
+from juggler.report.survey_figures import OURS, PAPERS, TITLE_CHARS
 from juggler.report.survey_marks import HOLLOW, MARKERS, SIGNS, weakest
 from juggler.report.svg import draw, quiet
 from juggler.report.theme import LIGHT
@@ -27,7 +27,6 @@ HEIGHT_PX = 400
 LARGEST, SMALLEST = 1300.0, 26.0  # areas, in square points
 LARGEST_M = 150.0  # parameters of the largest bubble, in 10^6
 CHARACTER_PX, LINE_PX = 5.6, 13.0
-TITLE_CHARS = 22
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 OURS, PAPERS = LIGHT["op-conv"], LIGHT["fourth"]
 ROW_PX, THICK = 36, 0.38
-TITLE_CHARS = 22
+TITLE_CHARS = 26
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from juggler.data.standard import Standard
 from juggler.errors import ArtefactError, ConfigError, Unavailable
 from juggler.files import write_atomically
+from juggler.models import checkpoint
 from juggler.runtime.deploy_classifier import CLASSIFIER
 from juggler.runtime.export import draft
 from juggler.runtime.named import open_module
@@ -33,11 +34,13 @@ class Opened:
         module: in evaluation mode.
         graph: its ONNX file where it came as one, or its weights did.
         trained: whether its weights mean something.
+        standard: how its pictures become numbers.
     """
 
     module: nn.Module
     graph: Path | None
     trained: bool
+    standard: Standard
 
 
 def opened(one: Candidate, weights: Path | None) -> Opened:
@@ -68,7 +71,7 @@ def opened(one: Candidate, weights: Path | None) -> Opened:
     if one.flat:
         side = (one.shape[0], *(min(size, FLATTEN_PX) for size in one.shape[1:]))
         module = flatten(module, torch.randn(1, *side)).model
-    return Opened(module.eval(), graph, trained)
+    return Opened(module.eval(), graph, trained, standard_of(Path(one.model) if graph is None else graph))
 
 
 def weights_of(one: Candidate, folder: Path | None) -> Path | None:
@@ -102,13 +105,21 @@ def graph_of(one: Candidate, network: Opened, folder: Path) -> Path:
     return write_atomically(folder / f"{one.name}.onnx", draft(module, torch.randn(1, *one.shape)))
 
 
-def standard_of(graph: Path) -> Standard:
-    """Return how a graph wants its pictures: as its metadata say, or ImageNet's mean and deviation."""
-    import onnx  # noqa: PLC0415  # heavy
+def standard_of(model: Path) -> Standard:
+    """Return how a file wants its pictures, where it says so; ImageNet's mean and deviation elsewhere.
 
-    model = onnx.load(str(graph), load_external_data=False)
-    text = next((entry.value for entry in model.metadata_props if entry.key == CLASSIFIER), None)
-    return Standard.from_dict(json.loads(text)["standard"]) if text else IMAGENET
+    Classifiers that `juggler train` makes say it, as checkpoints and as ONNX files.
+    """
+    told = None
+    if model.suffix == ".onnx":
+        import onnx  # noqa: PLC0415  # heavy
+
+        entries = onnx.load(str(model), load_external_data=False).metadata_props
+        text = next((entry.value for entry in entries if entry.key == CLASSIFIER), None)
+        told = json.loads(text).get("standard") if text else None
+    elif model.suffix == ".safetensors":
+        told = checkpoint.load(model)[1].get("standard")
+    return IMAGENET if told is None else Standard.from_dict(told)
 
 
 def _load(module: nn.Module, path: Path) -> None:

@@ -223,7 +223,8 @@ class _Run:
         def progress(share: float) -> None:
             self._tell(f"{one.title}: pictures", start + share, self.steps)
 
-        found = tried(graph, one.shape[-1], pictures, self.options.threads, progress)
+        threads = self.options.threads
+        found = tried(graph, one.shape[-1], pictures, network.standard, threads=threads, tell=progress)
         self._step(f"{one.title}: pictures", 1)
         return found.accuracy, found.losses
 

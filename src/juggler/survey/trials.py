@@ -17,7 +17,6 @@ from juggler.runtime.precision import INT8
 from juggler.runtime.quantize import quantize
 from juggler.survey.amount import COUNTED, MEASURED, Amount
 from juggler.survey.hardware import BLOCK, BLOCKS, DENSITY, WEIGHTS, Losses
-from juggler.survey.opening import standard_of
 from juggler.survey.pruning import pruned
 
 BACKEND = "onnxruntime"
@@ -34,7 +33,13 @@ class Tried:
 
 
 def tried(
-    graph: Path, side: int, pictures: PictureFolder, threads: int | None, tell: Tell | None = None
+    graph: Path,
+    side: int,
+    pictures: PictureFolder,
+    standard: Standard,
+    *,
+    threads: int | None,
+    tell: Tell | None = None,
 ) -> Tried:
     """Measure a network on pictures; where something cannot be measured, the figure says why.
 
@@ -42,10 +47,11 @@ def tried(
         graph: ONNX file in float32, its weights trained.
         side: of its input, in pixels.
         pictures: what to measure on.
+        standard: how pictures become numbers.
         threads: cores that one call may use.
         tell: told the share that is done.
     """
-    trial = _Trial(side, pictures, standard_of(graph), threads, tell or (lambda share: None))
+    trial = _Trial(side, pictures, standard, threads, tell or (lambda share: None))
     try:
         plain = trial.ranks(graph, 0)
     except JugglerError as error:
