@@ -33,6 +33,7 @@ Floats = npt.NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 MINUTES, NETWORKS, NETWORK_ROUNDS = 0.75, 6, 3
+LONGEST_MS = 20.0  # of a kernel: many short ones tell more than a few long ones
 FEWEST = 5  # kernels in all
 WEIGHT = 5.0  # samples that what all families have in common counts for
 FEWEST_TO_BEND, LOGS_TO_BEND = 15, 2.0  # samples, and the span of their logs, below which no slope is fitted
@@ -99,6 +100,7 @@ def recalibrate(
             threads=predictor.threads,
             families={family: 1.0 for family in predictor.models},
             seed=seed,
+            cap_ms=LONGEST_MS,
             progress=progress and (lambda done, total: progress(int(done), int(total))),
         )
         samples = store.samples()
