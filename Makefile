@@ -27,6 +27,7 @@ figures: $(VENV)/.demo
 	$(BIN)/python benchmarks/readme_figures.py
 	$(BIN)/python benchmarks/measured_page.py
 	$(BIN)/python benchmarks/others_page.py
+	$(BIN)/python benchmarks/justus_page.py
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
