@@ -200,7 +200,7 @@ def test_a_campaign_that_is_interrupted_ends_between_turns(path, number):
         assert store.count() == int(output.split()[-1])
 
 
-@pytest.mark.parametrize(("most_bytes", "told"), [(1_500_000, "disk is full"), (150_000, "cut off")])
+@pytest.mark.parametrize(("most_bytes", "told"), [(700_000, "disk is full"), (150_000, "cut off")])
 def test_a_disk_that_fills_keeps_what_was_measured(path, most_bytes, told):
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({most_bytes}, {most_bytes}))"
     process = started(path, limit)

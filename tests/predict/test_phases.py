@@ -6,10 +6,14 @@ import itertools
 from dataclasses import replace
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 
 from juggler.cost.watch import Taken, Watch
 from juggler.predict import KernelSpec
+from juggler.predict.phasers._copies import _copied, can_copy, kernel_us
+from juggler.predict.phasers.onnxruntime import OnnxRuntimeBench
 from juggler.predict.phases import PHASERS, Phases, Turns, Unfit, cold_bytes, midmean, resident_bytes
 
 CONV = KernelSpec("conv", 1, 32, 32, 14, 14, kernel=(3, 3), pads=(1, 1, 1, 1), bias=True)
@@ -64,6 +68,34 @@ def test_a_sum_is_timed_inside_of_its_kernel():
 def test_an_activation_that_the_runtime_does_not_fuse_is_refused():
     with pytest.raises(Unfit, match="it ran"):
         timed(replace(CONV, activation="elu"))
+
+
+def test_short_kernels_are_timed_without_what_the_profiler_adds():
+    small = KernelSpec("softmax", 1, 10, 10)
+    bench = OnnxRuntimeBench(small, 1, raw=True)
+    for _ in range(50):
+        bench.run()
+    profiled_us = midmean(bench.finish().exec_ms) * 1e3
+    assert 0.05 <= kernel_us(small, 1) < profiled_us
+    assert timed(small).exec_ms * 1e3 < profiled_us
+
+
+def test_copies_are_kept_apart_and_the_kernel_is_the_same():
+    graph, output = _copied(replace(CONV, adds=True, activation="relu"), 3)
+    names = [node.name for node in onnx.load_from_string(graph.model).graph.node]
+    assert [name for name in names if name.startswith("kernel")] == [
+        f"kernel{part}_{copy}" for copy in range(3) for part in ("", "_sum", "_activation")
+    ]
+    assert sum(name.startswith("consumer") for name in names) == 3
+    session = onnxruntime.InferenceSession(graph.model, providers=["CPUExecutionProvider"])
+    assert session.run([output], graph.feed())[0].shape == (1, 32, 1, 1)
+
+
+def test_what_does_not_fit_into_caches_side_by_side_is_not_copied():
+    assert can_copy(CONV)
+    assert not can_copy(replace(CONV, cold=True))
+    assert not can_copy(KernelSpec("add", 1, 64, 64, 56, 56))
+    assert not can_copy(KernelSpec("reorder", 1, 16, 16, 7, 7, kind="to_blocked"))
 
 
 class Recorded:

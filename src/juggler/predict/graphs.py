@@ -8,7 +8,7 @@ there are no images: neither is fused with anything. Its name begins with `befor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import prod, sqrt
@@ -78,6 +78,12 @@ class Draft:
         self.weights.append(helper.make_tensor(name, TensorProto.FLOAT, (), [value]))
         return name
 
+    def whole(self, name: str, values: list[int]) -> None:
+        """Add a vector of whole numbers."""
+        from onnx import TensorProto, helper  # noqa: PLC0415
+
+        self.weights.append(helper.make_tensor(name, TensorProto.INT64, (len(values),), values))
+
 
 @dataclass(frozen=True)
 class KernelGraph:
@@ -116,14 +122,25 @@ def _kept(spec: KernelSpec) -> KernelGraph:
 
 
 def _built(spec: KernelSpec) -> KernelGraph:
+    draft, last = drafted(spec)
+    return packed(draft, {last: out_shape(spec)})
+
+
+def drafted(spec: KernelSpec) -> tuple[Draft, str]:
+    """Write the nodes of a kernel; return them and the tensor that it writes."""
+    draft = Draft()
+    return draft, _activated(draft, spec, WRITERS[spec.family](draft, spec))
+
+
+def packed(draft: Draft, outputs: Mapping[str, tuple[int, ...]]) -> KernelGraph:
+    """Make a model of what was written."""
     from onnx import TensorProto, helper  # noqa: PLC0415  # heavy
 
-    draft = Draft()
-    last = _activated(draft, spec, WRITERS[spec.family](draft, spec))
-    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in draft.inputs.items()]
-    shape = _out_shape(spec)
-    out = helper.make_tensor_value_info(last, TensorProto.FLOAT, shape)
-    graph = helper.make_graph(draft.nodes, f"one {spec.family}", values, [out], draft.weights)
+    ends = [
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+        for shapes in (draft.inputs, outputs)
+    ]
+    graph = helper.make_graph(draft.nodes, "one kernel", *ends, draft.weights)
     opset = helper.make_opsetid("", OPSET)
     model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
     return KernelGraph(model.SerializeToString(), dict(draft.inputs))
@@ -137,7 +154,8 @@ def _rows(spec: KernelSpec) -> tuple[int, int, int]:
     return spec.batch, spec.height * spec.width, spec.in_channels
 
 
-def _out_shape(spec: KernelSpec) -> tuple[int, ...]:
+def out_shape(spec: KernelSpec) -> tuple[int, ...]:
+    """Return the sizes that a kernel's graph writes."""
     positions = spec.height * spec.width
     if spec.family == "dense" and spec.kind == "product":
         return spec.batch, spec.groups, positions, spec.out_channels // spec.groups
@@ -165,7 +183,7 @@ def _conv(draft: Draft, spec: KernelSpec) -> str:
     )  # fmt: skip
     if spec.adds:
         y = draft.take(
-            "y", _out_shape(spec), before=True
+            "y", out_shape(spec), before=True
         )  # in the layout that the runtime's own kernels leave
         out = draft.node("Add", (out, y), "kernel_sum")
     return out
@@ -289,4 +307,4 @@ def operators(spec: KernelSpec) -> Iterator[str]:
     yield from names.get(spec.family, (reorders.get(spec.kind, "ReorderInput"),))
 
 
-__all__ = ["ACTIVATIONS", "BINARY", "UNARY", "KernelGraph", "build", "normal", "operators"]
+__all__ = ["ACTIVATIONS", "BINARY", "UNARY", "Draft", "KernelGraph", "build", "normal", "operators"]
