@@ -10,11 +10,19 @@ import pytest
 
 import made_up_device as made_up
 from juggler.errors import ArtefactError, ConfigError, DataError
+from juggler.predict.campaign import run_campaign
 from juggler.predict.family_fitting import _parted, fit_family
 from juggler.predict.fitting import fit_predictor
 from juggler.predict.kernel import KernelSpec
+from juggler.predict.machine_check import differences
 from juggler.predict.store import Store
-from juggler.predict.timed_networks import beside, keep_networks, kept_networks, time_networks
+from juggler.predict.timed_networks import (
+    beside,
+    keep_networks,
+    kept_networks,
+    networks_for,
+    time_networks,
+)
 
 
 def test_the_report_tells_what_was_fitted_on_what() -> None:
@@ -90,3 +98,22 @@ def test_networks_are_timed_and_kept(tmp_path: Path) -> None:
         kept_networks(path)
     with pytest.raises(ConfigError, match="count=0"):
         time_networks(count=0)
+
+
+def test_a_real_campaign_becomes_a_prediction(tmp_path: Path) -> None:
+    """Measure a few small kernels and networks on this machine, fit, and predict one of the networks."""
+    with Store.open(tmp_path / "real.sqlite", create=True) as store:
+        run_campaign(store, samples=24, families={"dense": 1.0, "conv": 1.0}, rounds=1, cap_ms=0.3)
+        timed = networks_for(store, count=2)
+        assert networks_for(store, count=9) == timed == kept_networks(beside(store.path))
+        predictor, report = fit_predictor(store, learners=["polynomial"], networks=timed)
+        assert networks_for(store, machine="of another", count=1) == timed
+    assert report.networks.timed == 2 and predictor.composition.networks == 2
+    assert differences(predictor) == ()
+    found = predictor.predict(timed[0].reading)
+    assert 0.0 < found.low_ms < found.latency_ms < found.high_ms
+    assert {layer.family for layer in found.layers} <= {"conv", "dense"} <= set(predictor.models)
+    assert found.uncovered and found.uncovered_ms > 0.0  # no pool was measured, no reorder
+    beside(tmp_path / "real.sqlite").unlink()
+    with Store.open(tmp_path / "real.sqlite") as store:
+        assert networks_for(store, machine="of another", count=1) == networks_for(store, count=0) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from juggler.predict.predictor import Predictor
     from juggler.predict.scores import Scores
     from juggler.predict.store import Store
+    from juggler.predict.timed_networks import TimedNetwork
 
 _COLUMNS = ("MAPE %", "within 5 %", "within 10 %", "RMSE ms", "MAE ms", "Spearman")
 
@@ -42,13 +44,26 @@ def compared(
 
 
 def kept(
-    store: Store, use: str | None, *, device: str, machine: str | None, seed: int, progress: Tell
+    store: Store,
+    use: str | None,
+    networks: Sequence[TimedNetwork],
+    *,
+    device: str,
+    machine: str | None,
+    seed: int,
+    progress: Tell,
 ) -> tuple[Predictor, FitReport]:
     """Fit the predictor and print what it is made of."""
     from juggler.predict.fitting import fit_predictor  # noqa: PLC0415
 
     predictor, report = fit_predictor(
-        store, learners=_named(use), device=device, machine=machine, seed=seed, progress=progress
+        store,
+        learners=_named(use),
+        device=device,
+        networks=networks,
+        machine=machine,
+        seed=seed,
+        progress=progress,
     )
     tell_report(report)
     return predictor, report

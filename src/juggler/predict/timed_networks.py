@@ -18,15 +18,15 @@ from juggler.nouns import Noun
 from juggler.predict.drawn_networks import Drawn, drawn_network
 from juggler.predict.graphs import normal
 from juggler.predict.reading import Reading, read_kernels
-from juggler.predict.store import machine_digest
-from juggler.runtime.machine import machine
+from juggler.predict.store import Store, machine_digest
+from juggler.runtime.machine import machine as machine_record
 from juggler.runtime.open import open_session
 
 Progress = Callable[[int, int], None]
 
 BATCHES = (1, 1, 1, 2, 4, 8, 16, 32, 64)  # most calls are of one input
 TOGETHER = 6  # networks of one race: more would not fit into the caches that each is to find as it left them
-ROUNDS, BLOCK_MS, WARMUP_S = 5, 20.0, 0.5
+COUNT, ROUNDS, BLOCK_MS, WARMUP_S = 40, 5, 20.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class TimedNetwork(Noun):
 def time_networks(
     backend: str = "onnxruntime",
     *,
-    count: int = 40,
+    count: int = COUNT,
     threads: int = 1,
     seed: int = 0,
     rounds: int = ROUNDS,
@@ -93,7 +93,7 @@ def time_networks(
 def _timed(
     chosen: Sequence[tuple[Drawn, int]], backend: str, threads: int, rounds: int, seed: int
 ) -> Iterator[TimedNetwork]:
-    here = machine_digest(machine())
+    here = machine_digest(machine_record())
     with ExitStack() as stack:
         calls = {}
         for network, batch in chosen:
@@ -106,6 +106,39 @@ def _timed(
         least = float(medians.min())
         spread = float(medians.max()) / least - 1.0
         yield TimedNetwork(network.name, reading, least, spread, threads, here)
+
+
+def networks_for(
+    store: Store,
+    *,
+    count: int = COUNT,
+    machine: str | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[TimedNetwork]:
+    """Return the networks that are kept beside a database; where there are none, time some and keep them.
+
+    Nothing is timed where the samples are of another machine than this one.
+
+    Args:
+        store: the database.
+        count: how many to time; 0 times none.
+        machine: digest of the samples' machine, where there are several.
+        seed: of what is drawn.
+        progress: called with networks done and in all.
+
+    Raises:
+        ArtefactError: what is kept cannot be read.
+        ConfigError: what was timed cannot be written.
+    """
+    found, here = kept_networks(beside(store.path)), machine_digest(machine_record())
+    samples = store.samples(machine=machine or here)
+    if found or count < 1 or not samples or (machine or here) != here:
+        return found
+    first = samples[0]
+    timed = time_networks(first.backend, count=count, threads=first.threads, seed=seed, progress=progress)
+    keep_networks(timed, beside(store.path))
+    return timed
 
 
 def beside(store: Path) -> Path:

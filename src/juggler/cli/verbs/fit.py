@@ -21,6 +21,9 @@ Use = Annotated[
 Device = Annotated[str | None, typer.Option(help="What to call the device. [default: the database's name]")]
 Split = Annotated[str, typer.Option(help="What is held out for the scores: random kernels, or batch sizes.")]
 Machine = Annotated[str | None, typer.Option(help="Digest of one machine, where the database holds several.")]
+Networks = Annotated[
+    int, typer.Option(min=0, help="Networks to time on this machine, where none are kept beside DB; 0: none.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="Of splits and learners.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write all scores as JSON.")]
 
@@ -33,6 +36,7 @@ def fit(
     device: Device = None,
     split: Split = "random",
     machine: Machine = None,
+    networks: Networks = 40,
     seed: Seed = 0,
     json: Json = None,
 ) -> None:
@@ -40,6 +44,7 @@ def fit(
 
     The networks among the learners take minutes; --learners names fewer. The predictor takes for each family
     the learner that does best on a part of its training samples, and intervals from samples it never saw.
+    How kernels add up is fitted on networks drawn at random, timed in a minute or two and kept beside DB.
 
     Examples: juggler fit lab.db;
 
@@ -49,13 +54,16 @@ def fit(
     """
     from juggler.cli.fitting import compared, kept, write_scores  # noqa: PLC0415
     from juggler.predict.store import Store  # noqa: PLC0415
+    from juggler.predict.timed_networks import networks_for  # noqa: PLC0415
 
     with Store.open(db) as store:
         with bar("scoring learners") as progress:
             found = compared(store, learners, split=split, machine=machine, seed=seed, progress=progress)
+        with bar("timing networks, unless they are kept") as progress:
+            timed = networks_for(store, count=networks, machine=machine, seed=seed, progress=progress)
         with bar("fitting the predictor") as progress:
             predictor, report = kept(
-                store, use, device=device or db.stem, machine=machine, seed=seed, progress=progress
+                store, use, timed, device=device or db.stem, machine=machine, seed=seed, progress=progress
             )
     path = predictor.save(out or db.with_suffix(".predictor"))
     OUT.print(f"[green]✓[/] {escape(str(path))}", soft_wrap=True)
