@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -92,25 +93,20 @@ def compare_learners(
     if split not in SPLITS:
         raise ConfigError("hold samples out", f"no split {split!r}", f"Choose from {', '.join(SPLITS)}")
     names = [name for name in learners or LEARNERS.names() if LEARNERS.get(name)]
-    kinds = sorted({(s.machine, s.backend, s.precision, s.threads) for s in samples})
-    if len(kinds) > 1:
-        found = "; ".join(f"{m}: {b}, {p}, threads {t}" for m, b, p, t in kinds)
-        raise DataError("compare learners", f"samples of several kinds ({found})", "Name one machine")
-    grouped = {f: [s for s in samples if s.spec.family == f and s.drawn != "retest"] for f in FAMILIES}
-    parted = {family: _parted(own, split, seed) for family, own in grouped.items() if own}
+    grouped = _grouped(samples)
+    parted = {family: _parted(own, split, seed) for family, own in grouped.items()}
     usable = {family: part for family, part in parted.items() if part is not None}
     if not usable:
-        found = ", ".join(f"{len(own)} of {family}" for family, own in grouped.items() if own) or "none"
+        found = ", ".join(f"{len(own)} of {family}" for family, own in grouped.items()) or "none"
         remedy = f"Measure {FEWEST_TRAINING + 2 * FEWEST_HELD} or more of a family: juggler campaign"
         raise DataError("compare learners", f"too few samples: {found}", remedy)
     by_family = {floor.family: floor.mape for floor in floors}
     rows: list[LearnerScores] = []
     unavailable: dict[str, str] = {}
-    for done, (family, name) in enumerate((f, n) for f in usable for n in names):
-        if progress:
-            progress(done, len(usable) * len(names))
-        if name in unavailable:
-            continue
+    tell = progress or (lambda done, total: None)
+    total = len(usable) * len(names)
+    for done, (family, name) in enumerate(product(usable, names)):
+        tell(done, total)
         try:
             found_scores = _scores(grouped[family], usable[family], name, seed)
         except Unavailable as error:
@@ -118,11 +114,20 @@ def compare_learners(
             continue
         training = len(usable[family].train)
         rows.append(LearnerScores(family, name, training, found_scores, by_family.get(family)))
-    if progress:
-        progress(len(usable) * len(names), len(usable) * len(names))
+    tell(total, total)
     rows.sort(key=lambda row: (FAMILIES.index(row.family), row.scores.mape))
     left_out = {family: len(grouped[family]) for family in parted if family not in usable}
     return Comparison(split, seed, tuple(rows), left_out, unavailable)
+
+
+def _grouped(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
+    """Return the samples of each family that has any, second timings left out."""
+    kinds = sorted({(s.machine, s.backend, s.precision, s.threads) for s in samples})
+    if len(kinds) > 1:
+        found = "; ".join(f"{m}: {b}, {p}, threads {t}" for m, b, p, t in kinds)
+        raise DataError("compare learners", f"samples of several kinds ({found})", "Name one machine")
+    grouped = {f: [s for s in samples if s.spec.family == f and s.drawn != "retest"] for f in FAMILIES}
+    return {family: own for family, own in grouped.items() if own}
 
 
 def _parted(samples: Sequence[Sample], split: str, seed: int) -> RowSplit | None:
