@@ -90,7 +90,8 @@ def load(source: str | Path, cls: type[P]) -> P:
 
 def shipped() -> tuple[str, ...]:
     """Return the names of the devices that the package has a predictor of."""
-    names = (entry.name for entry in _folder().iterdir())
+    folder = _folder()
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
     return tuple(sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)))
 
 
