@@ -135,7 +135,7 @@ def test_another_format_is_refused(path):
         Store.open(path)
 
 
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+@pytest.mark.parametrize("share", [0.4, 0.6, 0.95])
 def test_a_store_that_was_cut_off_is_refused_and_salvaged(path, tmp_path, share):
     with Store.open(path, create=True) as store:
         store.add_machine(MACHINE)
@@ -168,7 +168,7 @@ WRITER = """
 import sys
 from dataclasses import replace
 sys.path.insert(0, {tests!r})
-from predict.test_store import other
+from predict.test_sample_store import other
 from juggler.predict import Store
 with Store.open({path!r}, create=True) as store:
     for number in range({first}, {first} + 60):
@@ -193,7 +193,7 @@ def test_two_writers_at_once_lose_nothing(path):
 FULL = """
 import resource, sys
 sys.path.insert(0, {tests!r})
-from predict.test_store import other
+from predict.test_sample_store import other
 from juggler.predict import Store
 from juggler.predict.store import StoreError
 with Store.open({path!r}, create=True) as store:

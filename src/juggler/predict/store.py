@@ -32,6 +32,7 @@ INSERT = (
     f"INSERT OR IGNORE INTO samples ({', '.join(COLUMNS)}) "  # noqa: S608  # names of this file only
     f"VALUES ({', '.join('?' * len(COLUMNS))})"
 )
+LEAST_ROW_BYTES = 200  # of a sample in the file, its kernel's fields among it
 SELECT = f"SELECT spec, {', '.join((*PLAIN, *LAST))} FROM samples"  # noqa: S608
 
 
@@ -209,12 +210,13 @@ def salvage(damaged: Path, store: Store) -> int:
         raise ArtefactError(f"salvage {damaged}", "no such file", "Name the damaged database")
     uri = f"{damaged.absolute().as_uri()}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True)) as connection:
-        with suppress(
-            sqlite3.Error
-        ):  # without it SQLite reads nothing of a file that is shorter than it says
+        with suppress(sqlite3.Error):  # else SQLite reads nothing of a file that is shorter than it says
             connection.execute("PRAGMA writable_schema = ON")
         machines = list(_readable(connection, "SELECT record FROM machines"))
-        rows = list(_readable(connection, f"SELECT campaign, {SELECT.removeprefix('SELECT ')}"))
+        # One by one: a page that is gone ends a question, and takes only its own rows with it.
+        question = f"SELECT campaign, {SELECT.removeprefix('SELECT ')} WHERE id = ?"
+        most = damaged.stat().st_size // LEAST_ROW_BYTES
+        rows = [row for number in range(1, most) for row in _readable(connection, question, number)]
     for (record,) in machines:
         with suppress(ArtefactError):
             store.add_machine(Machine.from_json(record))
@@ -227,10 +229,10 @@ def salvage(damaged: Path, store: Store) -> int:
     return new
 
 
-def _readable(connection: sqlite3.Connection, question: str) -> Iterator[tuple[Any, ...]]:
+def _readable(connection: sqlite3.Connection, question: str, *values: int) -> Iterator[tuple[Any, ...]]:
     """Yield rows up to where the file is damaged."""
     with suppress(sqlite3.Error):
-        yield from connection.execute(question)
+        yield from connection.execute(question, values)
 
 
 def _sample(row: tuple[Any, ...], path: Path) -> Sample:
