@@ -12,10 +12,12 @@ import torch
 from torch import nn
 
 from juggler.errors import ArtefactError, ConfigError
+from juggler.models import create
+from juggler.predict.opening import open_skeleton
 from juggler.predict.reading import read_kernels
 from juggler.predict.skeleton import dressed, skeleton_of
 from juggler.predict.wire import read_structure
-from juggler.runtime.export import draft
+from juggler.runtime.export import draft, outline
 
 
 class Branched(nn.Module):
@@ -170,3 +172,23 @@ def test_a_graph_of_two_inputs_is_told() -> None:
     graph = draft(Two().eval(), (torch.ones(1, 2), torch.ones(1, 2)))
     with pytest.raises(ConfigError, match="2 inputs"):
         read_kernels(graph)
+
+
+def test_an_outline_holds_no_weight() -> None:
+    shared = nn.Linear(8, 8)
+    network = nn.Sequential(shared, nn.ReLU(), shared, nn.BatchNorm1d(8)).eval()
+    found = outline(network, torch.ones(1, 8))
+    assert not found.graph.initializer
+    given = {value.name for value in found.graph.input}
+    assert {"input", "0.weight", "0.bias"} <= given and "2.weight" not in given
+    assert read_kernels(network, shape=(8,)).weight_bytes >= 2 * 4 * 72
+    with pytest.raises(ConfigError, match="training"):
+        outline(nn.Sequential(nn.ReLU()).train(), torch.ones(1))
+
+
+def test_named_networks_are_read_as_those_with_weights() -> None:
+    skeleton, shape = open_skeleton("resnet18", (3, 32, 32))
+    own = read_kernels(skeleton, shape=shape)
+    drawn = read_kernels(create("resnet18").eval(), shape=shape)
+    assert [kernel.spec for kernel in own.kernels] == [kernel.spec for kernel in drawn.kernels]
+    assert own.network == "resnet18" and own.weight_bytes > 40e6
