@@ -86,9 +86,9 @@ def test_minutes_end_a_campaign(path):
 
 
 def test_a_chooser_gets_half_of_the_samples_at_most(path, monkeypatch):
-    monkeypatch.setattr("juggler.predict.campaign.FIRST_CHOICE", 2)
-    monkeypatch.setattr("juggler.predict.campaign.BLOCK", 3)
-    monkeypatch.setattr("juggler.predict.campaign.POOL", 12)
+    monkeypatch.setattr("juggler.predict.planning.FIRST_CHOICE", 2)
+    monkeypatch.setattr("juggler.predict.planning.BLOCK", 3)
+    monkeypatch.setattr("juggler.predict.planning.POOL", 12)
     shown = []
 
     def last(pool, samples):

@@ -11,8 +11,8 @@ from rich.table import Table
 from juggler.cli.console import ERRORS, OUT, escape
 
 if TYPE_CHECKING:
-    from juggler.predict.campaign import Chooser
     from juggler.predict.outcome import Outcome
+    from juggler.predict.planning import Chooser
     from juggler.predict.store import Store
 
 
