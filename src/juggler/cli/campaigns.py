@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from juggler.cli.console import ERRORS, OUT, escape
 
 if TYPE_CHECKING:
+    from juggler.predict.fleet_outcome import FleetOutcome
     from juggler.predict.outcome import Outcome
     from juggler.predict.planning import Chooser
     from juggler.predict.store import Store
@@ -25,6 +26,25 @@ def chosen_chooser(active: bool, seed: int) -> Chooser | None:
     return partial(committee, seed=seed)
 
 
+def measured(store: Store, fleet: str | None, backend: str, **options: Any) -> Outcome | FleetOutcome:
+    """Run a campaign on this machine, or on those of a fleet; return what it has."""
+    if fleet is None:
+        from juggler.predict.campaign import run_campaign  # noqa: PLC0415
+
+        return run_campaign(store, backend, **options)
+    from juggler.predict.fleet import run_fleet  # noqa: PLC0415
+
+    return run_fleet(store, fleet, backend, **options)
+
+
+def exit_code(outcome: Outcome | FleetOutcome) -> int:
+    """Return 130 for a campaign that was interrupted, 1 for one that no worker is left for, else 0."""
+    from juggler.predict.fleet_outcome import FleetOutcome  # noqa: PLC0415
+
+    left = isinstance(outcome, FleetOutcome) and bool(outcome.unfinished)
+    return 130 if outcome.stopped else int(left)
+
+
 def read_back(damaged: Path, store: Store) -> None:
     """Copy what can be read of a damaged database, and say how much that was."""
     from juggler.predict.store import salvage  # noqa: PLC0415
@@ -32,8 +52,27 @@ def read_back(damaged: Path, store: Store) -> None:
     ERRORS.print(f"juggler: {salvage(damaged, store)} samples read back from {escape(str(damaged))}")
 
 
-def tell(outcome: Outcome, db: Path) -> None:
-    """Say what a campaign has now, and how well its timings repeat."""
+def tell(outcome: Outcome | FleetOutcome, db: Path) -> None:
+    """Say what a campaign has now, and how well its timings repeat; of a fleet, of each kind of machine."""
+    from juggler.predict.fleet_outcome import FleetOutcome  # noqa: PLC0415
+
+    if not isinstance(outcome, FleetOutcome):
+        _tell_one(outcome, db)
+        return
+    for one in outcome.outcomes:
+        _tell_one(one, db)
+    kinds = len(outcome.outcomes)
+    OUT.print(f"  {outcome.workers} workers, {kinds} kind{'s'[: kinds > 1]} of machine", soft_wrap=True)
+    for lost in outcome.lost:
+        ERRORS.print(f"[yellow]lost:[/] {escape(lost)}", soft_wrap=True)
+    for name in outcome.unfinished:
+        ERRORS.print(
+            f"[red]unfinished:[/] {escape(name)}: no worker is left. The same line goes on where it stopped.",
+            soft_wrap=True,
+        )
+
+
+def _tell_one(outcome: Outcome, db: Path) -> None:
     state = "[yellow]stopped[/]" if outcome.stopped else "[green]✓[/]"
     minutes = outcome.seconds / 60.0
     OUT.print(

@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 import numpy as np
 
 from juggler.predict.kernel import KernelSpec
 from juggler.predict.ledger import Ledger
-from juggler.predict.phases import Turn, Turns, Unfit
+from juggler.predict.phases import Turn, Unfit
 from juggler.predict.sample import Sample
 from juggler.predict.space import Draw
 
@@ -24,6 +25,22 @@ MOVED = 0.03
 ATTEMPTS = 3  # at one block; a machine that never holds still is measured all the same
 CANARY_TURNS = 3
 CANARY = KernelSpec("conv", 1, 64, 64, 28, 28, kernel=(3, 3), pads=(1, 1, 1, 1), bias=True, activation="relu")
+
+
+class Taker(Protocol):
+    """What takes turns: `juggler.predict.phases.Turns` here, or a worker of a fleet elsewhere."""
+
+    def adapt(self, spec: KernelSpec) -> KernelSpec:
+        """Return the kernel nearest to that which the backend can make."""
+        ...
+
+    def take(self, spec: KernelSpec) -> Turn:
+        """Time one kernel for one round.
+
+        Raises:
+            Unfit: the runtime does not make this kernel.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -47,7 +64,7 @@ class Measured:
 
 def measure_block(
     draws: Sequence[Draw],
-    turns: Turns,
+    turns: Taker,
     ledger: Ledger,
     where: Where,
     *,
@@ -97,7 +114,7 @@ def measure_block(
     return Measured(tuple(_sample(draw, own[draw], where, attempt * rounds) for draw in fit), attempt)
 
 
-def _taken(draw: Draw, turns: Turns, ledger: Ledger, attempt: int, number: int) -> Turn | None:
+def _taken(draw: Draw, turns: Taker, ledger: Ledger, attempt: int, number: int) -> Turn | None:
     """Take one turn and keep it; None where the runtime does not make the kernel."""
     start_s = time.perf_counter()
     try:
@@ -109,7 +126,7 @@ def _taken(draw: Draw, turns: Turns, ledger: Ledger, attempt: int, number: int) 
     return turn
 
 
-def _canary_ms(turns: Turns) -> float:
+def _canary_ms(turns: Taker) -> float:
     return min(turns.take(turns.adapt(CANARY)).exec_ms for _ in range(CANARY_TURNS))
 
 

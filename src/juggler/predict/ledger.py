@@ -53,11 +53,11 @@ class Ledger:
         question = "SELECT attempt, round, turn FROM turns WHERE campaign = ? AND plan = ? AND drawn = ?"
         with told(self._store.path):
             rows = self._store.connection.execute(question, (self.campaign, plan_of(draw.spec), draw.drawn))
-            return {(attempt, number): _turn(text) for attempt, number, text in rows.fetchall()}
+            return {(attempt, number): turn_of(text) for attempt, number, text in rows.fetchall()}
 
     def add(self, draw: Draw, attempt: int, number: int, turn: Turn, took_s: float) -> None:
         """Keep a turn, on disk when this returns."""
-        row = (self.campaign, plan_of(draw.spec), draw.drawn, attempt, number, _text(turn), took_s)
+        row = (self.campaign, plan_of(draw.spec), draw.drawn, attempt, number, turn_text(turn), took_s)
         with told(self._store.path):
             self._store.connection.execute("INSERT OR IGNORE INTO turns VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
@@ -86,10 +86,12 @@ def plan_of(spec: KernelSpec) -> str:
     return replace(spec, layout="nchw").digest
 
 
-def _text(turn: Turn) -> str:
+def turn_text(turn: Turn) -> str:
+    """Return a turn as JSON."""
     return json.dumps(asdict(turn))
 
 
-def _turn(text: str) -> Turn:
+def turn_of(text: str) -> Turn:
+    """Return the turn that `turn_text` wrote."""
     values: Mapping[str, Any] = json.loads(text)
     return Turn(**{**values, "spec": KernelSpec.from_dict(values["spec"])})

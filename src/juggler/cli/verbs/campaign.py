@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from juggler.cli.campaigns import chosen_chooser, read_back, tell
+from juggler.cli.campaigns import chosen_chooser, exit_code, measured, read_back, tell
 from juggler.cli.console import OUT, bar, escape
 
 Backend = Annotated[str, typer.Option(help="What runs the kernels: see juggler info.")]
@@ -26,6 +26,12 @@ Active = Annotated[
     bool,
     typer.Option(help="Let a committee choose half of the kernels: where it disagrees most for the time."),
 ]
+Fleet = Annotated[
+    str | None,
+    typer.Option(
+        help="Measure on many machines: HOST:PORT of a Ray cluster, or local:2 for two workers here."
+    ),
+]
 Export = Annotated[Path | None, typer.Option(help="Write all samples of the database as parquet.")]
 Salvage = Annotated[Path | None, typer.Option(help="First copy what can be read of a damaged database.")]
 
@@ -40,6 +46,7 @@ def campaign(
     seed: Seed = 0,
     retest: Retest = 200,
     active: Active = True,
+    fleet: Fleet = None,
     export: Export = None,
     salvage: Salvage = None,
 ) -> None:
@@ -50,9 +57,10 @@ def campaign(
 
     Examples: juggler campaign --backend onnxruntime --minutes 40 --db lab.db;
 
-    juggler campaign --samples 500 --families conv,dense --db lab.db --export samples.parquet
+    juggler campaign --samples 500 --families conv,dense --db lab.db --export samples.parquet;
+
+    juggler campaign --fleet 10.0.0.1:6379 --minutes 40 --db fleet.db
     """
-    from juggler.predict.campaign import run_campaign  # noqa: PLC0415
     from juggler.predict.space import families as shares  # noqa: PLC0415
     from juggler.predict.store import Store  # noqa: PLC0415
 
@@ -61,16 +69,16 @@ def campaign(
         if salvage is not None:
             read_back(salvage, store)
         with bar(f"measuring kernels on {escape(backend)}") as progress:
-            outcome = run_campaign(
-                store, backend, minutes=40.0 if minutes is None and samples is None else minutes,
+            outcome = measured(
+                store, fleet, backend, minutes=40.0 if minutes is None and samples is None else minutes,
                 samples=samples, families=chosen, threads=threads, seed=seed, retest=retest,
                 chooser=chosen_chooser(active, seed), progress=progress,
             )  # fmt: skip
         tell(outcome, db)
         if export is not None:
             OUT.print(f"[green]✓[/] {escape(str(store.export_parquet(export)))}", soft_wrap=True)
-    if outcome.stopped:
-        raise typer.Exit(130)
+    if code := exit_code(outcome):
+        raise typer.Exit(code)
 
 
 VERB = campaign
