@@ -3,7 +3,9 @@
 The times are those of Justus et al. (2018), TensorFlow on two GPUs, looked for in $JUGGLER_DATA. Every
 learner gets the same rows: 80 % at random learn, 20 % test, for each of five seeds; what a learner chooses
 it chooses on a part of its 80 %. Features and settings were worked out on a part of the training rows of
-seed 0, whose test rows were not looked at; but rows of that part are among the test rows of other seeds.
+seed 0, of both GPUs, whose test rows were not looked at; but rows of that part are among the test rows of
+other seeds, and what the roofline is believed to be beforehand was chosen on all rows of the P100 and of the
+dense layers.
 The transfer starts from boosted trees of all 1080 Ti rows and adds some rows of the P100. Its settings were
 worked out on the draws of seeds 0 to 4, so it is reported on other draws.
 
@@ -197,7 +199,9 @@ def findings(cells: Cells) -> list[Finding]:
     for which, limit in LIMITS.items():
         found = {name: scores for name in BEST if (scores := summary(cells, f"{name}/{which}"))}
         if found:
-            name, best = min(found.items(), key=lambda entry: float(entry[1]["mape"]))
+            most = max(scores["seeds"] for scores in found.values())
+            whole = {name: scores for name, scores in found.items() if scores["seeds"] == most}
+            name, best = min(whole.items(), key=lambda entry: float(entry[1]["mape"]))
             claim = f"Third-party layer times, {which}, 80/20 at random: MAPE at most {limit:g} %"
             rows.append(Finding(claim, f"{best['mape']:.1f} % ({name})", spread(best), best["mape"] <= limit))
     moved = summary(cells, "transfer/200/transferred")

@@ -31,6 +31,7 @@ BENCHMARKS = (
     "int8",
     "counts",
     "systolic",
+    "justus",
 )
 HEAD = ("Claim", "Measured", "n, 95 % interval", "", "Result")
 
