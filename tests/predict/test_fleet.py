@@ -19,10 +19,10 @@ from juggler.predict.store import machine_digest
 from juggler.runtime.machine import machine
 
 TINY = {"rounds": 2, "cap_ms": 0.5, "families": {"pool": 1.0, "add": 1.0}}
-SAMPLES, PROBES = 44, 5
+SAMPLES, PROBES = 30, 5
 
-# In a process of its own, for Ray leaves threads and handlers behind. What workers answer is counted, and one
-# of them is killed by the system as soon as both are in the midst of a block.
+# In a process of its own, for Ray leaves threads and handlers behind. What workers answer is counted, and the
+# slower one is killed by the system as soon as both are in the midst of a block.
 RUN = """
 import json, os, signal, sqlite3, sys, threading, time
 import psutil
@@ -32,12 +32,13 @@ from juggler.predict.fleet import run_fleet
 from juggler.predict.fleet_cluster import Member
 
 path, options = sys.argv[1], json.loads(sys.argv[2])
-taken, seen, take = [], {}, Member.take
+taken, pids, seen, take = [], {}, {}, Member.take
 
 def counted(member, spec):
     turn = take(member, spec)
     if spec != CANARY:
         taken.append(member.name)
+        pids[member.name] = member.pid
     return turn
 
 def turns():
@@ -50,11 +51,10 @@ def turns():
         connection.close()
 
 def kill():
-    while len(turns()) < 22:
-        time.sleep(0.02)
-    workers = [p for p in psutil.Process().children(recursive=True) if "FleetWorker" in " ".join(p.cmdline())]
-    seen.update(workers=len(workers), turns=turns())
-    os.kill(workers[0].pid, signal.SIGKILL)
+    while min(map(taken.count, ("worker 1", "worker 2"))) < 3:
+        time.sleep(0.01)
+    seen.update(turns=turns())
+    os.kill(pids[min(pids, key=taken.count)], signal.SIGKILL)
 
 Member.take = counted
 with Store.open(path, create=True) as store:
@@ -81,14 +81,14 @@ def test_a_fleet_of_two_of_which_one_is_killed(tmp_path):
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout.splitlines()[-1])
     outcome = said["outcome"]
-    assert (said["workers"], outcome["workers"], len(outcome["lost"])) == (2, 2, 1)
+    assert (outcome["workers"], len(outcome["lost"])) == (2, 1)
     assert (outcome["unfinished"], outcome["stopped"], said["left"]) == ([], False, [])
     assert said["told"] == [SAMPLES + 2, SAMPLES + 2]
     with Store.open(path) as store:
         rows = store.connection.execute("SELECT * FROM turns ORDER BY rowid").fetchall()
         kept = store.samples()
         at_the_kill = {tuple(row) for row in said["turns"]}
-        assert len(at_the_kill) >= 22
+        assert len(at_the_kill) >= 6
         assert at_the_kill <= set(rows), "nothing measured is lost"
         assert len(said["taken"]) == len(rows), "nothing is measured twice"
         assert set(said["taken"]) == {"worker 1", "worker 2"}
