@@ -16,7 +16,8 @@ import numpy.typing as npt
 from juggler.errors import ConfigError, DataError, Unavailable
 from juggler.nouns import Noun
 from juggler.predict.kernel import FAMILIES
-from juggler.predict.learner import LEARNERS
+from juggler.predict.learner import LEARNERS, Epoch
+from juggler.predict.net_learner import NetLearner
 from juggler.predict.sample import AT_RANDOM, Sample
 from juggler.predict.scores import Scores, score
 from juggler.predict.splits import RowSplit, group_split, random_split
@@ -24,6 +25,7 @@ from juggler.predict.store import Floor
 from juggler.predict.table import KernelTable
 
 Progress = Callable[[int, int], None]
+Watch = Callable[[str, str, tuple[Epoch, ...]], None]
 
 SPLITS = ("random", "batch")
 FEWEST_TRAINING, FEWEST_HELD = 24, 5
@@ -75,6 +77,7 @@ def compare_learners(
     seed: int = 0,
     floors: Sequence[Floor] = (),
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> Comparison:
     """Fit and score learners on the execution phase of samples, of one machine, backend and thread count.
 
@@ -85,6 +88,7 @@ def compare_learners(
         seed: of the split and the learners.
         floors: how well timings repeat.
         progress: called with fits done and in all.
+        watch: called with family, learner and errors by epoch, on those held out too, of what has epochs.
 
     Raises:
         ConfigError: no such learner or split.
@@ -94,7 +98,7 @@ def compare_learners(
         raise ConfigError("hold samples out", f"no split {split!r}", f"Choose from {', '.join(SPLITS)}")
     names = [name for name in learners or LEARNERS.names() if LEARNERS.get(name)]
     grouped = _grouped(samples)
-    parted = {family: _parted(own, split, seed) for family, own in grouped.items()}
+    parted = {family: parted_samples(own, split, seed) for family, own in grouped.items()}
     usable = {family: part for family, part in parted.items() if part is not None}
     if not usable:
         found = ", ".join(f"{len(own)} of {family}" for family, own in grouped.items()) or "none"
@@ -108,7 +112,7 @@ def compare_learners(
     for done, (family, name) in enumerate(product(usable, names)):
         tell(done, total)
         try:
-            found_scores = _scores(grouped[family], usable[family], name, seed)
+            found_scores = _scores(grouped[family], usable[family], name, seed, watch)
         except Unavailable as error:
             unavailable[name] = error.found
             continue
@@ -130,7 +134,7 @@ def _grouped(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
     return {family: own for family, own in grouped.items() if own}
 
 
-def _parted(samples: Sequence[Sample], split: str, seed: int) -> RowSplit | None:
+def parted_samples(samples: Sequence[Sample], split: str, seed: int) -> RowSplit | None:
     """Return which samples learn and which are held out, all of one kernel together; None if too few."""
     groups = np.array([s.spec.digest if split == "random" else str(s.spec.batch) for s in samples])
     if len(samples) < FEWEST_TRAINING + FEWEST_HELD or len(np.unique(groups)) < 2:
@@ -150,10 +154,15 @@ def _parted(samples: Sequence[Sample], split: str, seed: int) -> RowSplit | None
     return RowSplit(train.astype(np.int64), test.astype(np.int64))
 
 
-def _scores(samples: Sequence[Sample], part: RowSplit, name: str, seed: int) -> Scores:
+def _scores(samples: Sequence[Sample], part: RowSplit, name: str, seed: int, watch: Watch | None) -> Scores:
     train, test = ([samples[row] for row in rows] for rows in part)
-    fitted = LEARNERS.get(name).fit(_table(train), _latency_ms(train), seed=seed)
-    return score(_latency_ms(test), fitted.predict(_table(test)))
+    learner, held = LEARNERS.get(name), (_table(test), _latency_ms(test))
+    # Networks have a fixed plan and only look at what is held out; others would choose by it.
+    looks = watch is not None and isinstance(learner, NetLearner)
+    fitted = learner.fit(_table(train), _latency_ms(train), seed=seed, validation=held if looks else None)
+    if watch is not None and fitted.history:
+        watch(samples[0].spec.family, name, fitted.history)
+    return score(held[1], fitted.predict(held[0]))
 
 
 def _table(samples: Sequence[Sample]) -> KernelTable:

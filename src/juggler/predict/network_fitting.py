@@ -38,7 +38,7 @@ def compose_predictor(
     names = [network.name for network in networks]
     measured = np.array([network.latency_ms for network in networks])
     parts = [predictor.parts(network.reading) for network in networks]
-    left_out = _without_own(parts, measured, names)
+    left_out = without_own(parts, measured, names)
     intervals = Intervals.fit([NETWORK] * len(names), measured, left_out, level=level, groups=names)
     whole = replace(predictor, composition=Composition.fit(parts, measured, names), networks=intervals)
     paper = [whole.predict(network.reading).paper_ms for network in networks]
@@ -56,7 +56,7 @@ def compose_predictor(
     return whole, report
 
 
-def _without_own(parts: Sequence[Parts], measured: Floats, names: Sequence[str]) -> Floats:
+def without_own(parts: Sequence[Parts], measured: Floats, names: Sequence[str]) -> Floats:
     """Return each network's latency by a composition that was fitted without any batch of it."""
     found = np.empty(len(parts))
     for name in set(names):
