@@ -15,6 +15,7 @@ from juggler.files import write_atomically
 if TYPE_CHECKING:
     from juggler.predict.comparison import Comparison
     from juggler.predict.fit_report import FitReport
+    from juggler.predict.learner import Epoch
     from juggler.predict.predictor import Predictor
     from juggler.predict.scores import Scores
     from juggler.predict.store import Store
@@ -24,13 +25,28 @@ _COLUMNS = ("MAPE %", "within 5 %", "within 10 %", "RMSE ms", "MAE ms", "Spearma
 
 
 def compared(
-    store: Store, learners: str | None, *, split: str, machine: str | None, seed: int, progress: Tell
+    store: Store,
+    learners: str | None,
+    *,
+    split: str,
+    machine: str | None,
+    seed: int,
+    progress: Tell,
+    histories: dict[str, Sequence[Epoch]] | None = None,
 ) -> Comparison | None:
-    """Score the learners named, all where none is, and print the table; None where they are `none`."""
+    """Score the learners named, all where none is, and print the table; None where they are `none`.
+
+    Errors by epoch on conv kernels are put into `histories`, by learner, where it is given.
+    """
     from juggler.predict.comparison import compare_learners  # noqa: PLC0415
 
     if learners == "none":
         return None
+
+    def keep(family: str, learner: str, history: tuple[Epoch, ...]) -> None:
+        if histories is not None and family == "conv":
+            histories[learner] = history
+
     found = compare_learners(
         store.samples(machine=machine),
         learners=_named(learners),
@@ -38,6 +54,7 @@ def compared(
         seed=seed,
         floors=store.floors(machine),
         progress=progress,
+        watch=None if histories is None else keep,
     )
     tell_comparison(found)
     return found

@@ -75,6 +75,16 @@ class NetworkPoint:
     high_ms: float
     paper_ms: float | None
 
+    @property
+    def error(self) -> float:
+        """Return how far the prediction is off, in percent."""
+        return 100.0 * (self.predicted_ms / self.measured_ms - 1.0)
+
+    @property
+    def covered(self) -> bool:
+        """Say whether the interval holds what was measured."""
+        return self.low_ms <= self.measured_ms <= self.high_ms
+
 
 def phase_evidence(
     samples: Sequence[Sample],

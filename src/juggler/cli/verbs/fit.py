@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,6 +27,17 @@ Networks = Annotated[
 Seed = Annotated[int, typer.Option(min=0, help="Of splits and learners.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write all scores as JSON.")]
 
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write the paper's tables and figures there: one page, SVG, CSV; published beside ours."
+    ),
+]
+Measured = Annotated[
+    Path | None,
+    typer.Option(help="Networks of the report: a result of benchmarks/predict_networks.py."),
+]
+
 
 def fit(
     db: Db,
@@ -39,6 +50,8 @@ def fit(
     networks: Networks = 40,
     seed: Seed = 0,
     json: Json = None,
+    report: Report = None,
+    measured: Measured = None,
 ) -> None:
     """Train every learner on the same samples of a campaign, score all on the same others, keep a predictor.
 
@@ -50,25 +63,39 @@ def fit(
 
     juggler fit lab.db --learners roofline_trees,svr --out xeon.predictor;
 
-    juggler fit lab.db --split batch --json scores.json
+    juggler fit lab.db --split batch --json scores.json --report report
     """
+    from juggler.cli.fit_reporting import read_measured, write_fit_report  # noqa: PLC0415
     from juggler.cli.fitting import compared, kept, write_scores  # noqa: PLC0415
     from juggler.predict.store import Store  # noqa: PLC0415
     from juggler.predict.timed_networks import networks_for  # noqa: PLC0415
 
+    points = read_measured(measured)
+    histories: dict[str, Any] | None = None if report is None else {}
     with Store.open(db) as store:
         with bar("scoring learners") as progress:
-            found = compared(store, learners, split=split, machine=machine, seed=seed, progress=progress)
+            found = compared(
+                store, learners, split=split, machine=machine, seed=seed, progress=progress,
+                histories=histories,
+            )  # fmt: skip
         with bar("timing networks, unless they are kept") as progress:
             timed = networks_for(store, count=networks, machine=machine, seed=seed, progress=progress)
         with bar("fitting the predictor") as progress:
-            predictor, report = kept(
+            predictor, fitted = kept(
                 store, use, timed, device=device or db.stem, machine=machine, seed=seed, progress=progress
             )
-    path = predictor.save(out or db.with_suffix(".predictor"))
-    OUT.print(f"[green]✓[/] {escape(str(path))}", soft_wrap=True)
+        path = predictor.save(out or db.with_suffix(".predictor"))
+        OUT.print(f"[green]✓[/] {escape(str(path))}", soft_wrap=True)
+        if report is not None:
+            with bar("writing the report") as progress:
+                page = write_fit_report(
+                    store, predictor=predictor, report=fitted, comparison=found, histories=histories or {},
+                    timed=timed, folder=report, measured=points, machine=machine, split=split,
+                    progress=progress,
+                )  # fmt: skip
+            OUT.print(f"[green]✓[/] {escape(str(page))}", soft_wrap=True)
     if json is not None:
-        OUT.print(f"[green]✓[/] {escape(str(write_scores(found, report, json)))}", soft_wrap=True)
+        OUT.print(f"[green]✓[/] {escape(str(write_scores(found, fitted, json)))}", soft_wrap=True)
 
 
 VERB = fit

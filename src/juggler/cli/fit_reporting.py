@@ -1,0 +1,69 @@
+"""What `juggler fit --report` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from juggler.cli.console import Tell
+
+if TYPE_CHECKING:
+    from juggler.predict.comparison import Comparison
+    from juggler.predict.evidence import NetworkPoint
+    from juggler.predict.fit_report import FitReport
+    from juggler.predict.learner import Epoch
+    from juggler.predict.predictor import Predictor
+    from juggler.predict.store import Store
+    from juggler.predict.timed_networks import TimedNetwork
+
+
+def write_fit_report(
+    store: Store,
+    *,
+    predictor: Predictor,
+    report: FitReport,
+    comparison: Comparison | None,
+    histories: Mapping[str, Sequence[Epoch]],
+    timed: Sequence[TimedNetwork],
+    folder: Path,
+    measured: Sequence[NetworkPoint] | None,
+    machine: str | None,
+    split: str,
+    progress: Tell,
+) -> Path:
+    """Write the paper's tables and figures for a predictor; return the path of the page.
+
+    Its networks are the measured ones, or where there are none those that were timed for the fit.
+    """
+    from juggler.predict.evidence import network_points, phase_evidence  # noqa: PLC0415
+    from juggler.report.predict_page import PredictionStory, write_prediction_report  # noqa: PLC0415
+
+    told = "Networks that no learner saw, timed by benchmarks/predict_networks.py."
+    if measured is None:
+        measured = network_points(predictor, timed)
+        told = "Networks drawn at random, each predicted by a composition that was fitted without it."
+    phases = phase_evidence(
+        store.samples(machine=machine),
+        {family.family: family.learner for family in report.families},
+        split=split,
+        seed=report.seed,
+        progress=progress,
+    )
+    story = PredictionStory(
+        machine=predictor.machine,
+        report=report,
+        comparison=comparison,
+        histories=histories,
+        phases=phases,
+        networks=measured,
+        networks_from=told,
+    )
+    return write_prediction_report(story, folder)
+
+
+def read_measured(path: Path | None) -> tuple[NetworkPoint, ...] | None:
+    """Read the networks that a report is to show; None where no file is named."""
+    from juggler.predict.evidence import read_points  # noqa: PLC0415
+
+    return None if path is None else read_points(path)
