@@ -228,6 +228,8 @@ def test_a_database_that_another_process_holds_is_told(path):
 class Scripted:
     """Turns whose canary takes what the test says, and whose kernels take longer each time."""
 
+    unit_ms = 1.0
+
     def __init__(self, canary_ms):
         self.canary_ms, self.taken = iter(canary_ms), []
 
@@ -240,7 +242,7 @@ class Scripted:
         if spec.family == "norm":
             raise Unfit("time it", "it ran something else", "Leave it out")
         self.taken.append(spec)
-        return Turn(replace(spec, layout="blocked"), 0.1, 1.0 + len(self.taken), 0.2, 0.0)
+        return Turn(replace(spec, layout="blocked"), 0.1, self.unit_ms * (1.0 + len(self.taken)), 0.2, 0.0)
 
 
 def block(path, canary_ms, **options):
@@ -269,6 +271,14 @@ def test_a_machine_that_never_holds_still_is_measured_all_the_same(path):
     assert (measured.redone, len(turns.taken)) == (2, 18)
     assert min(sample.exec_ms for sample in measured.samples) == 2.0, "the shortest of all"
     assert all(sample.rounds == 6 for sample in measured.samples)
+
+
+def test_kernels_of_microseconds_are_labelled_by_the_median(path, monkeypatch):
+    whole, _, _, _ = block(path, [1.0] * 6)
+    monkeypatch.setattr(Scripted, "unit_ms", 1e-3)
+    short, _, _, _ = block(path.with_name("other.db"), [1.0] * 6)
+    # In the same order: the least of two rounds, and what lies between them.
+    assert all(1e3 * s.exec_ms > w.exec_ms + 0.4 for s, w in zip(short.samples, whole.samples, strict=True))
 
 
 def test_a_stopped_block_gives_nothing_and_goes_on_later(path):

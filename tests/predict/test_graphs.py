@@ -90,3 +90,10 @@ def test_inputs_are_normal_and_never_zero():
 def test_an_unknown_function_is_told():
     with pytest.raises(ConfigError, match="'pow'"):
         build(KernelSpec("elementwise", 1, 4, 4, kind="pow"))
+
+
+@pytest.mark.parametrize("spec", [replace(CONV, in_channels=3, out_channels=8, adds=True), KERNELS[-8]])
+def test_every_input_begins_with_a_cache_line(spec):
+    feed = build(spec).feed()
+    assert all(array.ctypes.data % 64 == 0 for array in feed.values())
+    assert {name: array.shape for name, array in feed.items()} == build(spec).inputs

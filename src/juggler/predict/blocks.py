@@ -20,7 +20,9 @@ from juggler.predict.phases import Turn, Unfit
 from juggler.predict.sample import Sample
 from juggler.predict.space import Draw
 
-ROUNDS, BLOCK = 3, 20
+ROUNDS, BLOCK = 6, 20
+# Shorter kernels may be timed by differences, which err either way: the least would be the most wrong.
+SHORT_MS = 0.04
 MOVED = 0.03
 ATTEMPTS = 3  # at one block; a machine that never holds still is measured all the same
 CANARY_TURNS = 3
@@ -131,10 +133,15 @@ def _canary_ms(turns: Taker) -> float:
 
 
 def _sample(draw: Draw, turns: Sequence[Turn], where: Where, redone: int) -> Sample:
-    """Label a kernel: the shortest round of each phase, of those that were not disturbed if there are any."""
+    """Label a kernel: the shortest round of each phase, of those that were not disturbed if there are any.
+
+    An execution of some microseconds has the median of its rounds.
+    """
     calm = [turn for turn in turns if turn.disturbance <= 1.0] or list(turns)
     times = np.array([(turn.pre_ms, turn.exec_ms, turn.post_ms) for turn in calm])
     pre_ms, exec_ms, post_ms = (float(value) for value in times.min(axis=0))
+    if exec_ms < SHORT_MS:
+        exec_ms = float(np.median(times[:, 1]))
     return Sample(
         spec=calm[0].spec,
         backend=where.backend,

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from juggler.errors import ConfigError
 from juggler.predict.kernel import KernelSpec
-from juggler.predict.normals import inputs, normal
+from juggler.predict.normals import inputs, normal, on_line
 
 if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto
@@ -99,10 +99,12 @@ class KernelGraph:
 
     def feed(self) -> dict[str, Array]:
         """Return normal inputs, views of numbers that are drawn once; nobody may write to them."""
-        starts = np.cumsum([0, *(prod(shape) for shape in self.inputs.values())])
+        starts = np.cumsum([0, *(on_line(prod(shape)) for shape in self.inputs.values())])
         pool = inputs(int(starts[-1]))
-        ends = zip(self.inputs.items(), starts[:-1], starts[1:], strict=True)
-        return {name: pool[start:end].reshape(shape) for (name, shape), start, end in ends}
+        return {
+            name: pool[start : start + prod(shape)].reshape(shape)
+            for (name, shape), start in zip(self.inputs.items(), starts[:-1], strict=True)
+        }
 
 
 def build(spec: KernelSpec) -> KernelGraph:
