@@ -71,15 +71,12 @@ print(json.dumps({"outcome": outcome.to_dict(), "taken": taken, "left": left, **
 def test_a_fleet_of_two_of_which_one_is_killed(tmp_path):
     path = tmp_path / "lab.db"
     options = {"samples": SAMPLES, "retest": 2, **TINY}
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, str(path), json.dumps(options)],
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout.splitlines()[-1])
+    line = [sys.executable, "-c", RUN, str(path), json.dumps(options)]
+    # Into files: Ray's processes would hold pipes open where the run had to be ended.
+    with (tmp_path / "said").open("w") as out, (tmp_path / "errors").open("w") as errors:
+        done = subprocess.run(line, stdout=out, stderr=errors, timeout=150, check=False)
+    assert done.returncode == 0, (tmp_path / "errors").read_text(encoding="utf-8")
+    said = json.loads((tmp_path / "said").read_text(encoding="utf-8").splitlines()[-1])
     outcome = said["outcome"]
     assert (outcome["workers"], len(outcome["lost"])) == (2, 1)
     assert (outcome["unfinished"], outcome["stopped"], said["left"]) == ([], False, [])

@@ -60,9 +60,9 @@ def tell(outcome: Outcome | FleetOutcome, db: Path) -> None:
         _tell_one(outcome, db)
         return
     for one in outcome.outcomes:
-        _tell_one(one, db)
+        _tell_one(one, db, left=one.campaign in outcome.unfinished)
     kinds = len(outcome.outcomes)
-    OUT.print(f"  {outcome.workers} workers, {kinds} kind{'s'[: kinds > 1]} of machine", soft_wrap=True)
+    OUT.print(f"  workers: {outcome.workers}; kinds of machine: {kinds}", soft_wrap=True)
     for lost in outcome.lost:
         ERRORS.print(f"[yellow]lost:[/] {escape(lost)}", soft_wrap=True)
     for name in outcome.unfinished:
@@ -72,8 +72,8 @@ def tell(outcome: Outcome | FleetOutcome, db: Path) -> None:
         )
 
 
-def _tell_one(outcome: Outcome, db: Path) -> None:
-    state = "[yellow]stopped[/]" if outcome.stopped else "[green]✓[/]"
+def _tell_one(outcome: Outcome, db: Path, *, left: bool = False) -> None:
+    state = "[yellow]stopped[/]" if outcome.stopped or left else "[green]✓[/]"
     minutes = outcome.seconds / 60.0
     OUT.print(
         f"{state} {outcome.samples} samples in {escape(str(db))} after {minutes:.1f} min of measuring, "
@@ -83,7 +83,7 @@ def _tell_one(outcome: Outcome, db: Path) -> None:
     )
     if outcome.stopped:
         OUT.print("  The same line goes on where it stopped.", soft_wrap=True)
-    elif outcome.new == 0:
+    elif outcome.new == 0 and not left:
         OUT.print("  Nothing was left to do: ask for more minutes or samples to go on.", soft_wrap=True)
     if outcome.floors:
         table = Table("family", "measured again", "differ by %, mean", "median", "hours between")
