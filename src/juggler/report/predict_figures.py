@@ -30,7 +30,8 @@ _COLOURS = ("flat", "third", "fourth", "op-conv", "op-add")
 _DASHES: tuple[float, tuple[float, ...]] = (0, (3, 2))
 _SOLID: tuple[float, tuple[float, ...]] = (0, ())
 _BAND = 0.10  # drawn about the diagonal
-_MOST_IN_A_ROW = 4
+_EDGE = 0.5  # errors beyond are drawn there
+_OFF_NOTE = "The band is 10 % to either side; errors beyond 50 % are drawn at the edge."
 _FEW_DECADES = 1.6
 _FEW_POINTS = 12
 _MEASURED, _PREDICTED, _EQ2 = LIGHT["ink"], LIGHT["flat"], LIGHT["third"]
@@ -147,25 +148,60 @@ def _scatters(
     label: str,
     whiskers: Floats | None = None,
 ) -> str:
-    """Draw predicted against measured on two log axes, a panel each; the band is 10 % to either side."""
-    across = min(_MOST_IN_A_ROW, max(1, len(panels)))
-    rows = max(1, -(-len(panels) // _MOST_IN_A_ROW))
-    size_px = (WHOLE_PX, 300 * rows + 20) if len(panels) > 1 else (WHOLE_PX / 2, 480)
+    """Draw predicted against measured on two log axes, a panel each, and how far off below or beside it.
+
+    On log axes over decades 10 % are a hair: the second panel has them.
+    """
+    alone, across = len(panels) == 1, max(1, len(panels))
+    size_px = (WHOLE_PX, 400) if alone else (WHOLE_PX, 470)
 
     def paint(figure: Figure) -> None:
-        grid = figure.subplots(rows, across, squeeze=False).ravel()
-        for axes, (title, measured, predicted, scores) in zip(grid, panels, strict=False):
-            _scatter(axes, measured, predicted, whiskers)
+        if alone:
+            grid = figure.subplots(1, 2, squeeze=False, gridspec_kw={"width_ratios": (1, 1.4)}).T
+        else:
+            grid = figure.subplots(2, across, squeeze=False, gridspec_kw={"height_ratios": (1.5, 1)})
+        for column, (title, measured, predicted, scores) in enumerate(panels):
+            _scatter(grid[0][column], measured, predicted)
             head = f"{units.shorten(title, 18)}: R² {scores.r_squared:.3f}, MAPE {scores.mape:.1f} %"
-            axes.set_title(head, loc="left", fontweight="bold", pad=6, fontsize=11)
-        for axes in grid[len(panels) :]:
-            axes.set_axis_off()
-        grid[0].set_ylabel("predicted, ms")
+            grid[0][column].set_title(head, loc="left", fontweight="bold", pad=6, fontsize=11)
+            _off(grid[1][column], measured, predicted, whiskers)
+        if panels:
+            grid[0][0].set_ylabel("predicted, ms")
+            grid[1][0].set_ylabel("off, %")
+        figure.supxlabel(_OFF_NOTE, x=0.0, ha="left", fontsize=10.5, color=LIGHT["muted"])
 
     return draw(name, label, size_px, paint)
 
 
-def _scatter(axes: Axes, measured: Floats, predicted: Floats, whiskers: Floats | None) -> None:
+def _off(axes: Axes, measured: Floats, predicted: Floats, whiskers: Floats | None) -> None:
+    """Draw how far predictions are off, in percent of what was measured."""
+    limit = 100.0 * _EDGE
+    axes.axhspan(-100.0 * _BAND, 100.0 * _BAND, color=LIGHT["wide"], alpha=0.22, linewidth=0)
+    axes.axhline(0, color=LIGHT["wide"], linewidth=1)
+    if whiskers is not None:
+        ends = np.clip(100.0 * (whiskers / measured - 1.0), -limit, limit)
+        axes.vlines(measured, *ends, color=_PREDICTED, linewidth=1.2, alpha=0.5)
+    off = 100.0 * (predicted / measured - 1.0)
+    size, alpha = _mark(len(measured))
+    kept = np.clip(off, -limit, limit)
+    axes.plot(measured, kept, "o", color=_PREDICTED, markersize=size, alpha=alpha, markeredgewidth=0)
+    axes.set_xscale("log")
+    axes.set_xlim(float(measured.min()) / 1.6, float(measured.max()) * 1.6)
+    axes.set_ylim(-1.08 * limit, 1.08 * limit)
+    _decades(axes.xaxis)
+    axes.yaxis.set_major_locator(FixedLocator([-limit, -limit / 2, 0, limit / 2, limit]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+.0f}" if value else "0"))
+    axes.tick_params(axis="y", labelcolor=LIGHT["muted"])
+    axes.set_xlabel("measured, ms")
+    quiet(axes, grid="y")
+
+
+def _mark(points: int) -> tuple[float, float]:
+    """Return size and opacity of so many points."""
+    return (7, 0.9) if points <= _FEW_POINTS else (4, 0.55)
+
+
+def _scatter(axes: Axes, measured: Floats, predicted: Floats) -> None:
     both = np.concatenate([measured, predicted])
     low, high = float(both.min()) / 1.6, float(both.max()) * 1.6
     ends = np.array([low, high])
@@ -173,9 +209,7 @@ def _scatter(axes: Axes, measured: Floats, predicted: Floats, whiskers: Floats |
         ends, ends * (1.0 - _BAND), ends * (1.0 + _BAND), color=LIGHT["wide"], alpha=0.22, linewidth=0
     )
     axes.plot(ends, ends, color=LIGHT["wide"], linewidth=1)
-    if whiskers is not None:
-        axes.vlines(measured, *whiskers, color=_PREDICTED, linewidth=1, alpha=0.5)
-    size, alpha = (7, 0.9) if len(measured) <= _FEW_POINTS else (4, 0.55)
+    size, alpha = _mark(len(measured))
     axes.plot(measured, predicted, "o", color=_PREDICTED, markersize=size, alpha=alpha, markeredgewidth=0)
     axes.set_xscale("log")
     axes.set_yscale("log")

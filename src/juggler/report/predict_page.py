@@ -124,7 +124,7 @@ def _drawings(story: PredictionStory) -> Iterator[tuple[str, Drawing]]:
         )
         yield "fig2", _drawing(caption, figures.epochs_figure(story.histories))
     if any(one.phase == "exec" for one in story.phases):
-        caption = "Fig. 4: predicted against measured execution, kernels held out; the band is 10 %"
+        caption = "Fig. 4: predicted against measured execution, kernels held out"
         yield "fig4", _drawing(caption, figures.scatter_figure(story.phases))
     if not story.networks:
         return
@@ -133,9 +133,9 @@ def _drawings(story: PredictionStory) -> Iterator[tuple[str, Drawing]]:
         scores = _scores_by_network(story.networks)
         caption = "Fig. 3: latency over the batch size, measured and predicted; the band is the 90 % interval"
         yield "fig3", _drawing(caption, figures.batches_figure(chosen, scores))
-        caption = "Figs. 5 to 7: predicted against measured, a point a batch size; the band is 10 %"
+        caption = "Figs. 5 to 7: predicted against measured, a point a batch size"
         yield "fig5to7", _drawing(caption, figures.each_network_figure(chosen, scores))
-    caption = "All networks: predicted against measured, with intervals; the band is 10 %"
+    caption = "All networks: predicted against measured, with intervals"
     yield "networks", _drawing(caption, figures.networks_figure(story.networks, _scores(story.networks)))
 
 
