@@ -31,7 +31,7 @@ from juggler.predict.timed_networks import TimedNetwork, beside, kept_networks
 
 Progress = Callable[[int, int], None]
 
-LEARNED = ("roofline_trees", "xgboost_log")  # quick to load, without torch
+LEARNED = ("counted", "roofline_trees")  # quick to load, without torch
 
 
 def fit_predictor(

@@ -99,12 +99,9 @@ class KernelGraph:
 
     def feed(self) -> dict[str, Array]:
         """Return normal inputs, views of numbers that are drawn once; nobody may write to them."""
-        starts = np.cumsum([0, *(on_line(prod(shape)) for shape in self.inputs.values())])
-        pool = inputs(int(starts[-1]))
-        return {
-            name: pool[start : start + prod(shape)].reshape(shape)
-            for (name, shape), start in zip(self.inputs.items(), starts[:-1], strict=True)
-        }
+        ends = np.cumsum([on_line(prod(shape)) for shape in self.inputs.values()])
+        parts = zip(self.inputs.items(), np.split(inputs(int(ends[-1])), ends), strict=False)
+        return {name: part[: prod(shape)].reshape(shape) for (name, shape), part in parts}
 
 
 def build(spec: KernelSpec) -> KernelGraph:

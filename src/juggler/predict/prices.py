@@ -1,0 +1,93 @@
+"""Prices of counted work: what each row, tile, byte or product of an algorithm costs on a device.
+
+`t = sum of price * count`, no price below 0, so that the answer goes on beyond what was sampled. Fitted to
+relative errors, kernels far off count less. A price that few kernels tell of stays low: a count that was seen
+in a single kernel must not explain all that is odd about it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from juggler.nouns import Noun
+from juggler.predict.roofline_fit import Roofline
+from juggler.predict.table import KernelTable
+from juggler.predict.work import COUNTS, algorithms
+from juggler.predict.work_memory import Columns
+
+Floats = npt.NDArray[np.float64]
+
+FEWEST = 12  # kernels of an algorithm, below which the family's roofline stands in
+CAUTION = 0.3  # kernels at zero price that each price is held against, at its largest count
+ROUNDS, SOFTEST, USUAL = 15, 0.02, 0.1
+LEAST_MS = 1e-6
+
+
+@dataclass(frozen=True)
+class Prices(Noun):
+    """What a family's algorithms cost on a device.
+
+    Attributes:
+        family: of kernels.
+        ms: by algorithm, then by what is counted; what costs nothing is left out.
+        roofline: for kernels of other algorithms.
+    """
+
+    family: str
+    ms: dict[str, dict[str, float]]
+    roofline: Roofline
+
+    @classmethod
+    def fit(cls, table: KernelTable, target_ms: npt.ArrayLike) -> Self:
+        """Fit the prices to latencies `[n]` above 0."""
+        target = np.asarray(target_ms, np.float64)
+        names = algorithms(table)
+        found: dict[str, dict[str, float]] = {}
+        for name in sorted({str(name) for name in names}):
+            own = np.flatnonzero(names == name)
+            if len(own) >= FEWEST:
+                found[name] = _fitted(COUNTS[name](table.take(own)), target[own])
+        return cls(table.family, found, Roofline.fit(table, target))
+
+    def parts(self, table: KernelTable) -> tuple[Floats, Columns]:
+        """Return milliseconds `[n]`, and which share of them each price is, by `algorithm.count`."""
+        latency, names = np.empty(len(table)), algorithms(table)
+        shares: Columns = {f"{a}.{c}": np.zeros(len(table)) for a, own in self.ms.items() for c in own}
+        for name in sorted({str(name) for name in names}):
+            own = np.flatnonzero(names == name)
+            part = table.take(own)
+            if name not in self.ms:
+                latency[own] = self.roofline.latency_ms(part)
+                continue
+            counts = COUNTS[name](part)
+            costs = {
+                count: price * counts[count] for count, price in self.ms[name].items() if count in counts
+            }
+            total = sum(costs.values(), np.zeros(len(own)))
+            latency[own] = np.maximum(total, LEAST_MS)
+            for count, cost in costs.items():
+                shares[f"{name}.{count}"][own] = cost / latency[own]
+        return latency, shares
+
+
+def _fitted(counts: Columns, target: Floats) -> dict[str, float]:
+    """Return the prices above 0 that make relative errors least, by reweighted least squares."""
+    from scipy.optimize import nnls  # type: ignore[import-untyped]  # noqa: PLC0415  # heavy
+
+    names = [name for name, values in counts.items() if values.any()]
+    loads = np.stack([counts[name] for name in names], axis=1) / target[:, None]
+    largest = loads.max(axis=0)
+    loads = loads / largest
+    held, weights, found = np.eye(len(names)) * np.sqrt(CAUTION), np.ones(len(target)), np.zeros(len(names))
+    for _ in range(ROUNDS):
+        left = np.concatenate([loads * weights[:, None], held])
+        found, _ = nnls(left, np.concatenate([weights, np.zeros(len(names))]))
+        ratio = np.maximum(loads @ found, 1e-9)
+        # Too long and too short by one factor are equally wrong, though the first is the larger difference.
+        weights = np.sqrt(USUAL / np.maximum(np.abs(np.log(ratio)), SOFTEST)) / np.maximum(ratio, 0.3)
+    prices = found / largest
+    return {name: float(price) for name, price in zip(names, prices, strict=True) if price > 0.0}

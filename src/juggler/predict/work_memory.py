@@ -1,0 +1,65 @@
+"""Count what a kernel moves, and what it does to each number that it writes.
+
+Bytes are counted by the level of memory that they come from: what goes beyond one level is charged at the
+next, in steps of twice the working set, since caches of many cores are shared and have no sharp edge. Prices
+are fitted, so levels need not be those of the processor at hand.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from juggler.predict.sizes import WORD_BYTES
+from juggler.predict.table import KernelTable
+
+Floats = npt.NDArray[np.float64]
+Columns = dict[str, Floats]
+
+FIRST_BYTES, PRIVATE_BYTES = 48e3, 2e6  # caches of one core
+SHARED_BYTES = (1e6, 4e6, 10e6, 20e6, 40e6)  # from there on, a price each
+FAR_BYTES = 20e6
+ACTIVATIONS = ("relu", "clip", "sigmoid", "tanh", "leakyrelu", "hardsigmoid")
+
+
+def constant(table: KernelTable) -> Columns:
+    """Return what each call costs once."""
+    return {"call": np.ones(len(table))}
+
+
+def by_level(name: str, moved: Floats, working_set: Floats) -> Columns:
+    """Part bytes that are read again and again by where they lie; in a first cache they are free.
+
+    Args:
+        name: of the columns, which end in `_private` and `_shared`.
+        moved: bytes `[n]`.
+        working_set: in bytes `[n]`.
+    """
+    out_of_first = np.clip(working_set / FIRST_BYTES - 0.5, 0.0, 1.0)
+    shared = np.clip((working_set / PRIVATE_BYTES - 0.6) / 1.2, 0.0, 1.0)
+    return {f"{name}_private": moved * out_of_first * (1.0 - shared), f"{name}_shared": moved * shared}
+
+
+def traffic(table: KernelTable) -> Columns:
+    """Return the bytes of input, output and weights, each once, by what the whole kernel touches."""
+    moved = table["input_bytes"] + table["output_bytes"]
+    touched = moved + table["weight_bytes"]
+    found = {"input": table["input_bytes"], "output": table["output_bytes"]}
+    found["output_beyond"] = table["output_bytes"] * _beyond(touched, SHARED_BYTES[0])
+    found |= {f"moved_{limit / 1e6:g}": moved * _beyond(touched, limit) for limit in SHARED_BYTES}
+    found["weights_far"] = table["weight_bytes"] * _beyond(touched, FAR_BYTES)
+    return found
+
+
+def finish(table: KernelTable) -> Columns:
+    """Return traffic, weights out of the caches, and the passes over what was written."""
+    words = table["output_bytes"] / WORD_BYTES
+    found = traffic(table) | {"cold": table["cold"] * table["weight_bytes"], "cold_call": table["cold"]}
+    found |= {name: words * (table["activation"] == name) for name in ACTIVATIONS}
+    return found | {"sum": words * table["adds"]}
+
+
+def _beyond(touched: Floats, limit: float) -> Floats:
+    """Return which share lies beyond a limit: 0 up to it, 1 from twice as much on."""
+    share: Floats = np.clip(np.log2(np.maximum(touched, 1.0) / limit), 0.0, 1.0)
+    return share

@@ -1,0 +1,156 @@
+"""Work is counted as the algorithms do it, prices are found again, a process is smooth between samples."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from juggler.predict import KernelSpec, KernelTable, gaussian
+from juggler.predict.gaussian import Process
+from juggler.predict.prices import Prices
+from juggler.predict.work import COUNTS, algorithms
+from juggler.predict.work_blocks import cycles, runs_of, windows
+
+
+def conv(**fields):
+    given_fields = {"batch": 1, "in_channels": 64, "out_channels": 64, "height": 14, "width": 14}
+    return KernelSpec("conv", **given_fields | {"layout": "blocked"} | fields)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.integers(1, 20), kernel=st.integers(1, 7), stride=st.integers(1, 4), dilation=st.integers(1, 3),
+    pads=st.tuples(st.integers(0, 3), st.integers(0, 3)),
+)  # fmt: skip
+def test_windows_are_those_that_are_counted_one_by_one(size, kernel, stride, dilation, pads):
+    pad, after = pads
+    outs = (size + pad + after - dilation * (kernel - 1) - 1) // stride + 1
+    if outs < 1:
+        return
+    spec = KernelSpec(
+        "pool", 1, 1, 1, size, 1, kernel=(kernel, 1), stride=(stride, 1), dilation=(dilation, 1),
+        pads=(pad, 0, after, 0),
+    )  # fmt: skip
+    found = windows(KernelTable.of([spec]), "height")
+    at = stride * np.arange(outs)[:, None] - pad + dilation * np.arange(kernel)
+    on_map = (at >= 0) & (at < size)
+    assert found.taps == on_map.sum()
+    assert found.used == on_map.any(axis=0).sum()
+    is_before = (at[:, 0] < 0).sum()
+    assert found.before == is_before
+    assert found.within == max(0, int((at[is_before:, -1] < size).sum()))
+    assert found.before + found.within + found.after == outs
+
+
+@given(st.integers(0, 1000))
+def test_a_row_is_computed_in_runs_that_make_it_up(positions):
+    runs = [int(run[0]) for run in runs_of(np.array([float(positions)]))]
+    assert np.dot(runs, (6, 3, 2, 1)) == positions
+    assert runs[1] + runs[2] + runs[3] <= 2
+
+
+def test_cycles_are_bound_by_products_loads_or_the_wait():
+    assert cycles(6.0, 4.0) == 12.0
+    assert cycles(1.0, 4.0) == 4.0
+    assert cycles(12.0, 1.0) == 6.5
+
+
+@pytest.mark.parametrize(
+    ("spec", "algorithm"),
+    [
+        (conv(), "pointwise"),
+        (conv(pads=(1, 1, 1, 1)), "convolution"),
+        (conv(kernel=(3, 3)), "convolution"),
+        (conv(in_channels=3, kernel=(3, 3), layout="nchw"), "direct"),
+        (conv(in_channels=3, out_channels=6, groups=3, layout="nchw"), "unfolded"),
+        (conv(in_channels=30, layout="nchw"), "unfolded"),
+        (KernelSpec("depthwise", 1, 32, 32, 9, 9, groups=32, layout="blocked"), "window"),
+        (KernelSpec("depthwise", 1, 30, 30, 9, 9, groups=30), "unfolded"),
+        (KernelSpec("pool", 1, 32, 32, 9, 9, kernel=(9, 9), layout="blocked"), "whole_pool"),
+        (KernelSpec("pool", 1, 32, 32, 9, 9, kernel=(3, 3)), "plain_pool"),
+        (KernelSpec("dense", 1, 32, 32, kind="gemm"), "dense"),
+        (KernelSpec("add", 1, 32, 32, 9, 9), "other"),
+    ],
+)
+def test_each_kernel_has_its_algorithm_and_counts_that_are_finite(spec, algorithm):
+    table = KernelTable.of([spec])
+    assert list(algorithms(table)) == [algorithm]
+    counts = COUNTS[algorithm](table)
+    assert all(
+        values.shape == (1,) and np.isfinite(values).all() and (values >= 0.0).all()
+        for values in counts.values()
+    )
+    assert counts["call"] == 1.0
+
+
+def test_work_counted_by_hand():
+    counts = COUNTS["convolution"](KernelTable.of([conv(kernel=(3, 3), out_channels=80)]))
+    # 12 of 12 positions within, two runs of 6; 5 blocks: a group of four and one of one; 3 taps, 12 rows.
+    assert counts["cycles"] == 4 * 12 * 3 * 3 * 16 * (2 * 12 + 2 * 4)
+    assert counts["tiles"] == 4 * 12 * 2 * 2
+    assert counts["alone"] == counts["skipped"] == 0.0
+    counts = COUNTS["pointwise"](KernelTable.of([conv(in_channels=256, height=5, width=1)]))
+    assert counts["cycles"] == 256 * (6 + 4)  # of 5 positions, runs of 3 and of 2, four blocks each
+    assert counts["sums"] == 2 * 4 * 5
+    counts = COUNTS["dense"](KernelTable.of([KernelSpec("dense", 13, 100, 40, kind="gemm")]))
+    assert counts["cycles"] == 100 * (12 + 6.5 + 4 + 4)
+    counts = COUNTS["unfolded"](KernelTable.of([conv(in_channels=30, height=1, width=1, layout="nchw")]))
+    assert (counts["cycles"], counts["vector_products"]) == (0.0, 64 * 4)
+
+
+def many(count, seed=0):
+    draw = np.random.default_rng(seed)
+    sizes = np.exp(draw.uniform(1.0, 6.0, (count, 3))).round().astype(int)
+    return KernelTable.of(
+        [KernelSpec("dense", int(b), int(i), int(o), kind="gemm", bias=True) for b, i, o in sizes]
+    )
+
+
+def test_prices_are_found_again_and_go_on_beyond_what_was_sampled():
+    table, far = many(150), KernelTable("dense", {"batch": 512, "in_channels": [6000], "out_channels": 900})
+
+    def truth_ms(kernels):
+        counts = COUNTS["dense"](kernels)
+        return 1e-3 + 3e-7 * counts["cycles"] + 2e-7 * counts["input"]
+
+    target = truth_ms(table) * np.exp(np.random.default_rng(1).normal(0.0, 0.01, len(table)))
+    target[:3] *= 20.0  # the clock was wrong
+    prices = Prices.fit(table, target)
+    latency, shares = prices.parts(many(60, seed=2))
+    assert np.abs(latency / truth_ms(many(60, seed=2)) - 1.0).max() < 0.1
+    assert np.allclose(sum(shares.values()), 1.0)
+    assert prices.parts(far)[0] == pytest.approx(truth_ms(far), rel=0.15)
+    assert Prices.from_dict(prices.to_dict()) == prices
+
+
+def test_algorithms_that_were_not_sampled_go_by_the_roofline():
+    table = KernelTable.of([conv(height=h, width=h) for h in range(4, 40)])
+    prices = Prices.fit(table, 1e-3 + table["operations"] / 1e8)
+    other = KernelTable.of([conv(kernel=(3, 3))])
+    assert list(prices.ms) == ["pointwise"]
+    latency, shares = prices.parts(other)
+    assert latency == prices.roofline.latency_ms(other)
+    assert not sum(shares.values()).any()
+
+
+def test_a_process_answers_between_its_rows_and_with_its_mean_far_away():
+    draw = np.random.default_rng(0)
+    rows = draw.uniform(-3.0, 3.0, (300, 2))
+    target = 0.3 * np.sin(rows[:, 0]) + 0.1 * rows[:, 1] + 5.0
+    process = Process.fit(np.hstack([rows, np.ones((300, 1))]), target)
+    inner = draw.uniform(-2.5, 2.5, (50, 2))
+    found = process.predict(np.hstack([inner, np.ones((50, 1))]))
+    assert np.abs(found - 0.3 * np.sin(inner[:, 0]) - 0.1 * inner[:, 1] - 5.0).max() < 0.02
+    assert process.predict(np.full((1, 3), 1e3)) == pytest.approx(np.median(target))
+    fields, arrays = process.state()
+    assert np.array_equal(
+        Process.restore(fields, arrays).predict(rows @ np.eye(2, 3)), process.predict(rows @ np.eye(2, 3))
+    )
+
+
+def test_of_many_rows_a_process_learns_some(monkeypatch):
+    monkeypatch.setattr(gaussian, "MOST_ROWS", 40)
+    rows = np.random.default_rng(0).uniform(size=(90, 1))
+    assert len(Process.fit(rows, rows[:, 0]).rows) == 40
