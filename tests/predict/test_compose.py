@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from juggler.errors import ConfigError
-from juggler.predict.compose import Composition, Parts, is_cold, paper_composition
+from juggler.predict.compose import Composition, Parts, coldness, is_cold, paper_composition
 from juggler.predict.kernel import KernelSpec
 from juggler.predict.reading import NetworkKernel, Reading, Uncovered
 
-TRUE = Composition(0.05, 0.003, 1.1, 1.3, 0.9, 0.04, 0.15, networks=40)
+TRUE = Composition(0.05, 0.003, 1.1, 1.2, 1.3, 0.9, 0.04, 0.15, networks=40)
 
 
 def networks(generator: np.random.Generator, count: int) -> list[Parts]:
@@ -80,6 +80,14 @@ def test_parts_are_those_of_the_reading() -> None:
     assert parts.uncovered_bytes == 5000 + SPECS[2].bytes
     assert parts.cold_bytes == net.weight_bytes > 0
     assert not is_cold(net, 10**9) and Parts.of(net, [1.0, 1.0, 1.0], 10**9).cold_bytes == 0
+
+
+def test_weights_get_cold_step_by_step() -> None:
+    net = reading()
+    touched = net.weight_bytes + net.largest_bytes
+    found = [coldness(net, cache) for cache in (2 * touched, touched, touched // 4, touched // 16, 1)]
+    assert found == pytest.approx([0.0, 0.0, 0.5, 1.0, 1.0], abs=0.01)
+    assert [is_cold(net, cache) for cache in (touched, touched - 1)] == [False, True]
 
 
 @given(st.lists(st.floats(0.001, 1e3), min_size=3, max_size=3), st.floats(1.01, 10.0))

@@ -89,6 +89,16 @@ def test_weights_are_cold_in_networks_that_do_not_fit_into_the_cache(predictor: 
     assert Parts.of(own, roomy.kernels_ms(roomy.as_run(own)), 1 << 40).cold_bytes == 0
 
 
+def test_weights_that_have_just_left_the_cache_are_between_hot_and_cold(predictor: Predictor) -> None:
+    own = made_up.reading(42, 4)
+    touched = own.weight_bytes + own.largest_bytes
+    hot, between, cold = (
+        np.array(replace(predictor, cache_bytes=size).in_network_ms(own))
+        for size in (touched, touched // 4, 1)
+    )
+    assert np.allclose(between, (hot + cold) / 2.0, rtol=0.01) and not np.allclose(hot, cold)
+
+
 def test_budgets_are_kept_surely_likely_or_not(predictor: Predictor) -> None:
     one = predictor.predict(made_up.reading(41, 1))
     budgets = (one.high_ms, one.latency_ms, one.low_ms, 0.99 * one.low_ms)

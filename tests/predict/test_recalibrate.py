@@ -104,7 +104,7 @@ def test_this_machine_is_really_measured(predictor: Predictor, monkeypatch: pyte
     """A hundredth of a minute is over after the first kernels, which are always the same: take few."""
     few = [KernelSpec("dense", 1, 8 * size, 8 * size) for size in range(1, 5)]
     few += [KernelSpec("add", 1, 8, 8, size, size) for size in range(1, 5)]
-    monkeypatch.setattr("juggler.predict.campaign.probes", lambda *_: few)
+    monkeypatch.setattr("juggler.predict.planning.probes", lambda *_: few)
     own, found = recalibrate(predictor, minutes=0.001, networks=1)
     assert found.kernels == len(few) >= 5 and found.networks == 1
     assert own.kernels_ms([made_up.reading(41, 1).kernels[-1].spec])

@@ -16,7 +16,7 @@ from juggler.predict.reading import Reading, Uncovered, counted
 def answer(predictor: Predictor, reading: Reading) -> Prediction:
     """Predict the kernels of a network, and compose them."""
     specs = predictor.as_run(reading)
-    alone_ms = predictor.kernels_ms(specs)
+    alone_ms = predictor.in_network_ms(reading)
     parts = Parts.of(reading, alone_ms, predictor.cache_bytes)
     composition = predictor.composition
     layers = _layers(predictor, reading, specs, alone_ms, is_cooled=parts.cold_bytes > 0)

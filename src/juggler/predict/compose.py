@@ -1,7 +1,7 @@
 """From kernels to a whole network: what a sum of kernels leaves out, fitted on networks for calibration.
 
 A micro-benchmark runs one kernel again and again: its weights stay in the caches. In a network they are out
-of them, every node is dispatched by the runtime, and each call has a price of its own. So
+of them, some or all, every node is dispatched by the runtime, and each call has a price of its own. So
 
     latency = fixed + nodes * overhead + sum over groups of (gain * kernels)
               + weights out of cache * their price + bytes of what no kernel describes * their price
@@ -25,19 +25,20 @@ from juggler.nouns import Noun
 from juggler.predict.reading import Reading
 
 Floats = npt.NDArray[np.float64]
-GROUPS = {"conv": "convolutions", "depthwise": "convolutions", "dense": "dense"}
+GROUPS = {"conv": "convolutions", "depthwise": "depthwise", "dense": "dense"}
 OTHERS = "others"
-NAMES = ("fixed_ms", "node_ms", "convolutions", "dense", OTHERS, "cold_ms_per_mb", "uncovered_ms_per_mb")
-GAINS = ("convolutions", "dense", OTHERS)
+GAINS = ("convolutions", "depthwise", "dense", OTHERS)
+NAMES = ("fixed_ms", "node_ms", *GAINS, "cold_ms_per_mb", "uncovered_ms_per_mb")
 # What is believed before a network is timed, how firmly (the width of the belief), and the bounds.
-PRIOR = np.array([0.01, 0.002, 1.0, 1.0, 1.0, 0.0, 0.2])
-WIDTH = np.array([0.05, 0.005, 0.1, 0.1, 0.2, 0.05, 0.5])
-LOWEST = np.array([0.0, 0.0, 0.5, 0.5, 0.3, 0.0, 0.0])
-HIGHEST = np.array([10.0, 0.1, 2.0, 2.0, 4.0, 2.0, 5.0])
+PRIOR = np.array([0.01, 0.002, 1.0, 1.0, 1.0, 1.0, 0.0, 0.2])
+WIDTH = np.array([0.05, 0.005, 0.1, 0.2, 0.1, 0.2, 0.05, 0.5])
+LOWEST = np.array([0.0, 0.0, 0.5, 0.3, 0.5, 0.3, 0.0, 0.0])
+HIGHEST = np.array([10.0, 0.1, 2.0, 3.0, 2.0, 4.0, 2.0, 5.0])
 FIRMNESS = 0.05  # the relative error that a network is expected to have all the same
 OUTLYING = 1.5  # times the usual error: from there on a network counts less
 ROUNDS = 12
 MB = 1e6
+COLD_DOUBLINGS = 4.0  # of the private cache, from which on weights are as cold as those of a cold kernel
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Composition(Noun):
         fixed_ms: of a call.
         node_ms: of each node that runs.
         convolutions: what the sum of predicted convolutions is multiplied by.
+        depthwise: likewise of depthwise ones, which move more than they compute.
         dense: likewise of dense layers.
         others: likewise of everything else.
         cold_ms_per_mb: of weights that are not in the private cache, in milliseconds a megabyte.
@@ -58,10 +60,11 @@ class Composition(Noun):
     fixed_ms: float = float(PRIOR[0])
     node_ms: float = float(PRIOR[1])
     convolutions: float = 1.0
+    depthwise: float = 1.0
     dense: float = 1.0
     others: float = 1.0
     cold_ms_per_mb: float = 0.0
-    uncovered_ms_per_mb: float = float(PRIOR[6])
+    uncovered_ms_per_mb: float = float(PRIOR[-1])
     networks: int = 0
 
     @classmethod
@@ -148,9 +151,20 @@ class Parts:
         return np.array([*values, self.cold_bytes / MB, self.uncovered_bytes / MB])
 
 
+def coldness(reading: Reading, cache_bytes: int) -> float:
+    """Return how far a network drives its own weights out of the caches from call to call, 0 to 1.
+
+    Nothing where all fits into the private cache, and step by step more up to 16 times that: what is out of
+    the private cache is mostly in the shared one still, while the weights of a kernel that is timed cold are
+    out of both.
+    """
+    touched = reading.weight_bytes + reading.largest_bytes
+    return float(np.clip(np.log2(max(touched, 1) / max(cache_bytes, 1)) / COLD_DOUBLINGS, 0.0, 1.0))
+
+
 def is_cold(reading: Reading, cache_bytes: int) -> bool:
-    """Say whether a network drives its own weights out of the private cache from call to call."""
-    return reading.weight_bytes + reading.largest_bytes > cache_bytes
+    """Say whether a network drives some of its own weights out of the private cache."""
+    return coldness(reading, cache_bytes) > 0.0
 
 
 def paper_composition(

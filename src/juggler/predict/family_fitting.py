@@ -11,12 +11,13 @@ import numpy.typing as npt
 from juggler.predict.kernel_model import EXEC, POST, PRE, KernelModel, Range
 from juggler.predict.learner import FEWEST, LEARNERS
 from juggler.predict.sample import AT_RANDOM, Sample
-from juggler.predict.scores import mape
+from juggler.predict.splits import folds
 from juggler.predict.table import KernelTable
 
 Floats = npt.NDArray[np.float64]
 
-CALIBRATION_SHARE, VALIDATION_SHARE = 0.2, 0.2
+CALIBRATION_SHARE = 0.2
+FOLDS = 3  # in which a learner is chosen
 FEWEST_TO_CHOOSE = 60  # samples of a family, below which the first learner is taken unasked
 SHORTEST_MS = 1e-4  # a phase in which nothing was done: less than a clock can see
 PHASED = ("conv", "depthwise", "pool", "dense")  # the paper's layers: what Eq. 2 begins and ends with
@@ -30,7 +31,8 @@ class FittedFamily:
 
     Attributes:
         model: what was fitted.
-        chosen_from: validation MAPE of each learner, in percent; empty where one was taken unasked.
+        chosen_from: validation MAPE of each learner, in percent, no error above 100; empty where one was taken
+            unasked.
         measured_ms: of the samples that calibrate the interval, `[n]`.
         predicted_ms: of the same, `[n]`.
     """
@@ -76,18 +78,24 @@ def _parted(samples: Sequence[Sample], seed: int) -> tuple[list[Sample], list[Sa
 
 
 def _chosen(training: Sequence[Sample], learners: Sequence[str], seed: int) -> tuple[str, dict[str, float]]:
-    """Return the learner that does best on a part of the training samples, and how each does on it."""
-    if len(learners) == 1 or len(training) < FEWEST_TO_CHOOSE:
+    """Return the learner that does best on training samples that it has not seen, and how each does on them.
+
+    Only samples that were drawn at random are held out, fold by fold. A few of them are timed wrongly, or lie
+    alone at the edge of the space: no error counts for more than 100 %, or they would choose.
+    """
+    at = np.flatnonzero([sample.drawn in AT_RANDOM for sample in training])
+    if len(learners) == 1 or len(training) < FEWEST_TO_CHOOSE or len(at) < FOLDS:
         return learners[0], {}
-    order = np.random.default_rng([seed, 2]).permutation(len(training))
-    count = round(VALIDATION_SHARE * len(training))
-    held, rest = ([training[index] for index in part] for part in (order[:count], order[count:]))
-    table, others = (KernelTable.of([sample.spec for sample in part]) for part in (rest, held))
-    measured = _target(held, EXEC)
-    found = {}
-    for name in learners:
-        fitted = LEARNERS.get(name).fit(table, _target(rest, EXEC), seed=seed)
-        found[name] = mape(measured, fitted.predict(others))
+    table, target = KernelTable.of([sample.spec for sample in training]), _target(training, EXEC)
+    errors: dict[str, list[Floats]] = {name: [] for name in learners}
+    for _, part in folds(len(at), FOLDS, seed=seed):
+        held = at[part]
+        rest = np.setdiff1d(np.arange(len(training)), held)
+        for name in learners:
+            fitted = LEARNERS.get(name).fit(table.take(rest), target[rest], seed=seed)
+            relative = np.abs(fitted.predict(table.take(held)) / target[held] - 1.0)
+            errors[name].append(100.0 * np.minimum(relative, 1.0))
+    found = {name: float(np.concatenate(own).mean()) for name, own in errors.items()}
     return min(found, key=lambda name: found[name]), found
 
 

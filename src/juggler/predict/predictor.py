@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from juggler.errors import ConfigError
 from juggler.nouns import Machine
-from juggler.predict.compose import Composition, Parts, is_cold
+from juggler.predict.compose import Composition, Parts, coldness, is_cold
 from juggler.predict.conformal import Intervals
 from juggler.predict.kernel import KernelSpec
 from juggler.predict.kernel_model import EXEC, KernelModel
@@ -135,10 +135,20 @@ class Predictor:
 
     def parts(self, reading: Reading) -> Parts:
         """Return what a network is composed of, its kernels predicted."""
-        return Parts.of(reading, self.kernels_ms(self.as_run(reading)), self.cache_bytes)
+        return Parts.of(reading, self.in_network_ms(reading), self.cache_bytes)
+
+    def in_network_ms(self, reading: Reading) -> list[float | None]:
+        """Return what each kernel takes within the network: between hot and cold weights, by its size."""
+        share, specs = coldness(reading, self.cache_bytes), self.as_run(reading)
+        found = self.kernels_ms(specs)
+        if share in (0.0, 1.0):
+            return found
+        hot = self.kernels_ms([kernel.spec for kernel in reading.kernels])
+        pairs = zip(hot, found, strict=True)
+        return [None if a is None or b is None else a + share * (b - a) for a, b in pairs]
 
     def as_run(self, reading: Reading) -> list[KernelSpec]:
-        """Return the kernels as they run within the network: with cold weights, where that was sampled."""
+        """Return the kernels, weights cold where that was sampled and the cache is too small for all."""
         if not is_cold(reading, self.cache_bytes):
             return [kernel.spec for kernel in reading.kernels]
         return [self._cooled(kernel.spec) for kernel in reading.kernels]
