@@ -28,6 +28,18 @@ def test_what_varies_unforeseeably_is_worth_more_than_what_is_known():
     assert sum(index >= 48 for index in chosen) >= 8
 
 
+def test_families_keep_their_shares_however_noisy_one_is():
+    draw = np.random.default_rng(0)
+    calm = [sample(dense(c), 1e-7 * c * c + 0.01) for c in range(8, 400, 8)]
+    noisy = [
+        sample(KernelSpec("softmax", 1, c, c), (1e-6 * c + 0.01) * draw.uniform(0.2, 5.0))
+        for c in range(8, 400, 8)
+    ]
+    pool = [dense(c) for c in range(12, 392, 8)] + [KernelSpec("softmax", 1, c, c) for c in range(12, 392, 8)]
+    chosen = committee(pool, calm + noisy, wanted=20)
+    assert 4 <= sum(index < 48 for index in chosen) <= 16
+
+
 def test_of_two_unknown_kernels_the_cheap_one_comes_first():
     samples = [sample(dense(c), 1e-6 * c * c + 0.01) for c in (8, 64, 512)]
     pool = [KernelSpec("softmax", 64, 4096, 4096, 512), KernelSpec("softmax", 1, 16, 16)] * 10

@@ -7,9 +7,11 @@ from collections import Counter
 from importlib.resources import files
 from itertools import islice
 
+import numpy as np
 import pytest
 
 from juggler.errors import ConfigError
+from juggler.predict.drawing import ranged
 from juggler.predict.held_out import is_held_out
 from juggler.predict.kernel import FAMILIES
 from juggler.predict.phases import resident_bytes
@@ -32,7 +34,7 @@ def many():
 def test_every_family_is_drawn_by_its_share(many):
     found = Counter(draw.spec.family for draw in many)
     assert set(found) == set(SHARES) == set(FAMILIES)
-    assert abs(found["conv"] / 600 - 0.34) < 0.08
+    assert abs(found["conv"] / 600 - 0.44) < 0.08
 
 
 def test_half_of_the_draws_follow_networks(many):
@@ -59,6 +61,16 @@ def test_draws_cover_batches_sizes_fusions_and_cold_weights(many):
     assert {spec.kind for spec in dense} == {"gemm", "matmul", "product"}
     assert {spec.cold for spec in dense} == {True, False}
     assert all(spec.macs > 0 for spec in convolutions)
+
+
+def test_log_uniform_draws_have_windows_that_fit_on_their_map():
+    generator = np.random.default_rng(0)
+    found = [ranged(family, generator, uniform=False) for family in ("conv", "pool", "depthwise") * 60]
+    made = [spec for spec in found if spec is not None]
+    assert len(made) > 60
+    assert all(k <= size for s in made for k, size in zip(s.kernel, (s.height, s.width), strict=True))
+    single = [spec.family for spec in made if spec.kernel == (1, 1)]
+    assert single.count("conv") > 2 * (single.count("pool") + single.count("depthwise"))
 
 
 def test_a_draw_depends_on_seed_and_place_only():

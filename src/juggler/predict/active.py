@@ -32,8 +32,9 @@ def committee(
 ) -> list[int]:
     """Return the places in the pool of the kernels to measure next, the most worth first.
 
-    Worth is the standard deviation of the members' logs over what the measurement costs. Of kernels that are
-    worth much and alike not all are taken: each is drawn with a chance by its worth among the best.
+    Worth is the standard deviation of the members' logs over what the measurement costs, relative to that of
+    its family: families keep about the shares that they have in the pool. Of kernels that are worth much and
+    alike not all are taken: each is drawn with a chance by its worth among the best.
 
     Args:
         pool: kernels that could be measured.
@@ -52,6 +53,9 @@ def committee(
         votes = _votes(known, [pool[int(index)] for index in at], roof, draw)
         spread[at], log_ms[at] = votes.std(axis=0), log_ms[at] + votes.mean(axis=0)
     worth = spread / (SETUP_MS + CALLS * np.exp(log_ms))
+    for family in {spec.family for spec in pool}:  # else the one whose timings are noisiest would get all
+        at = np.flatnonzero([spec.family == family for spec in pool])
+        worth[at] /= worth[at].mean()
     best = np.argsort(-worth)[: max(wanted, len(pool) // 4)]
     chosen = draw.choice(best, min(wanted, best.size), replace=False, p=worth[best] / worth[best].sum())
     return [int(index) for index in sorted(chosen, key=lambda index: -worth[index])]

@@ -61,6 +61,8 @@ def ranged(family: str, draw: np.random.Generator, *, uniform: bool) -> KernelSp
     if family not in (*CONVOLUTIONS, "pool"):
         return KernelSpec(family, batch, channels, channels, height, width)
     kernel = _kernel(draw, uniform=uniform)
+    if not uniform and _is_odd(family, kernel, height, width, draw):
+        return None
     stride = _stride(draw, uniform=uniform)
     same = draw.random() < 0.5
     pads = tuple(k // 2 for k in kernel) + tuple((k - 1) // 2 for k in kernel) if same else (0,) * 4
@@ -163,6 +165,13 @@ def _kernel_or_none(*values: Any, **named: Any) -> KernelSpec | None:
 def _rounded(value: int, draw: np.random.Generator, *, uniform: bool) -> int:
     """Return the number, or mostly one that people choose: a multiple of 8."""
     return value if uniform or value < 8 or draw.random() < 0.3 else value - value % 8
+
+
+def _is_odd(family: str, kernel: tuple[int, int], height: int, width: int, draw: np.random.Generator) -> bool:
+    """Say whether to draw again what no network has: windows beyond their map, most of one position."""
+    if kernel[0] > height or kernel[1] > width:
+        return True
+    return family != "conv" and kernel == (1, 1) and bool(draw.random() < 0.9)
 
 
 def _kernel(draw: np.random.Generator, *, uniform: bool) -> tuple[int, int]:

@@ -31,8 +31,8 @@ class FittedFamily:
 
     Attributes:
         model: what was fitted.
-        chosen_from: validation MAPE of each learner, in percent, no error above 100; empty where one was taken
-            unasked.
+        chosen_from: validation MAPE of each learner, in percent, no error above 100; empty where one was
+            taken unasked.
         measured_ms: of the samples that calibrate the interval, `[n]`.
         predicted_ms: of the same, `[n]`.
     """

@@ -16,8 +16,8 @@ class FamilyReport(Noun):
     Attributes:
         family: of the kernels.
         learner: the one that was chosen.
-        chosen_from: validation MAPE of each learner, in percent, no error above 100; empty where one was taken
-            unasked.
+        chosen_from: validation MAPE of each learner, in percent, no error above 100; empty where one was
+            taken unasked.
         training: samples that it was fitted on.
         calibration: samples that it has not seen, which `scores` and the interval are of.
         scores: on those; None without any.
