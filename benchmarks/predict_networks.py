@@ -1,10 +1,9 @@
 """Whole networks that no learner saw are predicted within 8 % on average, 80 % of them within 10 %.
 
 LeNet, AlexNet and VGG16 over batches from 1 to 64, as in section 6.2 of ResPerfNet, and 20 networks of other
-people (juggler.predict.held_out; pytorchcv, random weights). Each is predicted first, with its 90 % interval;
-then all batches of a few networks race on the predictor's own runtime, interleaved, with as many threads as
-its kernels were timed with. A network's time is the least over rounds of a round's median, as in a campaign.
-Calls that are predicted to take longer than --longest-ms are left out, and listed.
+people (juggler.predict.held_out; pytorchcv, random weights). `--measure` times them and keeps the times, with
+as many threads as a campaign's kernels were timed with; it needs no predictor, and calls above 3 s are left
+out. `--device` holds a predictor against the times that are kept, as often as there is a better one.
 
 The share that the intervals cover has a binomial 95 % interval over the networks: a network counts as covered
 by its batch that was drawn, one a network, for its batches err together. The paper's Eq. 2 stands beside.
@@ -15,153 +14,115 @@ Needs a predictor of this machine: juggler campaign, then juggler fit. A result 
 from __future__ import annotations
 
 import argparse
-import importlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from common import Finding, options, progress, write
-from torch import nn
+from common import TRIALS, Finding, options, progress, write
+from network_times import KEPT, LONGEST_MS, NAMES, ROUNDS, Plan, graph_of, measure_all, read
 
-from juggler.cost.clock import race
-from juggler.models import create
+from juggler.nouns import Machine
 from juggler.predict.conformal import binomial_interval
-from juggler.predict.graphs import normal
 from juggler.predict.held_out import BATCHES, PAPER, UNSEEN
 from juggler.predict.machine_check import differences
 from juggler.predict.prediction import Prediction
 from juggler.predict.predictor import Predictor
 from juggler.predict.scores import Scores, score
-from juggler.runtime.export import draft
-from juggler.runtime.open import open_session
-from juggler.transform.equivalence import randomise
 
-ROUNDS, BLOCK_MS, WARMUP_S = 5, 20.0, 0.5
-TOGETHER = 3  # networks of one race
-IMAGE, GREY = (3, 224, 224), (1, 28, 28)
-SHAPES = {"lenet": GREY, "inceptionv3": (3, 299, 299)}
 LIMITS = {"mape": 8.0, "within_10": 80.0, "level": 0.9}
 STRETCH = {"mape": 5.0, "within_10": 90.0}
 PUBLISHED = {"mape": 8.4, "of": "ResPerfNet, TensorFlow on a GTX 1080 Ti, three networks"}
-MODULES = {"seresnet18": "seresnet", "wrn50_2": "wrn"}
-
-
-class LeNet(nn.Module):
-    """LeNet-5 as it is built today: two convolutions with max pools, three dense layers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.features = nn.Sequential(
-            *(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
-            *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
-        )
-        self.classifier = nn.Sequential(
-            *(nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10))
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return `[batch, 10]`."""
-        y: torch.Tensor = self.classifier(self.features(x))
-        return y
+QUICK = TRIALS / "networks.json"
 
 
 def main() -> None:
-    """Predict, measure, compare; write the result file."""
+    """Measure where that is asked for; compare where there is a predictor, and write the result file."""
     given = arguments()
-    predictor = Predictor.load(given.device)
-    names = [*PAPER, *UNSEEN.values()]
-    chosen = [name for name in names if name in given.only or not given.only]
+    chosen = [name for name in NAMES if name in given.only or not given.only]
+    if given.measure:
+        plan = Plan(given.backend, given.threads, tuple(given.batches), given.rounds, given.longest_ms)
+        with progress(f"timing {len(chosen)} networks") as tell:
+            measure_all(chosen, plan, given.times, minutes=given.minutes, progress=tell)
+    if given.device:
+        compare(Predictor.load(given.device), read(given.times), chosen, given)
+
+
+def compare(
+    predictor: Predictor, kept: Mapping[str, Any], chosen: Sequence[str], given: argparse.Namespace
+) -> None:
+    """Hold a predictor against measured times; write the result file."""
+    for name in ("backend", "threads"):
+        if kept[name] != getattr(predictor, name):
+            raise SystemExit(
+                f"{given.times} was measured with {name} {kept[name]}, the predictor has "
+                f"{getattr(predictor, name)}: measure again with --{name}, and --times elsewhere"
+            )
+    names = [name for name in chosen if name in kept["networks"]]
     rows: list[dict[str, Any]] = []
-    left_out: list[dict[str, Any]] = []
-    with progress(f"{len(chosen)} networks") as tell:
-        for start in range(0, len(chosen), TOGETHER):
-            tell(start, len(chosen))
-            found, skipped = examine(chosen[start : start + TOGETHER], predictor, given)
-            rows += found
-            left_out += skipped
-        tell(len(chosen), len(chosen))
+    with progress(f"predicting {len(names)} networks") as tell:
+        for done, name in enumerate(names):
+            tell(done, len(names))
+            rows += predicted(name, kept["networks"][name]["rows"], predictor)
+        tell(len(names), len(names))
+    place = Machine.from_dict(kept["machine"])
+    left_out = [{"network": n, **one} for n in names for one in kept["networks"][n]["left_out"]]
     details = {
         "device": predictor.name,
         "fitted_at": predictor.fitted_at,
-        "differs": list(differences(predictor)),
+        "differs": list(differences(predictor, place)),
         "backend": f"{predictor.backend} {predictor.release}",
         "threads": predictor.threads,
-        "rounds": given.rounds,
         "level": predictor.networks.level,
         "calibrated_on": predictor.networks.counts,
         "published": PUBLISHED,
         "stretch": STRETCH,
         "by_network": by_network(rows),
         "left_out": left_out,
+        "not_measured": [name for name in chosen if name not in names],
         "networks": rows,
     }
-    quick = given.quick or bool(given.only)
+    quick = given.quick or len(names) < len(NAMES)
     write("predict_networks", __doc__, list(judge(rows)), details, quick=quick, packages=("pytorchcv",))
 
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = options(__doc__)
-    parser.add_argument("--device", required=True, help="a predictor's file, or the name of one that ships")
+    parser.add_argument("--measure", action="store_true", help="time what is not kept yet")
+    parser.add_argument("--device", help="a predictor's file, or the name of one that ships")
+    parser.add_argument("--times", type=Path, default=None, help=f"where times are kept ({KEPT.name})")
+    parser.add_argument("--minutes", type=float, default=20.0, help="after which no network is begun (20)")
+    parser.add_argument("--backend", default="onnxruntime", help="that networks are timed on")
+    parser.add_argument("--threads", type=int, default=1, help="cores that a call may use (1)")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="networks")
     parser.add_argument("--batches", nargs="+", type=int, default=list(BATCHES), help="inputs a call")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"turns of each ({ROUNDS})")
-    parser.add_argument("--longest-ms", type=float, default=4000.0, help="of a call, as predicted (4000)")
+    parser.add_argument("--longest-ms", type=float, default=LONGEST_MS, help=f"of a call ({LONGEST_MS:g})")
     given = parser.parse_args()
+    if not (given.measure or given.device):
+        parser.error("give --measure, --device, or both")
     if given.quick:
         given.rounds, given.batches, given.longest_ms = 2, [1, 2], min(given.longest_ms, 100.0)
+    given.times = given.times or (QUICK if given.quick else KEPT)
     return given
 
 
-def network(name: str) -> nn.Module:
-    """Return a network with weights and statistics drawn anew."""
-    torch.manual_seed(0)
-    if name == "lenet":
-        module: nn.Module = LeNet()
-    elif name in PAPER:
-        module = create(name)
-    else:
-        family = next(family for family, own in UNSEEN.items() if own == name)
-        module = getattr(importlib.import_module(f"pytorchcv.models.{MODULES.get(name, family)}"), name)()
-    return randomise(module.eval(), torch.Generator().manual_seed(0))
+def predicted(name: str, timed: Sequence[Mapping[str, Any]], predictor: Predictor) -> list[dict[str, Any]]:
+    """Predict a network at the batches that were timed; return a row each."""
+    graph = graph_of(name)
+    return [row(predictor.predict(graph, batch=one["batch"], name=name), one) for one in timed]
 
 
-def examine(
-    names: Sequence[str], predictor: Predictor, given: argparse.Namespace
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Predict and measure a few networks at all batches; return a row each, and what was left out."""
-    predicted: dict[str, Prediction] = {}
-    left_out: list[dict[str, Any]] = []
-    with ExitStack() as stack:
-        calls = {}
-        for name in names:
-            shape = SHAPES.get(name, IMAGE)
-            graph = draft(network(name), torch.randn(1, *shape))
-            session = stack.enter_context(open_session(graph, predictor.backend, threads=predictor.threads))
-            for batch in given.batches:
-                found = predictor.predict(graph, batch=batch, name=name)
-                if found.latency_ms > given.longest_ms:
-                    left_out.append({"network": name, "batch": batch, "predicted_ms": found.latency_ms})
-                    continue
-                key = f"{name}@{batch}"
-                predicted[key] = found
-                calls[key] = partial(session.run, normal((batch, *shape)))
-        options_ = {"rounds": given.rounds, "min_block_ms": BLOCK_MS, "warmup_s": WARMUP_S}
-        raced = race(calls, **options_) if calls else {}
-    return [row(predicted[key], samples.round_medians_ms) for key, samples in raced.items()], left_out
-
-
-def row(found: Prediction, medians_ms: Any) -> dict[str, Any]:
+def row(found: Prediction, timed: Mapping[str, Any]) -> dict[str, Any]:
     """Return one network at one batch as plain values."""
-    measured_ms = float(medians_ms.min())
+    measured_ms = float(timed["measured_ms"])
     return {
         "network": found.network,
         "batch": found.batch,
         "measured_ms": measured_ms,
-        "spread": float(medians_ms.max()) / measured_ms - 1.0,
+        "spread": timed["spread"],
+        "rounds": timed["rounds"],
         "predicted_ms": found.latency_ms,
         "low_ms": found.low_ms,
         "high_ms": found.high_ms,
