@@ -68,6 +68,7 @@ def test_cycles_are_bound_by_products_loads_or_the_wait():
         (conv(in_channels=30, layout="nchw"), "unfolded"),
         (KernelSpec("depthwise", 1, 32, 32, 9, 9, groups=32, layout="blocked"), "window"),
         (KernelSpec("depthwise", 1, 30, 30, 9, 9, groups=30), "unfolded"),
+        (KernelSpec("depthwise", 1, 1, 1, 9, 9, groups=1), "direct"),
         (KernelSpec("pool", 1, 32, 32, 9, 9, kernel=(9, 9), layout="blocked"), "whole_pool"),
         (KernelSpec("pool", 1, 32, 32, 9, 9, kernel=(3, 3)), "plain_pool"),
         (KernelSpec("dense", 1, 32, 32, kind="gemm"), "dense"),
@@ -98,6 +99,17 @@ def test_work_counted_by_hand():
     assert counts["cycles"] == 100 * (12 + 6.5 + 4 + 4)
     counts = COUNTS["unfolded"](KernelTable.of([conv(in_channels=30, height=1, width=1, layout="nchw")]))
     assert (counts["cycles"], counts["vector_products"]) == (0.0, 64 * 4)
+
+
+def test_channels_that_fill_up_a_block_are_moved_too():
+    counts = COUNTS["pointwise"](
+        KernelTable.of([conv(in_channels=24, out_channels=3, activation="tanh", adds=True)])
+    )
+    assert counts["output"] == 16 * 14 * 14 * 4
+    assert counts["input"] == (32 + 16) * 14 * 14 * 4
+    assert counts["tanh"] == 16 * 14 * 14
+    direct = COUNTS["direct"](KernelTable.of([conv(in_channels=3, out_channels=3, layout="nchw")]))
+    assert (direct["input"], direct["output"]) == (3 * 14 * 14 * 4, 16 * 14 * 14 * 4)
 
 
 def many(count, seed=0):

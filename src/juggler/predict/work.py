@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from juggler.predict.table import KernelTable
-from juggler.predict.work_blocks import BLOCK, convolution, pointwise, window, windows
-from juggler.predict.work_memory import Columns, constant, finish, traffic
+from juggler.predict.work_blocks import convolution, pointwise, window, windows
+from juggler.predict.work_memory import BLOCK, Columns, constant, finish, traffic
 from juggler.predict.work_products import dense, unfolded
 
 Floats = npt.NDArray[np.float64]
@@ -32,7 +32,8 @@ def algorithms(table: KernelTable) -> Words:
         blocked = np.where(is_point, "pointwise", "convolution")
         return np.where(is_blocked, blocked, np.where(is_direct, "direct", "unfolded"))
     if table.family == "depthwise":
-        return np.where(is_blocked, "window", "unfolded")
+        single = np.where(table["groups"] == 1.0, "direct", "unfolded")  # one channel is no group of many
+        return np.where(is_blocked, "window", single)
     if table.family == "pool":
         is_whole = (table["kernel_height"] == table["height"]) & (table["kernel_width"] == table["width"])
         return np.where(is_whole & ~padded, "whole_pool", np.where(is_blocked, "window", "plain_pool"))

@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from juggler.predict.table import KernelTable
-from juggler.predict.work_memory import Columns, by_level, constant, finish
+from juggler.predict.work_memory import BLOCK, Columns, by_level, constant, finish
 
 Floats = npt.NDArray[np.float64]
 
-BLOCK, FILTERS = 16.0, 4.0
+FILTERS = 4.0  # blocks of output channels that are computed at once
+FILLED = (True, True)
 RUNS = (6.0, 3.0, 2.0, 1.0)  # positions of a row that are computed at once
 POINTWISE_CHANNELS = 128.0  # after which a 1x1 convolution lets go of its sums
 SUM_BYTES = 8.0  # of a number that goes out and comes back
@@ -110,7 +111,7 @@ def pointwise(table: KernelTable) -> Columns:
     whole = inside * table["height"] * table["width"] * 4.0
     found |= by_level("input_again", images * np.ceil(blocks / FILTERS) * inside * positions * 4.0, whole)
     found |= by_level("weights", images * inside * blocks * BLOCK * 4.0, table["weight_bytes"])
-    return found | finish(table)
+    return found | finish(table, is_filled=FILLED)
 
 
 def convolution(table: KernelTable, *, is_direct: bool = False) -> Columns:
@@ -149,7 +150,7 @@ def convolution(table: KernelTable, *, is_direct: bool = False) -> Columns:
         tile = BLOCK * few_blocks * BLOCK * touched * 4.0  # weights that each run of a row goes through
         found["weights_again"] = found["rows"] * np.ceil(table["out_width"] / 6.0) * tile
         found["weights_again"] *= np.clip((tile / 1e3 - 24.0) / 48.0, 0.0, 1.0)
-    return constant(table) | found | finish(table)
+    return constant(table) | found | finish(table, is_filled=(not is_direct, True))
 
 
 def window(table: KernelTable) -> Columns:
@@ -176,4 +177,4 @@ def window(table: KernelTable) -> Columns:
     if table.family == "pool":
         is_average = (table["kind"] == "average") * 1.0
         found |= {f"average_{n}": found[n] * is_average for n in ("rows", "output_vectors", "taps")}
-    return found | finish(table)
+    return found | finish(table, is_filled=FILLED)

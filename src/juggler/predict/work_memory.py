@@ -16,6 +16,7 @@ from juggler.predict.table import KernelTable
 Floats = npt.NDArray[np.float64]
 Columns = dict[str, Floats]
 
+BLOCK = 16.0  # channels that the blocked layout holds together; what is missing is filled up
 FIRST_BYTES, PRIVATE_BYTES = 48e3, 2e6  # caches of one core
 SHARED_BYTES = (1e6, 4e6, 10e6, 20e6, 40e6)  # from there on, a price each
 FAR_BYTES = 20e6
@@ -40,23 +41,43 @@ def by_level(name: str, moved: Floats, working_set: Floats) -> Columns:
     return {f"{name}_private": moved * out_of_first * (1.0 - shared), f"{name}_shared": moved * shared}
 
 
-def traffic(table: KernelTable) -> Columns:
-    """Return the bytes of input, output and weights, each once, by what the whole kernel touches."""
-    moved = table["input_bytes"] + table["output_bytes"]
+def traffic(table: KernelTable, *, is_filled: tuple[bool, bool] = (False, False)) -> Columns:
+    """Return the bytes of input, output and weights, each once, by what the whole kernel touches.
+
+    Args:
+        table: kernels of one algorithm.
+        is_filled: whether input and output are in the blocked layout, their channels filled up to blocks.
+    """
+    read, written = table["input_bytes"], output_bytes(table, is_filled=is_filled[1])
+    if is_filled[0]:
+        summed = table["adds"] * table["output_bytes"]
+        read = (read - summed) * _filling(table["in_channels"]) + table["adds"] * written
+    moved = read + written
     touched = moved + table["weight_bytes"]
-    found = {"input": table["input_bytes"], "output": table["output_bytes"]}
-    found["output_beyond"] = table["output_bytes"] * _beyond(touched, SHARED_BYTES[0])
+    found = {"input": read, "output": written}
+    found["output_beyond"] = written * _beyond(touched, SHARED_BYTES[0])
     found |= {f"moved_{limit / 1e6:g}": moved * _beyond(touched, limit) for limit in SHARED_BYTES}
     found["weights_far"] = table["weight_bytes"] * _beyond(touched, FAR_BYTES)
     return found
 
 
-def finish(table: KernelTable) -> Columns:
-    """Return traffic, weights out of the caches, and the passes over what was written."""
-    words = table["output_bytes"] / WORD_BYTES
-    found = traffic(table) | {"cold": table["cold"] * table["weight_bytes"], "cold_call": table["cold"]}
+def output_bytes(table: KernelTable, *, is_filled: bool) -> Floats:
+    """Return the bytes written, where it is so those of channels that fill up a block among them."""
+    return table["output_bytes"] * (_filling(table["out_channels"]) if is_filled else 1.0)
+
+
+def finish(table: KernelTable, *, is_filled: tuple[bool, bool] = (False, False)) -> Columns:
+    """Return traffic, weights out of the caches, and the passes over what was written; see `traffic`."""
+    words = output_bytes(table, is_filled=is_filled[1]) / WORD_BYTES
+    found = traffic(table, is_filled=is_filled)
+    found |= {"cold": table["cold"] * table["weight_bytes"], "cold_call": table["cold"]}
     found |= {name: words * (table["activation"] == name) for name in ACTIVATIONS}
     return found | {"sum": words * table["adds"]}
+
+
+def _filling(channels: Floats) -> Floats:
+    filled: Floats = np.ceil(channels / BLOCK) * BLOCK / channels
+    return filled
 
 
 def _beyond(touched: Floats, limit: float) -> Floats:
