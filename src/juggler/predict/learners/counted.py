@@ -8,7 +8,7 @@ better than either.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ Floats = npt.NDArray[np.float64]
 
 MEMBERS = 3
 SETTINGS = Settings(depth=5, rate=0.04, rounds=400, columns=0.3)
+FEWEST_ROUNDS = 100  # and no more than kernels, up to those above: few need few
 FURTHEST = 1.2  # of a log ratio: kernels further off are mistakes of the clock, or of the counts
 FEWEST = 25  # kernels of an algorithm that are given a process of their own
 SIZES = (
@@ -98,8 +99,9 @@ class Counted:
         priced, made_up = priced_columns(prices, table)
         goal = np.clip(np.log(target / priced), -FURTHEST, FURTHEST)
         matrix, contents = np.concatenate([features.matrix(table), made_up], axis=1), []
+        rounds = int(np.clip(len(table), FEWEST_ROUNDS, SETTINGS.rounds))
         for member in range(MEMBERS):
-            contents.append(boost(matrix, goal, SETTINGS, seed=seed * 1000 + member)[0])
+            contents.append(boost(matrix, goal, replace(SETTINGS, rounds=rounds), seed=seed * 1000 + member)[0])
             tell(member + 2, MEMBERS + 2)
         names, processes = algorithms(table), {}
         for name in prices.ms:
