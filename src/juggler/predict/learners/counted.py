@@ -100,8 +100,9 @@ class Counted:
         goal = np.clip(np.log(target / priced), -FURTHEST, FURTHEST)
         matrix, contents = np.concatenate([features.matrix(table), made_up], axis=1), []
         rounds = int(np.clip(len(table), FEWEST_ROUNDS, SETTINGS.rounds))
+        settings = replace(SETTINGS, rounds=rounds)
         for member in range(MEMBERS):
-            contents.append(boost(matrix, goal, replace(SETTINGS, rounds=rounds), seed=seed * 1000 + member)[0])
+            contents.append(boost(matrix, goal, settings, seed=seed * 1000 + member)[0])
             tell(member + 2, MEMBERS + 2)
         names, processes = algorithms(table), {}
         for name in prices.ms:
