@@ -16,7 +16,7 @@ Learners = Annotated[
 ]
 Use = Annotated[
     str | None,
-    typer.Option(help="Learners that the predictor is chosen from. [default: roofline_trees,xgboost_log]"),
+    typer.Option(help="Learners that the predictor is chosen from. [default: counted,roofline_trees]"),
 ]
 Device = Annotated[str | None, typer.Option(help="What to call the device. [default: the database's name]")]
 Split = Annotated[str, typer.Option(help="What is held out for the scores: random kernels, or batch sizes.")]
