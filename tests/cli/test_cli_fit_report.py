@@ -18,7 +18,8 @@ def test_fit_writes_a_report(program: Program, elsewhere: Path) -> None:
             store.add(sample, "one")
     rows = [vars(one) for one in points({"vgg16": 300.0})]
     (elsewhere / "networks.json").write_text(json.dumps({"networks": rows}), encoding="utf-8")
-    line = ("fit", "lab.db", "--learners", "polynomial,roofline_net", "--use", "polynomial", "--report", "told")
+    line = ("fit", "lab.db", "--learners", "polynomial,roofline_net", "--use", "polynomial")
+    line += ("--report", "told")
     done = program(*line, "--measured", "networks.json").check(0)
     assert "told/prediction.html" in done.out
     assert (elsewhere / "lab.predictor").is_file()
