@@ -4,9 +4,8 @@ Makes an environment of its own with scalesim in build/scalesim, runs the produc
 one group of each layer) and ResNet-18 through it on 32 x 32 elements in three dataflows, one process each,
 and keeps what it reports in tests/cost/golden, where the tests compare it. Every product is kept in
 build/scalesim/layers as soon as it is done, so that the run can be stopped and started again. It takes about
-an hour on one core and up to 6 GB: AlexNet's first fully connected layer alone, weight-stationary, six minutes.
---plan lists what is left; --tiny runs
-a few small products in seconds.
+an hour on one core and up to 6 GB; AlexNet's first fully connected layer alone, weight-stationary, takes six
+minutes. --plan lists what is left; --tiny runs a few small products in seconds.
 """
 
 from __future__ import annotations
