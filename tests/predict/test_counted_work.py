@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -99,6 +101,15 @@ def test_work_counted_by_hand():
     assert counts["cycles"] == 100 * (12 + 6.5 + 4 + 4)
     counts = COUNTS["unfolded"](KernelTable.of([conv(in_channels=30, height=1, width=1, layout="nchw")]))
     assert (counts["cycles"], counts["vector_products"]) == (0.0, 64 * 4)
+
+
+def test_pools_with_large_steps_go_tap_by_tap():
+    pool = KernelSpec("pool", 2, 5, 5, 9, 9, kernel=(3, 3), stride=(3, 3), kind="average")
+    counts = COUNTS["plain_pool"](KernelTable.of([pool]))
+    assert counts["stepped_single_taps"] == counts["average_single_taps"] == 2 * 5 * 9 * 9
+    counts = COUNTS["plain_pool"](KernelTable.of([replace(pool, stride=(3, 2), kind="max")]))
+    assert counts["stepped_single_taps"] == counts["average_single_taps"] == 0.0
+    assert counts["single_taps"] == 2 * 5 * 9 * 4 * 3
 
 
 def test_channels_that_fill_up_a_block_are_moved_too():

@@ -13,6 +13,7 @@ from juggler.errors import ConfigError
 from juggler.predict import KernelSpec
 from juggler.predict.graphs import ACTIVATIONS, BINARY, UNARY, build
 from juggler.predict.normals import normal
+from juggler.runtime.export import OPSET as EXPORTED
 
 CONV = KernelSpec("conv", 2, 16, 32, 9, 8, kernel=(3, 3), stride=(2, 1), pads=(1, 1, 1, 1), bias=True)
 KERNELS = [
@@ -90,6 +91,14 @@ def test_inputs_are_normal_and_never_zero():
 def test_an_unknown_function_is_told():
     with pytest.raises(ConfigError, match="'pow'"):
         build(KernelSpec("elementwise", 1, 4, 4, kind="pow"))
+
+
+def test_graphs_are_of_the_set_that_networks_are_exported_in():
+    """An average pool of a newer one runs by a slower kernel, so it would not tell of networks."""
+    pool = KernelSpec("pool", 1, 6, 6, 9, 9, kernel=(2, 2), kind="average")
+    gelu = KernelSpec("elementwise", 1, 8, 8, 5, 5, kind="gelu")
+    found = [onnx.load_from_string(build(spec).model).opset_import[0].version for spec in (pool, gelu)]
+    assert found == [EXPORTED, 20]
 
 
 @pytest.mark.parametrize("spec", [replace(CONV, in_channels=3, out_channels=8, adds=True), KERNELS[-8]])

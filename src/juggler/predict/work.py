@@ -41,11 +41,15 @@ def algorithms(table: KernelTable) -> Words:
 
 
 def plain_pool(table: KernelTable) -> Columns:
-    """Count a pool in the plain layout: rows are reduced to one, then every window of that."""
+    """Count a pool in the plain layout: rows are reduced to one, then every window of that.
+
+    With steps of more than 2 it goes tap by tap, as averages do by the rules of newer operator sets.
+    """
     planes = table["batch"] * table["out_channels"]
     rows = planes * table["out_height"]
     outs = rows * table["out_width"]
     reduced = planes * windows(table, "height").taps
+    is_stepped = (table["stride_width"] > 2.0) * 1.0
     found = {
         "planes": planes,
         "rows": rows,
@@ -54,7 +58,9 @@ def plain_pool(table: KernelTable) -> Columns:
         "outputs": outs,
         "steps": outs * np.ceil(table["kernel_width"] / 4.0),
         "taps": outs * table["kernel_width"],
+        "single_taps": reduced * windows(table, "width").taps,
     }
+    found |= {f"stepped_{name}": found[name] * is_stepped for name in ("outputs", "single_taps")}
     is_average = (table["kind"] == "average") * 1.0
     found |= {f"average_{name}": values * is_average for name, values in found.items()}
     return constant(table) | found | finish(table)
@@ -68,6 +74,7 @@ def whole_pool(table: KernelTable) -> Columns:
     found = {
         "planes": planes * (1.0 - is_blocked),
         "averages": planes * (1.0 - is_blocked) * is_average,
+        "averaged": planes * area * (1.0 - is_blocked) * is_average,
         "vectors": planes * np.ceil(area / 4.0) * (1.0 - is_blocked),
         "blocks": is_blocked * table["batch"] * np.ceil(table["in_channels"] / BLOCK),
         "block_vectors": is_blocked * table["batch"] * np.ceil(table["in_channels"] / BLOCK) * area,
