@@ -32,13 +32,14 @@ def by_level(name: str, moved: Floats, working_set: Floats) -> Columns:
     """Part bytes that are read again and again by where they lie; in a first cache they are free.
 
     Args:
-        name: of the columns, which end in `_private` and `_shared`.
+        name: of the columns, which end in `_private` and `_shared`; weights that no cache holds pay besides.
         moved: bytes `[n]`.
         working_set: in bytes `[n]`.
     """
     out_of_first = np.clip(working_set / FIRST_BYTES - 0.5, 0.0, 1.0)
     shared = np.clip((working_set / PRIVATE_BYTES - 0.6) / 1.2, 0.0, 1.0)
-    return {f"{name}_private": moved * out_of_first * (1.0 - shared), f"{name}_shared": moved * shared}
+    found = {f"{name}_private": moved * out_of_first * (1.0 - shared), f"{name}_shared": moved * shared}
+    return found | ({"weights_far": moved * _beyond(working_set, FAR_BYTES)} if name == "weights" else {})
 
 
 def traffic(table: KernelTable, *, is_filled: tuple[bool, bool] = (False, False)) -> Columns:
@@ -57,7 +58,7 @@ def traffic(table: KernelTable, *, is_filled: tuple[bool, bool] = (False, False)
     found = {"input": read, "output": written}
     found["output_beyond"] = written * _beyond(touched, SHARED_BYTES[0])
     found |= {f"moved_{limit / 1e6:g}": moved * _beyond(touched, limit) for limit in SHARED_BYTES}
-    found["weights_far"] = table["weight_bytes"] * _beyond(touched, FAR_BYTES)
+    found["weights_once_far"] = table["weight_bytes"] * _beyond(touched, FAR_BYTES)
     return found
 
 
