@@ -75,7 +75,11 @@ def connect(path: Path, *, create: bool, busy_s: float) -> sqlite3.Connection:
         uri = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
         connection = sqlite3.connect(uri, uri=True, timeout=busy_s, isolation_level=None)
         try:
-            if not _is_made(connection, path):
+            # All in one look, for another process may be making the tables right now.
+            connection.execute("BEGIN")
+            is_made = _is_made(connection, path)
+            connection.execute("COMMIT")
+            if not is_made:
                 if not create:
                     raise ArtefactError(f"open {path}", "an empty file", "Measure into it: juggler campaign")
                 _make(connection, path)
