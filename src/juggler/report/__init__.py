@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from juggler.errors import Unavailable
 
 if TYPE_CHECKING:
-    from juggler.report.attribution_figure import attribution_figure
+    from juggler.report.attribution_picture import attribution_figure
     from juggler.report.figures import certificate_figure, confusion_figure, curve_figure, latency_figure
     from juggler.report.gain import Gain, gains
     from juggler.report.graphs import GraphPicture, draw_graphs
@@ -70,7 +70,7 @@ _FILES = {
     "Gain": "gain",
     "GraphPicture": "graphs",
     "Story": "story",
-    "attribution_figure": "attribution_figure",
+    "attribution_figure": "attribution_picture",
     "draw_graphs": "graphs",
     "gains": "gain",
     "render": "html",

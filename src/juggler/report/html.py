@@ -13,7 +13,7 @@ from markupsafe import Markup
 from juggler.files import write_atomically
 from juggler.report import figures, sheets, theme, units
 from juggler.report.attribution import attribution_sheets, decisions_sheet
-from juggler.report.attribution_figure import attribution_figure
+from juggler.report.attribution_picture import attribution_figure
 from juggler.report.graphs import draw_graphs
 from juggler.report.story import Story
 from juggler.report.summary import tiles
