@@ -5,62 +5,16 @@ With --check nothing is written, and the exit code is 1 where the page is not wh
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from common import RESULTS, ROOT, read
-from others_page import table
+from pages import of_one_result, table
 
-from juggler.errors import DataError, JugglerError
-from juggler.files import write_atomically
-
-PAGE = ROOT / "docs" / "learners.md"
 TITLES = {"conv/1080ti": "conv, 1080 Ti", "conv/p100": "conv, P100", "dense/1080ti": "dense, 1080 Ti"}
 # The paper's names of rows where they are not ours.
 PUBLISHED_AS = {"xgboost_raw": "xgboost", "resperfnet_paper": "resperfnet"}
 WAYS = {"untouched": "as it is", "transferred": "corrected", "from_nothing": "from nothing"}
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the page, or check it; return the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if it differs")
-    parser.add_argument("--page", type=Path, default=PAGE)
-    parser.add_argument("--result", type=Path, default=RESULTS / "justus.json")
-    given = parser.parse_args(arguments)
-    try:
-        text = given.page.read_text(encoding="utf-8")
-        wanted = filled(text, read(given.result))
-    except (JugglerError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    if wanted != text and given.check:
-        print(f"{given.page.name}: not what the result says; run `make figures`", file=sys.stderr)
-        return 1
-    if wanted != text:
-        write_atomically(given.page, wanted.encode())
-    return 0
-
-
-def filled(text: str, result: Mapping[str, Any]) -> str:
-    """Return the page with both tables between their markers.
-
-    Raises:
-        DataError: a pair of markers is not there, once each and in this order.
-    """
-    for name, block in {"learners": learners, "transfer": transfer}.items():
-        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-        if (text.count(begin), text.count(end)) != (1, 1) or text.index(begin) > text.index(end):
-            found = f"{text.count(begin)} of {begin}, {text.count(end)} of {end}"
-            raise DataError(f"find where {name} goes in the page", found, "Write both once, in this order")
-        before, after = text[: text.index(begin)], text[text.index(end) :]
-        text = f"{before}{begin}\n{block(result)}\n{after}"
-    return text
 
 
 def learners(result: Mapping[str, Any]) -> str:
@@ -104,6 +58,12 @@ def _cell(scores: Mapping[str, Any] | None) -> str:
 def _quoted(name: str, published: Mapping[str, float]) -> str:
     value = published.get(PUBLISHED_AS.get(name, name))
     return "" if value is None or name == "resperfnet" else f"{value:g}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the page, or check it; return the exit code."""
+    blocks = {"learners": learners, "transfer": transfer}
+    return of_one_result("justus", "learners", blocks, __doc__, arguments)
 
 
 if __name__ == "__main__":

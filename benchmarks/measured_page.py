@@ -7,7 +7,6 @@ or a picture is not what the files say.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import sys
 from collections.abc import Callable, Sequence
@@ -17,8 +16,9 @@ from common import RESULTS, ROOT
 from measured_besides import ceiling, energy, memory, precisions, remarks
 from measured_files import EXPERIMENTS, Column, read_machines
 from measured_tables import batches, depths, escaped, folded, gain, machines, merging, rates
+from pages import filled, options
 
-from juggler.errors import DataError, JugglerError
+from juggler.errors import JugglerError
 from juggler.files import write_atomically
 from juggler.report import reproduction_figure, standalone
 from juggler.reproduce.results import Reproduction
@@ -43,17 +43,14 @@ BLOCKS: dict[str, Callable[[Sequence[Column]], str]] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the page and its pictures, or check them; return the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if they differ")
+    parser = options(__doc__)
     parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--machines", type=Path, default=RESULTS / "machines")
     given = parser.parse_args(arguments)
     try:
         columns = read_machines(given.machines)
         text = given.page.read_text(encoding="utf-8")
-        wanted = filled(text, columns)
+        wanted = filled(text, {name: block(columns) for name, block in BLOCKS.items()})
     except (JugglerError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -68,25 +65,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if wanted != text:
         write_atomically(given.page, wanted.encode())
     return 0
-
-
-def filled(text: str, columns: Sequence[Column]) -> str:
-    """Return the page with every block between its markers.
-
-    Raises:
-        DataError: a pair of markers is not there, once each and in this order.
-    """
-    for name, block in BLOCKS.items():
-        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-        if (text.count(begin), text.count(end)) != (1, 1) or text.index(begin) > text.index(end):
-            raise DataError(
-                f"find where {name} goes in the page",
-                f"{text.count(begin)} of {begin}, {text.count(end)} of {end}",
-                "Write both once, each on a line of its own, in this order",
-            )
-        before, after = text[: text.index(begin)], text[text.index(end) :]
-        text = f"{before}{begin}\n{block(columns)}\n{after}"
-    return text
 
 
 def pictured(experiment: str, columns: Sequence[Column], table: str) -> str:

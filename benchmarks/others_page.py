@@ -5,77 +5,20 @@ With --check nothing is written, and the exit code is 1 where the page is not wh
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from common import RESULTS, ROOT, read
+from pages import claims, of_one_result, table
 
-from juggler.errors import DataError, JugglerError
-from juggler.files import write_atomically
-
-PAGE = ROOT / "docs" / "others.md"
 TITLES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the page, or check it; return the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if it differs")
-    parser.add_argument("--page", type=Path, default=PAGE)
-    parser.add_argument("--result", type=Path, default=RESULTS / "others.json")
-    given = parser.parse_args(arguments)
-    try:
-        text = given.page.read_text(encoding="utf-8")
-        wanted = filled(text, read(given.result))
-    except (JugglerError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    if wanted != text and given.check:
-        print(f"{given.page.name}: not what the result says; run `make figures`", file=sys.stderr)
-        return 1
-    if wanted != text:
-        write_atomically(given.page, wanted.encode())
-    return 0
-
-
-def filled(text: str, result: Mapping[str, Any]) -> str:
-    """Return the page with every table between its markers.
-
-    Raises:
-        DataError: a pair of markers is not there, once each and in this order.
-    """
-    for name, block in {"findings": findings, "families": families, "networks": networks}.items():
-        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-        if (text.count(begin), text.count(end)) != (1, 1) or text.index(begin) > text.index(end):
-            raise DataError(
-                f"find where {name} goes in the page",
-                f"{text.count(begin)} of {begin}, {text.count(end)} of {end}",
-                "Write both once, each on a line of its own, in this order",
-            )
-        before, after = text[: text.index(begin)], text[text.index(end) :]
-        text = f"{before}{begin}\n{block(result)}\n{after}"
-    return text
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def findings(result: Mapping[str, Any]) -> str:
     """Return what was claimed and what came out, and where."""
-    rows = [
-        [f["claim"], f["measured"], f["n"], "yes" if f["reached"] else "**no**"] for f in result["findings"]
-    ]
     machine = result["machine"]
     where = f"{machine['cpu']}, {machine['cores']} cores, {result['date']}."
-    return f"{table(['claim', 'measured', 'over', 'reached'], rows)}\n\n{where}"
+    return f"{claims(result['findings'])}\n\n{where}"
 
 
 def families(result: Mapping[str, Any]) -> str:
@@ -134,6 +77,12 @@ def _race(race: Mapping[str, float]) -> str:
 
 def _backends(result: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(name for one in result["networks"] for name in one.get("races", {})))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the page, or check it; return the exit code."""
+    blocks = {"findings": findings, "families": families, "networks": networks}
+    return of_one_result("others", "others", blocks, __doc__, arguments)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ SCRIPT = ROOT / "benchmarks" / "readme_figures.py"
 NAMES = (
     *("speedups", "clock", "detector_speed", "nsl_kdd", "exactness"),
     *("flatten_cost", "graph_search", "others", "int8", "counts", "systolic"),
-    "justus",
+    *("survey", "justus"),
 )
 MACHINE = {"cpu": "a CPU", "cores": 2, "python": "3.11", "packages": {"torch": "2"}}
 

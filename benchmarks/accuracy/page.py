@@ -8,7 +8,6 @@ is 1 where something differs.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import sys
@@ -19,11 +18,11 @@ from pathlib import Path
 
 import pictures
 import tables
-from shared import RESULTS, ROOT, STUDIES, read
+from shared import RESULTS, ROOT, STUDIES, pages, read
 from table5 import table5, table5_csv
-from tables import Values, table
+from tables import Values
 
-from juggler.errors import DataError, JugglerError
+from juggler.errors import JugglerError
 from juggler.files import write_atomically
 from juggler.report import standalone
 
@@ -53,10 +52,7 @@ class Study:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the page and what lies beside it, or check it; return the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if it differs")
+    parser = pages.options(__doc__)
     parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--results", type=Path, default=RESULTS)
     given = parser.parse_args(arguments)
@@ -105,18 +101,8 @@ def filled(text: str, studies: Sequence[Study], speed: Values | None, folder: st
     Raises:
         DataError: a pair of markers is not there, once each and in this order.
     """
-    for name in (*BLOCKS, "throughput"):
-        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-        if (text.count(begin), text.count(end)) != (1, 1) or text.index(begin) > text.index(end):
-            raise DataError(
-                f"find where {name} goes in the page",
-                f"{text.count(begin)} of {begin}, {text.count(end)} of {end}",
-                "Write both once, each on a line of its own, in this order",
-            )
-        before, after = text[: text.index(begin)], text[text.index(end) :]
-        block = throughput(speed) if name == "throughput" else blocks(name, studies, folder)
-        text = f"{before}{begin}\n{block}\n{after}"
-    return text
+    wanted = {name: blocks(name, studies, folder) for name in BLOCKS}
+    return pages.filled(text, {**wanted, "throughput": throughput(speed)})
 
 
 def blocks(name: str, studies: Sequence[Study], folder: str) -> str:
@@ -162,8 +148,7 @@ def scale(study: Study) -> str:
 def findings(study: Study) -> str:
     """Return what was claimed and what came out."""
     every = [*study.result["findings"], *(study.front["findings"] if study.front else [])]
-    rows = [[f["claim"], f["measured"], f["n"], "yes" if f["reached"] else "**no**"] for f in every]
-    return table(["claim", "measured", "over", "reached"], rows)
+    return pages.claims(every)
 
 
 def front(study: Study) -> str:
@@ -190,14 +175,11 @@ def throughput(speed: Values | None) -> str:
     """Return how fast training is."""
     if speed is None:
         return NO_SPEED
-    rows = [
-        [f["claim"], f["measured"], f["n"], "yes" if f["reached"] else "**no**"] for f in speed["findings"]
-    ]
     machine = speed["machine"]
     where = (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['accelerator'] or 'no GPU'}, {speed['date']}."
     )
-    return f"{table(['claim', 'measured', 'over', 'reached'], rows)}\n\n{where}"
+    return f"{pages.claims(speed['findings'])}\n\n{where}"
 
 
 BLOCKS: Mapping[str, Callable[[Study], str]] = {

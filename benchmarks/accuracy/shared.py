@@ -8,9 +8,10 @@ from pathlib import Path
 # A script's own folder is on Python's path, the one above it is not. Last, so that it hides nothing.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+import pages
 from common import RESULTS, ROOT, TRIALS, Finding, read, write
 
-__all__ = ["RESULTS", "ROOT", "RUNS", "STUDIES", "TRIALS", "Finding", "read", "write"]
+__all__ = ["RESULTS", "ROOT", "RUNS", "STUDIES", "TRIALS", "Finding", "pages", "read", "write"]
 
 RUNS = ROOT / "runs" / "accuracy"
 STUDIES = {"cpu": "accuracy", "gpu": "accuracy_gpu"}

@@ -6,7 +6,8 @@ import csv
 import io
 from typing import Any
 
-from tables import Values, gap_of, latency_of, percent, points, table
+from shared import pages
+from tables import Values, gap_of, latency_of, percent, points
 
 # Table V of the paper, accuracy in per cent after 120 epochs: CIFAR-10, CIFAR-100.
 PUBLISHED = {
@@ -125,4 +126,4 @@ def table5(study: Values, front: Values | None) -> str:
         ),
         *("gap to ResNet (95 %)", "training time / ResNet's", "MACs, flat (M)", "latency (ms)"),
     ]
-    return table(head, rows)
+    return pages.table(head, rows)

@@ -7,16 +7,10 @@ from typing import Any
 
 from gaps import PARITY_POINTS
 from scale import LEAST_SEEDS, PAPERS_EPOCHS
-from shared import Finding
+from shared import Finding, pages
 from summary import interval
 
 Values = Mapping[str, Any]
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def percent(spread: Values | None, *, bold: bool = False) -> str:
@@ -64,7 +58,7 @@ def gap_table(study: Values) -> str:
         if not set(_groups(study, g)) <= {"ablation", "more"}
     ]
     parity = f"lower end at least {PARITY_POINTS}"
-    return table(["network", "against", "same recipe", "test", "validation", "seeds", parity], rows)
+    return pages.table(["network", "against", "same recipe", "test", "validation", "seeds", parity], rows)
 
 
 def _groups(study: Values, gap: Values) -> Sequence[str]:
@@ -97,7 +91,7 @@ def ablation(study: Values) -> str:
         *("depth", "lever", "source", "in the winner", "paper's network with it alone, test", "validation"),
         *("all levers without it, test", "validation", "seeds"),
     ]
-    return table(head, rows) if rows else ""
+    return pages.table(head, rows) if rows else ""
 
 
 def front_table(study: Values, front: Values) -> str:
@@ -130,7 +124,7 @@ def front_table(study: Values, front: Values) -> str:
         ),
         "parameters",
     ]
-    return table(head, rows)
+    return pages.table(head, rows)
 
 
 def variant_of(study: Values, name: str, depth: int) -> Values | None:
