@@ -71,6 +71,39 @@ def faults(source: str, module: str, *, is_package: bool = False) -> list[str]:
     return found
 
 
+def hidden_by_files(room: Path) -> list[str]:
+    """Return the names that a lazy room makes known and that a file of its own hides once it is imported.
+
+    Python puts an imported submodule where `__getattr__` would have been asked: whichever came first won.
+    """
+    tree = ast.parse((room / "__init__.py").read_text())
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    if "__getattr__" not in functions:
+        return []
+    every = next(
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    )
+    files = {path.stem for path in room.glob("*.py")} | {
+        path.parent.name for path in room.glob("*/__init__.py")
+    }
+    return sorted(files & set(ast.literal_eval(every)))
+
+
+def test_no_name_of_a_lazy_room_is_also_a_file_of_it():
+    rooms = [path.parent for path in ROOT.rglob("__init__.py")]
+    assert sum("__getattr__" in (room / "__init__.py").read_text() for room in rooms) >= 4
+    found = {room.name: names for room in rooms if (names := hidden_by_files(room))}
+    assert not found, "rename the files: a lazy name and a submodule of it cannot both be had"
+
+
+def test_a_name_that_a_file_hides_is_found(tmp_path):
+    (tmp_path / "__init__.py").write_text('__all__ = ["figure", "table"]\ndef __getattr__(name): ...\n')
+    (tmp_path / "figure.py").touch()
+    assert hidden_by_files(tmp_path) == ["figure"]
+
+
 def test_imports_go_downwards():
     inner = [path for path in FILES if path.parent != ROOT or path.name not in ("__init__.py", "__main__.py")]
     assert len(inner) > 80

@@ -17,6 +17,7 @@ from juggler.nouns import Certificate
 from juggler.runtime import BACKENDS
 from juggler.runtime.measure import Measured
 from juggler.runtime.metadata import split
+from juggler.runtime.power import METERS
 
 
 def test_flatten_prints_the_proof_and_writes_the_network(program: Program, elsewhere: Path) -> None:
@@ -145,6 +146,10 @@ def test_doctor_tells_the_state_of_every_backend(program: Program) -> None:
     for name, backend in BACKENDS:
         finding = found[f"backend {name}"]
         assert finding["works"] is backend.status().available
+        assert finding["works"] or (finding["missing"] and finding["remedy"])
+    for name, meter in METERS:
+        finding = found[f"energy meter {name}"]
+        assert finding["works"] is any(meter.status(device).available for device in ("cpu", "gpu"))
         assert finding["works"] or (finding["missing"] and finding["remedy"])
     assert found["data set synthetic"]["works"] is True
     assert (

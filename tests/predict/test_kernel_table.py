@@ -75,6 +75,14 @@ def test_rows_are_taken_by_index_and_by_mask():
     kept = table.take(table["in_channels"] > 3)
     assert (kept["macs"].tolist(), len(kept), kept.family) == ([4.0, 5.0], 2, "dense")
     assert len(table.take(np.zeros(5, bool))) == 0
+    assert table.take(slice(1, 4, 2))["in_channels"].tolist() == [2.0, 4.0]
+
+
+@pytest.mark.parametrize("none", [[], (), np.zeros(0), slice(0, 0)], ids=["list", "tuple", "floats", "slice"])
+def test_a_choice_of_no_row_gives_an_empty_table(none):
+    empty = KernelTable("conv", {"in_channels": [1.0, 2.0, 3.0]}).take(none)
+    assert len(empty) == 0 and len(empty.take([])) == 0
+    assert empty["macs"].shape == (0,)
 
 
 @pytest.mark.parametrize(

@@ -84,9 +84,11 @@ class KernelTable:
             self._derived[name] = np.broadcast_to(np.asarray(values, np.float64), (self._length,))
         return self._derived[name]
 
-    def take(self, indices: npt.ArrayLike) -> Self:
-        """Return a table of some rows: indices, a mask or a slice's worth of them."""
-        chosen = np.arange(self._length)[np.asarray(indices)]
+    def take(self, rows: npt.ArrayLike | slice) -> Self:
+        """Return a table of some rows, in their order: indices, a mask or a slice; of none, an empty one."""
+        chosen = rows if isinstance(rows, slice) else np.asarray(rows)
+        if not isinstance(chosen, slice) and not chosen.size:
+            chosen = np.zeros(0, np.intp)  # numpy takes an empty list for numbers, which are no indices
         return type(self)(self.family, {name: column[chosen] for name, column in self._columns.items()})
 
     def _column(self, name: str, columns: Mapping[str, Any]) -> npt.NDArray[Any]:

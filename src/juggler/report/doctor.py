@@ -1,4 +1,4 @@
-"""The state of an installation: rooms and what they need, backends, plug-ins, data, the shipped detector."""
+"""The state of an installation: packages, backends, meters, plug-ins, data, the shipped detector."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from juggler.errors import JugglerError
 from juggler.nouns import Noun
 from juggler.runtime import BACKENDS, Artefact
 from juggler.runtime.machine import machine
+from juggler.runtime.power import CPU, GPU, METERS
 from juggler.runtime.session import is_installed, release_of
 from juggler.runtime.shipped import shipped
 
@@ -46,7 +47,7 @@ class Finding(Noun):
 
 def examine() -> tuple[Finding, ...]:
     """Look at everything; nothing is downloaded and no network is run but the shipped detector's."""
-    return (*_machine(), *_packages(), *_backends(), *_detector(), *_data_sets())
+    return (*_machine(), *_packages(), *_backends(), *_meters(), *_detector(), *_data_sets())
 
 
 def _machine() -> Iterator[Finding]:
@@ -73,6 +74,20 @@ def _backends() -> Iterator[Finding]:
             yield Finding(f"backend {name}", False, None, error.found, error.remedy)
             continue
         yield Finding(f"backend {name}", status.available, status.version, status.missing, status.remedy)
+
+
+def _meters() -> Iterator[Finding]:
+    """Say of every energy meter which devices it can read; without one, energy is modelled."""
+    for name in METERS.names():
+        try:
+            states = {device: METERS.get(name).status(device) for device in (CPU, GPU)}
+        except JugglerError as error:  # another package's, and broken
+            yield Finding(f"energy meter {name}", False, None, error.found, error.remedy)
+            continue
+        able = [device for device, status in states.items() if status.available]
+        first = states[able[0] if able else CPU]
+        release = " ".join(filter(None, [first.version, f"reads {' and '.join(able)}"])) if able else None
+        yield Finding(f"energy meter {name}", bool(able), release, first.missing, first.remedy)
 
 
 def _detector() -> Iterator[Finding]:
