@@ -101,7 +101,8 @@ def study(wanted: Sequence[Task], data: PictureSet, folder: Path, *, minutes: fl
 def trained_on(task: Task, data: PictureSet) -> int:
     """Return how many pictures a run trains on."""
     plan = task.plan
-    return (plan.subset or len(data.training().labels)) - plan.validation
+    count = plan.subset or len(data.training().labels)
+    return count - plan.held_out(count)
 
 
 def told(result: dict[str, Any], left: int) -> str:

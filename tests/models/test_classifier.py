@@ -1,12 +1,13 @@
 """Classifiers of pictures: a plan that makes one again, a teacher trained once, nothing of the test part."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from juggler.data import Pictures
+from juggler.data import SETS, Pictures, is_pictures
 from juggler.errors import ArtefactError, ConfigError
 from juggler.models import (
     ClassifierPlan,
@@ -53,6 +54,9 @@ def test_a_plan_survives_toml(tmp_path: Path, plan: ClassifierPlan) -> None:
     [
         ({"subset": -1}, "subset is -1"),
         ({"validation": 1.5}, "validation is 1.5"),
+        ({"validation": -0.1}, "or a share below 1"),
+        ({"validation": 0.0}, "validation is 0.0"),
+        ({"validation": math.nan}, "validation is nan"),
         ({"subset": 10, "validation": 10}, "validation is 10"),
         ({"teacher": PLAN.learner}, "distill_weight is 0"),
         ({"learner": TAUGHT.learner}, "distill_weight is 0.5"),
@@ -62,6 +66,31 @@ def test_a_plan_survives_toml(tmp_path: Path, plan: ClassifierPlan) -> None:
 def test_a_plan_refuses_what_cannot_work(changes: dict[str, object], found: str) -> None:
     with pytest.raises(ConfigError, match=found):
         dataclasses.replace(PLAN, **changes)
+
+
+@pytest.mark.parametrize("name", [name for name, found in SETS if is_pictures(found)])
+def test_the_shipped_plan_is_for_any_pictures(name: str) -> None:
+    plan = ClassifierPlan.shipped(name)
+    assert plan.data == name and plan.teacher is not None
+    assert (plan.held_out(50_000), plan.held_out(30)) == (5_000, 3)
+    assert ClassifierPlan.from_dict(plan.to_dict()) == plan
+
+
+def test_a_share_of_a_subset_is_held_out() -> None:
+    assert dataclasses.replace(PLAN, subset=90, validation=0.2).held_out(1_000) == 18
+    assert dataclasses.replace(PLAN, subset=90, validation=30).held_out(1_000) == 30
+
+
+def test_a_change_of_the_recipe_reaches_the_teacher_but_for_the_seed() -> None:
+    plan = ClassifierPlan.shipped("cifar10")
+    changed = plan.with_recipe(epochs=24, seed=7, accelerator="cpu")
+    own = changed.learner.recipe
+    assert (own.epochs, own.warmup_epochs, own.seed) == (24, 1.0, 7)
+    assert changed.teacher is not None and plan.teacher is not None
+    fewer = {"epochs": 24, "warmup_epochs": 1.0, "accelerator": "cpu"}
+    assert changed.teacher.recipe == dataclasses.replace(plan.teacher.recipe, **fewer)
+    assert plan.with_recipe(epochs=24, warmup_epochs=3.0).learner.recipe.warmup_epochs == 3.0
+    assert PLAN.with_recipe(epochs=3).teacher is None
 
 
 def test_a_plan_names_a_field_that_there_is_not() -> None:

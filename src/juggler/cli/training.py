@@ -59,7 +59,7 @@ def train_classifier(plan: ClassifierPlan, data_set: PictureSet, data: Path | No
     OUT.print(certificate_table(deployed.flattened.certificate))
     scores = classifier.provenance["scores"]
     OUT.print(
-        f"accuracy {scores['accuracy_validation']:.4f} on {plan.validation} pictures held out, "
+        f"accuracy {scores['accuracy_validation']:.4f} on {len(held_out.labels)} pictures held out, "
         f"{scores['accuracy_train']:.4f} on as many that it was trained on"
     )
     for note in classifier.provenance["notes"]:

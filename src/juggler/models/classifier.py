@@ -155,16 +155,17 @@ def divided(plan: ClassifierPlan, data: PictureSet) -> tuple[TrainPictures, Pict
         ConfigError: the training part has fewer pictures than the plan asks for.
     """
     pictures = data.training()
-    wanted = max(plan.subset, plan.validation + 1)
-    if plan.validation == 0 or len(pictures.labels) < wanted:
+    held_out = plan.held_out(len(pictures.labels))
+    wanted = max(plan.subset, held_out + 1)
+    if held_out == 0 or len(pictures.labels) < wanted:
         raise ConfigError(
             f"divide the training part of {data.name}",
-            f"it has {len(pictures.labels)} pictures; {wanted} are wanted, {plan.validation} to choose by",
+            f"it has {len(pictures.labels)} pictures; {wanted} are wanted, {held_out} to choose by",
             "Give a smaller subset, and at least one picture of each class as validation",
         )
     if plan.subset:
         pictures = pictures.subset(plan.subset, plan.split_seed)
-    return pictures.split(plan.validation, plan.split_seed)
+    return pictures.split(held_out, plan.split_seed)
 
 
 def evaluate(classifier: TrainedClassifier, pictures: Pictures) -> dict[str, float]:

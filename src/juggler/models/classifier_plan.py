@@ -35,7 +35,7 @@ from juggler.models.recipe import Recipe
 from juggler.models.toml_file import check_fields, read_toml, shipped_plan, table, to_toml
 from juggler.registry import normalise
 
-_COUNTS = ("subset", "validation", "size")
+_FIELDS = ("subset", "validation", "size", "split_seed")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class ClassifierPlan:
     Attributes:
         data: name of the data set.
         subset: pictures of the training part to use, evenly over the classes; 0 for all.
-        validation: pictures of these that are held out to choose by.
+        validation: pictures of these that are held out to choose by; below 1, their share.
         size: side in pixels that an image folder's pictures are brought to; 0 for the set's own.
         split_seed: by which subset and validation are drawn: the same for all that is to be compared.
         learner: the network and its recipe.
@@ -91,7 +91,7 @@ class ClassifierPlan:
 
     data: str = "cifar10"
     subset: int = 0
-    validation: int = 5000
+    validation: float = 5000
     size: int = 0
     split_seed: int = 0
     learner: Learner = field(default_factory=Learner)
@@ -99,10 +99,12 @@ class ClassifierPlan:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "data", normalise(self.data))
-        for name in (*_COUNTS, "split_seed"):
+        for name in _FIELDS:
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise _wrong(name, value, "Give a whole number of at least 0")
+            is_share = name == "validation" and isinstance(value, float) and 0.0 < value < 1.0
+            if isinstance(value, bool) or not (is_share or (isinstance(value, int) and value >= 0)):
+                remedy = "Give a whole number of at least 0"
+                raise _wrong(name, value, f"{remedy}, or a share below 1" if name == "validation" else remedy)
         if 0 < self.subset <= self.validation:
             raise _wrong("validation", self.validation, f"Give fewer than the {self.subset} of the subset")
         weight = self.learner.recipe.distill_weight
@@ -117,6 +119,12 @@ class ClassifierPlan:
         if self.teacher is not None and self.teacher.recipe.distill_weight > 0:
             raise _wrong("the teacher's distill_weight", self.teacher.recipe.distill_weight, "Give 0")
 
+    def held_out(self, count: int) -> int:
+        """Return how many of so many training pictures are held out to choose by."""
+        if self.validation < 1:
+            return round(self.validation * (self.subset or count))
+        return int(self.validation)
+
     @property
     def taught_by(self) -> ClassifierPlan | None:
         """Return the plan by which the teacher is made: on the same pictures; None where there is none."""
@@ -129,7 +137,7 @@ class ClassifierPlan:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as plain values, in the layout of its TOML."""
-        plain = {name: getattr(self, name) for name in ("data", *_COUNTS, "split_seed")}
+        plain = {name: getattr(self, name) for name in ("data", *_FIELDS)}
         taught = {} if self.teacher is None else {"teacher": self.teacher.to_dict()}
         return {**plain, **self.learner.to_dict(), **taught}
 
@@ -144,7 +152,7 @@ class ClassifierPlan:
         Raises:
             ConfigError: a field is unknown or has a value that cannot work.
         """
-        own = ("data", *_COUNTS, "split_seed")
+        own = ("data", *_FIELDS)
         check_fields(values, (*own, "network", "recipe", "teacher"), source)
         learner = {name: values[name] for name in ("network", "recipe") if name in values}
         taught = Learner.from_dict(table(values, "teacher", source), source) if "teacher" in values else None
@@ -165,12 +173,27 @@ class ClassifierPlan:
 
     @classmethod
     def shipped(cls, data: str) -> ClassifierPlan:
-        """Return the plan that the package ships for a data set.
+        """Return the plan that the package ships for pictures, with a data set's name."""
+        return dataclasses.replace(cls.from_dict(shipped_plan("pictures")), data=data)
+
+    def with_recipe(self, **changes: Any) -> ClassifierPlan:
+        """Return the plan with fields of the recipe changed, and of the teacher's but for its seed.
+
+        With fewer or more epochs the warm-up keeps its share of them.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: a field is unknown or has a value that cannot work.
         """
-        return cls.from_dict(shipped_plan(data))
+        others = {name: value for name, value in changes.items() if name != "seed"}
+        teacher = None if self.teacher is None else _changed(self.teacher, others)
+        return dataclasses.replace(self, learner=_changed(self.learner, changes), teacher=teacher)
+
+
+def _changed(learner: Learner, changes: Mapping[str, Any]) -> Learner:
+    own, given = learner.recipe, dict(changes)
+    if "epochs" in given:
+        given.setdefault("warmup_epochs", own.warmup_epochs * given["epochs"] / own.epochs)
+    return dataclasses.replace(learner, recipe=dataclasses.replace(own, **given))
 
 
 def _wrong(name: str, value: object, remedy: str) -> ConfigError:

@@ -77,8 +77,8 @@ def train(
                 "Leave it out",
             )
         classifier = ClassifierPlan.read(plan_file) if plan_file else ClassifierPlan.shipped(data_set)
-        learner = replace(classifier.learner, recipe=replace(classifier.learner.recipe, **_given(recipe)))
-        train_classifier(replace(classifier, data=data_set, learner=learner), found, data, folder)
+        classifier = replace(classifier.with_recipe(**_given(recipe)), data=data_set)
+        train_classifier(classifier, found, data, folder)
         return
     plan = Plan.read(plan_file) if plan_file else Plan.shipped(data_set)
     own = replace(plan.recipe, **_given(recipe))
