@@ -44,7 +44,7 @@ class FittedFamily:
 
 
 def fit_family(family: str, samples: Sequence[Sample], learners: Sequence[str], seed: int) -> FittedFamily:
-    """Fit the family's kernels in all their phases.
+    """Fit the family's kernels in all their phases; a fifth of what was drawn at random is set apart.
 
     Args:
         family: that all samples are of.
@@ -52,7 +52,13 @@ def fit_family(family: str, samples: Sequence[Sample], learners: Sequence[str], 
         learners: names to choose from.
         seed: of the parts and the learners.
     """
-    training, calibration = _parted(samples, seed)
+    return fit_parted(family, *_parted(samples, seed), learners, seed)
+
+
+def fit_parted(
+    family: str, training: Sequence[Sample], calibration: Sequence[Sample], learners: Sequence[str], seed: int
+) -> FittedFamily:
+    """Fit the family's kernels in all their phases to the training samples alone."""
     name, chosen_from = _chosen(training, learners, seed)
     table = KernelTable.of([sample.spec for sample in training])
     phases = {EXEC: LEARNERS.get(name).fit(table, _target(training, EXEC), seed=seed)}
