@@ -26,8 +26,8 @@ from juggler.cost.clock import race
 from juggler.errors import ConfigError, DataError
 from juggler.files import write_atomically
 from juggler.models import create
-from juggler.predict.graphs import normal
 from juggler.predict.held_out import BATCHES, PAPER, UNSEEN
+from juggler.predict.normals import normal
 from juggler.runtime.export import draft
 from juggler.runtime.machine import machine
 from juggler.runtime.open import open_session

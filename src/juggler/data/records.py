@@ -34,9 +34,8 @@ class Column(Noun):
     rate: bool = False
 
     def __post_init__(self) -> None:
-        if self.kind not in ("numeric", "categorical") or (self.kind == "categorical") != bool(
-            self.vocabulary
-        ):
+        has_words = bool(self.vocabulary)
+        if self.kind not in ("numeric", "categorical") or (self.kind == "categorical") != has_words:
             raise ConfigError(
                 f"describe the column {self.name!r}",
                 f"kind {self.kind!r} with {len(self.vocabulary)} words",

@@ -16,7 +16,7 @@ from juggler.errors import ArtefactError, ConfigError
 from juggler.files import write_atomically
 from juggler.nouns import Noun
 from juggler.predict.drawn_networks import Drawn, drawn_network
-from juggler.predict.graphs import normal
+from juggler.predict.normals import normal
 from juggler.predict.reading import Reading, read_kernels
 from juggler.predict.store import Store, machine_digest
 from juggler.runtime.machine import machine as machine_record

@@ -38,6 +38,9 @@ from juggler.runtime.session import Array, release_of
 ASKED = "quantise a graph within a budget"
 RECORD, CERTIFICATE = "juggler.int8", "juggler.certificate"
 NAMED = 3  # layers that a refusal names
+REMEDY = (
+    "leave the noisiest layers in float32 (spare=4), try another tool, or train on with the weights clipped"
+)
 CONSTANT = 1e-6  # of the largest answer: what differs by less is rounding
 
 
@@ -245,9 +248,8 @@ def _tried(trial: _Trial, spare: int, until_s: float) -> tuple[bytes, Quantizati
             return int8, record
         best = max(best, record, key=_decibels)
     noisiest = ", ".join(f"{one.name} ({one.signal_to_noise_db:.1f} dB)" for one in ranked[:NAMED])
-    raise Refused(
-        ASKED, f"{_told(best)}; the noisiest layers by themselves: {noisiest or 'none'}", _remedy(trial)
-    )
+    found = f"{_told(best)}; the noisiest layers by themselves: {noisiest or 'none'}"
+    raise Refused(ASKED, found, f"Calibrate on more inputs than {trial.calibrated}, {REMEDY}")
 
 
 def _decibels(record: Quantization) -> float:
@@ -279,13 +281,6 @@ def _told(record: Quantization) -> str:
     kept = record.classes_compared
     classes = f", {record.classes_agreed} of {kept} classes kept of at least {record.least_agreement:.1%}"
     return f"{noise} of at least {record.least_db:g} dB{classes if kept else ''}{spared}"
-
-
-def _remedy(trial: _Trial) -> str:
-    return (
-        f"Calibrate on more inputs than {trial.calibrated}, leave the noisiest layers in float32 "
-        "(spare=4), try another tool, or train on with the weights clipped"
-    )
 
 
 def _certified(

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from juggler.predict.graphs import Draft, KernelGraph, drafted, out_shape, packed
+from juggler.predict.graph_draft import Draft, KernelGraph, packed
+from juggler.predict.graphs import drafted, out_shape
 from juggler.predict.kernel import KernelSpec
 from juggler.runtime.backends.onnxruntime import session_options
 
