@@ -15,8 +15,8 @@ from pathlib import Path
 from common import RESULTS, ROOT
 from measured_besides import ceiling, energy, memory, precisions, remarks
 from measured_files import EXPERIMENTS, Column, read_machines
-from measured_tables import batches, depths, escaped, folded, gain, machines, merging, rates
-from pages import filled, options
+from measured_tables import batches, depths, escaped, gain, machines, merging, rates
+from pages import filled, folded, options
 
 from juggler.errors import JugglerError
 from juggler.files import write_atomically

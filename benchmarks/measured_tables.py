@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 
 from measured_files import Column
+from pages import folded
 
 from juggler.report import units
 from juggler.report.gain import gain_sheet, gains
@@ -198,11 +199,6 @@ def depths(columns: Sequence[Column]) -> str:
     if not any(column.get("fig8") for column in columns):
         return NONE_YET
     return "\n\n".join([table(main=True), folded("Other sizes and batches", table(main=False))])
-
-
-def folded(what: str, text: str) -> str:
-    """Return text that the reader opens."""
-    return f"<details><summary>{what}</summary>\n\n{text}\n\n</details>"
 
 
 def batches(columns: Sequence[Column]) -> str:

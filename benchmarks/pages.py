@@ -45,6 +45,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(row(cells) for cells in [head, ["---"] * len(head), *rows])
 
 
+def folded(what: str, text: str) -> str:
+    """Return text that the reader opens."""
+    return f"<details><summary>{what}</summary>\n\n{text}\n\n</details>"
+
+
 def claims(findings: Sequence[Mapping[str, Any]]) -> str:
     """Return the table of what was claimed and what came out."""
     rows = [[f["claim"], f["measured"], f["n"], "yes" if f["reached"] else "**no**"] for f in findings]
