@@ -61,7 +61,7 @@ def _layers(
     for kernel, spec, own_ms in zip(reading.kernels, specs, alone_ms, strict=True):
         if own_ms is None:
             continue
-        latency_ms = composition.gain(spec.family) * own_ms
+        latency_ms = composition.gain(spec) * own_ms
         latency_ms += composition.cold_ms_per_mb * spec.weight_bytes / 1e6 * is_cooled
         ends = predictor.intervals.of(spec.family, latency_ms)
         layers.append(

@@ -1,9 +1,11 @@
 """From kernels to a whole network: what a sum of kernels leaves out, fitted on networks for calibration.
 
 A micro-benchmark runs one kernel again and again: its weights stay in the caches. In a network they are out
-of them, some or all, every node is dispatched by the runtime, and each call has a price of its own. So
+of them, some or all, every node is dispatched by the runtime, and each call has a price of its own. What a
+large kernel reads, though, has just been written by the one before, and lies nearer than where a
+micro-benchmark finds it. So
 
-    latency = fixed + nodes * overhead + sum over groups of (gain * kernels)
+    latency = fixed + nodes * overhead + sum over groups of (gain * kernels) + far * large kernels
               + weights out of cache * their price + bytes of what no kernel describes * their price
 
 whose few coefficients are fitted on the relative errors of networks that are timed for it, never those that
@@ -22,23 +24,25 @@ import numpy.typing as npt
 
 from juggler.errors import ConfigError
 from juggler.nouns import Noun
+from juggler.predict.kernel import KernelSpec
 from juggler.predict.reading import Reading
 
 Floats = npt.NDArray[np.float64]
 GROUPS = {"conv": "convolutions", "depthwise": "depthwise", "dense": "dense"}
 OTHERS = "others"
 GAINS = ("convolutions", "depthwise", "dense", OTHERS)
-NAMES = ("fixed_ms", "node_ms", *GAINS, "cold_ms_per_mb", "uncovered_ms_per_mb")
+NAMES = ("fixed_ms", "node_ms", *GAINS, "cold_ms_per_mb", "uncovered_ms_per_mb", "far")
 # What is believed before a network is timed, how firmly (the width of the belief), and the bounds. Kernels
 # that are timed by copies bring their dispatch with them; few networks are so small that a call shows.
-PRIOR = np.array([0.01, 0.0005, 1.0, 1.0, 1.0, 1.0, 0.0, 0.2])
-WIDTH = np.array([0.01, 0.001, 0.1, 0.2, 0.1, 0.2, 0.05, 0.5])
-LOWEST = np.array([0.0, 0.0, 0.5, 0.3, 0.5, 0.3, 0.0, 0.0])
-HIGHEST = np.array([10.0, 0.1, 2.0, 3.0, 2.0, 4.0, 2.0, 5.0])
+PRIOR = np.array([0.01, 0.0005, 1.0, 1.0, 1.0, 1.0, 0.0, 0.2, 0.0])
+WIDTH = np.array([0.01, 0.001, 0.1, 0.2, 0.1, 0.2, 0.05, 0.5, 0.3])
+LOWEST = np.array([0.0, 0.0, 0.5, 0.3, 0.5, 0.3, 0.0, 0.0, -0.7])
+HIGHEST = np.array([10.0, 0.1, 2.0, 3.0, 2.0, 4.0, 2.0, 5.0, 0.7])
 FIRMNESS = 0.05  # the relative error that a network is expected to have all the same
 OUTLYING = 1.5  # times the usual error: from there on a network counts less
 ROUNDS = 12
 MB = 1e6
+NEAR_MB, FAR_MB = 8.0, 64.0  # that a kernel reads and writes: from none to all of what is far
 COLD_DOUBLINGS = 4.0  # of the private cache, from which on weights are as cold as those of a cold kernel
 
 
@@ -55,6 +59,7 @@ class Composition(Noun):
         others: likewise of everything else.
         cold_ms_per_mb: of weights that are not in the private cache, in milliseconds a megabyte.
         uncovered_ms_per_mb: of what unknown nodes read and write.
+        far: what is added to the gain of a kernel that moves more than caches hold.
         networks: how many networks they were fitted on; 0 where they are what is believed beforehand.
     """
 
@@ -65,7 +70,8 @@ class Composition(Noun):
     dense: float = 1.0
     others: float = 1.0
     cold_ms_per_mb: float = 0.0
-    uncovered_ms_per_mb: float = float(PRIOR[-1])
+    uncovered_ms_per_mb: float = float(PRIOR[-2])
+    far: float = 0.0
     networks: int = 0
 
     @classmethod
@@ -102,9 +108,9 @@ class Composition(Noun):
         """Return the network's latency, in milliseconds."""
         return float(parts.row @ np.array([getattr(self, name) for name in NAMES]))
 
-    def gain(self, family: str) -> float:
-        """Return what a kernel of a family is multiplied by within a network."""
-        return float(getattr(self, GROUPS.get(family, OTHERS)))
+    def gain(self, spec: KernelSpec) -> float:
+        """Return what a kernel is multiplied by within a network."""
+        return float(getattr(self, GROUPS.get(spec.family, OTHERS))) + self.far * farness(spec)
 
 
 @dataclass(frozen=True)
@@ -116,12 +122,14 @@ class Parts:
         kernels_ms: the sum of predicted kernels, by family.
         cold_bytes: of weights, where the network as a whole does not fit into the private cache.
         uncovered_bytes: of what no kernel describes.
+        far_ms: the sum of all predicted kernels, each times its `farness`.
     """
 
     nodes: int
     kernels_ms: Mapping[str, float]
     cold_bytes: int
     uncovered_bytes: int
+    far_ms: float = 0.0
 
     @classmethod
     def of(cls, reading: Reading, kernels_ms: Sequence[float | None], cache_bytes: int) -> Parts:
@@ -133,14 +141,16 @@ class Parts:
             cache_bytes: of the private cache of a core.
         """
         sums: dict[str, float] = {}
+        far_ms = 0.0
         missing = sum(one.bytes for one in reading.uncovered)
         for kernel, latency_ms in zip(reading.kernels, kernels_ms, strict=True):
             if latency_ms is None:
                 missing += kernel.spec.bytes
             else:
                 sums[kernel.spec.family] = sums.get(kernel.spec.family, 0.0) + latency_ms
+                far_ms += farness(kernel.spec) * latency_ms
         cold = reading.weight_bytes if is_cold(reading, cache_bytes) else 0
-        return cls(reading.nodes, sums, cold, missing)
+        return cls(reading.nodes, sums, cold, missing, far_ms)
 
     @cached_property
     def row(self) -> Floats:
@@ -149,7 +159,13 @@ class Parts:
         for family, latency_ms in self.kernels_ms.items():
             sums[GROUPS.get(family, OTHERS)] += latency_ms
         values: list[Any] = [1.0, self.nodes, *(sums[name] for name in GAINS)]
-        return np.array([*values, self.cold_bytes / MB, self.uncovered_bytes / MB])
+        return np.array([*values, self.cold_bytes / MB, self.uncovered_bytes / MB, self.far_ms])
+
+
+def farness(spec: KernelSpec) -> float:
+    """Return how much of what a kernel reads and writes but its weights no cache holds, 0 to 1."""
+    moved_mb = (spec.bytes - spec.weight_bytes) / MB
+    return float(np.clip(np.log(max(moved_mb, 1e-9) / NEAR_MB) / np.log(FAR_MB / NEAR_MB), 0.0, 1.0))
 
 
 def coldness(reading: Reading, cache_bytes: int) -> float:

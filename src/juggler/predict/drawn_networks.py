@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 OPSET, IR_VERSION = 17, 8
 KINDS = ("plain", "residual", "bottleneck", "depthwise", "inverted", "dense", "gated")
-MOST_MACS = 6e9  # of a call
+MOST_MACS = 4e10  # of a call
 MOST_DENSE = 1 << 24  # weights of one dense layer
 SIDES = (16, 24, 28, 32, 48, 56, 64, 96, 112, 128, 160, 192, 224)
 TRIES = 100
@@ -151,7 +151,7 @@ class _Writer:
 
 
 def drawn_network(seed: int, batch: int = 1) -> Drawn:
-    """Return the network of a seed whose call at this batch takes no more than 6 billion MACs.
+    """Return the network of a seed whose call at this batch takes no more than 40 billion MACs.
 
     Args:
         seed: of everything about it.

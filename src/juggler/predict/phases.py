@@ -22,7 +22,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from juggler.cost.turns import ATTEMPTS, LEAD_IN_MS, LONGEST_LED_IN_MS
+from juggler.cost.turns import ATTEMPTS, LEAD_IN_MS
 from juggler.cost.watch import Watch
 from juggler.errors import JugglerError
 from juggler.predict.kernel import KernelSpec
@@ -32,6 +32,10 @@ Floats = npt.NDArray[np.float64]
 MIN_TURN_MS = 5.0
 FEWEST_CALLS = 3  # of a turn, where a call is short enough for it
 LONG_CALL_MS = 20.0  # of such calls one a turn is enough: noise is shorter than they are
+LED_IN_CALLS = (
+    3  # and two of long ones: a runtime lays its memory out in the first call, and anew in the second
+)
+ENDLESS_CALL_MS = 1000.0  # of these the first is what is kept
 MOST_CALLS = 200  # each leaves some events in the profile, which must be read
 KERNEL = "kernel"  # one name for all to the watch, which learns from all what is usual
 MOST_SWEEP_BYTES = 64 << 20
@@ -157,11 +161,11 @@ class Turns:
         loudness = self._watch.loudness
         bench = self._phaser.open(spec, self._threads)
         call = _cold(bench.run) if spec.cold else bench.run
-        led_in = _repeat(call, LEAD_IN_MS, 1, MOST_CALLS // 4)
+        led_in = _lead_in(call)
         before, start_s = self._watch.taken(), time.perf_counter()
         fewest = FEWEST_CALLS if led_in[-1] < LONG_CALL_MS else 1
         # The lead-in of a call that takes seconds counts: another would double the turn.
-        again = led_in[-1] <= LONGEST_LED_IN_MS
+        again = led_in[-1] <= ENDLESS_CALL_MS
         calls = _repeat(call, self._min_turn_ms, fewest, MOST_CALLS) if again else []
         turn_ms = (time.perf_counter() - start_s) * 1e3
         taken = self._watch.taken().since(before)
@@ -180,6 +184,19 @@ def midmean(values: Floats) -> float:
     ordered = np.sort(values)
     quarter = values.size // 4
     return float(ordered[quarter : values.size - quarter].mean())
+
+
+def _lead_in(call: Callable[[], object]) -> list[float]:
+    """Call until the memory is where it stays and the caches are warm; return what each call took.
+
+    ONNX Runtime traces in its first call which buffers a graph needs, and takes one block for all of them in
+    the second: where maps are large, both take several times as long as those that follow.
+    """
+    first = _repeat(call, 0.0, 1, 1)
+    if first[-1] > ENDLESS_CALL_MS:
+        return first
+    calls = 1 if first[-1] > LONG_CALL_MS else LED_IN_CALLS - 1
+    return first + _repeat(call, LEAD_IN_MS, calls, MOST_CALLS // 4)
 
 
 def _repeat(call: Callable[[], object], min_ms: float, fewest: int, most: int) -> list[float]:

@@ -24,9 +24,9 @@ from juggler.runtime.open import open_session
 
 Progress = Callable[[int, int], None]
 
-BATCHES = (1, 1, 1, 2, 4, 8, 16, 32, 64)  # most calls are of one input
+BATCHES = (1, 1, 1, 2, 4, 8, 16, 32, 64)  # more calls are of one input than of any other number
 TOGETHER = 6  # networks of one race: more would not fit into the caches that each is to find as it left them
-COUNT, ROUNDS, BLOCK_MS, WARMUP_S = 40, 5, 20.0, 0.5
+COUNT, ROUNDS, BLOCK_MS, WARMUP_S = 120, 5, 20.0, 0.5
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def fit(
     device: Device = None,
     split: Split = "random",
     machine: Machine = None,
-    networks: Networks = 40,
+    networks: Networks = 120,
     seed: Seed = 0,
     json: Json = None,
     report: Report = None,
