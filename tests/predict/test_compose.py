@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from juggler.errors import ConfigError
-from juggler.predict.compose import Composition, Parts, coldness, is_cold, paper_composition
+from juggler.predict.compose import Composition, Parts, coldness, farness, is_cold, paper_composition
 from juggler.predict.kernel import KernelSpec
 from juggler.predict.reading import NetworkKernel, Reading, Uncovered
 
-TRUE = Composition(0.05, 0.003, 1.1, 1.2, 1.3, 0.9, 0.04, 0.15, networks=40)
+TRUE = Composition(0.05, 0.003, 1.1, 1.2, 1.3, 0.9, 0.04, 0.15, -0.2, networks=40)
 
 
 def networks(generator: np.random.Generator, count: int) -> list[Parts]:
@@ -27,6 +27,7 @@ def networks(generator: np.random.Generator, count: int) -> list[Parts]:
             },
             int(generator.lognormal(16.0, 1.0)) * int(generator.integers(2)),
             int(generator.lognormal(12.0, 2.0)) * int(generator.integers(2)),
+            float(generator.lognormal(1.0, 1.0)) * int(generator.integers(2)),
         )
         for _ in range(count)
     ]
@@ -41,6 +42,7 @@ def test_the_coefficients_are_found_again() -> None:
     assert found.networks == 60
     errors = [abs(found.compose(p) / TRUE.compose(p) - 1.0) for p in networks(generator, 50)]
     assert np.mean(errors) < 0.02
+    assert found.far == pytest.approx(-0.2, abs=0.05)
     assert found.dense == pytest.approx(1.3, abs=0.15) and found.convolutions == pytest.approx(1.1, abs=0.03)
 
 
@@ -88,6 +90,25 @@ def test_weights_get_cold_step_by_step() -> None:
     found = [coldness(net, cache) for cache in (2 * touched, touched, touched // 4, touched // 16, 1)]
     assert found == pytest.approx([0.0, 0.0, 0.5, 1.0, 1.0], abs=0.01)
     assert [is_cold(net, cache) for cache in (touched, touched - 1)] == [False, True]
+
+
+def test_kernels_are_far_by_what_they_move_but_for_weights() -> None:
+    sizes = (64, 128, 256, 512, 1024)  # 4 to 1,050 MB in and out, at 16 channels
+    far = [farness(KernelSpec("conv", 8, 16, 16, side, side, kernel=(1, 1))) for side in sizes]
+    assert far[0] == 0.0 and far[-1] == 1.0 and far == sorted(far) and 0.0 < far[1] < 1.0
+    assert farness(KernelSpec("dense", 1, 30_000, 10_000, kind="gemm")) == 0.0
+    large, small = (KernelSpec("conv", 8, 16, 16, side, side, kernel=(1, 1)) for side in (1024, 8))
+    assert (TRUE.gain(large), TRUE.gain(small)) == pytest.approx((0.9, 1.1))
+
+
+def test_large_kernels_are_summed_for_their_own_price() -> None:
+    large = KernelSpec("conv", 8, 16, 16, 1024, 1024, kernel=(1, 1))
+    kernels = tuple(NetworkKernel(f"n{i}", "op", spec) for i, spec in enumerate((large, SPECS[0])))
+    parts = Parts.of(Reading("net", "onnxruntime", "1", (8, 16, 1024, 1024), kernels, (), 0), [7.0, 2.0], 10)
+    assert parts.far_ms == 7.0 and parts.kernels_ms == {"conv": 9.0}
+    assert TRUE.compose(parts) == pytest.approx(
+        TRUE.fixed_ms + 2 * TRUE.node_ms + 1.1 * 9.0 - 0.2 * 7.0 + 0.04 * parts.cold_bytes / 1e6
+    )
 
 
 @given(st.lists(st.floats(0.001, 1e3), min_size=3, max_size=3), st.floats(1.01, 10.0))

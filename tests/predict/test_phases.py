@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import resource
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +16,18 @@ from juggler.cost.watch import Taken, Watch
 from juggler.predict import KernelSpec
 from juggler.predict.phasers._copies import _copied, can_copy, kernel_us
 from juggler.predict.phasers.onnxruntime import OnnxRuntimeBench
-from juggler.predict.phases import PHASERS, Phases, Turns, Unfit, cold_bytes, midmean, resident_bytes
+from juggler.predict.phases import (
+    LED_IN_CALLS,
+    LONG_CALL_MS,
+    PHASERS,
+    Phases,
+    Turns,
+    Unfit,
+    _lead_in,
+    cold_bytes,
+    midmean,
+    resident_bytes,
+)
 
 CONV = KernelSpec("conv", 1, 32, 32, 14, 14, kernel=(3, 3), pads=(1, 1, 1, 1), bias=True)
 
@@ -45,6 +58,23 @@ def test_every_backend_times_the_usual_kernels(name):
 def test_every_backend_refuses_what_it_does_not_make(name):
     with pytest.raises(Unfit, match="Leave this kernel out"):
         timed(KernelSpec("elementwise", 1, 8, 8, 5, 5, kind="pow"), name)
+
+
+def test_a_lead_in_ends_where_memory_is_laid_out():
+    """ONNX Runtime takes the pages of large maps in its first call, and others in its second."""
+    spec = KernelSpec("conv", 6, 24, 128, 94, 94, kernel=(1, 1), bias=True)
+    bench = PHASERS.get("onnxruntime").open(spec, 1)
+    _lead_in(bench.run)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    bench.run()
+    taken = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    bench.finish()
+    assert taken * resource.getpagesize() < spec.output_bytes / 10
+
+
+def test_a_lead_in_has_three_calls_of_short_kernels_and_two_of_long_ones():
+    assert len(_lead_in(lambda: None)) >= LED_IN_CALLS == 3
+    assert len(_lead_in(lambda: time.sleep(1.5 * LONG_CALL_MS / 1e3))) == 2
 
 
 def test_the_layout_is_the_one_that_the_runtime_chose():

@@ -26,7 +26,7 @@ def compose_predictor(
     A network's score comes from a composition that was fitted on the others (all of its own batches left
     out), the composition that is returned from all: a jackknife over networks. Its intervals cover at least
     `2 level - 1` of new networks whatever the data, and about `level` where leaving one out changes little,
-    which with eight coefficients held near what is believed beforehand is so from about 15 networks on.
+    which with nine coefficients held near what is believed beforehand is so from about 15 networks on.
 
     Args:
         predictor: of kernels.
