@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from juggler.errors import ArtefactError, DataError
 from juggler.files import write_atomically
+from juggler.predict.splits import random_split
 from juggler.predict.table import KernelTable
 from juggler.registry import Registry
 
@@ -113,6 +114,21 @@ def checked_target(table: KernelTable, target_ms: npt.ArrayLike) -> Floats:
         found = f"{int(wrong.sum())} latencies that are not above 0 ms, the first {target[row]} in row {row}"
         raise DataError(asked, found, "Leave those rows out, or measure them again")
     return target
+
+
+def choosing_rows(
+    table: KernelTable, target: Floats, validation: Validation | None, seed: int
+) -> tuple[KernelTable, Floats, KernelTable, Floats]:
+    """Return kernels and latencies to try settings on, and those to choose by: a fifth where none are given.
+
+    Raises:
+        DataError: latencies to choose by that are missing, not finite or not above 0.
+    """
+    if validation is not None:
+        others, answers = validation
+        return table, target, others, checked_target(others, answers)
+    train, held = random_split(len(table), seed=seed)
+    return table.take(train), target[train], table.take(held), target[held]
 
 
 def pack(name: str, fitted: Fitted) -> tuple[dict[str, Any], Arrays]:

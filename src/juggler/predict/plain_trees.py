@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from juggler.predict.boosting import Boosters, Settings, boost, chosen
 from juggler.predict.features import Features
-from juggler.predict.learner import Arrays, Epoch, Progress, Validation, checked_target
-from juggler.predict.splits import random_split
+from juggler.predict.learner import Arrays, Epoch, Progress, Validation, checked_target, choosing_rows
 from juggler.predict.table import KernelTable
 
 Floats = npt.NDArray[np.float64]
@@ -72,13 +71,9 @@ class PlainTrees:
         target = checked_target(table, target_ms)
         features = Features.fit("paper", table)
         matrix, goal = features.matrix(table), self._goal(target)
-        if validation is None:
-            train, held = random_split(len(table), seed=seed)
-            rows, answers, others = matrix[train], goal[train], (matrix[held], goal[held])
-        else:
-            held_goal = self._goal(checked_target(*validation))
-            rows, answers, others = matrix, goal, (features.matrix(validation[0]), held_goal)
-        settings = chosen(rows, answers, others, _CANDIDATES, seed=seed)
+        rows, answers, others, held = choosing_rows(table, target, validation, seed)
+        apart = features.matrix(others), self._goal(held)
+        settings = chosen(features.matrix(rows), self._goal(answers), apart, _CANDIDATES, seed=seed)
         content, _, _ = boost(matrix, goal, settings, seed=seed)
         if progress is not None:
             progress(1, 1)

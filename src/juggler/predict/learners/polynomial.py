@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from juggler.predict.learner import Arrays, Epoch, Progress, Validation, checked_target
+from juggler.predict.learner import Arrays, Epoch, Progress, Validation, checked_target, choosing_rows
 from juggler.predict.net_inputs import Inputs
 from juggler.predict.scores import mape
-from juggler.predict.splits import random_split
 from juggler.predict.table import KernelTable
 
 Floats = npt.NDArray[np.float64]
@@ -84,11 +83,7 @@ class Polynomial:
     ) -> FittedPolynomial:
         """Learn; see `juggler.predict.learner.Learner.fit`."""
         target = checked_target(table, target_ms)
-        if validation is None:
-            train, held = random_split(len(table), seed=seed)
-            rows, others, goal, answers = table.take(train), table.take(held), target[train], target[held]
-        else:
-            rows, goal, (others, answers) = table, target, validation
+        rows, goal, others, answers = choosing_rows(table, target, validation, seed)
         trials = [(logs, degree, ridge) for logs in (False, True) for degree in _DEGREES for ridge in _RIDGES]
         errors: list[float] = []
         for done, trial in enumerate(trials, 1):

@@ -15,9 +15,8 @@ import numpy.typing as npt
 
 from juggler.predict.boosting import Boosters, Settings, boost, chosen
 from juggler.predict.features import Features
-from juggler.predict.learner import Arrays, Epoch, Progress, Validation, checked_target
+from juggler.predict.learner import Arrays, Epoch, Progress, Validation, checked_target, choosing_rows
 from juggler.predict.roofline_fit import Roofline
-from juggler.predict.splits import random_split
 from juggler.predict.table import KernelTable
 
 Floats = npt.NDArray[np.float64]
@@ -123,13 +122,7 @@ class RooflineTrees:
     ) -> Settings:
         if len(self.candidates) == 1:
             return self.candidates[0]
-        if validation is None:
-            train, held = random_split(len(table), seed=seed)
-            rows, others = table.take(train), table.take(held)
-            target, other_target = target[train], target[held]
-        else:
-            rows, (others, other_target) = table, validation
-            other_target = checked_target(others, other_target)
+        rows, target, others, other_target = choosing_rows(table, target, validation, seed)
         roofline, features = Roofline.fit(rows, target), Features.fit("rich", rows)
         goal = np.log(target / roofline.latency_ms(rows))
         other_goal = np.log(other_target / roofline.latency_ms(others))
