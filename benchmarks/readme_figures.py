@@ -29,6 +29,11 @@ BENCHMARKS = (
     "counts",
     "systolic",
     "survey",
+    "accuracy",
+    "accuracy_front",
+    "accuracy_throughput",
+    "predict_kernels",
+    "predict_networks",
     "justus",
 )
 MISSED = "**missed**"

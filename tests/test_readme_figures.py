@@ -12,7 +12,8 @@ SCRIPT = ROOT / "benchmarks" / "readme_figures.py"
 NAMES = (
     *("speedups", "clock", "detector_speed", "nsl_kdd", "exactness"),
     *("flatten_cost", "graph_search", "others", "int8", "counts", "systolic"),
-    *("survey", "justus"),
+    *("survey", "accuracy", "accuracy_front", "accuracy_throughput"),
+    *("predict_kernels", "predict_networks", "justus"),
 )
 MACHINE = {"cpu": "a CPU", "cores": 2, "python": "3.11", "packages": {"torch": "2"}}
 

@@ -73,6 +73,11 @@ def test_log_uniform_draws_have_windows_that_fit_on_their_map():
     assert single.count("conv") > 2 * (single.count("pool") + single.count("depthwise"))
 
 
+def test_no_depthwise_convolution_has_one_channel():
+    found = [ranged("depthwise", np.random.default_rng(seed), uniform=False) for seed in range(2_000)]
+    assert min(spec.in_channels for spec in found if spec is not None) == 2, "of one, networks read a conv"
+
+
 def test_a_draw_depends_on_seed_and_place_only():
     assert drawn(3, start=5) == drawn(8)[5:]
     assert drawn(8) == drawn(8)
