@@ -1,8 +1,9 @@
 """Prices of counted work: what each row, tile, byte or product of an algorithm costs on a device.
 
 `t = sum of price * count`, no price below 0, so that the answer goes on beyond what was sampled. Fitted to
-relative errors, kernels far off count less. A price that few kernels tell of stays low: a count that was seen
-in a single kernel must not explain all that is odd about it.
+relative errors, kernels far off count less. A price that few kernels tell of stays low, and one that fewer
+than six tell of is none: what a count of two kernels seems to cost is what is odd about them, and would be
+charged a hundredfold to a kernel that has a hundred times as much of it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from juggler.predict.work_memory import Columns
 Floats = npt.NDArray[np.float64]
 
 FEWEST = 12  # kernels of an algorithm, below which the family's roofline stands in
+TELLING = 6  # kernels that have any of a count, below which it has no price
 CAUTION = 0.3  # kernels at zero price that each price is held against, at its largest count
 ROUNDS, SOFTEST, USUAL = 15, 0.02, 0.1
 LEAST_MS = 1e-6
@@ -78,7 +80,7 @@ def _fitted(counts: Columns, target: Floats) -> dict[str, float]:
     """Return the prices above 0 that make relative errors least, by reweighted least squares."""
     from scipy.optimize import nnls  # type: ignore[import-untyped]  # noqa: PLC0415  # heavy
 
-    names = [name for name, values in counts.items() if values.any()]
+    names = [name for name, values in counts.items() if np.count_nonzero(values) >= TELLING]
     loads = np.stack([counts[name] for name in names], axis=1) / target[:, None]
     largest = loads.max(axis=0)
     loads = loads / largest
