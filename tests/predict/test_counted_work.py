@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from juggler.predict import KernelSpec, KernelTable, gaussian
-from juggler.predict.gaussian import Process
+from juggler.predict.gaussian import Process, _surprise
 from juggler.predict.prices import Prices
 from juggler.predict.work import COUNTS, algorithms
 from juggler.predict.work_blocks import cycles, runs_of, windows
@@ -177,3 +177,26 @@ def test_of_many_rows_a_process_learns_some(monkeypatch):
     monkeypatch.setattr(gaussian, "MOST_ROWS", 40)
     rows = np.random.default_rng(0).uniform(size=(90, 1))
     assert len(Process.fit(rows, rows[:, 0]).rows) == 40
+
+
+def test_the_slope_of_the_likelihood_is_that_of_finite_differences():
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(40, 4))
+    answers = np.sin(rows[:, 0]) + 0.1 * rows[:, 1]
+    logs = np.array([0.2, 0.9, 1.4, 0.6, -1.0, -3.0])
+    _, slope = _surprise(rows, answers, logs)
+    step = 1e-5 * np.eye(len(logs))
+    ends = [[_surprise(rows, answers, logs + sign * s)[0] for sign in (1.0, -1.0)] for s in step]
+    assert slope == pytest.approx([(up - down) / 2e-5 for up, down in ends], rel=1e-4, abs=1e-4)
+
+
+def test_a_process_finds_the_column_that_matters_and_rests_at_its_mean():
+    generator = np.random.default_rng(1)
+    rows = generator.normal(size=(150, 6))
+    process = Process.fit(rows, 2.0 + np.sin(2.0 * rows[:, 2]), seed=0)
+    others = generator.normal(size=(50, 6)) * 0.8
+    assert process.predict(others) == pytest.approx(2.0 + np.sin(2.0 * others[:, 2]), abs=0.15)
+    assert np.argmax(process.scale) == 2
+    assert process.predict(1e3 * np.ones((1, 6)))[0] == pytest.approx(process.mean)
+    again = Process.restore(*process.state())
+    np.testing.assert_array_equal(again.predict(others), process.predict(others))

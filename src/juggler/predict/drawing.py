@@ -60,10 +60,9 @@ def ranged(family: str, draw: np.random.Generator, *, uniform: bool) -> KernelSp
     channels, out_channels = (_rounded(size(MOST_CHANNELS), draw, uniform=uniform) for _ in range(2))
     if family not in (*CONVOLUTIONS, "pool"):
         return KernelSpec(family, batch, channels, channels, height, width)
-    if family == "depthwise" and channels == 1:
-        return None  # networks that have it are read as convolutions of one channel
     kernel = _kernel(draw, uniform=uniform)
-    if not uniform and _is_odd(family, kernel, height, width, draw):
+    is_conv = family == "depthwise" and channels == 1  # as it is read in networks
+    if is_conv or (not uniform and _is_odd(family, kernel, height, width, draw)):
         return None
     stride = _stride(draw, uniform=uniform)
     same = draw.random() < 0.5

@@ -21,6 +21,7 @@ from juggler.predict.learner import Arrays, Epoch, Progress, Validation, checked
 from juggler.predict.prices import Prices
 from juggler.predict.table import KernelTable
 from juggler.predict.work import algorithms
+from juggler.predict.work_memory import ACTIVATIONS, BLOCK
 
 Floats = npt.NDArray[np.float64]
 
@@ -33,6 +34,8 @@ SIZES = (
     *("batch", "in_channels", "out_channels", "height", "width", "out_height", "out_width", "groups"),
     *("kernel_height", "kernel_width", "stride_height", "stride_width"),
 )
+WORK = ("bytes", "macs", "input_bytes", "output_bytes", "weight_bytes")
+WORDS = {"activation": ("none", *ACTIVATIONS), "kind": ("average", "max", "gemm", "matmul", "product")}
 
 
 @dataclass(frozen=True)
@@ -130,11 +133,15 @@ def priced_columns(prices: Prices, table: KernelTable) -> tuple[Floats, Floats]:
 
 
 def smooth_columns(prices: Prices, table: KernelTable, name: str) -> Floats:
-    """Return what the process of one algorithm sees, `[n, columns]`: shares of its prices, and sizes."""
+    """Return what the process of one algorithm sees, `[n, columns]`: shares of prices, sizes, words."""
     priced, shares = prices.parts(table)
     own = [2.0 * np.sqrt(share) for key, share in shares.items() if key.startswith(f"{name}.")]
-    sizes = [np.log(np.maximum(table[size], 1.0)) for size in SIZES]
-    return np.stack([*own, *sizes, np.log(priced), table["cold"], table["adds"]], axis=1)
+    sizes = [np.log(np.maximum(table[size], 1.0)) for size in (*SIZES, *WORK)]
+    filled = [np.ceil(table[size] / BLOCK) * BLOCK / table[size] for size in ("in_channels", "out_channels")]
+    words = [(table[key] == word) * 1.0 for key, known in WORDS.items() for word in known]
+    flags = [table[flag] for flag in ("cold", "adds", "bias")]
+    pads = table["pad_top"] + table["pad_left"]
+    return np.stack([*own, *sizes, *filled, *words, *flags, pads, np.log(priced)], axis=1)
 
 
 LEARNER = Counted()
