@@ -13,7 +13,6 @@ from __future__ import annotations
 import cProfile
 import json
 import pstats
-import resource
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from torch import nn
 
 from juggler.models import create
 from juggler.nouns import Rewrite
+from juggler.runtime.peak import MIB, own_peak_mib
 from juggler.transform import flatten, trace
 from juggler.transform.equivalence import randomise
 
@@ -127,7 +127,7 @@ def noting(moments_s: list[float]) -> Callable[[Rewrite], None]:
 
 def peak_gb() -> float:
     """Return the largest resident memory of this process so far, in units of 10^9 bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return own_peak_mib() * MIB / 1e9
 
 
 def costliest(profile: cProfile.Profile) -> Iterator[dict[str, Any]]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import resource
 import subprocess
 import sys
 import tempfile
@@ -40,6 +39,7 @@ from juggler.predict.sample import AT_RANDOM, Sample
 from juggler.predict.scores import score
 from juggler.predict.splits import folds
 from juggler.predict.store import Floor, Store
+from juggler.runtime.peak import MIB, own_peak_mib
 
 DB = ROOT / "runs" / "predict" / "lab.db"
 FOLDS = 5
@@ -49,7 +49,7 @@ MOST_SAMPLES, MOST_MINUTES = 3_000, 60.0
 FEWEST = 60  # kernels of a family drawn at random
 LIMIT_S, LIMIT_MB = 0.5, 500.0
 COVERED, OFF, LEAST_COVERED = 90.0, 3.0, 500
-PAUSE_S = 60.0  # between samples: longer ones are breaks of the campaign
+PAUSE_S = 300.0  # between blocks of samples: longer ones are breaks of the campaign
 PUBLISHED = {
     "of": "ResPerfNet, TensorFlow on a GTX 1080 Ti, execution phase, 100,000 samples in two weeks",
     **{"conv": 11.75, "dense": 4.515},
@@ -238,8 +238,11 @@ def child(graph: Path, device: str) -> None:
     begun = time.perf_counter()
     found = predictor.predict(graph, batch=1)
     seconds = time.perf_counter() - begun
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-    print(json.dumps({"seconds": seconds, "peak_mb": peak_mb, "latency_ms": found.latency_ms}))
+    print(
+        json.dumps(
+            {"seconds": seconds, "peak_mb": own_peak_mib() * MIB / 1e6, "latency_ms": found.latency_ms}
+        )
+    )
 
 
 def judge_speed(speed: Mapping[str, float] | None) -> Iterator[Finding]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ import numpy as np
 from common import ROOT, TRIALS, Finding, options, write
 
 from juggler.cli.app import main as program
+from juggler.runtime.peak import MIB, own_peak_mib
 from juggler.survey import ORIGINS, Survey
 
 LIMIT_S, LIMIT_GB, LEAST_CORRELATION = 600.0, 8.0, 0.8
@@ -76,7 +76,7 @@ def child(folder: Path, *, quick: bool) -> None:
     except SystemExit as stop:
         if stop.code:
             raise
-    print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9))
+    print(json.dumps(own_peak_mib() * MIB / 1e9))
 
 
 def cost_finding(found: Survey, seconds: float, peak_gb: float) -> Finding:

@@ -10,7 +10,6 @@ published table, and the picture of the sweep, docs/array-sweep.svg.
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from juggler.cost.sweep import best_array, sweep, widest_within
 from juggler.cost.systolic import estimate
 from juggler.cost.workloads import alexnet, resnet
 from juggler.files import write_atomically
+from juggler.runtime.peak import MIB, own_peak_mib
 
 SHAPES, ELEMENTS = 10_000, 65_536
 LIMIT_S, LIMIT_MB, LEAST_RATIO = 5.0, 500.0, 1000.0
@@ -76,7 +76,7 @@ def swept() -> dict[str, float]:
     rows = np.arange(1, SHAPES + 1)
     found = sweep(network, rows, ELEMENTS // rows)
     seconds = time.perf_counter() - start_s
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    peak_mb = own_peak_mib() * MIB / 1e6
     return {"seconds": seconds, "peak_mb": peak_mb, "shapes": len(found.rows), "layers": len(network)}
 
 

@@ -120,13 +120,13 @@ def main(arguments: Sequence[str]) -> int:
     try:
         _run(ONE_OP, backend, (shape[0], 1), cores, FLOAT32 if precision == INT8 else precision)
         gc.collect()
-        before, first = _resident_mib(), _own_peak_mib()
+        before, first = _resident_mib(), own_peak_mib()
         is_reset = _reset_own_peak()
         after = _run(path, backend, shape, cores, precision)
     except JugglerError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
-    last = _own_peak_mib()
+    last = own_peak_mib()
     # Where the mark stands from before and was not passed, what is resident now is the best there is.
     top = last if is_reset or last > first else after
     peaks = {"process_mib": max(first, last), "network_mib": max(0.0, top - before)}
@@ -158,7 +158,7 @@ def _reset_own_peak() -> bool:
     return True
 
 
-def _own_peak_mib() -> float:
+def own_peak_mib() -> float:
     """Return the peak of this process; Linux counts a parent's into `ru_maxrss`, so VmHWM comes first."""
     status = Path("/proc/self/status")
     if status.exists():
