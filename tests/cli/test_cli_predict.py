@@ -53,6 +53,15 @@ def test_predict_takes_names_of_networks(program: Program, device: str, elsewher
     assert "p.json" in done.out and "at batch 1 on" not in done.out
 
 
+def test_a_network_that_cannot_be_opened_is_told_before_anything_is_measured(
+    program: Program, device: str, nets: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[object] = []
+    monkeypatch.setattr("juggler.predict.recalibrate.recalibrate", lambda *a, **k: measured.append(a))
+    program("predict", nets[0], "lenet6", "--device", device, "--recalibrate").check(2, "lenet6")
+    assert not measured
+
+
 def test_compare_ranks_against_a_budget(
     program: Program, device: str, nets: tuple[str, str], elsewhere: Path
 ) -> None:

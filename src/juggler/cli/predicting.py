@@ -15,6 +15,9 @@ from juggler.report import sheet_table
 if TYPE_CHECKING:
     from juggler.predict.prediction import Prediction
     from juggler.predict.predictor import Predictor
+    from juggler.predict.skeleton import Skeleton
+
+    Opened = tuple[Skeleton, tuple[int, ...]]
 
 KERNELS_SHOWN = 12
 
@@ -33,19 +36,27 @@ def batches_of(text: str) -> list[int]:
     return sizes
 
 
-def open_predictor(device: str, *, anew: bool = False) -> Predictor:
-    """Load a predictor, corrected for this machine where that was measured before, or anew.
+def load_predictor(device: str) -> Predictor:
+    """Load a predictor as it was fitted.
 
     Raises:
         ConfigError: no such device.
         ArtefactError: no predictor, or a damaged one.
+    """
+    from juggler.predict.predictor import Predictor  # noqa: PLC0415
+
+    return Predictor.load(device)
+
+
+def corrected_here(predictor: Predictor, *, anew: bool = False) -> Predictor:
+    """Return a predictor corrected for this machine, where that was measured before, or anew.
+
+    Raises:
         Unavailable: it is to be recalibrated, and its backend cannot work here.
     """
     from juggler.predict.machine_check import differences, warning  # noqa: PLC0415
-    from juggler.predict.predictor import Predictor  # noqa: PLC0415
     from juggler.predict.recalibrate import corrected, keep, kept, recalibrate  # noqa: PLC0415
 
-    predictor = Predictor.load(device)
     if anew:
         with bar(f"recalibrating {escape(predictor.name)}") as tell:
             predictor, correction = recalibrate(predictor, progress=tell)
@@ -62,22 +73,31 @@ def open_predictor(device: str, *, anew: bool = False) -> Predictor:
     return predictor
 
 
-def predict_all(
-    models: Sequence[str], predictors: Sequence[Predictor], shape: str | None, batches: Sequence[int]
-) -> Iterator[Prediction]:
-    """Yield a prediction for each network, device and batch; networks are opened and read once a batch.
+def open_networks(models: Sequence[str], shape: str | None) -> list[Opened]:
+    """Return the structure of each network and its input's shape; before anything is measured for them.
 
     Raises:
         ConfigError: a network cannot be opened, or does not take such an input.
         ArtefactError: a file cannot be read.
     """
     from juggler.predict.opening import open_skeleton  # noqa: PLC0415
-    from juggler.predict.reading import read_kernels  # noqa: PLC0415
     from juggler.runtime.named import parse_shape  # noqa: PLC0415
 
     sides = parse_shape(shape) if shape else None
-    for model in models:
-        skeleton, own = open_skeleton(model, sides)
+    return [open_skeleton(model, sides) for model in models]
+
+
+def predict_all(
+    networks: Sequence[Opened], predictors: Sequence[Predictor], batches: Sequence[int]
+) -> Iterator[Prediction]:
+    """Yield a prediction for each network, device and batch; networks are read once a batch and backend.
+
+    Raises:
+        ConfigError: a network does not take such an input.
+    """
+    from juggler.predict.reading import read_kernels  # noqa: PLC0415
+
+    for skeleton, own in networks:
         for batch in batches:
             readings = {
                 backend: read_kernels(skeleton, backend, shape=own, batch=batch)

@@ -10,7 +10,9 @@ import typer
 from juggler.cli.predicting import (
     as_text,
     batches_of,
-    open_predictor,
+    corrected_here,
+    load_predictor,
+    open_networks,
     predict_all,
     tell_ranking,
     write_or_print,
@@ -49,8 +51,8 @@ def compare(
     if budget_ms is not None and not budget_ms > 0.0:
         raise ConfigError("compare networks", f"a budget of {budget_ms:g} ms", "Give one above 0")
     sizes = batches_of(batch)
-    predictors = [open_predictor(one) for one in dict.fromkeys(device)]
-    found = list(predict_all(models, predictors, shape, sizes))
+    predictors = [corrected_here(load_predictor(one)) for one in dict.fromkeys(device)]
+    found = list(predict_all(open_networks(models, shape), predictors, sizes))
     if json != Path("-"):
         tell_ranking(found, budget_ms)
     if json is not None:

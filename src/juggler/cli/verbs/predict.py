@@ -10,7 +10,9 @@ import typer
 from juggler.cli.predicting import (
     as_text,
     batches_of,
-    open_predictor,
+    corrected_here,
+    load_predictor,
+    open_networks,
     predict_all,
     tell_predictions,
     write_or_print,
@@ -46,7 +48,8 @@ def predict(
     juggler predict net.onnx --device xeon.predictor --shape 1,28,28 --json - | jq .predictions[0].latency_ms
     """
     sizes = batches_of(batch)
-    found = list(predict_all(models, [open_predictor(device, anew=recalibrate)], shape, sizes))
+    predictor, networks = load_predictor(device), open_networks(models, shape)
+    found = list(predict_all(networks, [corrected_here(predictor, anew=recalibrate)], sizes))
     if json != Path("-"):
         tell_predictions(found, layers=layers)
     if json is not None:
