@@ -14,6 +14,7 @@ from juggler.predict.learner import LEARNERS
 from juggler.report.predict_page import write_prediction_report
 from juggler.report.predict_published import COLUMN, published, published_layers, published_learners
 from juggler.report.predict_sheets import families_sheet, learners_sheet, phases_sheet
+from juggler.report.predictions import short_name
 from made_up_prediction import ERRORS, FAMILIES, comparison, points, report, story
 
 FIGURES = {"fig2", "fig3", "fig4", "fig5to7", "networks"}
@@ -124,3 +125,18 @@ def test_the_published_file_is_whole_and_agrees_with_itself():
     assert set(COLUMN) < set(LEARNERS.names())
     assert {one["device"] for one in published()["table4"]} == {one.device for one in rows}
     assert set(published()["table3"]["batch size"][:2]) == {1, 64}
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/stages/stages.3/stages.3.0/conv/Conv_output_0", "stages.3.0/conv/Conv"),
+        ("/a/attention/attention/Conv", "a/attention/Conv"),
+        ("Conv_12", "Conv_12"),
+        ("", ""),
+        ("/", "/"),
+        ("/a/" + "b" * 40, "…" + "b" * 31),
+    ],
+)
+def test_names_of_kernels_are_as_short_as_they_can_be(path: str, name: str) -> None:
+    assert short_name(path) == name

@@ -59,7 +59,7 @@ def layers_sheet(prediction: Prediction, shown: int | None = None) -> Sheet:
     ranked = sorted(prediction.layers, key=lambda layer: layer.latency_ms, reverse=True)
     rows = [
         (
-            layer.name,
+            short_name(layer.name),
             layer.op,
             layer.family,
             *(significant(value) for value in (layer.latency_ms, layer.low_ms, layer.high_ms)),
@@ -82,6 +82,18 @@ def layers_sheet(prediction: Prediction, shown: int | None = None) -> Sheet:
     ]
     title = f"{prediction.network} at batch {prediction.batch} on {prediction.device}"
     return Sheet(title, columns, tuple(rows))
+
+
+def short_name(path: str, longest: int = 32) -> str:
+    """Return a node's path without what its own parts repeat, and no more than so many of its last letters.
+
+    `/stages/stages.3/stages.3.0/conv/Conv_output_0` is `stages.3.0/conv/Conv`.
+    """
+    parts = [part for part in path.removesuffix("_output_0").split("/") if part]
+    pairs = zip(parts, [*parts[1:], ""], strict=False)
+    kept = [part for part, after in pairs if not f"{after}.".startswith(f"{part}.")]
+    name = "/".join(kept) or path
+    return name if len(name) <= longest else f"…{name[1 - longest :]}"
 
 
 def uncovered_sheet(prediction: Prediction) -> Sheet:
