@@ -131,8 +131,7 @@ def work_of(plan: ClassifierPlan, pictures: int) -> float:
         plan: of the run.
         pictures: that it trains on.
     """
-    held_out = plan.validation if plan.validation >= 1 else plan.validation / (1 - plan.validation) * pictures
-    own, seen = plan.learner, 2 * held_out  # scored after each epoch: held out, and as many trained on
+    own, seen = plan.learner, 2 * plan.held_out(pictures)  # scored after each epoch, and as many trained on
     forward = macs_of(own.network, _without_stem(own.options))
     total = forward * ((1 + BACKWARD) * pictures + seen)
     if plan.teacher is not None:

@@ -28,7 +28,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 Progress = Callable[[int, int], None]  # done, total
 Validation = tuple[KernelTable, Floats]
 
-FORMAT = 1
+FORMAT = 2  # of 1, processes had one length for all columns
 TRANSFERRED = "transferred"  # not in the registry: it is fitted on top of another
 FEWEST = 8
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 P = TypeVar("P", bound="Predictor")
 
-FORMAT = 1
+FORMAT = 2  # of 1, processes had one length for all columns, and networks no `far`
 KIND = "juggler predictor"
 SUFFIX = ".predictor"
 JSON, ARRAYS = "predictor.json", "arrays.npz"
