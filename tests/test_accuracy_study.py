@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import dataclasses
 import importlib
 import io
 import itertools
@@ -32,7 +33,7 @@ NAMES = (
         "scale",
         "summary",
         "tables",
-        "thin",
+        "widths",
         "throughput",
     ),
     *("table5", "variants"),
@@ -140,8 +141,8 @@ def test_seeds_come_last_and_sides_that_are_compared_have_one_recipe(study, tiny
 
 
 def plan(study, cast, scale, name: str, seed: int = 0) -> ClassifierPlan:
-    thin = {18: (4, 8, 16, 32)}
-    return study.scale.plan_of(cast.variants[name], 18, seed, scale=scale, cast=cast, thin=thin)
+    widths = {"thinned": {18: (4, 8, 16, 32)}, "widened": {18: (16, 48, 64, 128)}}
+    return study.scale.plan_of(cast.variants[name], 18, seed, scale=scale, cast=cast, widths=widths)
 
 
 def test_every_variant_has_a_plan_whose_network_can_be_made(study):
@@ -150,7 +151,7 @@ def test_every_variant_has_a_plan_whose_network_can_be_made(study):
     for one in plans.values():
         assert ClassifierPlan.from_dict(one.to_dict()) == one
         options = {key: value for key, value in one.learner.options.items() if key != "stem"}
-        assert study.thin.macs_of(one.learner.network, options) > 0
+        assert study.widths.macs_of(one.learner.network, options) > 0
     recipe = plans["resnet"].learner.recipe
     assert (recipe.momentum, recipe.rate, recipe.warmup_epochs) == (0.9, 0.05, 0.5), "12 epochs, batch 128"
 
@@ -187,10 +188,28 @@ def inside(bound: float, freedom: int) -> float:
 
 
 def test_a_thinned_resnet_has_the_work_of_the_flat_network(study):
-    widths = study.thin.by_work(18, 0.25)
-    wanted = study.thin.flat_macs(18, 0.25)
-    assert study.thin.macs_of("resnet18", {"widths": widths}) == pytest.approx(wanted, rel=0.1)
-    assert wanted < 0.6 * study.thin.macs_of("resnet18", {"width": 0.25})
+    widths = study.widths.thinned_by_work(18, 0.25)
+    wanted = study.widths.flat_macs(18, 0.25)
+    assert study.widths.macs_of("resnet18", {"widths": widths}) == pytest.approx(wanted, rel=0.1)
+    assert wanted < 0.6 * study.widths.macs_of("resnet18", {"width": 0.25})
+
+
+def test_a_widened_flat_network_keeps_its_speed_up_by_work(study):
+    widths = study.widths.widened_by_work(18, 0.25)
+    own, allowed = study.widths.flat_macs(18, 0.25), study.widths.macs_of("resnet18", {"width": 0.25}) / 1.9
+    assert own < study.widths.macs_of("plain18", {"widths": widths}) <= allowed
+    assert study.widths.widened_by_work(18, 1.0) != (64, 128, 256, 512)
+
+
+def test_widths_that_the_clock_found_are_kept_and_used(study, tmp_path, tiny):
+    searched = {"thinned": {"18": {"widths": [4, 8, 8, 16]}}}
+    kept = {"width": tiny.width, "sizes": searched}
+    study.widths.place(tiny, tmp_path).write_text(json.dumps(kept))
+    found = study.widths.widths_of(tiny, tmp_path)
+    assert found["thinned"] == {18: (4, 8, 8, 16)}
+    assert found["widened"] == {18: study.widths.widened_by_work(18, tiny.width)}
+    other = dataclasses.replace(tiny, width=0.5)
+    assert study.widths.widths_of(other, tmp_path)["thinned"] != found["thinned"]
 
 
 def test_flat_networks_that_are_alike_race_once(study):

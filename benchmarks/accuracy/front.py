@@ -19,9 +19,9 @@ import onnx
 import torch
 from scale import Scale, add_flags, options_of, remembered, scale_of
 from shared import RUNS, STUDIES, Finding, write
-from thin import SIDE_PX, widths_of
 from torch import nn
 from variants import read_cast
+from widths import SIDE_PX, SPEED_UPS, widths_of
 
 from juggler.cli.console import bar
 from juggler.cost.clock import race, ratio
@@ -36,7 +36,6 @@ from juggler.runtime.flattening import flatten
 BACKEND = "onnxruntime"
 SHAPE = (3, SIDE_PX, SIDE_PX)
 ROUNDS, QUICK_ROUNDS, BLOCK_MS, WARMUP_S = 60, 8, 20.0, 0.5
-LIMITS = {18: 1.9, 34: 1.9, 50: 2.0, 101: 2.0, 152: 2.0}
 
 
 def main() -> None:
@@ -61,14 +60,14 @@ def main() -> None:
 
 def measured(scale: Scale, folder: Path, rounds: int, threads: int | None) -> dict[str, Any]:
     """Return the latency of every variant at every depth, and the speed-up over its ResNet."""
-    cast, thin = read_cast(), widths_of(scale, folder)
+    cast, widths = read_cast(), widths_of(scale, folder)
     graphs: dict[str, bytes] = {}
     members: dict[str, list[tuple[str, int]]] = {}
     shown: dict[str, str] = {}
     for depth in scale.depths:
         for variant in cast.chosen(("table5", "fig7", "front")):
             name = variant.network.replace("{depth}", str(depth))
-            graph = graph_of(name, options_of(variant, depth, scale, thin))
+            graph = graph_of(name, options_of(variant, depth, scale, widths))
             key = sketch_of(graph)
             graphs.setdefault(key, graph)
             members.setdefault(key, []).append((variant.name, depth))
@@ -93,7 +92,7 @@ def measured(scale: Scale, folder: Path, rounds: int, threads: int | None) -> di
         "batch": 1,
         "threads": threads,
         "rounds": rounds,
-        "thinned": {str(depth): list(widths) for depth, widths in thin.items()},
+        "widths": {size: {str(d): list(w) for d, w in own.items()} for size, own in widths.items()},
         "networks": [with_gain(row, raced, rows) for row in rows],
     }
 
@@ -157,7 +156,7 @@ def judge(details: Mapping[str, Any]) -> list[Finding]:
     for row in details["networks"]:
         if row["variant"] != "juggler":
             continue
-        gain, limit = row["times_as_fast"], LIMITS.get(row["depth"], 1.9)
+        gain, limit = row["times_as_fast"], SPEED_UPS[row["depth"]]
         findings.append(
             Finding(
                 claim=f"Flat Juggler-ResNet-{row['depth']} is at least {limit} times as fast as ResNet-"

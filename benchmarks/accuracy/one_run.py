@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from scale import Task
-from thin import macs_of
+from widths import macs_of
 
 from juggler.data import Pictures, PictureSet
 from juggler.files import write_atomically

@@ -20,8 +20,8 @@ from scale import remembered, tasks
 from shared import RESULTS, RUNS, STUDIES, write
 from summary import judge, summarised
 from tables import on_front, percent, points
-from thin import widths_of
 from variants import read_cast
+from widths import widths_of
 
 from juggler.cli.console import ERRORS, OUT
 from juggler.errors import ConfigError

@@ -7,7 +7,7 @@ again. Each run's folder, runs/accuracy/<variant>-<depth>-<seed>-<digest>, holds
 `juggler train` makes it again, its log, the wide network and its result. Everything is chosen on pictures
 held out of the training part; the test part is read once a finished run, to report.
 
-    python benchmarks/accuracy/thin.py                  # widths of the thinned ResNet, by the clock
+    python benchmarks/accuracy/widths.py                # widths of thinned and widened networks, by the clock
     python benchmarks/accuracy/run.py --minutes 60      # as long as there is time; again to go on
     python benchmarks/accuracy/front.py --last          # latencies, when nothing else runs
     python benchmarks/accuracy/report.py                # benchmarks/results/accuracy.json, docs/accuracy.md
@@ -27,8 +27,8 @@ from one_run import carried_out, kept, teacher_work, work_of
 from rich.progress import Progress, TaskID
 from scale import Task, add_flags, remember, scale_of, tasks
 from shared import RUNS
-from thin import widths_of
 from variants import GROUPS, read_cast
+from widths import widths_of
 
 from juggler.cli.console import ERRORS, bars
 from juggler.data import PictureSet, is_pictures, load_set

@@ -19,6 +19,8 @@ from juggler.models import ClassifierPlan, Learner, Recipe
 PAPER = Path(__file__).parent / "paper.toml"
 PAPERS_EPOCHS, PAPERS_WARMUP, PAPERS_BATCH = 120, 5, 256
 LEAST_SEEDS = 3
+Widths = Mapping[str, Mapping[int, tuple[int, ...]]]
+"""Channels of the stages of networks whose widths are searched for, by kind and depth: see widths.py."""
 
 
 @dataclass(frozen=True)
@@ -153,28 +155,29 @@ class Task:
         return f"{self.variant.name}-{depth}-{self.seed}-{self.plan.digest[:8]}"
 
 
-def tasks(
-    scale: Scale, cast: Cast, chosen: Sequence[Variant], thin: Mapping[int, Sequence[int]]
-) -> Iterator[Task]:
+def tasks(scale: Scale, cast: Cast, chosen: Sequence[Variant], widths: Widths) -> Iterator[Task]:
     """Yield every run, seeds outermost: a study that is cut short has each variant once.
 
     Args:
         scale: its size.
         cast: who teaches.
         chosen: who takes part.
-        thin: widths of the stages of a thinned ResNet, by depth.
+        widths: of the stages of networks whose widths are searched for, by size and depth.
     """
     for seed in range(scale.seeds):
         for depth in scale.depths:
             for variant in chosen:
                 if not variant.once or depth == scale.depths[0]:
                     yield Task(
-                        variant, depth, seed, plan_of(variant, depth, seed, scale=scale, cast=cast, thin=thin)
+                        variant,
+                        depth,
+                        seed,
+                        plan_of(variant, depth, seed, scale=scale, cast=cast, widths=widths),
                     )
 
 
 def plan_of(
-    variant: Variant, depth: int, seed: int, *, scale: Scale, cast: Cast, thin: Mapping[int, Sequence[int]]
+    variant: Variant, depth: int, seed: int, *, scale: Scale, cast: Cast, widths: Widths
 ) -> ClassifierPlan:
     """Return the plan of a run: the paper's recipe at the scale, with what the variant says.
 
@@ -198,29 +201,27 @@ def plan_of(
         subset=scale.subset + scale.validation if scale.subset else 0,
         validation=scale.validation,
         learner=Learner(
-            variant.network.replace("{depth}", str(depth)), options_of(variant, depth, scale, thin), own
+            variant.network.replace("{depth}", str(depth)), options_of(variant, depth, scale, widths), own
         ),
         teacher=teacher,
     )
 
 
-def options_of(
-    variant: Variant, depth: int, scale: Scale, thin: Mapping[int, Sequence[int]]
-) -> dict[str, Any]:
+def options_of(variant: Variant, depth: int, scale: Scale, widths: Widths) -> dict[str, Any]:
     """Return the options of a variant's network.
 
     Raises:
         ConfigError: its widths are to be searched for, and are not known.
     """
-    if not variant.thinned:
+    if not variant.sized:
         return {"stem": "cifar", "width": scale.width, **variant.options}
-    if depth not in thin:
+    if depth not in widths.get(variant.sized, {}):
         raise ConfigError(
             f"make {variant.name} at depth {depth}",
-            "the widths that are as fast as the flat network are not known",
-            "Run `python benchmarks/accuracy/thin.py` with the study's flags",
+            "its widths, by latency, are not known",
+            "Run `python benchmarks/accuracy/widths.py` with the study's flags",
         )
-    return {"stem": "cifar", "widths": list(thin[depth]), **variant.options}
+    return {"stem": "cifar", "widths": list(widths[variant.sized][depth]), **variant.options}
 
 
 def recipe_of(scale: Scale, paper: Recipe) -> Recipe:

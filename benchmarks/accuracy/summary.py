@@ -12,7 +12,7 @@ from shared import Finding
 from variants import Cast, Variant
 
 CURVES = ("accuracy_train", "accuracy_validation", "loss_train", "loss_validation")
-PAIRS = (("juggler", "resnet_levers"), ("juggler_inside", "resnet"))
+PAIRS = (("juggler", "resnet_levers"), ("juggler_widened", "resnet_levers"), ("juggler_inside", "resnet"))
 """Whose recipes are the same, held against the claim of parity."""
 INSIDE = ("linear_by", "kernel_decay", "seed")
 """Fields of a recipe that act on the structure alone, or that all runs have."""
@@ -218,7 +218,11 @@ def judge(details: Mapping[str, Any]) -> list[Finding]:
 
 def parities(details: Mapping[str, Any], depth: int) -> Iterator[Finding]:
     """Hold the gaps of the networks with levers to ResNets of the same recipe against the claim of parity."""
-    words = {"juggler": "all levers on both sides", "juggler_inside": "levers in the structure alone"}
+    words = {
+        "juggler": "all levers on both sides",
+        "juggler_widened": "all levers on both sides, as wide as its speed allows",
+        "juggler_inside": "levers in the structure alone",
+    }
     for name, against in PAIRS:
         found = next(
             (

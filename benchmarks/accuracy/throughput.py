@@ -81,7 +81,7 @@ def contenders(scale: Scale, count: int) -> Iterator[tuple[str, Epoch]]:
     pictures = TrainPictures(images, labels, tuple(map(str, range(CLASSES))), "random", "", ())
     standard = Standard.fit(pictures)
     for name, variant in CONTENDERS.items():
-        plan = plan_of(cast.variants[variant], depth, 0, scale=scale, cast=cast, thin={})
+        plan = plan_of(cast.variants[variant], depth, 0, scale=scale, cast=cast, widths={})
         yield name, partial(by_fit, plan, pictures, standard)
         if name == "fit":
             yield "bare", bare_loop(plan, pictures, standard)

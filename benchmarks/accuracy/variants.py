@@ -54,7 +54,7 @@ class Variant:
         teacher: whether it has one.
         groups: what it is run for.
         against: variants that its gap is taken to.
-        thinned: whether its widths are searched for, to be as fast as the flat Juggler-ResNet.
+        sized: `thinned` or `widened` where its widths are searched for, see widths.py.
         once: whether it has no depth.
         rate_times: factor on the recipe's rate.
     """
@@ -68,7 +68,7 @@ class Variant:
     teacher: bool = False
     groups: tuple[str, ...] = ()
     against: tuple[str, ...] = ()
-    thinned: bool = False
+    sized: str = ""
     once: bool = False
     rate_times: float = 1.0
 
