@@ -6,6 +6,7 @@ import itertools
 import resource
 import time
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import onnx
@@ -14,7 +15,7 @@ import pytest
 
 from juggler.cost.watch import Taken, Watch
 from juggler.predict import KernelSpec
-from juggler.predict.phasers._copies import _copied, can_copy, kernel_us
+from juggler.predict.phasers._copies import MERGING, _copied, can_copy, filled, kernel_us
 from juggler.predict.phasers.onnxruntime import OnnxRuntimeBench
 from juggler.predict.phases import (
     LED_IN_CALLS,
@@ -119,6 +120,25 @@ def test_copies_are_kept_apart_and_the_kernel_is_the_same():
     assert sum(name.startswith("consumer") for name in names) == 3
     session = onnxruntime.InferenceSession(graph.model, providers=["CPUExecutionProvider"])
     assert session.run([output], graph.feed())[0].shape == (1, 32, 1, 1)
+
+
+def test_blocks_that_are_filled_up_are_copied_whole(tmp_path):
+    odd = replace(CONV, out_channels=27, activation="none")
+    assert filled(odd).out_channels == 32
+    assert filled(replace(odd, out_channels=32)).out_channels == 32
+    assert filled(KernelSpec("pool", 1, 27, 27, 7, 7)).out_channels == 27
+    after = dict(pairwise(_ran(odd, tmp_path)))
+    assert after["Conv"] == "ReorderOutput"  # of all that it wrote: it is not what is to be timed
+    assert dict(pairwise(_ran(filled(odd), tmp_path)))["Conv"] == "MaxPool"
+
+
+def _ran(spec, folder):
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath, options.log_severity_level = str(folder / "ran.onnx"), 3
+    onnxruntime.InferenceSession(
+        _copied(spec, 2)[0].model, options, providers=["CPUExecutionProvider"], disabled_optimizers=MERGING
+    )
+    return [node.op_type for node in onnx.load(folder / "ran.onnx").graph.node]
 
 
 def test_what_does_not_fit_into_caches_side_by_side_is_not_copied():

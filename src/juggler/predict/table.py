@@ -91,6 +91,14 @@ class KernelTable:
             chosen = np.zeros(0, np.intp)  # numpy takes an empty list for numbers, which are no indices
         return type(self)(self.family, {name: column[chosen] for name, column in self._columns.items()})
 
+    def but(self, **columns: npt.ArrayLike) -> Self:
+        """Return a table with some columns replaced.
+
+        Raises:
+            ConfigError: as the table itself.
+        """
+        return type(self)(self.family, {**self._columns, **columns})
+
     def _column(self, name: str, columns: Mapping[str, Any]) -> npt.NDArray[Any]:
         values = np.asarray(columns.get(name, DEFAULTS[name]), str if name in CATEGORIES else np.float64)
         return np.broadcast_to(values, (self._length,)).copy()

@@ -76,6 +76,28 @@ def cycles(rows: Floats | float, vectors: Floats | float) -> Floats:
     return np.maximum(busy, 4.0)
 
 
+def in_one_row(table: KernelTable) -> KernelTable:
+    """Return kernels as they are run: windows as wide as an unpadded map, step by step, make one long row.
+
+    Such a map of `[height, width]` is read as one row of all its positions, each window as
+    `kernel_height * kernel_width` taps next to each other, moved on by a row's width: what would be a call a
+    row with one position each is one call.
+    """
+    padded = table["pad_top"] + table["pad_left"] + table["pad_bottom"] + table["pad_right"] > 0.0
+    steps = (
+        (table["stride_height"] == 1.0) & (table["stride_width"] == 1.0) & (table["dilation_height"] == 1.0)
+    )
+    is_one = (table["kernel_width"] == table["width"]) & steps & (table["dilation_width"] == 1.0) & ~padded
+    taps, positions = table["kernel_height"] * table["kernel_width"], table["height"] * table["width"]
+    return table.but(
+        height=np.where(is_one, 1.0, table["height"]),
+        width=np.where(is_one, positions, table["width"]),
+        kernel_height=np.where(is_one, 1.0, table["kernel_height"]),
+        kernel_width=np.where(is_one, taps, table["kernel_width"]),
+        stride_width=np.where(is_one, table["width"], table["stride_width"]),
+    )
+
+
 def _groups_of_filters(blocks: Floats) -> list[tuple[Floats, float]]:
     """Return how many groups of four blocks of filters there are, and whether one of 1, 2 or 3."""
     left = blocks % FILTERS
@@ -108,14 +130,17 @@ def pointwise(table: KernelTable) -> Columns:
         "rows": rows * passes * tiles,
     }
     found |= by_level("sums", images * passes * blocks * BLOCK * positions * SUM_BYTES, 4.0 * 64.0 * row)
-    whole = inside * table["height"] * table["width"] * 4.0
+    whole = inside * positions * 4.0
     found |= by_level("input_again", images * np.ceil(blocks / FILTERS) * inside * positions * 4.0, whole)
     found |= by_level("weights", images * inside * blocks * BLOCK * 4.0, table["weight_bytes"])
+    again = (rows - images) * inside * blocks * BLOCK * 4.0  # by every row of a map that is stepped over
+    found |= by_level("weights_again", again, inside * np.minimum(blocks, FILTERS) * BLOCK * 4.0)
     return found | finish(table, is_filled=FILLED)
 
 
 def convolution(table: KernelTable, *, is_direct: bool = False) -> Columns:
     """Count a convolution in blocks; a direct one reads an image of few channels as it is."""
+    table = in_one_row(table)
     groups = np.ones(len(table)) if is_direct else table["groups"]
     images, step = table["batch"] * groups, 1.0 if is_direct else BLOCK
     inside = np.ceil(table["in_channels"] / groups / step) * step
@@ -139,6 +164,7 @@ def convolution(table: KernelTable, *, is_direct: bool = False) -> Columns:
     found["products"] = passes * down.taps * across.taps * step * blocks / 2.0
     tall = np.ceil(blocks / FILTERS)
     found["rows"] = passes * tall * table["out_height"]
+    found["items"] = images * tall
     few_blocks = np.minimum(blocks, FILTERS)
     held = few_blocks * 64.0 * (table["out_width"] if is_direct else positions)
     found |= by_level("sums", passes * blocks * BLOCK * positions * SUM_BYTES, held)
@@ -155,6 +181,7 @@ def convolution(table: KernelTable, *, is_direct: bool = False) -> Columns:
 
 def window(table: KernelTable) -> Columns:
     """Count what slides a window over each channel by itself: depthwise convolutions and pools."""
+    table = in_one_row(table)
     planes = table["batch"] * np.ceil(table["out_channels"] / BLOCK)
     down, across = windows(table, "height"), windows(table, "width")
     taps, rows = table["kernel_width"], planes * table["out_height"]

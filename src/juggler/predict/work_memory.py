@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from juggler.predict.sizes import WORD_BYTES
+from juggler.predict.sizes import WINDOWED, WORD_BYTES
 from juggler.predict.table import KernelTable
 
 Floats = npt.NDArray[np.float64]
@@ -49,10 +49,12 @@ def traffic(table: KernelTable, *, is_filled: tuple[bool, bool] = (False, False)
         table: kernels of one algorithm.
         is_filled: whether input and output are in the blocked layout, their channels filled up to blocks.
     """
-    read, written = table["input_bytes"], output_bytes(table, is_filled=is_filled[1])
+    summed, written = table["adds"] * table["output_bytes"], output_bytes(table, is_filled=is_filled[1])
+    read = (table["input_bytes"] - summed) * _touched(table, "height")
     if is_filled[0]:
-        summed = table["adds"] * table["output_bytes"]
-        read = (read - summed) * _filling(table["in_channels"]) + table["adds"] * written
+        read = read * _touched(table, "width") * _filling(table["in_channels"])
+        summed = table["adds"] * written
+    read = read + summed
     moved = read + written
     touched = moved + table["weight_bytes"]
     found = {"input": read, "output": written}
@@ -74,6 +76,17 @@ def finish(table: KernelTable, *, is_filled: tuple[bool, bool] = (False, False))
     found |= {"cold": table["cold"] * table["weight_bytes"], "cold_call": table["cold"]}
     found |= {name: words * (table["activation"] == name) for name in ACTIVATIONS}
     return found | {"sum": words * table["adds"]}
+
+
+def _touched(table: KernelTable, side: str) -> Floats:
+    """Return which share of a side any window touches: steps may be longer than windows.
+
+    In the blocked layout a position is a line of memory, in the plain one a line holds many of a row's.
+    """
+    if table.family not in WINDOWED:
+        return np.ones(len(table))
+    share: Floats = table[f"out_{side}"] * table[f"kernel_{side}"] / table[side]
+    return np.minimum(share, 1.0)
 
 
 def _filling(channels: Floats) -> Floats:

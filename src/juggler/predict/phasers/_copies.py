@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -27,12 +28,24 @@ FEW, MANY, FEWEST = 2, 10, 4
 OUTPUT_BYTES = 1 << 19
 ROUNDS, TURN_MS, FEWEST_CALLS = 3, 1.5, 5
 MERGING = ["CommonSubexpressionElimination"]  # would make one of all copies
+BLOCK = 16  # channels that the blocked layout holds together
 LEAST_US = 0.05  # of a kernel: what is below is noise
 
 
 def can_copy(spec: KernelSpec) -> bool:
     """Say whether a kernel can be timed so: its outputs are small, its weights warm, and it is no reorder."""
     return spec.family != "reorder" and not spec.cold and FEWEST * spec.output_bytes <= OUTPUT_BYTES
+
+
+def filled(spec: KernelSpec) -> KernelSpec:
+    """Return a kernel with its output channels filled up to whole blocks: what a blocked one computes anyway.
+
+    A pool takes no blocks that are filled up, so outputs with others would be reordered before it, and that
+    would be charged to the kernel.
+    """
+    if spec.family != "conv" or spec.groups > 1:
+        return spec
+    return replace(spec, out_channels=-(-spec.out_channels // BLOCK) * BLOCK)
 
 
 def kernel_us(spec: KernelSpec, threads: int) -> float:

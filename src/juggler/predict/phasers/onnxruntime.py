@@ -24,7 +24,7 @@ from juggler.errors import ConfigError
 from juggler.predict.database import StoreError
 from juggler.predict.graphs import build, operators
 from juggler.predict.kernel import KernelSpec
-from juggler.predict.phasers._copies import LEAST_US, SMALL_POOL, can_copy, kernel_us, small_pool_us
+from juggler.predict.phasers._copies import LEAST_US, SMALL_POOL, can_copy, filled, kernel_us, small_pool_us
 from juggler.predict.phases import Bench, Floats, Phases, Unfit, midmean, scratch
 from juggler.runtime.backends.onnxruntime import failures, session_options
 
@@ -81,7 +81,11 @@ class OnnxRuntimeBench:
         short = midmean(phases.exec_ms) * 1e3 < SHORT_US
         if self._raw or not (short and can_copy(self._spec)):
             return phases
-        exec_ms = kernel_us(phases.spec, self._threads) / 1e3
+        is_reordered = any(
+            event["args"].get("op_name") == "ReorderOutput" for event in events if "args" in event
+        )
+        copied = filled(phases.spec) if is_reordered else phases.spec
+        exec_ms = kernel_us(copied, self._threads) / 1e3
         return replace(phases, exec_ms=np.full_like(phases.exec_ms, exec_ms))
 
 
