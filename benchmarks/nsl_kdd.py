@@ -9,6 +9,7 @@ KDDTest+ and KDDTest-21 are read after all training, to report; every score is b
 seeds' differences) stands beside it. A seed that is done is not done again; a killed run goes on.
 With --baselines the paper's ResNet-34 and ResNet-50 stand beside both, trained by the same protocol on the
 same images at a quarter of their width; once trained they stay in the file.
+With --novelty the network adds how new a record looks to its odds, and the result is a file of its own.
 Needs the NSL-KDD files (JUGGLER_DATA, the cache, or a download) and XGBoost.
 """
 
@@ -88,9 +89,14 @@ def main() -> None:
     )
     parser.add_argument("--baseline-seeds", type=int, nargs="+", help="of --seeds, for --baselines alone")
     parser.add_argument("--lessons", type=Path, help="--folder of an earlier study with the same teacher")
+    parser.add_argument(
+        "--novelty", type=float, help="of the network: a study of its own, of what does not ship"
+    )
     given = parser.parse_args()
     name, seeds = ("synthetic", given.seeds[:2]) if given.quick else ("nsl_kdd", given.seeds)
     plan, data = Plan.shipped(name), load_set(name)
+    if given.novelty is not None:
+        plan = replace(plan, options={**plan.options, "novelty": given.novelty})
     places = {seed: given.folder / name / f"seed-{seed}" for seed in seeds}
     sides: dict[str, list[Side]] = {"juggler": [], "xgboost": []}
     for seed, place in places.items():
@@ -117,7 +123,10 @@ def main() -> None:
         **baselines_of(plan, sides),
     }
     OUT.print(shown(table))
-    write("nsl_kdd", __doc__, judge(table, len(seeds)), details, quick=given.quick, packages=["xgboost"])
+    about, findings = ("nsl_kdd", judge(table, len(seeds)))
+    if given.novelty is not None:
+        about, findings = "nsl_kdd_novelty", []
+    write(about, __doc__, findings, details, quick=given.quick, packages=["xgboost"])
 
 
 def baselines_of(plan: Plan, sides: dict[str, list[Side]]) -> dict[str, Any]:
