@@ -132,6 +132,12 @@ def test_blocks_that_are_filled_up_are_copied_whole(tmp_path):
     assert dict(pairwise(_ran(filled(odd), tmp_path)))["Conv"] == "MaxPool"
 
 
+def test_what_is_too_large_once_it_is_filled_up_is_not_copied():
+    thin = replace(CONV, out_channels=1, height=96, width=96, activation="none")
+    assert can_copy(thin) and not can_copy(filled(thin))
+    assert timed(thin).exec_ms > 0.0
+
+
 def _ran(spec, folder):
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath, options.log_severity_level = str(folder / "ran.onnx"), 3

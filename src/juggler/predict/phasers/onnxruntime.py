@@ -79,12 +79,10 @@ class OnnxRuntimeBench:
         added_us = 0.0 if self._raw else profiler_us(self._threads)
         phases = _phases(self._spec, events, np.array(self._wall_us), added_us)
         short = midmean(phases.exec_ms) * 1e3 < SHORT_US
-        if self._raw or not (short and can_copy(self._spec)):
-            return phases
-        is_reordered = any(
-            event["args"].get("op_name") == "ReorderOutput" for event in events if "args" in event
-        )
+        is_reordered = any(event.get("args", {}).get("op_name") == "ReorderOutput" for event in events)
         copied = filled(phases.spec) if is_reordered else phases.spec
+        if self._raw or not (short and can_copy(copied)):
+            return phases
         exec_ms = kernel_us(copied, self._threads) / 1e3
         return replace(phases, exec_ms=np.full_like(phases.exec_ms, exec_ms))
 
