@@ -17,6 +17,7 @@ from juggler.predict.work_blocks import convolution, pointwise, window, windows
 from juggler.predict.work_memory import BLOCK, Columns, constant, finish, traffic
 from juggler.predict.work_products import dense, unfolded
 
+CURVED = ("sigmoid", "tanh", "exp", "erf", "gelu", "silu", "softplus", "elu")  # a series for each number
 Floats = npt.NDArray[np.float64]
 Words = npt.NDArray[np.str_]
 
@@ -97,10 +98,12 @@ def other(table: KernelTable) -> Columns:
         "odd_words": words * (table["out_channels"] % BLOCK != 0.0),
         "vector_words": words * (area == 1.0),
         "parts": table["groups"] * table["batch"] * (table.family == "concat"),
+        "words_curved": words * np.isin(table["kind"], CURVED),
     }
     for kind in sorted({str(kind) for kind in table["kind"]}):
         own = (table["kind"] == kind) * 1.0
-        found |= {f"call_{kind}": own, f"words_{kind}": own * words, f"planes_{kind}": own * planes}
+        found |= {f"call_{kind}": own, f"words_{kind}": own * words}
+        found[f"planes_{kind}"] = own * planes * (area > 1.0)  # a plane of one position is no loop
     return constant(table) | found | traffic(table)
 
 
