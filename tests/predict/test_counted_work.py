@@ -13,7 +13,7 @@ from juggler.predict import KernelSpec, KernelTable, gaussian
 from juggler.predict.gaussian import Process, _surprise
 from juggler.predict.prices import Prices
 from juggler.predict.work import COUNTS, algorithms
-from juggler.predict.work_blocks import cycles, runs_of, windows
+from juggler.predict.work_blocks import cycles, runs_of, waits, windows
 
 
 def conv(**fields):
@@ -53,10 +53,10 @@ def test_a_row_is_computed_in_runs_that_make_it_up(positions):
     assert runs[1] + runs[2] + runs[3] <= 2
 
 
-def test_cycles_are_bound_by_products_loads_or_the_wait():
-    assert cycles(6.0, 4.0) == 12.0
-    assert cycles(1.0, 4.0) == 4.0
-    assert cycles(12.0, 1.0) == 6.5
+def test_cycles_are_bound_by_products_or_loads_and_waits_are_the_rest_of_four():
+    assert (cycles(6.0, 4.0), waits(6.0, 4.0)) == (12.0, 0.0)
+    assert (cycles(1.0, 4.0), waits(1.0, 4.0)) == (2.5, 1.5)
+    assert (cycles(12.0, 1.0), waits(12.0, 1.0)) == (6.5, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -91,14 +91,16 @@ def test_each_kernel_has_its_algorithm_and_counts_that_are_finite(spec, algorith
 def test_work_counted_by_hand():
     counts = COUNTS["convolution"](KernelTable.of([conv(kernel=(3, 3), out_channels=80)]))
     # 12 of 12 positions within, two runs of 6; 5 blocks: a group of four and one of one; 3 taps, 12 rows.
-    assert counts["cycles"] == 4 * 12 * 3 * 3 * 16 * (2 * 12 + 2 * 4)
+    assert counts["cycles"] == 4 * 12 * 3 * 3 * 16 * (2 * 12 + 2 * 3.5)
+    assert counts["waits"] == 4 * 12 * 3 * 3 * 16 * 2 * 0.5
     assert counts["tiles"] == 4 * 12 * 2 * 2
     assert counts["alone"] == counts["skipped"] == 0.0
     counts = COUNTS["pointwise"](KernelTable.of([conv(in_channels=256, height=5, width=1)]))
     assert counts["cycles"] == 256 * (6 + 4)  # of 5 positions, runs of 3 and of 2, four blocks each
     assert counts["sums"] == 2 * 4 * 5
     counts = COUNTS["dense"](KernelTable.of([KernelSpec("dense", 13, 100, 40, kind="gemm")]))
-    assert counts["cycles"] == 100 * (12 + 6.5 + 4 + 4)
+    assert counts["cycles"] == 100 * (12 + 6.5 + 1.5 + 1)
+    assert counts["waits"] == 100 * (2.5 + 3)
     counts = COUNTS["unfolded"](KernelTable.of([conv(in_channels=30, height=1, width=1, layout="nchw")]))
     assert (counts["cycles"], counts["vector_products"]) == (0.0, 64 * 4)
 
@@ -106,10 +108,11 @@ def test_work_counted_by_hand():
 def test_pools_with_large_steps_go_tap_by_tap():
     pool = KernelSpec("pool", 2, 5, 5, 9, 9, kernel=(3, 3), stride=(3, 3), kind="average")
     counts = COUNTS["plain_pool"](KernelTable.of([pool]))
-    assert counts["stepped_single_taps"] == counts["average_single_taps"] == 2 * 5 * 9 * 9
+    assert counts["stepped_taps"] == counts["average_stepped_taps"] == 2 * 5 * 9 * 9
+    assert (counts["stepped_outputs"], counts["stepped_rows"], counts["rows"]) == (90, 270, 0)
     counts = COUNTS["plain_pool"](KernelTable.of([replace(pool, stride=(3, 2), kind="max")]))
-    assert counts["stepped_single_taps"] == counts["average_single_taps"] == 0.0
-    assert counts["single_taps"] == 2 * 5 * 9 * 4 * 3
+    assert counts["stepped_taps"] == counts["average_rows"] == 0.0
+    assert (counts["rows"], counts["reduced_rows"], counts["taps"]) == (30, 90, 2 * 5 * 3 * 4 * 3)
 
 
 def test_channels_that_fill_up_a_block_are_moved_too():
@@ -200,3 +203,42 @@ def test_a_process_finds_the_column_that_matters_and_rests_at_its_mean():
     assert process.predict(1e3 * np.ones((1, 6)))[0] == pytest.approx(process.mean)
     again = Process.restore(*process.state())
     np.testing.assert_array_equal(again.predict(others), process.predict(others))
+
+
+def test_windows_as_wide_as_an_unpadded_map_run_in_one_row():
+    tall = conv(kernel=(3, 3), height=50, width=3)
+    counts, wide = (
+        COUNTS["convolution"](KernelTable.of([spec]))
+        for spec in (tall, conv(kernel=(3, 3), height=3, width=50))
+    )
+    # 48 windows of 9 taps each, one after the other: a single row of 8 runs of six, as if it lay on its side.
+    assert counts["tiles"] == 4 * 8 and counts["rows"] == 4
+    assert counts["alone"] == wide["alone"] == 0.0
+    assert counts["products"] == wide["products"]
+    for other in (replace(tall, pads=(1, 0, 1, 0)), replace(tall, stride=(2, 1)), replace(tall, width=4)):
+        assert COUNTS["convolution"](KernelTable.of([other]))["rows"] > 4
+
+
+def test_what_steps_pass_over_is_not_read():
+    pool = KernelSpec("pool", 1, 64, 64, 12, 12, kernel=(1, 1), stride=(3, 3), layout="blocked")
+    blocked, plain = (
+        COUNTS[name](KernelTable.of([spec]))["input"]
+        for name, spec in (("window", pool), ("plain_pool", replace(pool, layout="nchw")))
+    )
+    assert blocked == 64 * 4 * 4 * 4  # of each side every third position: a line of memory each
+    assert plain == 64 * 4 * 12 * 4  # every third row, and all of it
+
+
+def test_a_map_that_is_stepped_over_goes_through_its_weights_row_by_row():
+    stepped = COUNTS["pointwise"](KernelTable.of([conv(in_channels=2048, out_channels=512, stride=(2, 2))]))
+    assert stepped["weights_again_private"] + stepped["weights_again_shared"] > 0.0
+    flat = COUNTS["pointwise"](KernelTable.of([conv(in_channels=2048, out_channels=512)]))
+    assert flat["weights_again_private"] == flat["weights_again_shared"] == 0.0
+
+
+def test_a_scale_of_single_positions_is_no_loop_over_planes():
+    scale = KernelSpec("elementwise", 4, 100, 100, kind="scale", height=5, width=5)
+    assert COUNTS["other"](KernelTable.of([scale]))["planes_scale"] == 400
+    assert COUNTS["other"](KernelTable.of([replace(scale, height=1, width=1)]))["planes_scale"] == 0
+    curved = COUNTS["other"](KernelTable.of([replace(scale, kind="tanh")]))
+    assert curved["words_curved"] == curved["words_tanh"] == 4 * 100 * 25

@@ -44,14 +44,15 @@ def algorithms(table: KernelTable) -> Words:
 def plain_pool(table: KernelTable) -> Columns:
     """Count a pool in the plain layout: rows are reduced to one, then every window of that.
 
-    With steps of more than 2 it goes tap by tap, as averages do by the rules of newer operator sets.
+    With steps of more than 2 it goes window by window and tap by tap instead.
     """
     planes = table["batch"] * table["out_channels"]
     rows = planes * table["out_height"]
     outs = rows * table["out_width"]
     reduced = planes * windows(table, "height").taps
+    taps = reduced * windows(table, "width").taps
     is_stepped = (table["stride_width"] > 2.0) * 1.0
-    found = {
+    by_rows = {
         "planes": planes,
         "rows": rows,
         "reduced": reduced * np.ceil(table["width"] / 4.0),
@@ -59,9 +60,12 @@ def plain_pool(table: KernelTable) -> Columns:
         "outputs": outs,
         "steps": outs * np.ceil(table["kernel_width"] / 4.0),
         "taps": outs * table["kernel_width"],
-        "single_taps": reduced * windows(table, "width").taps,
+        "left_taps": outs * (table["kernel_width"] % 4.0),
+        "wide": outs * (table["kernel_width"] > 4.0),
     }
-    found |= {f"stepped_{name}": found[name] * is_stepped for name in ("outputs", "single_taps")}
+    by_taps = {"planes": planes, "outputs": outs, "rows": reduced * table["out_width"], "taps": taps}
+    found = {name: values * (1.0 - is_stepped) for name, values in by_rows.items()}
+    found |= {f"stepped_{name}": values * is_stepped for name, values in by_taps.items()}
     is_average = (table["kind"] == "average") * 1.0
     found |= {f"average_{name}": values * is_average for name, values in found.items()}
     return constant(table) | found | finish(table)

@@ -1,22 +1,24 @@
 """Count the work of kernels that run in blocks of 16 channels, as those of ONNX Runtime do on AVX-512.
 
 A convolution computes up to four blocks of output channels at once, of 6, 3, 2 or 1 positions of a row. How
-many cycles each takes follows from its products and loads: two of either a cycle, and never less than the
-four that a sum waits for the one before. Positions that touch the border are computed one by one. Partial
-sums go out and come back for every block of input channels, or every 128 of a 1x1 convolution.
+many cycles each takes follows from its products and loads: two of either a cycle. A sum waits four for the
+one before; where less is done in between, that is counted by itself, for what follows may fill it. Positions
+that touch the border are computed one by one. Partial sums go out and come back for every block of input
+channels, or every 128 of a 1x1 convolution.
 
 Sources: snchwc.cpp and SconvKernelAvx512F.S of ONNX Runtime's MLAS (MIT), which is what is counted here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from juggler.predict.table import KernelTable
-from juggler.predict.work_memory import BLOCK, Columns, by_level, constant, finish
+from juggler.predict.work_memory import BLOCK, Columns, by_level, cold, constant, finish
 
 Floats = npt.NDArray[np.float64]
 
@@ -71,9 +73,14 @@ def runs_of(positions: Floats) -> tuple[Floats, ...]:
 
 
 def cycles(rows: Floats | float, vectors: Floats | float) -> Floats:
-    """Return the cycles of one step of a tile: products, loads, or the wait for the sums before."""
+    """Return the cycles that one step of a tile is busy: with products, or with loads."""
     busy: Floats = np.maximum(np.multiply(rows, vectors) / 2.0, (np.add(rows, vectors)) / 2.0)
-    return np.maximum(busy, 4.0)
+    return busy
+
+
+def waits(rows: Floats | float, vectors: Floats | float) -> Floats:
+    """Return the cycles that one step of a tile waits for the sums before."""
+    return np.maximum(4.0 - cycles(rows, vectors), 0.0)
 
 
 def in_one_row(table: KernelTable) -> KernelTable:
@@ -118,13 +125,18 @@ def pointwise(table: KernelTable) -> Columns:
     runs = runs_of(row)
     groups_of = _groups_of_filters(blocks)
     tiles = sum((count for count, _ in groups_of), np.zeros(len(table)))
-    busy = [
-        count * sum(n * cycles(run, few) for n, run in zip(runs, RUNS, strict=True))
-        for count, few in groups_of
-    ]
+
+    def spent(on: Callable[[float, float], Floats]) -> Floats:
+        each = [
+            n * count * on(run, few) for count, few in groups_of for n, run in zip(runs, RUNS, strict=True)
+        ]
+        total: Floats = rows * inside * sum(each, np.zeros(len(table)))
+        return total
+
     found = constant(table) | {
         "products": images * inside * blocks * positions / 2.0,
-        "cycles": rows * inside * sum(busy),
+        "cycles": spent(cycles),
+        "waits": spent(waits),
         "tiles": rows * passes * tiles * sum(runs),
         "sums": images * passes * blocks * positions,
         "rows": rows * passes * tiles,
@@ -132,7 +144,7 @@ def pointwise(table: KernelTable) -> Columns:
     found |= by_level("sums", images * passes * blocks * BLOCK * positions * SUM_BYTES, 4.0 * 64.0 * row)
     whole = inside * positions * 4.0
     found |= by_level("input_again", images * np.ceil(blocks / FILTERS) * inside * positions * 4.0, whole)
-    found |= by_level("weights", images * inside * blocks * BLOCK * 4.0, table["weight_bytes"])
+    found |= by_level("weights", images * inside * blocks * BLOCK * 4.0 - cold(table), table["weight_bytes"])
     again = (rows - images) * inside * blocks * BLOCK * 4.0  # by every row of a map that is stepped over
     found |= by_level("weights_again", again, inside * np.minimum(blocks, FILTERS) * BLOCK * 4.0)
     return found | finish(table, is_filled=FILLED)
@@ -151,12 +163,15 @@ def convolution(table: KernelTable, *, is_direct: bool = False) -> Columns:
     alone = last + across.before + across.after
     alone_taps = np.maximum(across.taps - taps * across.within, 0.0) + taps * last
     passes = images * inside / step
-    found = {name: np.zeros(len(table)) for name in ("cycles", "alone", "skipped", "taps", "tiles", "sums")}
+    names = ("cycles", "waits", "alone", "alone_waits", "skipped", "taps", "tiles", "sums")
+    found = {name: np.zeros(len(table)) for name in names}
     for count, few in _groups_of_filters(blocks):
         edge = passes * count * down.taps
-        busy = sum(n * cycles(run, few) for n, run in zip(many, RUNS[:3], strict=True))
-        found["cycles"] += edge * taps * step * busy
+        for name, on in (("cycles", cycles), ("waits", waits)):
+            spent = sum(n * on(run, few) for n, run in zip(many, RUNS[:3], strict=True))
+            found[name] += edge * taps * step * spent
         found["alone"] += edge * alone_taps * step * cycles(1.0, few)
+        found["alone_waits"] += edge * alone_taps * step * waits(1.0, few)
         found["skipped"] += edge * (alone * taps - alone_taps)
         found["taps"] += edge * taps * sum(many)
         found["tiles"] += passes * count * table["out_height"] * (sum(many) + alone)
@@ -171,7 +186,8 @@ def convolution(table: KernelTable, *, is_direct: bool = False) -> Columns:
     image = inside * table["height"] * table["width"] * 4.0
     found |= by_level("input_again", images * tall * image, image)
     touched = down.used * across.used
-    found |= by_level("weights", images * inside * blocks * BLOCK * touched * 4.0, table["weight_bytes"])
+    again = images * inside * blocks * BLOCK * touched * 4.0 - cold(table)
+    found |= by_level("weights", np.maximum(again, 0.0), table["weight_bytes"])
     if not is_direct:
         tile = BLOCK * few_blocks * BLOCK * touched * 4.0  # weights that each run of a row goes through
         found["weights_again"] = found["rows"] * np.ceil(table["out_width"] / 6.0) * tile

@@ -39,7 +39,7 @@ def by_level(name: str, moved: Floats, working_set: Floats) -> Columns:
     out_of_first = np.clip(working_set / FIRST_BYTES - 0.5, 0.0, 1.0)
     shared = np.clip((working_set / PRIVATE_BYTES - 0.6) / 1.2, 0.0, 1.0)
     found = {f"{name}_private": moved * out_of_first * (1.0 - shared), f"{name}_shared": moved * shared}
-    return found | ({"weights_far": moved * _beyond(working_set, FAR_BYTES)} if name == "weights" else {})
+    return found | ({"weights_far": moved * beyond(working_set, FAR_BYTES)} if name == "weights" else {})
 
 
 def traffic(table: KernelTable, *, is_filled: tuple[bool, bool] = (False, False)) -> Columns:
@@ -58,10 +58,16 @@ def traffic(table: KernelTable, *, is_filled: tuple[bool, bool] = (False, False)
     moved = read + written
     touched = moved + table["weight_bytes"]
     found = {"input": read, "output": written}
-    found["output_beyond"] = written * _beyond(touched, SHARED_BYTES[0])
-    found |= {f"moved_{limit / 1e6:g}": moved * _beyond(touched, limit) for limit in SHARED_BYTES}
-    found["weights_once_far"] = table["weight_bytes"] * _beyond(touched, FAR_BYTES)
+    found["output_beyond"] = written * beyond(touched, SHARED_BYTES[0])
+    found |= {f"moved_{limit / 1e6:g}": moved * beyond(touched, limit) for limit in SHARED_BYTES}
+    found["weights_once_far"] = table["weight_bytes"] * beyond(touched, FAR_BYTES)
     return found
+
+
+def cold(table: KernelTable) -> Floats:
+    """Return the bytes of weights that come from memory, wherever they lie when they are read again."""
+    bytes_: Floats = table["cold"] * table["weight_bytes"]
+    return bytes_
 
 
 def output_bytes(table: KernelTable, *, is_filled: bool) -> Floats:
@@ -73,7 +79,8 @@ def finish(table: KernelTable, *, is_filled: tuple[bool, bool] = (False, False))
     """Return traffic, weights out of the caches, and the passes over what was written; see `traffic`."""
     words = output_bytes(table, is_filled=is_filled[1]) / WORD_BYTES
     found = traffic(table, is_filled=is_filled)
-    found |= {"cold": table["cold"] * table["weight_bytes"], "cold_call": table["cold"]}
+    found |= {"cold": cold(table), "cold_call": table["cold"]}
+    found["cold_output"] = table["cold"] * table["output_bytes"]
     found |= {name: words * (table["activation"] == name) for name in ACTIVATIONS}
     return found | {"sum": words * table["adds"]}
 
@@ -94,7 +101,7 @@ def _filling(channels: Floats) -> Floats:
     return filled
 
 
-def _beyond(touched: Floats, limit: float) -> Floats:
+def beyond(touched: Floats, limit: float) -> Floats:
     """Return which share lies beyond a limit: 0 up to it, 1 from twice as much on."""
     share: Floats = np.clip(np.log2(np.maximum(touched, 1.0) / limit), 0.0, 1.0)
     return share
