@@ -71,7 +71,8 @@ def test_cycles_are_bound_by_products_or_loads_and_waits_are_the_rest_of_four():
         (KernelSpec("depthwise", 1, 32, 32, 9, 9, groups=32, layout="blocked"), "window"),
         (KernelSpec("depthwise", 1, 30, 30, 9, 9, groups=30), "unfolded"),
         (KernelSpec("depthwise", 1, 1, 1, 9, 9, groups=1), "direct"),
-        (KernelSpec("pool", 1, 32, 32, 9, 9, kernel=(9, 9), layout="blocked"), "whole_pool"),
+        (KernelSpec("pool", 1, 32, 32, 9, 9, kernel=(9, 9)), "whole_pool"),
+        (KernelSpec("pool", 1, 32, 32, 9, 9, kernel=(9, 9), layout="blocked"), "window"),
         (KernelSpec("pool", 1, 32, 32, 9, 9, kernel=(3, 3)), "plain_pool"),
         (KernelSpec("dense", 1, 32, 32, kind="gemm"), "dense"),
         (KernelSpec("add", 1, 32, 32, 9, 9), "other"),
@@ -81,6 +82,8 @@ def test_each_kernel_has_its_algorithm_and_counts_that_are_finite(spec, algorith
     table = KernelTable.of([spec])
     assert list(algorithms(table)) == [algorithm]
     counts = COUNTS[algorithm](table)
+    if spec.family in ("conv", "depthwise", "dense"):
+        counts |= {f"cold {n}": v for n, v in COUNTS[algorithm](table.but(cold=1.0, bias=1.0)).items()}
     assert all(
         values.shape == (1,) and np.isfinite(values).all() and (values >= 0.0).all()
         for values in counts.values()

@@ -37,7 +37,7 @@ def algorithms(table: KernelTable) -> Words:
         return np.where(is_blocked, "window", single)
     if table.family == "pool":
         is_whole = (table["kernel_height"] == table["height"]) & (table["kernel_width"] == table["width"])
-        return np.where(is_whole & ~padded, "whole_pool", np.where(is_blocked, "window", "plain_pool"))
+        return np.where(is_blocked, "window", np.where(is_whole & ~padded, "whole_pool", "plain_pool"))
     return np.full(len(table), "dense") if table.family == "dense" else nothing
 
 
@@ -72,17 +72,14 @@ def plain_pool(table: KernelTable) -> Columns:
 
 
 def whole_pool(table: KernelTable) -> Columns:
-    """Count a pool whose window is the whole map."""
-    is_blocked = (table["layout"] == "blocked") * 1.0
+    """Count a pool in the plain layout whose window is the whole map."""
     planes, area = table["batch"] * table["in_channels"], table["height"] * table["width"]
     is_average = (table["kind"] == "average") * 1.0
     found = {
-        "planes": planes * (1.0 - is_blocked),
-        "averages": planes * (1.0 - is_blocked) * is_average,
-        "averaged": planes * area * (1.0 - is_blocked) * is_average,
-        "vectors": planes * np.ceil(area / 4.0) * (1.0 - is_blocked),
-        "blocks": is_blocked * table["batch"] * np.ceil(table["in_channels"] / BLOCK),
-        "block_vectors": is_blocked * table["batch"] * np.ceil(table["in_channels"] / BLOCK) * area,
+        "planes": planes,
+        "averages": planes * is_average,
+        "averaged": planes * area * is_average,
+        "vectors": planes * np.ceil(area / 4.0),
     }
     return constant(table) | found | finish(table)
 
@@ -107,7 +104,8 @@ def other(table: KernelTable) -> Columns:
     for kind in sorted({str(kind) for kind in table["kind"]}):
         own = (table["kind"] == kind) * 1.0
         found |= {f"call_{kind}": own, f"words_{kind}": own * words}
-        found[f"planes_{kind}"] = own * planes * (area > 1.0)  # a plane of one position is no loop
+        if table.family != "elementwise" or kind == "scale":  # the others see no planes
+            found[f"planes_{kind}"] = own * planes * (area > 1.0)  # one of a single position is no loop
     return constant(table) | found | traffic(table)
 
 

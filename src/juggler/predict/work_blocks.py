@@ -144,7 +144,8 @@ def pointwise(table: KernelTable) -> Columns:
     found |= by_level("sums", images * passes * blocks * BLOCK * positions * SUM_BYTES, 4.0 * 64.0 * row)
     whole = inside * positions * 4.0
     found |= by_level("input_again", images * np.ceil(blocks / FILTERS) * inside * positions * 4.0, whole)
-    found |= by_level("weights", images * inside * blocks * BLOCK * 4.0 - cold(table), table["weight_bytes"])
+    read = np.maximum(images * inside * blocks * BLOCK * 4.0 - cold(table), 0.0)
+    found |= by_level("weights", read, table["weight_bytes"])
     again = (rows - images) * inside * blocks * BLOCK * 4.0  # by every row of a map that is stepped over
     found |= by_level("weights_again", again, inside * np.minimum(blocks, FILTERS) * BLOCK * 4.0)
     return found | finish(table, is_filled=FILLED)

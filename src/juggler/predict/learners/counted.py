@@ -1,8 +1,8 @@
 """Counted work at fitted prices, and what trees and a Gaussian process say of the rest.
 
 Prices explain most of a kernel's time by what its algorithm does, and go on beyond what was sampled. What is
-left goes by how the time is made up: trees cut it at edges, the process bends over it, and their mean serves
-better than either.
+left goes by how the time is made up: trees cut it at edges, the process bends over it, and the two together
+serve better than either.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ MEMBERS = 3
 SETTINGS = Settings(depth=5, rate=0.04, rounds=400, columns=0.3)
 FEWEST_ROUNDS = 100  # and no more than kernels, up to those above: few need few
 FURTHEST = 1.2  # of a log ratio: kernels further off are mistakes of the clock, or of the counts
+SMOOTH = 2 / 3  # of the correction, where there is a process
 FEWEST = 25  # kernels of an algorithm that are given a process of their own
 SIZES = (
     *("batch", "in_channels", "out_channels", "height", "width", "out_height", "out_width", "groups"),
@@ -66,7 +67,7 @@ class FittedCounted:
             own = np.flatnonzero(names == name)
             if len(own):
                 smooth = process.predict(smooth_columns(self.prices, table.take(own), name))
-                ratio[own] = (ratio[own] + smooth) / 2.0
+                ratio[own] += SMOOTH * (smooth - ratio[own])
         predicted: Floats = priced * np.exp(np.clip(ratio, -FURTHEST, FURTHEST))
         return predicted
 
