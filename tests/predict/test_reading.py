@@ -108,6 +108,16 @@ def test_what_no_kernel_describes_is_listed() -> None:
     assert [kernel.op for kernel in reading.kernels] == ["Relu"]
 
 
+def test_a_slice_reads_what_it_writes() -> None:
+    class Half(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            """Return half of the channels, seen through a sum that nothing folds away."""
+            return torch.relu(x)[:, :4] + 1.5
+
+    (missed,) = read_kernels(Half().eval(), shape=(8, 4, 4), batch=2).uncovered
+    assert missed.op == "Slice" and 2 * 2 * 4 * 64 <= missed.bytes < 3 * 2 * 4 * 64
+
+
 def test_structure_leaves_weights_and_keeps_sizes(graph: bytes, tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(graph)

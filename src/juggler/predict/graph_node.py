@@ -24,6 +24,7 @@ KINDS = {"QuickGelu": "silu", "FastGelu": "gelu", "BiasGelu": "gelu"}  # as camp
 FREE = frozenset(
     {"Flatten", "Reshape", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Constant", "Shape", "Size"}
 )
+PARTIAL = ("Slice", "Split", "Gather")  # copy a part of what they are given
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,13 @@ class GraphNode:
 
     @property
     def bytes(self) -> int:
-        """Return what is read and written, as float32, as far as it is known."""
-        return 4 * sum(math.prod(shape) for shape in (*self.inputs, *self.outputs) if shape is not None)
+        """Return what is read and written, as float32, as far as it is known.
+
+        What takes a part of its input reads no more than it writes.
+        """
+        written = sum(math.prod(shape) for shape in self.outputs if shape is not None)
+        read = sum(math.prod(shape) for shape in self.inputs if shape is not None)
+        return 4 * (written + (min(read, written) if self.op in PARTIAL else read))
 
 
 def kernel_of(node: GraphNode) -> KernelSpec | None:
