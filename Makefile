@@ -28,6 +28,7 @@ figures: $(VENV)/.demo
 	$(BIN)/python benchmarks/measured_page.py
 	$(BIN)/python benchmarks/others_page.py
 	$(BIN)/python benchmarks/predict_page.py
+	$(BIN)/python benchmarks/nsl_kdd_page.py
 	$(BIN)/python benchmarks/justus_page.py
 	$(BIN)/python benchmarks/accuracy/page.py
 
