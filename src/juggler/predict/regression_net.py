@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.float64]
 
 SCALE = 10.0  # the paper's Eq. 8: latencies in tenths of milliseconds, which its loss needs
 _LARGEST_LOG = 30.0
-_SHOWN = 2000  # training rows whose error is taken after each epoch
+_SHOWN = 500  # training rows whose error is taken after each epoch: more would take as long as training
 
 
 @dataclass(frozen=True)
