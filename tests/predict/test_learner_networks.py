@@ -7,7 +7,7 @@ from torch import nn
 from contracts_learners import convolutions
 from juggler.predict.net_learner import NetLearner
 from juggler.predict.networks import Residual, ResPerfNet
-from juggler.predict.regression_net import maple
+from juggler.predict.regression_net import flushed, maple
 
 
 def test_the_26_layers():
@@ -70,3 +70,10 @@ def test_training_leaves_torchs_generator_alone():
     torch.manual_seed(5)
     learner(epochs=1).fit(*convolutions(20))
     assert torch.equal(torch.rand(3), wanted)
+
+
+def test_denormals_are_zero_while_a_network_trains_and_no_longer():
+    tiny = torch.tensor([1e-39])
+    with flushed():
+        assert float(tiny * 1.0) == 0.0
+    assert float(tiny * 1.0) > 0.0

@@ -7,7 +7,8 @@ thousand rows, regresses, and is over in minutes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -142,8 +143,19 @@ def fit_net(
         if validation is not None:
             held, answers = validation
             sides.append((torch.from_numpy(inputs.matrix(held)), roofline.latency_ms(held), answers))
-        history = _train(fitted, rows, goal, lambda number: _epoch(number, fitted, sides), progress)
+        with flushed():
+            history = _train(fitted, rows, goal, lambda number: _epoch(number, fitted, sides), progress)
     return FittedNet(plan, inputs, roofline, fitted.module, span, history)
+
+
+@contextmanager
+def flushed() -> Iterator[None]:
+    """Take denormal numbers for zero: a penalty drives weights there, and each takes many times as long."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def restore_net(fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> FittedNet:
