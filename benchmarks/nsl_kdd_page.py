@@ -1,15 +1,17 @@
-"""The table of detectors in docs/numbers.md is that of results/nsl_kdd.json: write it, or check it.
+"""The tables of detectors in docs/numbers.md are those of nsl_kdd.json and nsl_kdd_novelty.json.
 
-With --check nothing is written, and the exit code is 1 where the page is not what the result says.
+With --check nothing is written, and the exit code is 1 where the page is not what the results say.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from pages import Result, of_one_result, table
+from common import RESULTS, ROOT, read
+from pages import Result, filled, options, put, table
 
 TITLES = {
     "juggler": "Juggler, flat, as it ships",
@@ -37,6 +39,18 @@ def detectors(result: Result) -> str:
     return "\n\n".join(parts)
 
 
+def novelty(shipped: Result, other: Result) -> str:
+    """Return the network with novelty beside the one that ships and XGBoost, a score a row."""
+    rate = RATES[0]
+    sides = {
+        "as it ships": shipped["scores"]["test"]["juggler"][rate],
+        "with novelty": other["scores"]["test"]["juggler"][rate],
+        "XGBoost": shipped["scores"]["test"]["xgboost"][rate],
+    }
+    rows = [[name, *(_cell(scores[key]) for scores in sides.values())] for key, name in SCORES.items()]
+    return table([f"KDDTest+, f = {float(rate):.0%}", *sides], rows)
+
+
 def _row(rate: str, side: str, scores: Mapping[str, Any]) -> list[str]:
     seeds = len(scores["auc"]["values"])
     return [f"{float(rate):.0%}", TITLES.get(side, side), *(_cell(scores[key]) for key in SCORES), str(seeds)]
@@ -49,7 +63,17 @@ def _cell(score: Mapping[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fill the page, or check it; return the exit code."""
-    return of_one_result("nsl_kdd", "numbers", {"detectors": detectors}, __doc__, arguments)
+    parser = options(__doc__)
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "numbers.md")
+    parser.add_argument("--result", type=Path, default=RESULTS / "nsl_kdd.json")
+    parser.add_argument("--novelty", type=Path, default=RESULTS / "nsl_kdd_novelty.json")
+    given = parser.parse_args(arguments)
+
+    def make(text: str) -> str:
+        shipped, other = read(given.result), read(given.novelty)
+        return filled(text, {"detectors": detectors(shipped), "novelty": novelty(shipped, other)})
+
+    return put(given.page, make, check=given.check)
 
 
 if __name__ == "__main__":

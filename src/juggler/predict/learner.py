@@ -28,7 +28,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 Progress = Callable[[int, int], None]  # done, total
 Validation = tuple[KernelTable, Floats]
 
-FORMAT = 2  # of 1, processes had one length for all columns
+FORMAT = 3  # up to 2, counts and processes meant something else: prices would be charged for the wrong work
 TRANSFERRED = "transferred"  # not in the registry: it is fitted on top of another
 FEWEST = 8
 

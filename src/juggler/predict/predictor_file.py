@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 P = TypeVar("P", bound="Predictor")
 
-FORMAT = 2  # of 1, processes had one length for all columns, and networks no `far`
+FORMAT = 3  # raised where what is kept would answer otherwise: up to 2, work was counted otherwise
 KIND = "juggler predictor"
 SUFFIX = ".predictor"
 JSON, ARRAYS = "predictor.json", "arrays.npz"
