@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -24,7 +25,7 @@ SAMPLES, PROBES = 30, 5
 # In a process of its own, for Ray leaves threads and handlers behind. What workers answer is counted, and the
 # slower one is killed by the system as soon as both are in the midst of a block.
 RUN = """
-import json, os, signal, sqlite3, sys, threading, time
+import json, os, signal, sqlite3, sys, threading
 import psutil
 from juggler.predict import Store
 from juggler.predict.blocks import CANARY
@@ -32,7 +33,7 @@ from juggler.predict.fleet import run_fleet
 from juggler.predict.fleet_cluster import Member
 
 path, options = sys.argv[1], json.loads(sys.argv[2])
-taken, pids, seen, take = [], {}, {}, Member.take
+taken, pids, seen, take, over = [], {}, {}, Member.take, threading.Event()
 
 def counted(member, spec):
     turn = take(member, spec)
@@ -52,8 +53,9 @@ def turns():
 
 def kill():
     while min(map(taken.count, ("worker 1", "worker 2"))) < 3:
-        time.sleep(0.01)
-    seen.update(turns=turns())
+        if over.wait(0.01):
+            return
+    seen.update(turns=turns(), nice=[psutil.Process(pid).nice() for pid in pids.values()])
     os.kill(pids[min(pids, key=taken.count)], signal.SIGKILL)
 
 Member.take = counted
@@ -62,6 +64,7 @@ with Store.open(path, create=True) as store:
     killer.start()
     tell = lambda done, total: seen.update(told=(done, total))
     outcome = run_fleet(store, "local:2", progress=tell, **options)
+    over.set()
     killer.join()
 left = [p.name() for p in psutil.Process().children(recursive=True)]
 print(json.dumps({"outcome": outcome.to_dict(), "taken": taken, "left": left, **seen}))
@@ -74,12 +77,13 @@ def test_a_fleet_of_two_of_which_one_is_killed(tmp_path):
     line = [sys.executable, "-c", RUN, str(path), json.dumps(options)]
     # Into files: Ray's processes would hold pipes open where the run had to be ended.
     with (tmp_path / "said").open("w") as out, (tmp_path / "errors").open("w") as errors:
-        done = subprocess.run(line, stdout=out, stderr=errors, timeout=150, check=False)
+        done = subprocess.run(line, stdout=out, stderr=errors, timeout=600, check=False)
     assert done.returncode == 0, (tmp_path / "errors").read_text(encoding="utf-8")
     said = json.loads((tmp_path / "said").read_text(encoding="utf-8").splitlines()[-1])
     outcome = said["outcome"]
     assert (outcome["workers"], len(outcome["lost"])) == (2, 1)
     assert (outcome["unfinished"], outcome["stopped"], said["left"]) == ([], False, [])
+    assert said["nice"] == [os.nice(0)] * 2, "neighbours of higher priority would be timed with the kernels"
     assert said["told"] == [SAMPLES + 2, SAMPLES + 2]
     with Store.open(path) as store:
         rows = store.connection.execute("SELECT * FROM turns ORDER BY rowid").fetchall()
