@@ -43,7 +43,7 @@ def test_an_alert_leaves_before_the_stream_ends(workshop: Workshop) -> None:
         process.stdin.write(b"no record\n" + line)
         process.stdin.close()
         process.stdin = None
-        rest, errors = process.communicate(timeout=60)
+        rest, errors = process.communicate(timeout=300)
         closed = json.loads(rest.decode())
         assert "state=closed" in closed["alert"]["metadata"]["tag"]
         assert "count=2" in closed["alert"]["metadata"]["tag"]
@@ -59,7 +59,7 @@ def test_a_request_to_stop_ends_with_the_summary(workshop: Workshop, number: sig
         process.stdin.write(alarming_line(workshop))
         assert b"state=opened" in read_line(process.stdout)
         process.send_signal(number)
-        out, errors = process.communicate(timeout=60)
+        out, errors = process.communicate(timeout=300)
         assert process.returncode == 130
         assert b"state=closed" in out
         assert b"ended by a request to stop" in errors and b"Traceback" not in errors
@@ -130,7 +130,7 @@ def test_closed_ends_are_told(workshop: Workshop) -> None:
             env=environment(),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
 
@@ -151,7 +151,7 @@ def test_a_reader_who_hangs_up_ends_the_run_in_peace(workshop: Workshop) -> None
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert json.loads(done.stdout)["event_type"] == "alert"

@@ -193,7 +193,7 @@ def test_a_campaign_that_is_interrupted_ends_between_turns(path, number):
     process = started(path)
     wait_for_turns(path, process, 3)
     os.kill(process.pid, number)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=300)
     assert "stopped True" in output
     assert process.returncode == 0
     with Store.open(path) as store:
