@@ -77,3 +77,17 @@ def test_denormals_are_zero_while_a_network_trains_and_no_longer():
     with flushed():
         assert float(tiny * 1.0) == 0.0
     assert float(tiny * 1.0) > 0.0
+
+
+def test_log_t_is_learned_over_six_decades():
+    table, target = convolutions(400)
+    logs = np.log(target)
+    target = 1e3 * np.exp(
+        (logs - logs.max()) * np.log(1e6) / np.ptp(logs)
+    )  # a thousandth of a ms to a second
+    short = {"features": "log", "rate": 2e-3, "batch": 32, "epochs": 60, "decay_every": 20}
+    errors = {
+        output: learner(output=output, **short).fit(table, target).history[-1].train_mape
+        for output in ("log", "scaled")
+    }
+    assert errors["log"] < 30.0 < errors["scaled"]

@@ -40,8 +40,8 @@ class NetPlan:
         architecture: as `juggler.predict.networks.build` names them.
         features: kind of features.
         transform: Box-Cox on matrix and kernel size.
-        output: `scaled` (softplus of the answer is 10 t), `log_scaled` (it is log(1 + 10 t)) or `ratio`
-            (the answer is the log of the ratio to a fitted roofline).
+        output: `scaled` (softplus of the answer is 10 t, as in the paper), `log` (the answer is log t) or
+            `ratio` (it is the log of the ratio to a fitted roofline).
         epochs: passes over the training rows.
         rate: Adam's.
         batch: rows a step.
@@ -101,10 +101,9 @@ class FittedNet:
             if self.plan.output == "ratio":
                 ratio: Floats = np.exp(raw.clamp(low, high).numpy())
                 return roofline_ms * ratio
-            scaled = softplus(raw)
-            if self.plan.output == "log_scaled":
-                scaled = torch.expm1(scaled.clamp(max=_LARGEST_LOG))
-            milliseconds: Floats = (scaled / SCALE).clamp(min=low).numpy()
+            logs = self.plan.output == "log"
+            found_ms = torch.exp(raw.clamp(max=_LARGEST_LOG)) if logs else softplus(raw) / SCALE
+            milliseconds: Floats = found_ms.clamp(min=low).numpy()
             return milliseconds
 
 
@@ -136,7 +135,8 @@ def fit_net(
         relative = plan.output == "ratio"
         span = (float(ratio.min()), float(ratio.max())) if relative else (float(target.min()) / 2.0, math.inf)
         span = (span[0], min(span[1], 1e12))
-        goal = torch.from_numpy(ratio if relative else np.log1p(SCALE * target)).float()
+        goals = {"ratio": ratio, "log": np.log(target), "scaled": np.log1p(SCALE * target)}
+        goal = torch.from_numpy(goals[plan.output]).float()
         fitted = FittedNet(plan, inputs, roofline, build(plan.architecture, inputs.width), span)
         rows = torch.from_numpy(inputs.matrix(table))
         sides = [(rows[:_SHOWN], roofline.latency_ms(table)[:_SHOWN], target[:_SHOWN])]
@@ -207,10 +207,9 @@ def _train(
 
 
 def _loss(answer: Tensor, goal: Tensor, output: str) -> Tensor:
-    if output == "ratio":
-        return (answer - goal).abs().mean()
-    positive = softplus(answer)
-    return maple(positive if output == "log_scaled" else torch.log1p(positive), goal)
+    if output == "scaled":
+        return maple(torch.log1p(softplus(answer)), goal)
+    return (answer - goal).abs().mean()
 
 
 def _epoch(number: int, fitted: FittedNet, sides: Sequence[tuple[Tensor, Floats, Floats]]) -> Epoch:

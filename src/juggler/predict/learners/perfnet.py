@@ -1,9 +1,12 @@
-"""PerfNet (Wang et al. 2020): a perceptron on the paper's features, by ResPerfNet's loss."""
+"""PerfNet (Wang et al. 2020): a perceptron on the paper's features, tuned as `resperfnet` is."""
 
 from juggler.predict.net_learner import NetLearner
 
 LEARNER = NetLearner(
     "perfnet",
-    "PerfNet's perceptron, z-scores, MAPLE loss, Adam at rate 0.001",
-    {"architecture": "perfnet", "rate": 1e-3, "l2": 1e-6, "epochs": 200},
+    "PerfNet's perceptron: sizes as logs, z-scores, log t, rate 0.002, 200 epochs",
+    {
+        **{"architecture": "perfnet", "features": "log", "output": "log", "rate": 2e-3, "l2": 1e-5},
+        **{"epochs": 200, "decay_every": 40, "batch": 32},
+    },
 )
