@@ -127,15 +127,6 @@ def test_a_request_to_stop_ends_it_and_names_the_line_it_cut(pipe: tuple[int, in
     assert "stopped" in bad.reason
 
 
-@pytest.fixture
-def interrupts() -> Iterator[None]:
-    """Take interrupts as in a terminal: a shell tells its background jobs to ignore them."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("interrupts")
 def test_an_interrupt_ends_a_reader_that_waits(pipe: tuple[int, int]) -> None:
     before = signal.getsignal(signal.SIGINT)
     with StopRequest() as stop:

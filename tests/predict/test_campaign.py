@@ -140,13 +140,7 @@ with Store.open({path!r}, create=True, busy_s=0.2) as store:
 
 def started(path, before=""):
     code = CAMPAIGN.format(path=str(path), before=before)
-    # A shell may have told this process to ignore interrupts, which its children would inherit.
-    return subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
-    )
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 
 
 def turns_of(path):

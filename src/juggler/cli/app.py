@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
@@ -14,11 +15,12 @@ from juggler.cli.console import ERRORS, escape
 from juggler.errors import JugglerError, Unavailable
 from juggler.registry import Registry
 
-EXIT_CODES = """\
-Exit codes: 0 done; 1 an error of its own kind, or an alert with --fail-on-alert; 2 wrong options;
-3 data cannot be read; 4 artefact or checkpoint cannot be used; 5 something is not installed;
-6 refused, for it could not be proved; 7 an export differs from its source; 8 alerts or results cannot be
-written; 10 done, but rows were bad; 130 interrupted."""
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 an error of its own kind, or an alert with --fail-on-alert; 2 wrong options; "
+    "3 data cannot be read; 4 artefact or checkpoint cannot be used; 5 something is not installed; "
+    "6 refused, for it could not be proved; 7 an export differs from its source; 8 alerts or results cannot "
+    "be written; 10 done, but rows were bad; 130 interrupted."
+)
 
 WORKSHOP = "pip install 'juggler[train]'"
 
@@ -50,8 +52,16 @@ def build() -> typer.Typer:
         except Unavailable as error:  # a broken package of others must not take the house's verbs away
             ERRORS.print(f"[yellow]juggler:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
         else:
-            app.command(name.replace("_", "-"), no_args_is_help=False)(verb)
+            app.command(name.replace("_", "-"), help=_help(verb), no_args_is_help=False)(verb)
     return app
+
+
+def _help(verb: Callable[..., None]) -> str:
+    """Return a verb's docstring with a line to a paragraph, and to an example, for terminals to break."""
+    told, _, examples = (inspect.getdoc(verb) or "").partition("Examples: ")
+    paragraphs = [" ".join(paragraph.split()) for paragraph in told.strip().split("\n\n")]
+    lines = ["Examples:", *(f"  {' '.join(example.split())}" for example in examples.split(";"))]
+    return "\n\n".join([*paragraphs, *(["\n".join(lines)] if examples else [])])
 
 
 def main() -> None:
