@@ -26,7 +26,7 @@ def lab(elsewhere: Path) -> Path:
 
 def test_fit_scores_learners_and_keeps_a_predictor(program: Program, lab: Path) -> None:
     done = program("fit", "lab.db", *QUICK, "--json", "scores.json").check(0)
-    for words in ("MAPE %", "Spearman", "floor %", "polynomial", "xgboost_log", "held out", "seed 0"):
+    for words in ("MAPE %", "Spearman", "floor", "polynomial", "xgboost_log", "held out", "seed 0"):
         assert words in done.out, words
     predictor = Predictor.load(lab.with_suffix(".predictor"))
     assert (predictor.name, predictor.models["conv"].learner) == ("lab", "xgboost_log")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from juggler.predict.store import Store
     from juggler.predict.timed_networks import TimedNetwork
 
-_COLUMNS = ("MAPE %", "within 5 %", "within 10 %", "RMSE ms", "MAE ms", "Spearman")
+_COLUMNS = ("MAPE %", "in 5 %", "in 10 %", "RMSE ms", "MAE ms", "Spearman")
 
 
 def compared(
@@ -97,17 +98,18 @@ def _named(names: str | None) -> list[str] | None:
 
 
 def tell_comparison(found: Comparison) -> None:
-    """Print every learner's scores, family by family, with the floor beside them."""
+    """Print every learner's scores, a table to a family, with the floor above it."""
     held = "whole batch sizes" if found.split == "batch" else "a fifth of the random kernels"
     OUT.print(f"[bold]Learners[/], {held} held out, seed {found.seed}; execution phase")
-    table = Table("family", "learner", "learned", "held out", *_COLUMNS, "floor %", box=None, pad_edge=False)
-    before = ""
-    for row in found.rows:
-        family, before = ("" if row.family == before else row.family), row.family
-        counts = f"{row.training:,}", f"{row.scores.n:,}"
-        floor = "-" if row.floor is None else f"{row.floor:.1f}"
-        table.add_row(family, row.learner, *counts, *_cells(row.scores), floor)
-    OUT.print(table)
+    for family, rows in groupby(found.rows, key=lambda row: row.family):
+        scored = [*rows]
+        first = scored[0]
+        floor = "" if first.floor is None else f", floor {first.floor:.1f} %"
+        OUT.print(f"\n[bold]{family}[/]: {first.training:,} learned, {first.scores.n:,} held out{floor}")
+        table = _table("learner", *_COLUMNS)
+        for row in scored:
+            table.add_row(row.learner, *_cells(row.scores))
+        OUT.print(table)
     for name, why in found.unavailable.items():
         ERRORS.print(f"[yellow]not fitted:[/] {escape(name)}: {escape(why)}", soft_wrap=True)
     for family, count in found.left_out.items():
@@ -116,13 +118,13 @@ def tell_comparison(found: Comparison) -> None:
 
 def tell_report(report: FitReport) -> None:
     """Print what the predictor is made of, and how it does on what it has not seen."""
-    OUT.print(f"\n[bold]Predictor[/] {escape(report.device)}, {report.samples:,} samples, seed {report.seed}")
-    table = Table(
-        *("family", "learner", "learned", "unseen", *_COLUMNS, "90 % interval"), box=None, pad_edge=False
+    OUT.print(
+        f"\n[bold]Predictor[/] {escape(report.device)}, {report.samples:,} samples, seed {report.seed}; 90 % intervals"
     )
+    table = _table("family", "learner", "learned", "unseen", _COLUMNS[0], _COLUMNS[2], "interval")
     for family in report.families:
         counts = f"{family.training:,}", f"{family.calibration:,}"
-        cells = _cells(family.scores) if family.scores else ("-",) * len(_COLUMNS)
+        cells = _cells(family.scores)[0:3:2] if family.scores else ("-", "-")
         width = f"x/: {1.0 + family.half_width:.2f}"
         table.add_row(family.family, family.learner, *counts, *cells, width)
     OUT.print(table)
@@ -135,6 +137,15 @@ def tell_report(report: FitReport) -> None:
         )
 
 
+def _table(*names: str) -> Table:
+    """Return a table whose words stand left and whose numbers stand right, none of them broken."""
+    table = Table(box=None, pad_edge=False)
+    for name in names:
+        word = name in ("family", "learner")
+        table.add_column(name, justify="left" if word else "right", no_wrap=True)
+    return table
+
+
 def _cells(scores: Scores) -> tuple[str, ...]:
-    shares = f"{scores.mape:.1f}", f"{scores.within_5:.0f} %", f"{scores.within_10:.0f} %"
+    shares = f"{scores.mape:.1f}", f"{scores.within_5:.0f}", f"{scores.within_10:.0f}"
     return (*shares, f"{scores.rmse_ms:.3g}", f"{scores.mae_ms:.3g}", f"{scores.spearman:.3f}")
