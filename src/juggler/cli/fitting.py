@@ -104,8 +104,8 @@ def tell_comparison(found: Comparison) -> None:
     for family, rows in groupby(found.rows, key=lambda row: row.family):
         scored = [*rows]
         first = scored[0]
-        floor = "" if first.floor is None else f", floor {first.floor:.1f} %"
-        OUT.print(f"\n[bold]{family}[/]: {first.training:,} learned, {first.scores.n:,} held out{floor}")
+        floor = "no floor measured" if first.floor is None else f"floor {first.floor:.1f} %"
+        OUT.print(f"\n[bold]{family}[/]: {first.training:,} learned, {first.scores.n:,} held out, {floor}")
         table = _table("learner", *_COLUMNS)
         for row in scored:
             table.add_row(row.learner, *_cells(row.scores))
@@ -118,9 +118,8 @@ def tell_comparison(found: Comparison) -> None:
 
 def tell_report(report: FitReport) -> None:
     """Print what the predictor is made of, and how it does on what it has not seen."""
-    OUT.print(
-        f"\n[bold]Predictor[/] {escape(report.device)}, {report.samples:,} samples, seed {report.seed}; 90 % intervals"
-    )
+    made_of = f"{report.samples:,} samples, seed {report.seed}; 90 % intervals"
+    OUT.print(f"\n[bold]Predictor[/] {escape(report.device)}, {made_of}")
     table = _table("family", "learner", "learned", "unseen", _COLUMNS[0], _COLUMNS[2], "interval")
     for family in report.families:
         counts = f"{family.training:,}", f"{family.calibration:,}"
