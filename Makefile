@@ -29,7 +29,7 @@ figures: $(VENV)/.demo
 	$(BIN)/python benchmarks/others_page.py
 	$(BIN)/python benchmarks/predict_page.py
 	$(BIN)/python benchmarks/nsl_kdd_page.py
-	$(BIN)/python benchmarks/justus_page.py
+	$(BIN)/python benchmarks/learners_page.py
 	$(BIN)/python benchmarks/accuracy/page.py
 
 $(BIN)/python:

@@ -35,6 +35,7 @@ from detector_scores import (
 )
 from numpy.typing import NDArray
 from rich.table import Table
+from student import quantile
 from study import bar
 
 from juggler.cli.console import OUT
@@ -46,7 +47,6 @@ from juggler.models.checkpoint import read_tensors, write_tensors
 from juggler.models.teacher import Teacher
 from juggler.runtime.machine import machine
 
-STUDENT_T = {3: 4.303, 6: 2.571, 9: 2.306, 12: 2.201, 15: 2.145}  # by pairs of fold and seed
 NOTE = (
     "Three folds of the training file, no test file. Folds differ far more than seeds; pairs of one fold "
     "share its held-out types: an interval over them says too little about types that no fold holds out."
@@ -237,6 +237,7 @@ def _report(folder: Path, *, quick: bool) -> None:
         "quick": quick,
         "note": NOTE,
         "machine": machine().to_dict(),
+        "findings": [],
         "base": _base("synthetic" if quick else "nsl_kdd").to_dict(),
         "candidates": {
             name: {
@@ -264,7 +265,7 @@ def _gains(
     gains = {}
     for key in rows[both[0]]:
         each = [rows[stem][key] - today[stem][key] for stem in both]
-        half = STUDENT_T.get(len(both), 2.0) * float(np.std(each, ddof=1)) / math.sqrt(len(both))
+        half = quantile(len(both) - 1) * float(np.std(each, ddof=1)) / math.sqrt(len(both))
         mean = float(np.mean(each))
         gains[key] = {"mean": mean, "low": mean - half, "high": mean + half, "n": len(both)}
     return gains

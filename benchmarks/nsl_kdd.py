@@ -24,6 +24,7 @@ from typing import Any
 
 from common import Finding, options, write
 from rich.table import Table
+from student import quantile
 from study import (
     BASELINE_NOTE,
     BASELINES,
@@ -64,7 +65,6 @@ CLAIMED = (
     "macro_f1",
     "detection_rate_unseen",
 )
-STUDENT_T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def judge(table: dict[str, Any], seeds: int) -> list[Finding]:
     for key in CLAIMED:
         name, more_is_better = SCORES[key]
         gaps = summary([a - b for a, b in zip(ours[key].values, theirs[key].values, strict=True)])
-        half = STUDENT_T.get(seeds, 2.0) * gaps.sd / math.sqrt(seeds)
+        half = quantile(seeds - 1) * gaps.sd / math.sqrt(seeds)
         interval = f"{gaps.mean - half:+.3f} to {gaps.mean + half:+.3f}"
         findings.append(
             Finding(

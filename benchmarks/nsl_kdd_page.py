@@ -1,4 +1,4 @@
-"""The tables of detectors in docs/numbers.md are those of nsl_kdd.json and nsl_kdd_novelty.json.
+"""The tables of detectors in docs/numbers.md: nsl_kdd.json, nsl_kdd_novelty.json, detector_search.json.
 
 With --check nothing is written, and the exit code is 1 where the page is not what the results say.
 """
@@ -27,6 +27,11 @@ SCORES = {
     "detection_rate_unseen": "detection, unseen types",
 }
 RATES = ("0.02", "0.05")
+GAINS = {
+    "detection_rate_held_out_0.02": "held-out types, f = 2%",
+    "auc_few": "area, to 5 % false alarms",
+    "macro_f1_0.02": "macro-F1, f = 2%",
+}
 
 
 def detectors(result: Result) -> str:
@@ -51,6 +56,27 @@ def novelty(shipped: Result, other: Result) -> str:
     return table([f"KDDTest+, f = {float(rate):.0%}", *sides], rows)
 
 
+def search(result: Result) -> str:
+    """Return one row a candidate: its scores on the folds, and what it gains over the plan that ships."""
+    candidates = result["candidates"]
+    gained = {name: own["gains"].get("auc_few", {}).get("mean", -1.0) for name, own in candidates.items()}
+    order = sorted(candidates, key=lambda name: -float(gained[name]))
+    rows = []
+    for name in order:
+        own = candidates[name]
+        cells = [f"{own['scores'][key]['mean']:.3f}{_gain(own['gains'], key)}" for key in GAINS]
+        about = f"{own['about']}, weight {own['weight']:g}" if own["weight"] else own["about"]
+        rows.append([f"`{name}`", about, *cells, str(len(own["folds"]))])
+    return table(["candidate", "what it is", *GAINS.values(), "folds and seeds"], rows)
+
+
+def _gain(gains: Mapping[str, Any], key: str) -> str:
+    found = gains.get(key)
+    if not found or found["low"] == found["high"] == 0.0:
+        return ""
+    return f" ({found['mean']:+.3f}; {found['low']:+.3f} to {found['high']:+.3f})"
+
+
 def _row(rate: str, side: str, scores: Mapping[str, Any]) -> list[str]:
     seeds = len(scores["auc"]["values"])
     return [f"{float(rate):.0%}", TITLES.get(side, side), *(_cell(scores[key]) for key in SCORES), str(seeds)]
@@ -67,11 +93,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "numbers.md")
     parser.add_argument("--result", type=Path, default=RESULTS / "nsl_kdd.json")
     parser.add_argument("--novelty", type=Path, default=RESULTS / "nsl_kdd_novelty.json")
+    parser.add_argument("--search", type=Path, default=RESULTS / "detector_search.json")
     given = parser.parse_args(arguments)
 
     def make(text: str) -> str:
         shipped, other = read(given.result), read(given.novelty)
-        return filled(text, {"detectors": detectors(shipped), "novelty": novelty(shipped, other)})
+        blocks = {"detectors": detectors(shipped), "novelty": novelty(shipped, other)}
+        return filled(text, {**blocks, "search": search(read(given.search))})
 
     return put(given.page, make, check=given.check)
 

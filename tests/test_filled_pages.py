@@ -29,7 +29,11 @@ PAGES = [
         {"times": 7.77, "low": 7.5, "high": 8.125}, "7.77 (7.50 to 8.12)",
     ),
     Filled(
-        "justus_page", "learners", "justus", "--result", ("table", "conv/p100", "roofline_trees"),
+        "learners_page", "learners", "justus", "--result", ("table", "conv/p100", "roofline_trees"),
+        {"mape": 7.77, "mape_sd": 0.41}, "7.8 ± 0.4",
+    ),
+    Filled(
+        "learners_page", "learners", "lab_learners", "--lab", ("families", "conv", "learners", "svr"),
         {"mape": 7.77, "mape_sd": 0.41}, "7.8 ± 0.4",
     ),
     Filled(
@@ -47,6 +51,10 @@ PAGES = [
     Filled(
         "nsl_kdd_page", "numbers", "nsl_kdd_novelty", "--novelty",
         ("scores", "test", "juggler", "0.02", "macro_f1"), {"mean": 0.987}, "0.987 ±",
+    ),
+    Filled(
+        "nsl_kdd_page", "numbers", "detector_search", "--search",
+        ("candidates", "members_3", "scores", "auc_few"), {"mean": 0.987}, "0.987",
     ),
 ]  # fmt: skip
 EACH = pytest.mark.parametrize("filled", PAGES, ids=lambda one: f"{one.script}-{one.result}")

@@ -7,16 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from shared import quantile
+
 from juggler.nouns import Noun
 
 PARITY_POINTS = -0.3
 """Parity is claimed only where the lower end of the gap's interval is no lower."""
-
-# Student's t, 97.5 %, by degrees of freedom from 1.
-STUDENT_T = (
-    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
-    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
-)
 
 
 @dataclass(frozen=True)
@@ -78,8 +74,3 @@ class Gap(Noun):
     def is_parity(self) -> bool:
         """Say whether it may be claimed that nothing is given away."""
         return self.low is not None and self.low >= PARITY_POINTS
-
-
-def quantile(freedom: int) -> float:
-    """Return the 97.5 % quantile of Student's t; beyond 20 degrees of freedom that of 20, which is wider."""
-    return STUDENT_T[min(freedom, len(STUDENT_T)) - 1]

@@ -10,8 +10,9 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 import pages
 from common import RESULTS, ROOT, TRIALS, Finding, read, write
+from student import quantile
 
-__all__ = ["RESULTS", "ROOT", "RUNS", "STUDIES", "TRIALS", "Finding", "pages", "read", "write"]
+__all__ = ["RESULTS", "ROOT", "RUNS", "STUDIES", "TRIALS", "Finding", "pages", "quantile", "read", "write"]
 
 RUNS = ROOT / "runs" / "accuracy"
 STUDIES = {"cpu": "accuracy", "gpu": "accuracy_gpu"}

@@ -1,4 +1,4 @@
-"""The tables of docs/learners.md are those of benchmarks/results/justus.json: write them, or check them.
+"""The tables of docs/learners.md are those of justus.json and lab_learners.json: write them, or check them.
 
 With --check nothing is written, and the exit code is 1 where the page is not what the result says.
 """
@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from pages import of_one_result, table
+from common import RESULTS, ROOT, read
+from pages import filled, options, put, table
 
 TITLES = {"conv/1080ti": "conv, 1080 Ti", "conv/p100": "conv, P100", "dense/1080ti": "dense, 1080 Ti"}
 # The paper's names of rows where they are not ours.
@@ -46,6 +48,32 @@ def transfer(result: Mapping[str, Any]) -> str:
     return table(["samples of the P100", *(f"{title}, MAPE %" for title in WAYS.values())], rows)
 
 
+def lab(result: Mapping[str, Any]) -> str:
+    """Return the MAPE of every learner on the families of our own campaign, with what timings repeat to."""
+    families = result["families"]
+    published = result["published"]["conv"]
+    names = list(families["conv"]["learners"])
+    splits = "1 split" if len(result["seeds"]) == 1 else f"{len(result['seeds'])} splits"
+    rows = [
+        [name, *(_spread(own["learners"].get(name)) for own in families.values()), _quoted(name, published)]
+        for name in names
+    ]
+    floors = ["*two timings of a kernel*", *(f"{own['floor']:.1f}" for own in families.values()), ""]
+    head = ["learner", *(f"{family}, MAPE %" for family in families), "published, conv, other data"]
+    held = ", ".join(f"{own['held_out']:.0f} {family}" for family, own in families.items())
+    told = (
+        f"{result['samples']:,} samples, {splits}, held out on average: {held}. "
+        f"{result['machine']['cpu']}, {result['date']}."
+    )
+    return f"{table(head, [*rows, floors])}\n\n{told}"
+
+
+def _spread(scores: Mapping[str, Any] | None) -> str:
+    if scores is None:
+        return ""
+    return f"{scores['mape']:,.1f}" + ("" if scores["mape_sd"] is None else f" ± {scores['mape_sd']:,.1f}")
+
+
 def _cell(scores: Mapping[str, Any] | None) -> str:
     if scores is None:
         return ""
@@ -62,8 +90,17 @@ def _quoted(name: str, published: Mapping[str, float]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the page, or check it; return the exit code."""
-    blocks = {"learners": learners, "transfer": transfer}
-    return of_one_result("justus", "learners", blocks, __doc__, arguments)
+    parser = options(__doc__)
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "learners.md")
+    parser.add_argument("--result", type=Path, default=RESULTS / "justus.json")
+    parser.add_argument("--lab", type=Path, default=RESULTS / "lab_learners.json")
+    given = parser.parse_args(arguments)
+
+    def make(text: str) -> str:
+        theirs, own = read(given.result), read(given.lab)
+        return filled(text, {"learners": learners(theirs), "transfer": transfer(theirs), "lab": lab(own)})
+
+    return put(given.page, make, check=given.check)
 
 
 if __name__ == "__main__":
