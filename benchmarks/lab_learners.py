@@ -21,6 +21,7 @@ from justus import PUBLISHED
 
 from juggler.files import write_atomically
 from juggler.predict.comparison import compare_learners
+from juggler.predict.learner import LEARNERS
 from juggler.predict.store import Store
 
 FAMILIES = ("conv", "depthwise", "pool", "dense")
@@ -32,6 +33,7 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--db", type=Path, default=ROOT / "runs" / "predict" / "lab.db")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--again", nargs="+", default=[], metavar="LEARNER", help="fit these again")
     given = parser.parse_args()
     with Store.open(given.db) as store:
         samples = [sample for sample in store.samples() if sample.spec.family in FAMILIES]
@@ -41,16 +43,23 @@ def main() -> None:
     cells = json.loads(CELLS.read_text(encoding="utf-8")) if CELLS.is_file() and not given.quick else {}
     for seed in given.seeds:
         key = f"{seed}/{len(samples)}/{last}"
-        if key in cells:
+        kept = [row for row in cells.get(key, []) if row["learner"] not in given.again]
+        names = ["polynomial", "xgboost_log"] if given.quick else LEARNERS.names()
+        left = [name for name in names if name not in {row["learner"] for row in kept}]
+        if not left:
             continue
         with progress(f"split {seed}") as tell:
-            names = ["polynomial", "xgboost_log"] if given.quick else None
-            found = compare_learners(samples, learners=names, seed=seed, floors=floors, progress=tell)
-        cells[key] = found.to_dict()["rows"]
+            found = compare_learners(samples, learners=left, seed=seed, floors=floors, progress=tell)
+        cells[key] = kept + found.to_dict()["rows"]
         if not given.quick:
             write_atomically(CELLS, f"{json.dumps(cells, indent=1)}\n".encode())
-    kept = [cells[f"{seed}/{len(samples)}/{last}"] for seed in given.seeds]
-    details = {"seeds": given.seeds, "samples": len(samples), "published": PUBLISHED, "families": table(kept)}
+    splits = [cells[f"{seed}/{len(samples)}/{last}"] for seed in given.seeds]
+    details = {
+        "seeds": given.seeds,
+        "samples": len(samples),
+        "published": PUBLISHED,
+        "families": table(splits),
+    }
     write("lab_learners", __doc__, [], details, quick=given.quick, measured=(device, last[:10]))
 
 

@@ -3,11 +3,13 @@
 `t = sum of price * count`, no price below 0, so that the answer goes on beyond what was sampled. Fitted to
 relative errors, kernels far off count less. A price that few kernels tell of stays low, and one that fewer
 than six tell of is none: what a count of two kernels seems to cost is what is odd about them, and would be
-charged a hundredfold to a kernel that has a hundred times as much of it.
+charged a hundredfold to a kernel that has a hundred times as much of it. For the same reason a byte that is
+moved from farther away costs no more than a few times what it costs from nearer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -27,6 +29,10 @@ TELLING = 6  # kernels that have any of a count, below which it has no price
 CAUTION = 0.3  # kernels at zero price that each price is held against, at its largest count
 ROUNDS, SOFTEST, USUAL = 15, 0.02, 0.1
 LEAST_MS = 1e-6
+MOVED = (
+    "moved_"  # bytes moved where a kernel touches more than a limit, in MB: counted on top of the nearer ones
+)
+DEARER, DEAR_MS = 4.0, 1e-7  # times what a byte costs up to there; and ms (10 GB/s) that it may cost anyhow
 
 
 @dataclass(frozen=True)
@@ -78,18 +84,42 @@ class Prices(Noun):
 
 def _fitted(counts: Columns, target: Floats) -> dict[str, float]:
     """Return the prices above 0 that make relative errors least, by reweighted least squares."""
-    from scipy.optimize import nnls  # type: ignore[import-untyped]  # noqa: PLC0415  # heavy
-
     names = [name for name, values in counts.items() if np.count_nonzero(values) >= TELLING]
     loads = np.stack([counts[name] for name in names], axis=1) / target[:, None]
     largest = loads.max(axis=0)
     loads = loads / largest
-    held, weights, found = np.eye(len(names)) * np.sqrt(CAUTION), np.ones(len(target)), np.zeros(len(names))
+    weights, found = np.ones(len(target)), np.zeros(len(names))
+    fixed: dict[int, float] = {}
     for _ in range(ROUNDS):
-        left = np.concatenate([loads * weights[:, None], held])
-        found, _ = nnls(left, np.concatenate([weights, np.zeros(len(names))]))
+        found = _solved(loads, weights, fixed)
         ratio = np.maximum(loads @ found, 1e-9)
         # Too long and too short by one factor are equally wrong, though the first is the larger difference.
         weights = np.sqrt(USUAL / np.maximum(np.abs(np.log(ratio)), SOFTEST)) / np.maximum(ratio, 0.3)
-    prices = found / largest
-    return {name: float(price) for name, price in zip(names, prices, strict=True) if price > 0.0}
+        prices = dict(zip(names, found / largest, strict=True))
+        fixed |= {names.index(name): most * largest[names.index(name)] for name, most in _too_dear(prices)}
+    prices = dict(zip(names, _solved(loads, weights, fixed) / largest, strict=True)) if fixed else prices
+    return {name: float(price) for name, price in prices.items() if price > 0.0}
+
+
+def _solved(loads: Floats, weights: Floats, fixed: Mapping[int, float]) -> Floats:
+    """Return the weighted solution that is nowhere below 0, cautious, some of its values given."""
+    from scipy.optimize import nnls  # type: ignore[import-untyped]  # noqa: PLC0415  # heavy
+
+    found = np.zeros(loads.shape[1])
+    found[list(fixed)] = list(fixed.values())
+    free = [column for column in range(loads.shape[1]) if column not in fixed]
+    held = np.eye(len(free)) * np.sqrt(CAUTION)
+    left = np.concatenate([loads[:, free] * weights[:, None], held])
+    right = weights * (1.0 - loads @ found)
+    found[free] = nnls(left, np.concatenate([right, np.zeros(len(free))]))[0]
+    return found
+
+
+def _too_dear(prices: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+    """Yield moves from farther away that cost more than they may, and the most that they may cost."""
+    nearer = prices.get("input", 0.0)
+    for name in sorted((n for n in prices if n.startswith(MOVED)), key=lambda n: float(n[len(MOVED) :])):
+        most = max(DEARER * nearer, DEAR_MS)
+        if prices[name] > most * (1.0 + 1e-9):
+            yield name, most
+        nearer += min(prices[name], most)
