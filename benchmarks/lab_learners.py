@@ -50,7 +50,7 @@ def main() -> None:
             continue
         with progress(f"split {seed}") as tell:
             found = compare_learners(samples, learners=left, seed=seed, floors=floors, progress=tell)
-        cells[key] = kept + found.to_dict()["rows"]
+        cells[key] = [*kept, *found.to_dict()["rows"]]
         if not given.quick:
             write_atomically(CELLS, f"{json.dumps(cells, indent=1)}\n".encode())
     splits = [cells[f"{seed}/{len(samples)}/{last}"] for seed in given.seeds]

@@ -9,7 +9,7 @@ NEAR_MS = 1e-6  # a byte, wherever it comes from
 
 
 def kernels(odd: float) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Return counts and times of kernels, of which eight that move a little from far take longer, by `odd`."""
+    """Return counts and times; eight kernels move a little from far and take `odd` times as long."""
     rng = np.random.default_rng(3)
     read = np.exp(rng.uniform(np.log(1e4), np.log(1e6), 120))
     far = np.concatenate([np.full(8, 2e3), np.zeros(112)])
@@ -36,7 +36,7 @@ def test_a_byte_from_far_away_costs_a_few_times_one_from_near():
 
 
 def test_where_no_byte_has_a_price_a_far_one_may_have_some():
-    counts, times = kernels(3.0)
+    counts, _ = kernels(3.0)
     del counts["input"], counts["moved_4"]
-    prices = _fitted(counts, np.full(120, 1e-2) * np.where(counts["moved_20"] > 0.0, 3.0, 1.0))
+    prices = _fitted(counts, np.where(counts["moved_20"] > 0.0, 3e-2, 1e-2))
     assert prices["moved_20"] == pytest.approx(DEAR_MS)
