@@ -112,6 +112,17 @@ def test_a_small_study_goes_on_after_a_kill_and_is_summed_up(study, tiny, tmp_pa
     assert study.report.ranking(details).row_count == 2
 
 
+def test_a_later_part_of_a_study_narrows_no_report(study, tiny, tmp_path):
+    study.scale.remember(replace(tiny, seeds=3), ["resnet", "juggler"], tmp_path)
+    study.scale.remember(replace(tiny, seeds=2), ["plain"], tmp_path)
+    assert study.scale.remembered("cpu", tmp_path) == (
+        replace(tiny, seeds=3),
+        ("resnet", "juggler", "plain"),
+    )
+    study.scale.remember(replace(tiny, epochs=7), ["plain"], tmp_path)
+    assert study.scale.remembered("cpu", tmp_path) == (replace(tiny, epochs=7), ("plain",))
+
+
 def test_a_run_that_diverges_is_a_result(study, tiny, tmp_path):
     (task,) = tasks(study, tiny, "resnet")
     recipe = replace(task.plan.learner.recipe, rate=1e30)

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -239,10 +239,16 @@ def recipe_of(scale: Scale, paper: Recipe) -> Recipe:
 
 
 def remember(scale: Scale, names: Sequence[str], folder: Path) -> None:
-    """Keep the scale and the variants that were asked for at it beside their runs, for the report."""
+    """Keep the scale and the variants that were asked for at it beside their runs, for the report.
+
+    What was asked for before at the same scale is kept too, and the most seeds that were.
+    """
     path = folder / f"study-{scale.preset}.json"
-    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    asked = before.get("variants", []) if before.get("scale") == scale.to_dict() else []
+    asked: list[str] = []
+    if path.is_file():
+        before, known = remembered(scale.preset, folder)
+        if replace(before, seeds=scale.seeds) == scale:
+            asked, scale = [*known], replace(scale, seeds=max(scale.seeds, before.seeds))
     kept = {"scale": scale.to_dict(), "variants": list(dict.fromkeys([*asked, *names]))}
     write_atomically(path, f"{json.dumps(kept, indent=1)}\n".encode())
 
