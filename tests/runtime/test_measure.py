@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -194,5 +195,5 @@ def test_the_machine_is_described() -> None:
     assert found.cpu
     assert found.cores >= 1
     assert found.memory_gib > 0
-    assert found.packages["torch"] == torch.__version__
+    assert found.packages["torch"] == version("torch")  # torch.__version__ may name a build of it besides
     assert type(found).from_json(found.to_json()) == found
