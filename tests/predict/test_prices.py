@@ -30,7 +30,7 @@ def test_a_byte_from_far_away_costs_a_few_times_one_from_near():
     prices = _fitted(*kernels(3.0))
     nearer = prices["input"]
     for name in ("moved_4", "moved_20"):
-        assert prices[name] <= max(DEARER * nearer, DEAR_MS) * (1.0 + 1e-9), name
+        assert prices[name] <= max(DEARER * nearer, DEAR_MS) * (1.0 + 1e-5), name
         nearer += prices[name]
     assert prices["input"] == pytest.approx(NEAR_MS, rel=0.2), "what is paid elsewhere is still found"
 

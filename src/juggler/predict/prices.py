@@ -9,7 +9,7 @@ moved from farther away costs no more than a few times what it costs from nearer
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -89,16 +89,27 @@ def _fitted(counts: Columns, target: Floats) -> dict[str, float]:
     largest = loads.max(axis=0)
     loads = loads / largest
     weights, found = np.ones(len(target)), np.zeros(len(names))
-    fixed: dict[int, float] = {}
     for _ in range(ROUNDS):
-        found = _solved(loads, weights, fixed)
+        found = _bounded(loads, weights, names, largest)
         ratio = np.maximum(loads @ found, 1e-9)
         # Too long and too short by one factor are equally wrong, though the first is the larger difference.
         weights = np.sqrt(USUAL / np.maximum(np.abs(np.log(ratio)), SOFTEST)) / np.maximum(ratio, 0.3)
+    prices = found / largest
+    return {name: float(price) for name, price in zip(names, prices, strict=True) if price > 0.0}
+
+
+def _bounded(loads: Floats, weights: Floats, names: Sequence[str], largest: Floats) -> Floats:
+    """Return the solution in which no move from farther away is too dear: those that are get the most."""
+    fixed: dict[int, float] = {}
+    found = _solved(loads, weights, fixed)
+    for _ in names:
         prices = dict(zip(names, found / largest, strict=True))
-        fixed |= {names.index(name): most * largest[names.index(name)] for name, most in _too_dear(prices)}
-    prices = dict(zip(names, _solved(loads, weights, fixed) / largest, strict=True)) if fixed else prices
-    return {name: float(price) for name, price in prices.items() if price > 0.0}
+        dear = {names.index(name): most for name, most in _too_dear(prices)}
+        if not dear:
+            break
+        fixed |= {column: most * largest[column] for column, most in dear.items()}
+        found = _solved(loads, weights, fixed)
+    return found
 
 
 def _solved(loads: Floats, weights: Floats, fixed: Mapping[int, float]) -> Floats:
@@ -120,6 +131,6 @@ def _too_dear(prices: Mapping[str, float]) -> Iterator[tuple[str, float]]:
     nearer = prices.get("input", 0.0)
     for name in sorted((n for n in prices if n.startswith(MOVED)), key=lambda n: float(n[len(MOVED) :])):
         most = max(DEARER * nearer, DEAR_MS)
-        if prices[name] > most * (1.0 + 1e-9):
+        if prices[name] > most * (1.0 + 1e-6):
             yield name, most
         nearer += min(prices[name], most)
