@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from common import RESULTS, ROOT, read
-from pages import filled, options, put, table
+from pages import of_results, table
 
 TITLES = {"conv/1080ti": "conv, 1080 Ti", "conv/p100": "conv, P100", "dense/1080ti": "dense, 1080 Ti"}
 # The paper's names of rows where they are not ours.
@@ -88,19 +86,14 @@ def _quoted(name: str, published: Mapping[str, float]) -> str:
     return "" if value is None or name == "resperfnet" else f"{value:g}"
 
 
+def blocks(theirs: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, str]:
+    """Return what stands between the page's markers."""
+    return {"learners": learners(theirs), "transfer": transfer(theirs), "lab": lab(own)}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the page, or check it; return the exit code."""
-    parser = options(__doc__)
-    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "learners.md")
-    parser.add_argument("--result", type=Path, default=RESULTS / "justus.json")
-    parser.add_argument("--lab", type=Path, default=RESULTS / "lab_learners.json")
-    given = parser.parse_args(arguments)
-
-    def make(text: str) -> str:
-        theirs, own = read(given.result), read(given.lab)
-        return filled(text, {"learners": learners(theirs), "transfer": transfer(theirs), "lab": lab(own)})
-
-    return put(given.page, make, check=given.check)
+    """Fill the page, or check it; return the exit code."""
+    return of_results("learners", {"result": "justus", "lab": "lab_learners"}, blocks, __doc__, arguments)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from common import RESULTS, ROOT, read
-from pages import Result, filled, options, put, table
+from pages import Result, of_results, table
 
 TITLES = {
     "juggler": "Juggler, flat, as it ships",
@@ -87,21 +85,16 @@ def _cell(score: Mapping[str, Any]) -> str:
     return f"{mean} ± {sd}" if len(score["values"]) > 1 else mean
 
 
+def blocks(shipped: Result, other: Result, searched: Result) -> dict[str, str]:
+    """Return what stands between the page's markers."""
+    found = {"detectors": detectors(shipped), "novelty": novelty(shipped, other)}
+    return {**found, "search": search(searched)}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fill the page, or check it; return the exit code."""
-    parser = options(__doc__)
-    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "numbers.md")
-    parser.add_argument("--result", type=Path, default=RESULTS / "nsl_kdd.json")
-    parser.add_argument("--novelty", type=Path, default=RESULTS / "nsl_kdd_novelty.json")
-    parser.add_argument("--search", type=Path, default=RESULTS / "detector_search.json")
-    given = parser.parse_args(arguments)
-
-    def make(text: str) -> str:
-        shipped, other = read(given.result), read(given.novelty)
-        blocks = {"detectors": detectors(shipped), "novelty": novelty(shipped, other)}
-        return filled(text, {**blocks, "search": search(read(given.search))})
-
-    return put(given.page, make, check=given.check)
+    results = {"result": "nsl_kdd", "novelty": "nsl_kdd_novelty", "search": "detector_search"}
+    return of_results("numbers", results, blocks, __doc__, arguments)
 
 
 if __name__ == "__main__":

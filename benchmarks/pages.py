@@ -81,6 +81,34 @@ def put(page: Path, make: Callable[[str], str], *, check: bool) -> int:
     return 0
 
 
+def of_results(
+    page: str,
+    results: Mapping[str, str],
+    blocks: Callable[..., Mapping[str, str]],
+    doc: str | None,
+    arguments: Sequence[str] | None,
+) -> int:
+    """Be the program that fills docs/`page`.md from results; return the exit code.
+
+    Args:
+        page: its name.
+        results: names of result files, by the option that names another.
+        blocks: is given the results, in this order, and returns the blocks by their markers.
+        doc: of the program.
+        arguments: of the command line.
+    """
+    parser = options(doc)
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / f"{page}.md")
+    for option, name in results.items():
+        parser.add_argument(f"--{option}", type=Path, default=RESULTS / f"{name}.json")
+    given = parser.parse_args(arguments)
+
+    def make(text: str) -> str:
+        return filled(text, blocks(*(read(getattr(given, option)) for option in results)))
+
+    return put(given.page, make, check=given.check)
+
+
 def of_one_result(
     name: str,
     page: str,
@@ -89,13 +117,8 @@ def of_one_result(
     arguments: Sequence[str] | None,
 ) -> int:
     """Be the program that fills docs/`page`.md from the result `name`; return the exit code."""
-    parser = options(doc)
-    parser.add_argument("--page", type=Path, default=ROOT / "docs" / f"{page}.md")
-    parser.add_argument("--result", type=Path, default=RESULTS / f"{name}.json")
-    given = parser.parse_args(arguments)
 
-    def make(text: str) -> str:
-        result = read(given.result)
-        return filled(text, {key: block(result) for key, block in blocks.items()})
+    def made(result: Result) -> dict[str, str]:
+        return {key: block(result) for key, block in blocks.items()}
 
-    return put(given.page, make, check=given.check)
+    return of_results(page, {"result": name}, made, doc, arguments)

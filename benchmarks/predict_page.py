@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from common import RESULTS, ROOT, read
-from pages import Result, filled, options, put, table
+from pages import Result, of_results, table
 
 TITLES = {
     **{"conv": "convolution", "depthwise": "depthwise convolution", "pool": "pooling"},
@@ -18,20 +16,15 @@ TITLES = {
 }
 
 
+def blocks(kernels: Result, whole: Result) -> dict[str, str]:
+    """Return what stands between the page's markers."""
+    return {"kernels": families(kernels), "sizes": sizes(kernels), "networks": networks(whole)}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fill the page, or check it; return the exit code."""
-    parser = options(__doc__)
-    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "predict.md")
-    parser.add_argument("--kernels", type=Path, default=RESULTS / "predict_kernels.json")
-    parser.add_argument("--networks", type=Path, default=RESULTS / "predict_networks.json")
-    given = parser.parse_args(arguments)
-
-    def make(text: str) -> str:
-        kernels, whole = read(given.kernels), read(given.networks)
-        blocks = {"kernels": families(kernels), "sizes": sizes(kernels), "networks": networks(whole)}
-        return filled(text, blocks)
-
-    return put(given.page, make, check=given.check)
+    results = {"kernels": "predict_kernels", "networks": "predict_networks"}
+    return of_results("predict", results, blocks, __doc__, arguments)
 
 
 def families(result: Result) -> str:

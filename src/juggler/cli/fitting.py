@@ -123,9 +123,9 @@ def tell_report(report: FitReport) -> None:
     table = _table("family", "learner", "learned", "unseen", _COLUMNS[0], _COLUMNS[2], "interval")
     for family in report.families:
         counts = f"{family.training:,}", f"{family.calibration:,}"
-        cells = _cells(family.scores)[0:3:2] if family.scores else ("-", "-")
+        error, _, near, *_ = _cells(family.scores) if family.scores else ("-",) * len(_COLUMNS)
         width = f"x/: {1.0 + family.half_width:.2f}"
-        table.add_row(family.family, family.learner, *counts, *cells, width)
+        table.add_row(family.family, family.learner, *counts, error, near, width)
     OUT.print(table)
     if report.networks.scores is not None:
         own, paper = report.networks.scores, report.networks.paper_scores

@@ -20,7 +20,7 @@ from juggler.nouns import Noun
 from juggler.predict.roofline_fit import Roofline
 from juggler.predict.table import KernelTable
 from juggler.predict.work import COUNTS, algorithms
-from juggler.predict.work_memory import Columns
+from juggler.predict.work_memory import MOVED, Columns
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,9 +29,6 @@ TELLING = 6  # kernels that have any of a count, below which it has no price
 CAUTION = 0.3  # kernels at zero price that each price is held against, at its largest count
 ROUNDS, SOFTEST, USUAL = 15, 0.02, 0.1
 LEAST_MS = 1e-6
-MOVED = (
-    "moved_"  # bytes moved where a kernel touches more than a limit, in MB: counted on top of the nearer ones
-)
 DEARER, DEAR_MS = 4.0, 1e-7  # times what a byte costs up to there; and ms (10 GB/s) that it may cost anyhow
 
 

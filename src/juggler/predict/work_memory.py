@@ -21,6 +21,7 @@ FIRST_BYTES, PRIVATE_BYTES = 48e3, 2e6  # caches of one core
 SHARED_BYTES = (1e6, 4e6, 10e6, 20e6, 40e6)  # from there on, a price each
 FAR_BYTES = 20e6
 ACTIVATIONS = ("relu", "clip", "sigmoid", "tanh", "leakyrelu", "hardsigmoid")
+MOVED = "moved_"  # and MB: bytes of a kernel that touches more; they pay this on top of what is nearer
 
 
 def constant(table: KernelTable) -> Columns:
@@ -59,7 +60,7 @@ def traffic(table: KernelTable, *, is_filled: tuple[bool, bool] = (False, False)
     touched = moved + table["weight_bytes"]
     found = {"input": read, "output": written}
     found["output_beyond"] = written * beyond(touched, SHARED_BYTES[0])
-    found |= {f"moved_{limit / 1e6:g}": moved * beyond(touched, limit) for limit in SHARED_BYTES}
+    found |= {f"{MOVED}{limit / 1e6:g}": moved * beyond(touched, limit) for limit in SHARED_BYTES}
     found["weights_once_far"] = table["weight_bytes"] * beyond(touched, FAR_BYTES)
     return found
 
