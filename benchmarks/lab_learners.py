@@ -19,6 +19,7 @@ from typing import Any
 from common import ROOT, TRIALS, options, progress, write
 from justus import PUBLISHED
 
+from juggler.errors import DataError
 from juggler.files import write_atomically
 from juggler.predict.comparison import compare_learners
 from juggler.predict.learner import LEARNERS
@@ -37,6 +38,8 @@ def main() -> None:
     given = parser.parse_args()
     with Store.open(given.db) as store:
         samples = [sample for sample in store.samples() if sample.spec.family in FAMILIES]
+        if not samples:
+            raise DataError(f"read {given.db}", "no samples", "Measure some first: juggler campaign")
         floors = store.floors()
         device = store.machines()[samples[0].machine]
     last = max(sample.taken_at for sample in samples)
