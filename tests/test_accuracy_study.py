@@ -28,6 +28,7 @@ NAMES = (
         "gaps",
         "one_run",
         "page",
+        "recall",
         "report",
         "run",
         "scale",
@@ -108,8 +109,39 @@ def test_a_small_study_goes_on_after_a_kill_and_is_summed_up(study, tiny, tmp_pa
         "resnet": 1,
         "juggler": 1,
     }
-    json.dumps(details, allow_nan=False)
     assert study.report.ranking(details).row_count == 2
+
+    elsewhere = tmp_path / "elsewhere"
+    result = json.loads(json.dumps(details, allow_nan=False)) | {"date": "2026-01-01", "machine": MACHINE}
+    assert study.recall.recall(result, None, elsewhere) == 2
+    again, (machine, date) = study.report.collected("cpu", elsewhere)
+    assert (machine.cpu, date) == (MACHINE["cpu"], "2026-01-01")
+    assert again.pop("machines") != details.pop("machines") and again == details, "nothing is lost"
+    assert study.recall.recall(result, None, elsewhere) == 0, "what is there is left alone"
+    assert study.run.study(wanted, data, elsewhere) == 0, "nor is it trained again"
+    for row in result["variants"]:
+        row["recipe"]["rate"] *= 2
+    assert study.recall.recall(result, None, tmp_path / "other") == 0, "of another plan"
+
+
+def test_widths_that_the_clock_chose_are_put_back(study, tiny, tmp_path):
+    scale = replace(tiny, width=0.25)
+    study.recall.recall_widths(scale, {"scale": {"width": 0.5}, "widths": {}}, tmp_path)
+    assert study.widths.kept_widths(scale, tmp_path) == {}, "of another width"
+    front = {"scale": {"width": 0.25}, "widths": {"thinned": {"18": [4, 8, 20, 40]}}}
+    study.recall.recall_widths(scale, front, tmp_path)
+    found = study.widths.widths_of(scale, tmp_path)
+    assert found["thinned"] == {18: (4, 8, 20, 40)}
+    assert found["widened"] == {18: study.widths.widened_by_work(18, 0.25)}, "none were told"
+
+
+def test_curves_of_runs_put_back_are_shown_until_more_are_run(study):
+    told = {"n": 2, **{name: {"mean": [0.5], "sd": [0.1]} for name in (*study.summary.CURVES, "gap")}}
+    before = [{"curves": told}, {"curves": told}]
+    own = {"epochs": [dict.fromkeys(study.summary.CURVES, 0.75)]}
+    assert study.summary.curves([*before, own, own]) == told
+    assert study.summary.curves([*before, own, own, own])["loss_train"]["mean"] == [0.75]
+    assert study.summary.curves([{"curves": None}]) is None
 
 
 def test_a_later_part_of_a_study_narrows_no_report(study, tiny, tmp_path):

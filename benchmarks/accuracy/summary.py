@@ -63,9 +63,10 @@ def summarised(scale: Scale, cast: Cast, results: Sequence[Mapping[str, Any]], w
         ],
         "gaps": list(gaps(cast, good)),
         "curves": {
-            f"{name}-{depth}": curves(list(good[name, depth].values()))
+            f"{name}-{depth}": drawn
             for name, depth in keys
-            if "fig7" in cast.variants[name].groups and good[name, depth]
+            if "fig7" in cast.variants[name].groups
+            and (drawn := curves(list(good[name, depth].values()))) is not None
         },
     }
 
@@ -104,7 +105,7 @@ def row(
         "network": one["plan"]["network"],
         "recipe": one["plan"]["recipe"],
         "seeds": list(good),
-        "epochs": len(one["epochs"]),
+        "epochs": one["plan"]["recipe"]["epochs"],
         "test_accuracy": spread([run["test"]["accuracy"] for run in those]),
         "flat_test_accuracy": spread([run["flat"]["test_accuracy"] for run in those]),
         "test_loss": spread([run["test"]["loss"] for run in those]),
@@ -161,8 +162,18 @@ def accuracies(runs: Mapping[int, Mapping[str, Any]], part: str) -> dict[int, fl
     return {seed: run["scores"]["accuracy_validation"] for seed, run in runs.items()}
 
 
-def curves(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what Fig. 7 shows: mean and sd over the seeds after every epoch, and the gap."""
+def curves(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Return what Fig. 7 shows: mean and sd over the seeds after every epoch, and the gap.
+
+    Of runs that were put back from a result file (see recall.py) only the means that it told are known: the
+    curves are those of whichever runs are more, and None where none are known.
+    """
+    told: dict[str, Any] | None = next((run["curves"] for run in runs if "curves" in run), None)
+    runs = [run for run in runs if "epochs" in run]
+    if told is not None and told["n"] >= len(runs):
+        return told
+    if not runs:
+        return None
     epochs = min(len(run["epochs"]) for run in runs)
     found: dict[str, list[list[float]]] = {
         name: [[run["epochs"][i][name] for run in runs] for i in range(epochs)] for name in CURVES
