@@ -102,7 +102,7 @@ def test_a_small_study_goes_on_after_a_kill_and_is_summed_up(study, tiny, tmp_pa
     assert len(found["epochs"]) == 2 and found["notes"] == [NOTE] and found["flat"]["certified"]
     assert found["flat"]["test_accuracy"] == pytest.approx(found["test"]["accuracy"], abs=0.005)
 
-    study.scale.remember(tiny, ["resnet", "juggler"], tmp_path)
+    study.scale.remember(tiny, {"resnet": 1, "juggler": 1}, tmp_path)
     details, (machine, _) = study.report.collected("cpu", tmp_path)
     assert details["runs"] == {"wanted": 2, "finished": 2} and machine.cores >= 1
     assert {row["variant"]: row["test_accuracy"]["n"] for row in details["variants"]} == {
@@ -145,14 +145,21 @@ def test_curves_of_runs_put_back_are_shown_until_more_are_run(study):
 
 
 def test_a_later_part_of_a_study_narrows_no_report(study, tiny, tmp_path):
-    study.scale.remember(replace(tiny, seeds=3), ["resnet", "juggler"], tmp_path)
-    study.scale.remember(replace(tiny, seeds=2), ["plain"], tmp_path)
-    assert study.scale.remembered("cpu", tmp_path) == (
-        replace(tiny, seeds=3),
-        ("resnet", "juggler", "plain"),
+    study.scale.remember(replace(tiny, seeds=3), {"resnet": 3, "vgg16": 3}, tmp_path)
+    study.scale.remember(replace(tiny, seeds=2), {"plain": 2, "resnet": 2}, tmp_path)
+    scale, asked = study.scale.remembered("cpu", tmp_path)
+    assert (scale, asked) == (replace(tiny, seeds=3), {"resnet": 3, "vgg16": 3, "plain": 2})
+    cast = study.variants.read_cast()
+    twice = replace(scale, depths=(18, 34))
+    wanted = study.scale.tasks(twice, cast, cast.chosen(only=list(asked)), {}, asked)
+    runs = [(t.variant.name, t.depth, t.seed) for t in wanted]
+    assert len(runs) == len(set(runs)) == 13 and ("plain", 18, 2) not in runs
+    summary = study.summary.summarised(twice, cast, [], asked)
+    assert summary["runs"] == {"wanted": 13, "finished": 0} and summary["scale_words"].endswith(
+        "2 to 3 seeds"
     )
-    study.scale.remember(replace(tiny, epochs=7), ["plain"], tmp_path)
-    assert study.scale.remembered("cpu", tmp_path) == (replace(tiny, epochs=7), ("plain",))
+    study.scale.remember(replace(tiny, epochs=7), {"plain": 1}, tmp_path)
+    assert study.scale.remembered("cpu", tmp_path) == (replace(tiny, epochs=7), {"plain": 1})
 
 
 def test_a_run_that_diverges_is_a_result(study, tiny, tmp_path):
@@ -162,7 +169,7 @@ def test_a_run_that_diverges_is_a_result(study, tiny, tmp_path):
     assert study.run.study([wild], Bars(), tmp_path) == 0
     found = study.one_run.kept(wild, tmp_path)
     assert "loss is" in found["failed"]
-    row = study.summary.summarised(tiny, study.variants.read_cast(), [found], 1)["variants"][0]
+    row = study.summary.summarised(tiny, study.variants.read_cast(), [found], {"resnet": 1})["variants"][0]
     assert "test_accuracy" not in row and row["failed"][0].startswith("seed 0")
 
 
@@ -324,7 +331,7 @@ def made_up_results(study, folder: Path, *, thin_ms: float = 1.0) -> None:
     """Write a result file and a race's, as the scripts do."""
     scale, cast = study.scale.Scale(epochs=3), study.variants.read_cast()
     runs = [made_up_run(name, seed) for name in ACCURACY for seed in range(3)]
-    details = study.summary.summarised(scale, cast, runs, len(runs))
+    details = study.summary.summarised(scale, cast, runs, dict.fromkeys(ACCURACY, 3))
     details["machines"] = ["a made-up processor"]
     latency = {"resnet": 2.0, "resnet_levers": 2.0, "plain": thin_ms}
     networks = [

@@ -56,9 +56,8 @@ def recall(study: Values, front: Values | None, folder: Path) -> int:
     scale = Scale.from_dict(study["scale"])
     recall_widths(scale, front, folder)
     cast = read_cast()
-    names = [row["variant"] for row in study["variants"]]
-    remember(scale, names, folder)
-    chosen = cast.chosen(only=[name for name in cast.variants if name in names])
+    remember(scale, study["asked"], folder)
+    chosen = cast.chosen(only=[name for name in cast.variants if name in study["asked"]])
     written = 0
     for task in tasks(scale, cast, chosen, widths_of(scale, folder)):
         path = folder / task.folder / RESULT

@@ -89,7 +89,7 @@ def collected(preset: str, folder: Path) -> tuple[dict[str, Any], tuple[Machine,
     scale, asked = remembered(preset, folder)
     cast = read_cast()
     chosen = cast.chosen(only=[name for name in cast.variants if name in asked])
-    wanted = list(tasks(scale, cast, chosen, widths_of(scale, folder)))
+    wanted = list(tasks(scale, cast, chosen, widths_of(scale, folder), asked))
     results = [result for task in wanted if (result := kept(task, folder)) is not None]
     if not results:
         raise ConfigError(
@@ -97,7 +97,7 @@ def collected(preset: str, folder: Path) -> tuple[dict[str, Any], tuple[Machine,
             f"no run is finished at this scale: {scale.words}",
             "Run `python benchmarks/accuracy/run.py`",
         )
-    details = summarised(scale, cast, results, len(wanted))
+    details = summarised(scale, cast, results, asked)
     machines = [Machine.from_dict(result["machine"]) for result in results]
     details["machines"] = sorted({f"{m.cpu}, {m.cores} cores, {m.accelerator or 'no GPU'}" for m in machines})
     if len(details["machines"]) > 1:

@@ -46,7 +46,7 @@ def main() -> None:
     data = load_set(scale.data)
     if not is_pictures(data):
         raise ConfigError(f"run the study on {scale.data}", "it holds no pictures", "Give a picture set")
-    remember(scale, [variant.name for variant in chosen], folder)
+    remember(scale, {variant.name: scale.seeds for variant in chosen}, folder)
     left = study(wanted, data, folder, minutes=given.minutes)
     if left:
         ERRORS.print(f"{left} of {len(wanted)} runs are left: run the same line again to go on")

@@ -7,6 +7,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ PAPERS_EPOCHS, PAPERS_WARMUP, PAPERS_BATCH = 120, 5, 256
 LEAST_SEEDS = 3
 Widths = Mapping[str, Mapping[int, tuple[int, ...]]]
 """Channels of the stages of networks whose widths are searched for, by kind and depth: see widths.py."""
+Asked = Mapping[str, int]
+"""How many seeds of each variant were asked for, by its name."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Scale:
         return (
             f"{self.data}, depth {' and '.join(map(str, self.depths))}, width {self.width:g}, {pictures}, "
             f"{self.validation:,} held out to choose by, {self.epochs} epochs, batch {self.batch}, "
-            f"{self.precision}, {self.seeds} seeds"
+            f"{self.precision}"
         )
 
 
@@ -155,7 +158,9 @@ class Task:
         return f"{self.variant.name}-{depth}-{self.seed}-{self.plan.digest[:8]}"
 
 
-def tasks(scale: Scale, cast: Cast, chosen: Sequence[Variant], widths: Widths) -> Iterator[Task]:
+def tasks(
+    scale: Scale, cast: Cast, chosen: Sequence[Variant], widths: Widths, asked: Asked | None = None
+) -> Iterator[Task]:
     """Yield every run, seeds outermost: a study that is cut short has each variant once.
 
     Args:
@@ -163,17 +168,14 @@ def tasks(scale: Scale, cast: Cast, chosen: Sequence[Variant], widths: Widths) -
         cast: who teaches.
         chosen: who takes part.
         widths: of the stages of networks whose widths are searched for, by size and depth.
+        asked: seeds of each variant; the scale's of one that is not named.
     """
-    for seed in range(scale.seeds):
-        for depth in scale.depths:
-            for variant in chosen:
-                if not variant.once or depth == scale.depths[0]:
-                    yield Task(
-                        variant,
-                        depth,
-                        seed,
-                        plan_of(variant, depth, seed, scale=scale, cast=cast, widths=widths),
-                    )
+    asked = asked or {}
+    for seed, depth, variant in product(range(scale.seeds), scale.depths, chosen):
+        once = variant.once and depth != scale.depths[0]
+        if not once and seed < asked.get(variant.name, scale.seeds):
+            plan = plan_of(variant, depth, seed, scale=scale, cast=cast, widths=widths)
+            yield Task(variant, depth, seed, plan)
 
 
 def plan_of(
@@ -238,23 +240,23 @@ def recipe_of(scale: Scale, paper: Recipe) -> Recipe:
     )
 
 
-def remember(scale: Scale, names: Sequence[str], folder: Path) -> None:
-    """Keep the scale and the variants that were asked for at it beside their runs, for the report.
+def remember(scale: Scale, asked: Asked, folder: Path) -> None:
+    """Keep the scale and the seeds that were asked for at it beside their runs, for the report.
 
-    What was asked for before at the same scale is kept too, and the most seeds that were.
+    What was asked for before at the same scale is kept too: of each variant the most seeds that were.
     """
     path = folder / f"study-{scale.preset}.json"
-    asked: list[str] = []
+    known: Asked = {}
     if path.is_file():
         before, known = remembered(scale.preset, folder)
-        if replace(before, seeds=scale.seeds) == scale:
-            asked, scale = [*known], replace(scale, seeds=max(scale.seeds, before.seeds))
-    kept = {"scale": scale.to_dict(), "variants": list(dict.fromkeys([*asked, *names]))}
+        known = known if replace(before, seeds=scale.seeds) == scale else {}
+    every = {name: max(known.get(name, 0), asked.get(name, 0)) for name in (*known, *asked)}
+    kept = {"scale": replace(scale, seeds=max(every.values())).to_dict(), "seeds": every}
     write_atomically(path, f"{json.dumps(kept, indent=1)}\n".encode())
 
 
-def remembered(preset: str, folder: Path) -> tuple[Scale, tuple[str, ...]]:
-    """Return the scale of the last study of a preset, and the variants that were asked for.
+def remembered(preset: str, folder: Path) -> tuple[Scale, Asked]:
+    """Return the scale of the last study of a preset, and how many seeds of each variant were asked for.
 
     Raises:
         ConfigError: there was none.
@@ -267,4 +269,4 @@ def remembered(preset: str, folder: Path) -> tuple[Scale, tuple[str, ...]]:
             "Run `python benchmarks/accuracy/run.py` first, with --gpu for that preset",
         )
     kept = json.loads(path.read_text(encoding="utf-8"))
-    return Scale.from_dict(kept["scale"]), tuple(kept["variants"])
+    return Scale.from_dict(kept["scale"]), dict(kept["seeds"])

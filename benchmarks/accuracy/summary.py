@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gaps import PARITY_POINTS, Gap, Spread
-from scale import LEAST_SEEDS, PAPERS_EPOCHS, Scale
+from scale import LEAST_SEEDS, PAPERS_EPOCHS, Asked, Scale
 from shared import Finding
 from variants import Cast, Variant
 
@@ -29,22 +29,27 @@ def gathered(results: Sequence[Mapping[str, Any]]) -> Runs:
     return found
 
 
-def summarised(scale: Scale, cast: Cast, results: Sequence[Mapping[str, Any]], wanted: int) -> dict[str, Any]:
+def summarised(
+    scale: Scale, cast: Cast, results: Sequence[Mapping[str, Any]], asked: Asked
+) -> dict[str, Any]:
     """Return everything that the report shows, as plain values.
 
     Args:
         scale: of the study.
         cast: who takes part.
         results: of the runs that are finished.
-        wanted: how many runs the study has.
+        asked: how many seeds of each variant the study has.
     """
     runs = gathered(results)
     keys = [(name, depth) for depth in scale.depths for name in cast.variants if (name, depth) in runs]
     good = {key: finished(runs[key]) for key in keys}
     first = next((run for own in good.values() for run in own.values()), {})
+    seeds = " to ".join(map(str, sorted({min(asked.values()), max(asked.values())})))
+    wanted = sum(n * (1 if cast.variants[name].once else len(scale.depths)) for name, n in asked.items())
     return {
         "scale": scale.to_dict(),
-        "scale_words": scale.words,
+        "scale_words": f"{scale.words}, {seeds} seeds",
+        "asked": dict(asked),
         "runs": {"wanted": wanted, "finished": len(results)},
         "winner": list(cast.winner),
         "levers": {

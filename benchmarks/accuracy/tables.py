@@ -139,8 +139,9 @@ def shortfalls(study: Values, front: Values | None) -> Iterator[str]:
     scale, runs = study["scale"], study["runs"]
     if runs["finished"] < runs["wanted"]:
         yield f"{runs['wanted'] - runs['finished']} of {runs['wanted']} runs are not finished."
-    if scale["seeds"] < LEAST_SEEDS:
-        yield f"{scale['seeds']} seeds are too few to order networks by."
+    fewest = min(study["asked"].values())
+    if fewest < LEAST_SEEDS:
+        yield f"{fewest} seeds are too few to order networks by."
     if scale["epochs"] < PAPERS_EPOCHS:
         yield f"{scale['epochs']} epochs, where the paper has {PAPERS_EPOCHS}."
     if scale["width"] != 1.0 or scale["subset"]:
