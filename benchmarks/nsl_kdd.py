@@ -15,16 +15,15 @@ Needs the NSL-KDD files (JUGGLER_DATA, the cache, or a download) and XGBoost.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from common import Finding, options, write
+from common import options, write
+from nsl_kdd_claims import SCORES, judge
 from rich.table import Table
-from student import quantile
 from study import (
     BASELINE_NOTE,
     BASELINES,
@@ -45,26 +44,6 @@ from juggler.data import DataSet, load_set
 from juggler.metrics import score
 from juggler.models import Plan
 from juggler.nouns import Noun
-
-CLAIMED_RATE = 0.02
-SCORES = {  # by field of `Scores`: what it is called, and whether more is better
-    "auc": ("area under the curve", True),
-    "false_alarm_rate": ("false alarms", False),
-    "detection_rate": ("detection", True),
-    "detection_rate_known": ("detection, known types", True),
-    "detection_rate_unseen": ("detection, unseen types", True),
-    "accuracy_2class": ("2-class accuracy", True),
-    "accuracy_5class": ("5-class accuracy", True),
-    "macro_f1": ("macro-F1", True),
-}
-CLAIMED = (
-    "auc",
-    "false_alarm_rate",
-    "accuracy_2class",
-    "accuracy_5class",
-    "macro_f1",
-    "detection_rate_unseen",
-)
 
 
 @dataclass(frozen=True)
@@ -123,7 +102,7 @@ def main() -> None:
         **baselines_of(plan, sides),
     }
     OUT.print(shown(table))
-    about, findings = ("nsl_kdd", judge(table, len(seeds)))
+    about, findings = ("nsl_kdd", judge(details["scores"]))
     if given.novelty is not None:
         about, findings = "nsl_kdd_novelty", []
     write(about, __doc__, findings, details, quick=given.quick, packages=["xgboost"])
@@ -180,26 +159,6 @@ def shown(table: dict[str, Any]) -> Table:
                 values = (str(sides[side][rate][key]) for side in columns)
                 view.add_row(part, f"{rate:.0%}", name, *values, end_section=key == "macro_f1")
     return view
-
-
-def judge(table: dict[str, Any], seeds: int) -> list[Finding]:
-    """Compare both sides at the claimed rate on the main test part, score by score."""
-    ours, theirs = (table["test"][side][CLAIMED_RATE] for side in ("juggler", "xgboost"))
-    findings = []
-    for key in CLAIMED:
-        name, more_is_better = SCORES[key]
-        gaps = summary([a - b for a, b in zip(ours[key].values, theirs[key].values, strict=True)])
-        half = quantile(seeds - 1) * gaps.sd / math.sqrt(seeds)
-        interval = f"{gaps.mean - half:+.3f} to {gaps.mean + half:+.3f}"
-        findings.append(
-            Finding(
-                claim=f"KDDTest+ at f = {CLAIMED_RATE:.0%}, {name}: not behind XGBoost",
-                measured=f"{ours[key]} against {theirs[key]}",
-                n=f"{seeds} seeds, difference {interval}",
-                reached=gaps.mean >= 0 if more_is_better else gaps.mean <= 0,
-            )
-        )
-    return findings
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import importlib
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,7 +26,7 @@ PLAN = Plan(data="synthetic", options=OPTIONS, recipe=RECIPE)
 @pytest.fixture(scope="module")
 def scripts() -> Iterator[dict[str, ModuleType]]:
     sys.path.insert(0, str(BENCHMARKS))
-    yield {name: importlib.import_module(name) for name in ("study", "nsl_kdd")}
+    yield {name: importlib.import_module(name) for name in ("study", "nsl_kdd", "nsl_kdd_claims")}
     sys.path.remove(str(BENCHMARKS))
 
 
@@ -74,3 +74,31 @@ def test_the_papers_networks_are_trained_by_the_same_plan(scripts: dict[str, Mod
     assert told["resnet50"]["seeds"] == [3]
     assert told["resnet50"]["plan"]["network"] == {"name": "resnet50", "stem": "cifar", "width": 0.25}
     assert scripts["nsl_kdd"].baselines_of(PLAN, {"juggler": []}) == {}
+
+
+def scores(accuracy: float, macro_f1: float, alarms: float) -> dict[str, Any]:
+    """Return what one side came to at one rate, alike for three seeds."""
+    values = {"accuracy_2class": accuracy, "macro_f1": macro_f1, "false_alarm_rate": alarms}
+    return {name: {"mean": value, "sd": 0.01, "values": [value] * 3} for name, value in values.items()}
+
+
+def test_both_readings_of_the_false_alarms_that_are_allowed_are_told(scripts: dict[str, ModuleType]) -> None:
+    outright = scripts["nsl_kdd_claims"].outright
+    ours = {
+        "0.01": scores(0.90, 0.75, 0.03),
+        "0.02": scores(0.91, 0.74, 0.04),
+        "0.05": scores(0.93, 0.74, 0.1),
+    }
+    by_validation, by_test = outright({"juggler": ours})
+    assert by_validation.reached and "0.930 ± 0.010 and 0.740 ± 0.010, at 0.100" in by_validation.measured
+    assert not by_test.reached and by_test.measured.startswith("0.910"), "of the rates within it the best"
+    ours["0.05"] = scores(0.93, 0.72, 0.05)
+    assert [one.reached for one in outright({"juggler": ours})] == [False, False], "both figures count"
+    _, none = outright({"juggler": {"0.05": scores(0.95, 0.8, 0.06)}})
+    assert not none.reached and none.measured == "no rate keeps within it"
+
+
+def test_the_kept_result_is_judged_by_the_claims_of_today(scripts: dict[str, ModuleType]) -> None:
+    claims = scripts["nsl_kdd_claims"]
+    kept = claims.read(claims.FILE)
+    assert [asdict(found) for found in claims.judge(kept["scores"])] == kept["findings"]
