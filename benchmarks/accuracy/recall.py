@@ -95,27 +95,23 @@ def recalled(task: Task, study: Values) -> Iterator[dict[str, Any]]:
                 "plan": plan,
                 "date": study["date"],
                 "machine": study["machine"],
-                **figures(row, row["seeds"].index(task.seed)),
-                "pictures": study["pictures"]["trained_on"],
-                "pictures_sha256": study["pictures"]["sha256"],
                 "notes": study["notes"],
                 "curves": study["curves"].get(f"{task.variant.name}-{task.depth}"),
-            } | {"test": tested(row, row["seeds"].index(task.seed), study["pictures"])}
+                **figures(row, row["seeds"].index(task.seed), study["pictures"]),
+            }
 
 
-def tested(row: Values, i: int, pictures: Values) -> dict[str, Any]:
-    """Return what the i-th run of a row came to on the test part."""
+def figures(row: Values, i: int, pictures: Values) -> dict[str, Any]:
+    """Return what the i-th run of a row came to; the certificate's worst is that of all its runs."""
     return {
-        "accuracy": row["test_accuracy"]["values"][i],
-        "loss": row["test_loss"]["values"][i],
-        "pictures": pictures["tested_on"],
-        "sha256": pictures["test_sha256"],
-    }
-
-
-def figures(row: Values, i: int) -> dict[str, Any]:
-    """Return what else the i-th run of a row came to; the certificate's worst is that of all its runs."""
-    return {
+        "pictures": pictures["trained_on"],
+        "pictures_sha256": pictures["sha256"],
+        "test": {
+            "accuracy": row["test_accuracy"]["values"][i],
+            "loss": row["test_loss"]["values"][i],
+            "pictures": pictures["tested_on"],
+            "sha256": pictures["test_sha256"],
+        },
         "scores": {
             "accuracy_validation": row["validation_accuracy"]["values"][i],
             "accuracy_train": row["train_accuracy"]["values"][i],
