@@ -144,6 +144,13 @@ def test_curves_of_runs_put_back_are_shown_until_more_are_run(study):
     assert study.summary.curves([{"curves": None}]) is None
 
 
+def test_one_leads_by_the_seeds_that_both_have(study):
+    row = [{"seeds": [0, 1], "flat_test_accuracy": {"values": [0.70, 0.72]}}]
+    row += [{"seeds": [1, 2], "flat_test_accuracy": {"values": [0.71, 0.99]}}]
+    assert study.tables.lead(*row) == pytest.approx(1.0)
+    assert study.tables.lead(row[0], {**row[1], "seeds": [2, 3]}) is None
+
+
 def test_a_later_part_of_a_study_narrows_no_report(study, tiny, tmp_path):
     study.scale.remember(replace(tiny, seeds=3), {"resnet": 3, "vgg16": 3}, tmp_path)
     study.scale.remember(replace(tiny, seeds=2), {"plain": 2, "resnet": 2}, tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from gaps import PARITY_POINTS
@@ -177,12 +178,21 @@ def ahead(study: Values, front: Values | None) -> Iterator[str]:
                 continue
             if other["variant"] == "juggler" or theirs["latency_ms"] > 1.02 * place["latency_ms"]:
                 continue
-            gap = 100 * (other["flat_test_accuracy"]["mean"] - ours["flat_test_accuracy"]["mean"])
-            if gap > 0:
+            gap = lead(other, ours)
+            if gap is not None and gap > 0:
                 yield (
                     f"{other['label']} is {gap:.2f} points more accurate than Juggler-ResNet-{depth} with "
                     f"levers, at {theirs['latency_ms']:.3f} ms against {place['latency_ms']:.3f} ms."
                 )
+
+
+def lead(one: Values, other: Values) -> float | None:
+    """Return by how many points a variant is more accurate than another over the seeds that both have."""
+    own, theirs = (
+        dict(zip(row["seeds"], row["flat_test_accuracy"]["values"], strict=True)) for row in (one, other)
+    )
+    both = own.keys() & theirs.keys()
+    return fmean(100 * (own[seed] - theirs[seed]) for seed in both) if both else None
 
 
 def on_front(study: Values, front: Values | None) -> list[Finding]:
