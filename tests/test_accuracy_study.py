@@ -112,11 +112,10 @@ def test_a_small_study_goes_on_after_a_kill_and_is_summed_up(study, tiny, tmp_pa
     assert study.report.ranking(details).row_count == 2
 
     elsewhere = tmp_path / "elsewhere"
-    result = json.loads(json.dumps(details, allow_nan=False)) | {"date": "2026-01-01", "machine": MACHINE}
+    result = json.loads(json.dumps(details, allow_nan=False)) | {"date": "2026-01-01"}
     assert study.recall.recall(result, None, elsewhere) == 2
-    again, (machine, date) = study.report.collected("cpu", elsewhere)
-    assert (machine.cpu, date) == (MACHINE["cpu"], "2026-01-01")
-    assert again.pop("machines") != details.pop("machines") and again == details, "nothing is lost"
+    again, told = study.report.collected("cpu", elsewhere)
+    assert again == details and told == (machine, "2026-01-01"), "nothing is lost"
     assert study.recall.recall(result, None, elsewhere) == 0, "what is there is left alone"
     assert study.run.study(wanted, data, elsewhere) == 0, "nor is it trained again"
     for row in result["variants"]:
@@ -142,6 +141,24 @@ def test_curves_of_runs_put_back_are_shown_until_more_are_run(study):
     assert study.summary.curves([*before, own, own]) == told
     assert study.summary.curves([*before, own, own, own])["loss_train"]["mean"] == [0.75]
     assert study.summary.curves([{"curves": None}]) is None
+
+
+def test_sides_of_different_machines_or_teachers_are_told(study):
+    def run(cpu: str, taught: float | None) -> dict[str, object]:
+        return {
+            "machine": MACHINE | {"cpu": cpu},
+            "teacher": {"accuracy_validation": taught} if taught else None,
+        }
+
+    ours = {0: run("a", 0.6), 1: run("a", 0.6), 2: run("a", 0.6), 3: run("a", 0.6)}
+    theirs = {0: run("a", 0.6), 1: run("b", 0.6), 2: run("a", 0.7), 3: run("a", None), 4: run("b", 0.7)}
+    assert study.summary.mixed(ours, theirs) == [1, 2], "a side without a teacher is the variant's own"
+    row = {"variant": "x", "depth": 18, "label": "X"}
+    gap = {"variant": "x", "against": "x", "depth": 18, "mixed": [1], "test": {"n": 3}}
+    told = {"variants": [row | {"teacher_accuracy": [0.6, 0.7]}], "gaps": [gap]}
+    first, second = study.tables.circumstances(told)
+    assert "2 teachers" in first and "60.00 % and 70.00 %" in first and "X to X (1 of 3)" in second
+    assert not [*study.tables.circumstances({"variants": [row], "gaps": []})]
 
 
 def test_one_leads_by_the_seeds_that_both_have(study):

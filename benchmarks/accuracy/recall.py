@@ -94,7 +94,7 @@ def recalled(task: Task, study: Values) -> Iterator[dict[str, Any]]:
                 "seed": task.seed,
                 "plan": plan,
                 "date": study["date"],
-                "machine": study["machine"],
+                "machine": study["ran_on"][row["ran_on"][row["seeds"].index(task.seed)]],
                 "notes": study["notes"],
                 "curves": study["curves"].get(f"{task.variant.name}-{task.depth}"),
                 **figures(row, row["seeds"].index(task.seed), study["pictures"]),
@@ -102,7 +102,7 @@ def recalled(task: Task, study: Values) -> Iterator[dict[str, Any]]:
 
 
 def figures(row: Values, i: int, pictures: Values) -> dict[str, Any]:
-    """Return what the i-th run of a row came to; the certificate's worst is that of all its runs."""
+    """Return what the i-th run of a row came to; of its certificate only what all runs of the row came to."""
     return {
         "pictures": pictures["trained_on"],
         "pictures_sha256": pictures["sha256"],
@@ -116,7 +116,7 @@ def figures(row: Values, i: int, pictures: Values) -> dict[str, Any]:
             "accuracy_validation": row["validation_accuracy"]["values"][i],
             "accuracy_train": row["train_accuracy"]["values"][i],
         },
-        "teacher": {"accuracy_validation": row["teacher_accuracy"]} if row["teacher"] else None,
+        "teacher": {"accuracy_validation": row["teacher_accuracy"][i]} if row["teacher"] else None,
         "training_s": row["training_s"]["values"][i],
         "flat": {
             "certified": i < row["certified"],

@@ -45,11 +45,13 @@ def summarised(
     good = {key: finished(runs[key]) for key in keys}
     first = next((run for own in good.values() for run in own.values()), {})
     seeds = " to ".join(map(str, sorted({min(asked.values()), max(asked.values())})))
+    machines = machines_of(results)
     wanted = sum(n * (1 if cast.variants[name].once else len(scale.depths)) for name, n in asked.items())
     return {
         "scale": scale.to_dict(),
         "scale_words": f"{scale.words}, {seeds} seeds",
         "asked": dict(asked),
+        "ran_on": machines,
         "runs": {"wanted": wanted, "finished": len(results)},
         "winner": list(cast.winner),
         "levers": {
@@ -64,6 +66,7 @@ def summarised(
         },
         "variants": [
             row(cast.variants[name], depth, runs[name, depth], good.get(("resnet", depth), {}))
+            | {"ran_on": [machines.index(run["machine"]) for run in good[name, depth].values()]}
             for name, depth in keys
         ],
         "gaps": list(gaps(cast, good)),
@@ -74,6 +77,20 @@ def summarised(
             and (drawn := curves(list(good[name, depth].values()))) is not None
         },
     }
+
+
+def machines_of(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the machines that runs were done on, each once, in the order in which they came."""
+    found: list[dict[str, Any]] = []
+    for result in results:
+        found += [] if result["machine"] in found else [result["machine"]]
+    return found
+
+
+def circumstances(run: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what may differ between runs by one seed besides the variant: the machine and the teacher."""
+    teacher = run["teacher"] and run["teacher"]["accuracy_validation"]
+    return run["machine"]["cpu"], run["machine"]["accelerator"], teacher
 
 
 def finished(runs: Mapping[int, Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:
@@ -116,7 +133,7 @@ def row(
         "test_loss": spread([run["test"]["loss"] for run in those]),
         "validation_accuracy": spread([run["scores"]["accuracy_validation"] for run in those]),
         "train_accuracy": spread([run["scores"]["accuracy_train"] for run in those]),
-        "teacher_accuracy": (one["teacher"] or {}).get("accuracy_validation"),
+        "teacher_accuracy": [run["teacher"]["accuracy_validation"] for run in those if run["teacher"]],
         "training_s": spread([run["training_s"] for run in those]),
         "training_relative": spread(relative) if relative else None,
         "macs": one["flat"]["macs"],
@@ -145,9 +162,20 @@ def gaps(cast: Cast, runs: Runs) -> Iterator[dict[str, Any]]:
                     "depth": depth,
                     "same_recipe": is_same_recipe(own, other),
                     "parity": test.is_parity,
+                    "mixed": mixed(own, other),
                     "test": test.to_dict(),
                     "validation": chosen_by.to_dict(),
                 }
+
+
+def mixed(ours: Mapping[int, Mapping[str, Any]], theirs: Mapping[int, Mapping[str, Any]]) -> list[int]:
+    """Return the seeds whose two runs were done on different machines, or had different teachers."""
+
+    def differ(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+        return one[:-1] != other[:-1] or (None not in (one[-1], other[-1]) and one[-1] != other[-1])
+
+    both = sorted(ours.keys() & theirs.keys())
+    return [seed for seed in both if differ(circumstances(ours[seed]), circumstances(theirs[seed]))]
 
 
 def is_same_recipe(ours: Mapping[int, Mapping[str, Any]], theirs: Mapping[int, Mapping[str, Any]]) -> bool:

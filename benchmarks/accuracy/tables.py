@@ -160,9 +160,33 @@ def shortfalls(study: Values, front: Values | None) -> Iterator[str]:
     for finding in study["findings"]:
         if not finding["reached"]:
             yield f"Missed: {finding['claim']}. Measured: {finding['measured']} ({finding['n']})."
-    if any(one["teacher"] for one in study["variants"]):
-        yield "All seeds have the same teacher: what is due to its own luck does not show in the intervals."
+    yield from circumstances(study)
     yield from ahead(study, front)
+
+
+def circumstances(study: Values) -> Iterator[str]:
+    """Yield what differs between runs besides variant and seed, and what hides because it does not differ."""
+    labels = {(one["variant"], one["depth"]): one["label"] for one in study["variants"]}
+    teachers = sorted({taught for one in study["variants"] for taught in one.get("teacher_accuracy", ())})
+    if len(teachers) == 1:
+        yield "All seeds have the same teacher: what is due to its own luck does not show in the intervals."
+    if len(teachers) > 1:
+        right = " and ".join(f"{100 * taught:.2f} %" for taught in teachers)
+        yield (
+            f"{len(teachers)} teachers by one plan, trained on different machines and right on {right} of "
+            "validation: what is due to their luck hardly shows in the intervals."
+        )
+    mixed = [
+        f"{labels[gap['variant'], gap['depth']]} to {labels[gap['against'], gap['depth']]} "
+        f"({len(gap['mixed'])} of {gap['test']['n']})"
+        for gap in study["gaps"]
+        if gap["mixed"]
+    ]
+    if mixed:
+        yield (
+            "In these gaps the two sides of some seeds had different machines, or different teachers, "
+            f"where floating point alone makes another run: {'; '.join(mixed)}."
+        )
 
 
 def ahead(study: Values, front: Values | None) -> Iterator[str]:
