@@ -37,6 +37,7 @@ SMALL = {
     "juggler_resnet18": {"width": 0.125, "stem": "cifar", "expansion": 1.5},
     "juggler_resnet34": {"widths": (4, 6, 8, 10), "stem": "imagenet"},
     "juggler_resnet50": {"widths": (3, 4, 5, 6), "stem": "cifar", **LEVERS},
+    "juggler_resnet101": {"widths": (3, 4, 5, 6), "stem": "cifar", "shrink": "pool", "blocks": (1, 2, 3, 1)},
     "resnet34": {"widths": (3, 4, 5, 6), "stem": "cifar", "inner_activations": False},
     "repvgg18": {"width": 0.125, "stem": "cifar"},
     "plain18": {"width": 0.125, "stem": "cifar"},
@@ -73,6 +74,28 @@ def test_a_juggler_block_is_one_flat_3x3_of_the_stages_width(depth: int) -> None
         assert (block.expand.in_channels, block.reduce.out_channels) == (conv.in_channels, conv.out_channels)
         assert block.spatial.stride == conv.stride
         assert block.spatial.in_channels == 2 * conv.in_channels
+
+
+@pytest.mark.parametrize("network", ["juggler_resnet18", "plain18", "repvgg18", "resnet18"])
+def test_a_pooled_network_has_the_strided_ones_weights_and_halves_the_image_as_often(network: str) -> None:
+    made = {
+        shrink: models.create(network, width=0.0625, stem="cifar", shrink=shrink).eval()
+        for shrink in ("stride", "pool")
+    }
+    pools = [module for module in made["pool"].modules() if isinstance(module, nn.MaxPool2d)]
+    strides = [m.stride for m in made["pool"].modules() if isinstance(m, nn.Conv2d)]
+    assert len(pools) == 3 and set(strides) == {(1, 1)}
+    sizes = [sorted(tuple(w.shape) for w in one.parameters() if w.dim() == 4) for one in made.values()]
+    assert sizes[0] == sizes[1]
+    x = torch.randn(2, 3, 32, 32)
+    assert {one.stages(one.stem(x)).shape for one in made.values()} == {torch.Size([2, 32, 4, 4])}
+
+
+def test_blocks_says_how_many_each_stage_has() -> None:
+    made = models.create("plain18", width=0.0625, stem="cifar", blocks=(1, 2, 3, 3))
+    assert [len(stage) for stage in made.stages] == [1, 2, 3, 3]
+    default = models.create("plain18", width=0.0625, stem="cifar")
+    assert [len(stage) for stage in default.stages] == [2, 2, 2, 2]
 
 
 @pytest.mark.parametrize(("name", "options"), SMALL.items())
@@ -165,6 +188,9 @@ def test_remembers_how_it_was_made_defaults_included() -> None:
         ("resnet18", {"width": float("nan")}, "width is nan"),
         ("plain18", {"stem": "mnist"}, "imagenet, cifar"),
         ("plain18", {"widths": (1, 2, 3)}, "Give 4 numbers"),
+        ("plain18", {"blocks": (1, 2, 3)}, "Give 4 numbers"),
+        ("juggler_resnet18", {"blocks": (1, 2, 0, 2)}, "blocks is 0"),
+        ("repvgg18", {"shrink": "mean"}, "stride, pool"),
         ("juggler_resnet18", {"expansion": 0.0}, "expansion is 0.0"),
         ("juggler_tabular", {"widths": (4,)}, "one of each for every stage"),
         ("juggler_tabular", {"widths": ()}, "at least one number"),
@@ -212,10 +238,11 @@ def test_the_face_lists_what_it_offers_and_nothing_else() -> None:
         ("repvgg18", {}),
     ],
 )
+@pytest.mark.parametrize("layout", [{}, {"shrink": "pool", "blocks": (1, 2, 3, 1)}])
 def test_whatever_it_trains_with_the_flat_network_is_the_plain_one(
-    name: str, options: dict[str, object]
+    name: str, options: dict[str, object], layout: dict[str, object]
 ) -> None:
-    shape = {"widths": (3, 4, 5, 6), "stem": "cifar", "classes": 4}
+    shape = {"widths": (3, 4, 5, 6), "stem": "cifar", "classes": 4, **layout}
     wide, plain = models.create(name, **shape, **options), models.create("plain18", **shape)
     anneal(wide, 1.0)
     x = torch.randn(1, 3, 17, 18)

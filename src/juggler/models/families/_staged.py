@@ -28,6 +28,7 @@ BLOCK_COUNTS: dict[int, tuple[int, int, int, int]] = {
 }
 STAGE_WIDTHS = (64, 128, 256, 512)
 STEMS = ("imagenet", "cifar")
+SHRINKS = ("stride", "pool")
 
 BlockMaker = Callable[[int, int, int], nn.Module]
 """Makes a block from its input channels, its output channels and its stride."""
@@ -42,6 +43,8 @@ class StagedOptions:
         in_channels: channels of the image.
         width: multiplies `widths`.
         widths: channels of the four stages; the first are the stem's as well.
+        blocks: of each of the four stages; empty for as many as the depth says.
+        shrink: how the image is halved before every stage but the first, see `Staged`: `stride` or `pool`.
         stem: `imagenet` or `cifar`, see `Staged`.
     """
 
@@ -49,6 +52,8 @@ class StagedOptions:
     in_channels: int = 3
     width: float = 1.0
     widths: Sequence[int] = STAGE_WIDTHS
+    blocks: Sequence[int] = ()
+    shrink: str = "stride"
     stem: str = "imagenet"
 
     def check(self, network: str) -> None:
@@ -60,7 +65,10 @@ class StagedOptions:
         check_counts(network, classes=self.classes, in_channels=self.in_channels)
         check_positive(network, width=self.width)
         check_choice(network, "stem", self.stem, STEMS)
+        check_choice(network, "shrink", self.shrink, SHRINKS)
         counts(network, "widths", self.widths, length=4)
+        if self.blocks:
+            counts(network, "blocks", self.blocks, length=4)
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -71,13 +79,13 @@ class StagedOptions:
 class Staged(nn.Module):
     """Run a stem, stages of blocks, global average pooling and one linear layer; returns logits.
 
-    The first block of every stage but the first has stride 2. The ImageNet stem is a 7x7 convolution of
-    stride 2, norm, ReLU and a 3x3 max-pool of stride 2; the CIFAR stem a 3x3 convolution of stride 1,
-    norm and ReLU.
+    Every stage but the first halves the image: its first block has stride 2, or, as in VGG, stands behind a
+    2x2 max-pool. The ImageNet stem is a 7x7 convolution of stride 2, norm, ReLU and a 3x3 max-pool of
+    stride 2; the CIFAR stem a 3x3 convolution of stride 1, norm and ReLU.
 
     Args:
         block: makes one block.
-        depth: 18, 34, 50, 101 or 152, which says how many blocks each stage has.
+        depth: 18, 34, 50, 101 or 152, which says how many blocks each stage has where the options do not.
         options: of the network.
         growth: output channels of a stage's blocks beside the stage's channels.
     """
@@ -86,12 +94,16 @@ class Staged(nn.Module):
         super().__init__()
         channels = options.channels[0]
         self.stem = _stem(options.in_channels, channels, options.stem)
+        pooled = options.shrink == "pool"
         stages = []
-        for index, (blocks, width) in enumerate(zip(BLOCK_COUNTS[depth], options.channels, strict=True)):
+        for index, (blocks, width) in enumerate(
+            zip(options.blocks or BLOCK_COUNTS[depth], options.channels, strict=True)
+        ):
             out_channels = width * growth
-            first = block(channels, out_channels, 1 if index == 0 else 2)
+            halved = [nn.MaxPool2d(2)] if index and pooled else []
+            first = block(channels, out_channels, 2 if index and not pooled else 1)
             rest = (block(out_channels, out_channels, 1) for _ in range(blocks - 1))
-            stages.append(nn.Sequential(first, *rest))
+            stages.append(nn.Sequential(*halved, first, *rest))
             channels = out_channels
         self.stages = nn.Sequential(*stages)
         self.pool = nn.AdaptiveAvgPool2d(1)
