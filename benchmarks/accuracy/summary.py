@@ -12,8 +12,12 @@ from shared import Finding
 from variants import Cast, Variant
 
 CURVES = ("accuracy_train", "accuracy_validation", "loss_train", "loss_validation")
-PAIRS = (("juggler", "resnet_levers"), ("juggler_widened", "resnet_levers"), ("juggler_inside", "resnet"))
-"""Whose recipes are the same, held against the claim of parity."""
+PAIRS = {
+    ("juggler", "resnet_levers"): "all training levers on both sides",
+    ("juggler", "resnet_pooled"): "all training levers and the max-pools on both sides",
+    ("juggler_inside", "resnet"): "levers in the structure alone",
+}
+"""Whose recipes are the same, held against the claim of parity, and what each has of the levers."""
 INSIDE = ("linear_by", "kernel_decay", "seed")
 """Fields of a recipe that act on the structure alone, or that all runs have."""
 Key = tuple[str, int]
@@ -262,12 +266,7 @@ def judge(details: Mapping[str, Any]) -> list[Finding]:
 
 def parities(details: Mapping[str, Any], depth: int) -> Iterator[Finding]:
     """Hold the gaps of the networks with levers to ResNets of the same recipe against the claim of parity."""
-    words = {
-        "juggler": "all levers on both sides",
-        "juggler_widened": "all levers on both sides, as wide as its speed allows",
-        "juggler_inside": "levers in the structure alone",
-    }
-    for name, against in PAIRS:
+    for (name, against), words in PAIRS.items():
         found = next(
             (
                 g
@@ -279,7 +278,7 @@ def parities(details: Mapping[str, Any], depth: int) -> Iterator[Finding]:
         gap = found["test"] if found else None
         yield Finding(
             claim=f"Flat Juggler-ResNet-{depth} gives nothing away to ResNet-{depth}, same recipe, "
-            f"{words[name]}: gap 0.0 points, lower end of its 95 % interval at least {PARITY_POINTS}",
+            f"{words}: gap 0.0 points, lower end of its 95 % interval at least {PARITY_POINTS}",
             measured="not run" if gap is None else f"{gap['mean']:+.2f} points",
             n="0 seeds"
             if gap is None
