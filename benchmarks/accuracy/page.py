@@ -167,8 +167,9 @@ def shortfalls(study: Study) -> str:
 
 def fig7(study: Study) -> str:
     """Return what the picture cannot say."""
-    one = next(iter(study.result["curves"].values()), None)
-    return "" if one is None else f"Mean over {one['n']} seeds, the band one standard deviation either side."
+    counts = {one["n"] for one in study.result["curves"].values()}
+    seeds = " to ".join(map(str, sorted({min(counts), max(counts)}))) if counts else ""
+    return f"Mean over {seeds} seeds, the band one standard deviation either side." if counts else ""
 
 
 def throughput(speed: Values | None) -> str:

@@ -13,8 +13,8 @@ from juggler.models.toml_file import check_fields, read_toml, table
 FILE = Path(__file__).parent / "variants.toml"
 PAPERS, WINNER = "juggler_paper", "juggler"
 SETS = ("winner", "winner anywhere", "winner inside")
-GROUPS = ("table5", "fig7", "front", "ablation", "more")
-"""`more` is every lever outside of the winner, alone: to find the winner with."""
+GROUPS = ("table5", "fig7", "front", "gaps", "ablation", "more")
+"""`gaps` are shown in no other table; `more` is every lever outside of the winner, alone: to find it with."""
 
 
 @dataclass(frozen=True)
