@@ -214,6 +214,24 @@ def test_seeds_come_last_and_sides_that_are_compared_have_one_recipe(study, tiny
         assert plan(study, cast, tiny, ours).teacher == plan(study, cast, tiny, theirs).teacher
 
 
+def test_the_plan_that_ships_for_pictures_is_the_winners_at_the_papers_scale(study):
+    cast = study.variants.read_cast()
+    preset = study.scale.PRESETS["cpu"]
+    papers = replace(preset, depths=(18,), width=1.0, subset=0, epochs=120, batch=256, teacher_width=1.5)
+    won, ships = plan(study, cast, papers, "juggler"), ClassifierPlan.shipped("cifar10")
+
+    def network(learner):
+        return learner.network, {"width": 1.0, **learner.options}
+
+    def recipe(learner):  # but for how the machine at hand computes
+        told = learner.recipe.to_dict()
+        return {key: told[key] for key in told if key not in {"precision", "accelerator", "channels_last"}}
+
+    for ours, theirs in ((won.learner, ships.learner), (won.teacher, ships.teacher)):
+        assert network(ours) == network(theirs)
+        assert recipe(ours) == recipe(theirs)
+
+
 def plan(study, cast, scale, name: str, seed: int = 0) -> ClassifierPlan:
     widths = {"thinned": {18: (4, 8, 16, 32)}, "widened": {18: (16, 48, 64, 128)}}
     return study.scale.plan_of(cast.variants[name], 18, seed, scale=scale, cast=cast, widths=widths)
