@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
@@ -13,6 +13,11 @@ from juggler.nouns import Noun
 
 PARITY_POINTS = -0.3
 """Parity is claimed only where the lower end of the gap's interval is no lower."""
+
+
+def seeds_told(counts: Collection[int]) -> str:
+    """Return how many seeds there are in words, from the fewest to the most of some variants."""
+    return f"{' to '.join(map(str, sorted({min(counts), max(counts)})))} seeds"
 
 
 @dataclass(frozen=True)

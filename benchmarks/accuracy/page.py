@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pictures
 import tables
+from gaps import seeds_told
 from shared import RESULTS, ROOT, STUDIES, pages, read
 from table5 import table5, table5_csv
 from tables import Values
@@ -167,9 +168,8 @@ def shortfalls(study: Study) -> str:
 
 def fig7(study: Study) -> str:
     """Return what the picture cannot say."""
-    counts = {one["n"] for one in study.result["curves"].values()}
-    seeds = " to ".join(map(str, sorted({min(counts), max(counts)}))) if counts else ""
-    return f"Mean over {seeds} seeds, the band one standard deviation either side." if counts else ""
+    counts = [one["n"] for one in study.result["curves"].values()]
+    return f"Mean over {seeds_told(counts)}, the band one standard deviation either side." if counts else ""
 
 
 def throughput(speed: Values | None) -> str:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gaps import PARITY_POINTS, Gap, Spread
+from gaps import PARITY_POINTS, Gap, Spread, seeds_told
 from scale import LEAST_SEEDS, PAPERS_EPOCHS, Asked, Scale
 from shared import Finding
 from variants import Cast, Variant
@@ -48,12 +48,11 @@ def summarised(
     keys = [(name, depth) for depth in scale.depths for name in cast.variants if (name, depth) in runs]
     good = {key: finished(runs[key]) for key in keys}
     first = next((run for own in good.values() for run in own.values()), {})
-    seeds = " to ".join(map(str, sorted({min(asked.values()), max(asked.values())})))
     machines = machines_of(results)
     wanted = sum(n * (1 if cast.variants[name].once else len(scale.depths)) for name, n in asked.items())
     return {
         "scale": scale.to_dict(),
-        "scale_words": f"{scale.words}, {seeds} seeds",
+        "scale_words": f"{scale.words}, {seeds_told(asked.values())}",
         "asked": dict(asked),
         "ran_on": machines,
         "runs": {"wanted": wanted, "finished": len(results)},

@@ -161,6 +161,7 @@ def shortfalls(study: Values, front: Values | None) -> Iterator[str]:
         if not finding["reached"]:
             yield f"Missed: {finding['claim']}. Measured: {finding['measured']} ({finding['n']})."
     yield from circumstances(study)
+    yield from not_taken_away(study)
     yield from ahead(study, front)
 
 
@@ -187,6 +188,18 @@ def circumstances(study: Values) -> Iterator[str]:
             "In these gaps the two sides of some seeds had different machines, or different teachers, "
             f"where floating point alone makes another run: {'; '.join(mixed)}."
         )
+
+
+def not_taken_away(study: Values) -> Iterator[str]:
+    """Yield the levers of the winner without which it has not been run."""
+    for depth in study["scale"]["depths"]:
+        missing = [
+            study["levers"][name]["label"]
+            for name in study["winner"]
+            if gap_of(study, f"without_{name}", "juggler", depth) is None
+        ]
+        if missing and variant_of(study, "juggler", depth) is not None:
+            yield f"Not run: Juggler-ResNet-{depth} with all levers but one of these: {', '.join(missing)}."
 
 
 def ahead(study: Values, front: Values | None) -> Iterator[str]:

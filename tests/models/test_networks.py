@@ -87,8 +87,10 @@ def test_a_pooled_network_has_the_strided_ones_weights_and_halves_the_image_as_o
     assert len(pools) == 3 and set(strides) == {(1, 1)}
     sizes = [sorted(tuple(w.shape) for w in one.parameters() if w.dim() == 4) for one in made.values()]
     assert sizes[0] == sizes[1]
-    x = torch.randn(2, 3, 32, 32)
-    assert {one.stages(one.stem(x)).shape for one in made.values()} == {torch.Size([2, 32, 4, 4])}
+    for size, left in ((32, 4), (33, 5), (7, 1), (1, 1)):
+        x = torch.randn(2, 3, size, size)
+        shapes = {one.stages(one.stem(x)).shape for one in made.values()}
+        assert shapes == {torch.Size([2, 32, left, left])}
 
 
 def test_blocks_says_how_many_each_stage_has() -> None:
@@ -190,6 +192,7 @@ def test_remembers_how_it_was_made_defaults_included() -> None:
         ("plain18", {"widths": (1, 2, 3)}, "Give 4 numbers"),
         ("plain18", {"blocks": (1, 2, 3)}, "Give 4 numbers"),
         ("juggler_resnet18", {"blocks": (1, 2, 0, 2)}, "blocks is 0"),
+        ("juggler_resnet18", {"blocks": 0}, "Give 4 numbers"),
         ("repvgg18", {"shrink": "mean"}, "stride, pool"),
         ("juggler_resnet18", {"expansion": 0.0}, "expansion is 0.0"),
         ("juggler_tabular", {"widths": (4,)}, "one of each for every stage"),

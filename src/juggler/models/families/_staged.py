@@ -67,7 +67,7 @@ class StagedOptions:
         check_choice(network, "stem", self.stem, STEMS)
         check_choice(network, "shrink", self.shrink, SHRINKS)
         counts(network, "widths", self.widths, length=4)
-        if self.blocks:
+        if self.blocks not in ((), []):
             counts(network, "blocks", self.blocks, length=4)
 
     @property
@@ -79,9 +79,9 @@ class StagedOptions:
 class Staged(nn.Module):
     """Run a stem, stages of blocks, global average pooling and one linear layer; returns logits.
 
-    Every stage but the first halves the image: its first block has stride 2, or, as in VGG, stands behind a
-    2x2 max-pool. The ImageNet stem is a 7x7 convolution of stride 2, norm, ReLU and a 3x3 max-pool of
-    stride 2; the CIFAR stem a 3x3 convolution of stride 1, norm and ReLU.
+    Every stage but the first halves the image, to `ceil(H / 2)`: its first block has stride 2, or, as in VGG,
+    stands behind a 2x2 max-pool. The ImageNet stem is a 7x7 convolution of stride 2, norm, ReLU and a 3x3
+    max-pool of stride 2; the CIFAR stem a 3x3 convolution of stride 1, norm and ReLU.
 
     Args:
         block: makes one block.
@@ -100,7 +100,7 @@ class Staged(nn.Module):
             zip(options.blocks or BLOCK_COUNTS[depth], options.channels, strict=True)
         ):
             out_channels = width * growth
-            halved = [nn.MaxPool2d(2)] if index and pooled else []
+            halved = [nn.MaxPool2d(2, ceil_mode=True)] if index and pooled else []
             first = block(channels, out_channels, 2 if index and not pooled else 1)
             rest = (block(out_channels, out_channels, 1) for _ in range(blocks - 1))
             stages.append(nn.Sequential(*halved, first, *rest))
