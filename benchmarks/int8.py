@@ -29,7 +29,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from juggler.cost.clock import Ratio, Samples, race, ratio
+from juggler.clock.race import Ratio, Samples, race, ratio
 from juggler.data import Source, load_set
 from juggler.errors import DataError, Refused
 from juggler.models import create

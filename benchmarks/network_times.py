@@ -22,7 +22,7 @@ import torch
 from common import ROOT
 from torch import nn
 
-from juggler.cost.clock import race
+from juggler.clock.race import race
 from juggler.errors import ConfigError, DataError
 from juggler.files import write_atomically
 from juggler.models import create

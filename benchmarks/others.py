@@ -25,7 +25,7 @@ import torch
 from common import ROOT, Finding, options, progress, write
 from others_networks import Network, named, shrunk
 
-from juggler.cost.clock import race, ratio
+from juggler.clock.race import race, ratio
 from juggler.errors import JugglerError
 from juggler.files import write_atomically
 from juggler.runtime.contest import contend

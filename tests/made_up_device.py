@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from juggler.nouns import Machine
+from juggler.packages import release_of
 from juggler.predict.compose import Composition, Parts
 from juggler.predict.conformal import LEVEL
 from juggler.predict.drawn_networks import drawn_network
@@ -25,7 +26,6 @@ from juggler.predict.sample import Sample
 from juggler.predict.space import Space
 from juggler.predict.store import Store, machine_digest
 from juggler.predict.timed_networks import TimedNetwork
-from juggler.runtime.session import release_of
 
 MACHINE = Machine(
     "A made-up CPU", 4, 16.0, "Linux 6", "3.11", {"onnxruntime": str(release_of("onnxruntime"))}

@@ -27,7 +27,7 @@ import typer
 from juggler.data import load_set
 from juggler.detect.sinks.null import NullSink
 from juggler.runtime.backends.onnxruntime import BACKEND as ONNXRUNTIME
-from juggler.runtime.session import BackendStatus
+from juggler.packages import BackendStatus
 
 
 class Echo:

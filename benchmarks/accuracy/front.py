@@ -24,7 +24,7 @@ from variants import read_cast
 from widths import SIDE_PX, SPEED_UPS, widths_of
 
 from juggler.cli.console import bar
-from juggler.cost.clock import race, ratio
+from juggler.clock.race import race, ratio
 from juggler.errors import ConfigError
 from juggler.models import create
 from juggler.models.annealing import anneal

@@ -13,7 +13,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from juggler.cost.watch import Taken, Watch
+from juggler.clock.interference import Taken, Watch
 from juggler.predict import KernelSpec
 from juggler.predict.phasers._copies import MERGING, _copied, can_copy, filled, kernel_us
 from juggler.predict.phasers.onnxruntime import OnnxRuntimeBench

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from juggler.cost.clock import Samples
+from juggler.clock.race import Samples
 from juggler.errors import ConfigError
 from juggler.runtime.attribution import FLAT, ORIGINAL, Attribution, _Place, _steps, attribute
 

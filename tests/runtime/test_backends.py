@@ -14,10 +14,11 @@ from torch import nn
 
 from contracts_backends import Network, check_precisions, check_session, check_status, draw
 from juggler.errors import ArtefactError, ConfigError, Unavailable
+from juggler.packages import BackendStatus
 from juggler.runtime.backends.openvino import OpenVinoSession
 from juggler.runtime.export import export
 from juggler.runtime.open import open_session
-from juggler.runtime.session import BACKENDS, BackendStatus
+from juggler.runtime.session import BACKENDS
 
 
 def test_the_registry_finds_every_file() -> None:

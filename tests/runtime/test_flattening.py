@@ -11,7 +11,7 @@ import torch
 from torch import fx, nn
 
 import juggler
-from juggler.cost.clock import Ratio
+from juggler.clock.race import Ratio
 from juggler.digest import weights_sha256
 from juggler.errors import ConfigError, Refused
 from juggler.nouns import Decision

@@ -6,10 +6,10 @@ and `fit` trains one by a `Recipe`: the only training loop of the house.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from juggler.digest import weights_sha256
+from juggler.lazy import face
 
 if TYPE_CHECKING:
     from juggler.models.checkpoint import load, save
@@ -46,34 +46,19 @@ __all__ = [
     "weights_sha256",
 ]
 
-_HOMES = {
-    "ClassifierPlan": "classifier_plan",
-    "Learner": "classifier_plan",
-    "TrainedClassifier": "classifier",
-    "train_classifier": "classifier",
-    "DivergenceError": "run",
-    "EpochRecord": "history",
-    "History": "history",
-    "Plan": "plan",
-    "Recipe": "recipe",
-    "TrainedDetector": "protocol",
-    "create": "creation",
-    "fit": "training",
-    "load": "checkpoint",
-    "names": "creation",
-    "origin": "creation",
-    "probabilities": "inference",
-    "save": "checkpoint",
-    "train_detector": "protocol",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a name's file when it is first asked for (PEP 562): importing this room imports no torch."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = face(
+    __name__,
+    {
+        "juggler.models.checkpoint": ["load", "save"],
+        "juggler.models.classifier": ["TrainedClassifier", "train_classifier"],
+        "juggler.models.classifier_plan": ["ClassifierPlan", "Learner"],
+        "juggler.models.creation": ["create", "names", "origin"],
+        "juggler.models.history": ["EpochRecord", "History"],
+        "juggler.models.inference": ["probabilities"],
+        "juggler.models.plan": ["Plan"],
+        "juggler.models.protocol": ["TrainedDetector", "train_detector"],
+        "juggler.models.recipe": ["Recipe"],
+        "juggler.models.run": ["DivergenceError"],
+        "juggler.models.training": ["fit"],
+    },
+)

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 import psutil
 
-from juggler.cost.canary import look_out
-from juggler.cost.watch import Watch, taken_by_kernel
+from juggler.clock.canary import look_out
+from juggler.clock.interference import Watch, taken_by_kernel
 from juggler.nouns import Machine
 from juggler.predict.blocks import ROUNDS, Where, measure_block
 from juggler.predict.ledger import Ledger

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import psutil
 
-from juggler.cost.canary import look_out
-from juggler.cost.watch import Watch, taken_by_kernel
+from juggler.clock.canary import look_out
+from juggler.clock.interference import Watch, taken_by_kernel
 from juggler.errors import JugglerError, Unavailable
 from juggler.nouns import Noun
 from juggler.predict.kernel import KernelSpec

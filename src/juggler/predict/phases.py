@@ -22,8 +22,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from juggler.cost.turns import ATTEMPTS, LEAD_IN_MS
-from juggler.cost.watch import Watch
+from juggler.clock.interference import Watch
+from juggler.clock.turns import ATTEMPTS, LEAD_IN_MS
 from juggler.errors import JugglerError
 from juggler.predict.kernel import KernelSpec
 from juggler.registry import Registry

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from juggler.cost.clock import race
+from juggler.clock.race import race
 from juggler.errors import ArtefactError, ConfigError
 from juggler.files import write_atomically
 from juggler.nouns import Noun

@@ -10,7 +10,7 @@ from juggler.report import units
 from juggler.report.sheets import Column, Sheet
 
 if TYPE_CHECKING:
-    from juggler.cost.clock import Ratio
+    from juggler.clock.race import Ratio
     from juggler.runtime.attribution import Attribution, Step
     from juggler.runtime.precision import Deviation
 

@@ -8,10 +8,12 @@ for `measure`, `machine` and `quantize`.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from juggler.lazy import face
 
 if TYPE_CHECKING:
+    from juggler.packages import BackendStatus
     from juggler.runtime.artefact import Artefact
     from juggler.runtime.contest import Contest, Entry, contend
     from juggler.runtime.fields import Fields
@@ -20,30 +22,7 @@ if TYPE_CHECKING:
     from juggler.runtime.open import open_session
     from juggler.runtime.peak import Peak
     from juggler.runtime.precision import PRECISIONS, Deviation, deviation
-    from juggler.runtime.session import BACKENDS, IMPORTERS, Backend, BackendStatus, Session
-
-_HOMES = {
-    "Artefact": "artefact",
-    "Fields": "fields",
-    "Budget": "int8",
-    "Quantized": "int8",
-    "quantize_certified": "int8",
-    "Measured": "measure",
-    "Speedup": "measure",
-    "Contest": "contest",
-    "Entry": "contest",
-    "contend": "contest",
-    "BACKENDS": "session",
-    "IMPORTERS": "session",
-    "Backend": "session",
-    "BackendStatus": "session",
-    "Session": "session",
-    "open_session": "open",
-    "Peak": "peak",
-    "PRECISIONS": "precision",
-    "Deviation": "precision",
-    "deviation": "precision",
-}
+    from juggler.runtime.session import BACKENDS, IMPORTERS, Backend, Session
 
 __all__ = [
     "BACKENDS",
@@ -68,12 +47,18 @@ __all__ = [
     "quantize_certified",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+__getattr__, __dir__ = face(
+    __name__,
+    {
+        "juggler.packages": ["BackendStatus"],
+        "juggler.runtime.artefact": ["Artefact"],
+        "juggler.runtime.contest": ["Contest", "Entry", "contend"],
+        "juggler.runtime.fields": ["Fields"],
+        "juggler.runtime.int8": ["Budget", "Quantized", "quantize_certified"],
+        "juggler.runtime.measure": ["Measured", "Speedup"],
+        "juggler.runtime.open": ["open_session"],
+        "juggler.runtime.peak": ["Peak"],
+        "juggler.runtime.precision": ["PRECISIONS", "Deviation", "deviation"],
+        "juggler.runtime.session": ["BACKENDS", "IMPORTERS", "Backend", "Session"],
+    },
+)

@@ -31,9 +31,10 @@ from juggler.data import Encoder, Schema
 from juggler.errors import ArtefactError, ConfigError
 from juggler.files import write_atomically
 from juggler.nouns import Certificate
+from juggler.packages import release_of
 from juggler.runtime.fields import FORMAT, PREFIX, REMAKE, Fields
 from juggler.runtime.metadata import join, split
-from juggler.runtime.session import BACKENDS, Session, Source, release_of
+from juggler.runtime.session import BACKENDS, Session, Source
 
 DIGEST = "juggler.sha256"
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from juggler.cost.clock import Progress, Ratio, Samples, race, ratio
+from juggler.clock.race import Progress, Ratio, Samples, race, ratio
 from juggler.errors import ArtefactError, ConfigError, Unavailable
 from juggler.nouns import Machine, Noun, Timing
 from juggler.runtime.contest import Skipped, normal

@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from juggler import transform
-from juggler.cost.clock import Ratio, race, ratio
+from juggler.clock.race import Ratio, race, ratio
 from juggler.errors import ConfigError, JugglerError
 from juggler.nouns import Decision, Refusal, Rewrite
 from juggler.runtime.modules import examples

@@ -18,6 +18,7 @@ import numpy as np
 
 from juggler.errors import ConfigError, Refused
 from juggler.nouns import Certificate, Quantization
+from juggler.packages import release_of
 from juggler.runtime.artefact import DIGEST, Artefact, seal
 from juggler.runtime.held_out import Pieces, check_apart, in_pieces, share_out
 from juggler.runtime.metadata import join, split
@@ -33,7 +34,7 @@ from juggler.runtime.quantize import (
     prepare,
     quantize_prepared,
 )
-from juggler.runtime.session import Array, release_of
+from juggler.runtime.session import Array
 
 ASKED = "quantise a graph within a budget"
 RECORD, CERTIFICATE = "juggler.int8", "juggler.certificate"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from juggler.cost.clock import Progress, Samples, race, ratio
+from juggler.clock.race import Progress, Samples, race, ratio
 from juggler.nouns import Machine, Noun, Timing
 from juggler.runtime.contest import Contest, Entry, Skipped, contend
 from juggler.runtime.machine import machine

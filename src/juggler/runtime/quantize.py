@@ -23,11 +23,12 @@ import numpy as np
 
 from juggler.errors import ArtefactError, ConfigError, Unavailable
 from juggler.nouns import TensorSpec
+from juggler.packages import BackendStatus, is_installed
 from juggler.registry import Registry
 from juggler.runtime.held_out import Pieces, in_pieces
 from juggler.runtime.open import open_session
 from juggler.runtime.precision import is_quantized
-from juggler.runtime.session import WORKSHOP, Array, BackendStatus, is_installed
+from juggler.runtime.session import WORKSHOP, Array
 
 ASKED = "quantise an ONNX graph"
 PIECE = 8  # inputs run at a time, where the batch is free

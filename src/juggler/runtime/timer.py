@@ -25,8 +25,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, fx, nn
 
-from juggler.cost.clock import race
-from juggler.cost.interval import median_interval
+from juggler.clock.interval import median_interval
+from juggler.clock.race import race
 from juggler.errors import ConfigError, JugglerError
 from juggler.runtime.export import draft
 from juggler.runtime.machine import machine
@@ -47,7 +47,7 @@ ROUNDS, SECONDS = 25, 1.0
 HEAT_ROUNDS, FEWEST_ROUNDS = 6, 4
 CLEARLY_SLOWER = 1.5
 BLOCK_MS = 4.0
-LED_IN_MS = 4.0  # of a turn in `cost.clock`
+LED_IN_MS = 4.0  # of a turn in `clock.race`
 WARMUP_S = 0.05
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from juggler.clock.power import best_meter, why_none
 from juggler.cost.counts import Counted, count
 from juggler.cost.geometry import Geometry
 from juggler.cost.hierarchy import Hierarchy, device
@@ -17,7 +18,6 @@ from juggler.errors import ConfigError, JugglerError
 from juggler.runtime.machine import machine
 from juggler.runtime.open import require
 from juggler.runtime.picture_folder import PictureFolder
-from juggler.runtime.power import best_meter, why_none
 from juggler.runtime.session import BACKENDS
 from juggler.survey import published
 from juggler.survey.amount import COUNTED, ESTIMATED, MODELLED, Amount

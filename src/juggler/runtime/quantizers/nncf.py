@@ -13,7 +13,8 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from juggler.runtime.session import Array, BackendStatus, status_of
+from juggler.packages import BackendStatus, status_of
+from juggler.runtime.session import Array
 
 INSTALL = "pip install 'juggler[int8]'"
 QUIET = "NNCF_CI"  # with it in the environment while it is imported, NNCF reports nothing to its makers

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from juggler.runtime.session import WORKSHOP, Array, BackendStatus, status_of
+from juggler.packages import BackendStatus, status_of
+from juggler.runtime.session import WORKSHOP, Array
 
 
 class OnnxRuntimeTool:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from juggler.cost.interval import median_interval, order_statistic
+from juggler.clock.interval import median_interval, order_statistic
 
 SERIES = 400
 FEWEST = 367  # 95 % less three standard deviations of a binomial, 380 - 3 * 4.4

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from juggler.cost.energy import POWERCAP, find_meter
+from juggler.clock.energy import POWERCAP, find_meter
+from juggler.clock.power import CPU, LEAST_S, Reading
 from juggler.errors import Unavailable
-from juggler.runtime.power import CPU, LEAST_S, Reading
-from juggler.runtime.session import BackendStatus
+from juggler.packages import BackendStatus
 
 ASKED = "measure energy with rapl"
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from juggler.cost.clock import Samples, race, ratio
-from juggler.cost.watch import Taken
+from juggler.clock.interference import Taken
+from juggler.clock.race import Samples, race, ratio
 from juggler.errors import ConfigError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from juggler.cost.energy import energy_mj, find_meter
+from juggler.clock.energy import energy_mj, find_meter
 from juggler.errors import Unavailable
 
 

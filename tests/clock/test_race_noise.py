@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from juggler.cost.clock import Samples, race, ratio
-from juggler.cost.watch import Taken
+from juggler.clock.interference import Taken
+from juggler.clock.race import Samples, race, ratio
 
 RACES = 400
 FEWEST = 367  # of 400: 95 % less three standard deviations of a binomial, 380 - 3 * 4.4

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from juggler.cost.watch import Watch
+from juggler.clock.interference import Watch
 
 AGREEMENT = 0.02  # two warm-up blocks whose medians differ by less are taken as warm
 MAX_BLOCK_CALLS = 100_000  # ends a block of calls that the time source cannot see

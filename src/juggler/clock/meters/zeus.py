@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from juggler.cost.energy import find_meter
+from juggler.clock.energy import find_meter
+from juggler.clock.power import CPU, GPU, LEAST_S, Reading
 from juggler.errors import Unavailable
-from juggler.runtime.power import CPU, GPU, LEAST_S, Reading
-from juggler.runtime.session import BackendStatus, is_installed, release_of
+from juggler.packages import BackendStatus, is_installed, release_of
 
 ASKED = "measure energy with zeus"
 INSTALL = "pip install 'juggler[power]'"

@@ -4,11 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from juggler.clock.meters.rapl import Rapl
+from juggler.clock.meters.zeus import Zeus
+from juggler.clock.power import CPU, GPU, METERS, best_meter, why_none
 from juggler.errors import Unavailable
-from juggler.runtime.meters.rapl import Rapl
-from juggler.runtime.meters.zeus import Zeus
-from juggler.runtime.power import CPU, GPU, METERS, best_meter, why_none
-from juggler.runtime.session import BackendStatus
+from juggler.packages import BackendStatus
 
 
 @pytest.mark.parametrize("name", METERS.names())

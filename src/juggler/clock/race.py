@@ -19,10 +19,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from juggler.cost.canary import look_out
-from juggler.cost.interval import median_interval
-from juggler.cost.turns import Track, Turn
-from juggler.cost.watch import Taken, Watch, taken_by_kernel
+from juggler.clock.canary import look_out
+from juggler.clock.interference import Taken, Watch, taken_by_kernel
+from juggler.clock.interval import median_interval
+from juggler.clock.turns import Track, Turn
 from juggler.errors import ConfigError
 from juggler.nouns import Noun
 
@@ -172,7 +172,7 @@ def ratio(
     """Say how many times longer `a` takes than `b`: the median over paired rounds, and its 95 % interval.
 
     The interval is a bootstrap over rounds, for calls within a round are not independent; see
-    `juggler.cost.interval`. Rounds in which either was disturbed to the last are left out where 6 others
+    `juggler.clock.interval`. Rounds in which either was disturbed to the last are left out where 6 others
     are left. Where most rounds were disturbed at the first attempt and one has longer turns than the other,
     the first attempts of all rounds are compared: the pauses of a busy machine are long enough for the short
     one's turns and not for the long one's, so to choose would favour the short.

@@ -7,10 +7,10 @@ import threading
 
 import pytest
 
-from juggler.cost import canary as room
-from juggler.cost.canary import Canary, look_out, rest
-from juggler.cost.clock import race
-from juggler.cost.watch import Taken, Watch, taken_by_kernel
+from juggler.clock import canary as room
+from juggler.clock.canary import Canary, look_out, rest
+from juggler.clock.interference import Taken, Watch, taken_by_kernel
+from juggler.clock.race import race
 
 
 def canaries() -> list[threading.Thread]:

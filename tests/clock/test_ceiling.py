@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from juggler.cost import ceiling
-from juggler.cost.ceiling import Product, copy_gb_per_s, tuned_product
+from juggler.clock import ceiling
+from juggler.clock.ceiling import Product, copy_gb_per_s, tuned_product
 
 
 @pytest.fixture(autouse=True)

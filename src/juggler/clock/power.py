@@ -1,6 +1,6 @@
 """Energy and power of networks, where this machine has a meter that can be read.
 
-A meter is one file of `runtime/meters`, found by its name; one that cannot work here is an object that says
+A meter is one file of `clock/meters`, found by its name; one that cannot work here is an object that says
 what is missing. `best_meter` gives the first that can. Virtual machines hardly ever have one.
 """
 
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from juggler.nouns import Noun
+from juggler.packages import BackendStatus
 from juggler.registry import Registry
-from juggler.runtime.session import BackendStatus
 
 LEAST_S = 2.0  # counters of GPUs move a few times a second
 CPU, GPU = "cpu", "gpu"
@@ -37,7 +37,7 @@ class Reading(Noun):
 
 
 class Meter(Protocol):
-    """What reads energy; each file of `juggler.runtime.meters` offers one as `METER`.
+    """What reads energy; each file of `juggler.clock.meters` offers one as `METER`.
 
     Attributes:
         name: as the file is called.
@@ -60,7 +60,7 @@ class Meter(Protocol):
         ...
 
 
-METERS: Registry[Meter] = Registry("meter", "juggler.runtime.meters")
+METERS: Registry[Meter] = Registry("meter", "juggler.clock.meters")
 
 
 def best_meter(device: str = CPU) -> Meter | None:
