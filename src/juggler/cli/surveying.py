@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from juggler.errors import ConfigError
 
 if TYPE_CHECKING:
-    from juggler.cost.hierarchy import Hierarchy
+    from juggler.cost.hardware.hierarchy import Hierarchy
     from juggler.survey import Options, Survey
 
 
@@ -76,7 +76,7 @@ def device_of(name: str) -> Hierarchy:
     Raises:
         ConfigError: there is none, or the file describes none.
     """
-    from juggler.cost.hierarchy import device, read_hierarchy  # noqa: PLC0415
+    from juggler.cost.hardware.hierarchy import device, read_hierarchy  # noqa: PLC0415
 
     return read_hierarchy(name) if Path(name).suffix == ".toml" else device(name)
 

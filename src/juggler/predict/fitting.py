@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from juggler.cost.hierarchy import cache_bytes
+from juggler.cost.hardware.hierarchy import cache_bytes
 from juggler.errors import DataError
 from juggler.nouns import Machine
 from juggler.predict.compose import Composition

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 
 from juggler.clock.power import best_meter, why_none
-from juggler.cost.counts import Counted, count
+from juggler.cost.count.network import Counted, count
 from juggler.cost.geometry import Geometry
-from juggler.cost.hierarchy import Hierarchy, device
+from juggler.cost.hardware.hierarchy import Hierarchy, device
 from juggler.errors import ConfigError, JugglerError
 from juggler.runtime.machine import machine
 from juggler.runtime.open import require
