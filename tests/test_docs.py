@@ -28,7 +28,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FOLDERS = {  # where each group of entry points has its own plug-ins
-    "rules": ("rule", "juggler.transform.rules"),
+    "rules": ("rule", "juggler.transform.rewrite.rules"),
     "backends": ("backend", "juggler.runtime.backends"),
     "sets": ("set", "juggler.data.sets"),
     "schemas": ("schema", "juggler.data.schemas"),

@@ -20,7 +20,7 @@ from juggler.runtime.price_cache import PriceCache
 from juggler.runtime.timer import Timer
 from juggler.transform import Flattened
 from juggler.transform import flatten as exact
-from juggler.transform.planning import POLICIES
+from juggler.transform.plan.policy import POLICIES
 
 X = torch.randn(1, 6, 9, 9)
 

@@ -35,7 +35,7 @@ def counted_source(model: str, shape: str, batch: int, progress: Tell) -> Counte
     import torch  # noqa: PLC0415  # after the name was checked, for it takes seconds
 
     from juggler.cost.count.network import count  # noqa: PLC0415
-    from juggler.transform.trace import trace  # noqa: PLC0415
+    from juggler.transform.tracing.graph import trace  # noqa: PLC0415
 
     inputs = torch.empty(batch, *size, dtype=example.dtype, device="meta")
     counted = count(module, inputs, trace=lambda network, _: trace(network, example))

@@ -23,9 +23,9 @@ from juggler.runtime.open import require
 from juggler.runtime.session import BACKENDS, Session
 from juggler.runtime.timer import Call, Timer, opened
 from juggler.transform import Flattened
-from juggler.transform.forms import AS_IT_IS
-from juggler.transform.planning import Cost, Policy
-from juggler.transform.rule import Rule
+from juggler.transform.plan.forms import AS_IT_IS
+from juggler.transform.plan.policy import Cost, Policy
+from juggler.transform.rewrite.rule import Rule
 
 ROUNDS = 24
 BLOCK_MS = 15.0

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from juggler.cost.count.network import Counted, count
 from juggler.errors import ConfigError, Refused
-from juggler.transform.trace import trace
+from juggler.transform.tracing.graph import trace
 
 
 def small() -> nn.Module:
