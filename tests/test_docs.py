@@ -32,7 +32,7 @@ FOLDERS = {  # where each group of entry points has its own plug-ins
     "backends": ("backend", "juggler.runtime.backends"),
     "sets": ("set", "juggler.data.sets"),
     "schemas": ("schema", "juggler.data.schemas"),
-    "families": ("family", "juggler.models.families"),
+    "families": ("family", "juggler.models.networks.families"),
     "sinks": ("sink", "juggler.detect.sinks"),
     "verbs": ("verb", "juggler.cli.verbs"),
     "importers": ("importer", "juggler.runtime.importers"),

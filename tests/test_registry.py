@@ -64,7 +64,7 @@ VERB = greet
 '''
 RULE = '''
 """A rule and a family: these need torch."""
-from juggler.models.families.plain import FAMILY as PLAIN
+from juggler.models.networks.families.plain import FAMILY as PLAIN
 from juggler.transform import Proposal
 from juggler.transform.algebra.values import Identity
 

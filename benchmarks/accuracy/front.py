@@ -27,7 +27,7 @@ from juggler.cli.console import bar
 from juggler.clock.race import race, ratio
 from juggler.errors import ConfigError
 from juggler.models import create
-from juggler.models.annealing import anneal
+from juggler.models.layers.annealing import anneal
 from juggler.reproduce.counting import count
 from juggler.runtime.contest import contend
 from juggler.runtime.export import export

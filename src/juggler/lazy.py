@@ -9,6 +9,7 @@ file of a name is imported when the name is first asked for.
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -41,4 +42,4 @@ def face(
             remedy = "Install the workshop: pip install 'juggler[train]'"
             raise Unavailable(f"use {room}.{name}", f"{package} is not installed", remedy) from error
 
-    return get, lambda: sorted(home_of)
+    return get, lambda: sorted(sys.modules[room].__all__)

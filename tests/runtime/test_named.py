@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from juggler.errors import ConfigError
-from juggler.models import checkpoint, create
+from juggler.models import create
+from juggler.models.networks import checkpoint
 from juggler.runtime.export import export
 from juggler.runtime.factory import is_factory
 from juggler.runtime.named import contenders, open_module, open_with_example

@@ -43,7 +43,7 @@ def train_detector(plan: Plan, data_set: DataSet, data: Path | None, folder: Pat
 def train_classifier(plan: ClassifierPlan, data_set: PictureSet, data: Path | None, folder: Path) -> None:
     """Train, flatten and export a classifier in a folder, its pictures looked for in `data` first."""
     from juggler import models  # noqa: PLC0415
-    from juggler.models.classifier import divided  # noqa: PLC0415
+    from juggler.models.classifier.training import divided  # noqa: PLC0415
     from juggler.report import certificate_table  # noqa: PLC0415
     from juggler.runtime.deploy_classifier import deploy_classifier  # noqa: PLC0415
 

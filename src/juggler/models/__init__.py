@@ -12,17 +12,17 @@ from juggler.digest import weights_sha256
 from juggler.lazy import face
 
 if TYPE_CHECKING:
-    from juggler.models.checkpoint import load, save
-    from juggler.models.classifier import TrainedClassifier, train_classifier
-    from juggler.models.classifier_plan import ClassifierPlan, Learner
-    from juggler.models.creation import create, names, origin
-    from juggler.models.history import EpochRecord, History
-    from juggler.models.inference import probabilities
-    from juggler.models.plan import Plan
-    from juggler.models.protocol import TrainedDetector, train_detector
-    from juggler.models.recipe import Recipe
-    from juggler.models.run import DivergenceError
-    from juggler.models.training import fit
+    from juggler.models.classifier.plan import ClassifierPlan, Learner
+    from juggler.models.classifier.training import TrainedClassifier, train_classifier
+    from juggler.models.detector.plan import Plan
+    from juggler.models.detector.protocol import TrainedDetector, train_detector
+    from juggler.models.networks.checkpoint import load, save
+    from juggler.models.networks.creation import create, names, origin
+    from juggler.models.train.history import EpochRecord, History
+    from juggler.models.train.inference import probabilities
+    from juggler.models.train.loop import fit
+    from juggler.models.train.recipe import Recipe
+    from juggler.models.train.run import DivergenceError
 
 __all__ = [
     "ClassifierPlan",
@@ -49,16 +49,16 @@ __all__ = [
 __getattr__, __dir__ = face(
     __name__,
     {
-        "juggler.models.checkpoint": ["load", "save"],
-        "juggler.models.classifier": ["TrainedClassifier", "train_classifier"],
-        "juggler.models.classifier_plan": ["ClassifierPlan", "Learner"],
-        "juggler.models.creation": ["create", "names", "origin"],
-        "juggler.models.history": ["EpochRecord", "History"],
-        "juggler.models.inference": ["probabilities"],
-        "juggler.models.plan": ["Plan"],
-        "juggler.models.protocol": ["TrainedDetector", "train_detector"],
-        "juggler.models.recipe": ["Recipe"],
-        "juggler.models.run": ["DivergenceError"],
-        "juggler.models.training": ["fit"],
+        "juggler.models.networks.checkpoint": ["load", "save"],
+        "juggler.models.classifier.training": ["TrainedClassifier", "train_classifier"],
+        "juggler.models.classifier.plan": ["ClassifierPlan", "Learner"],
+        "juggler.models.networks.creation": ["create", "names", "origin"],
+        "juggler.models.train.history": ["EpochRecord", "History"],
+        "juggler.models.train.inference": ["probabilities"],
+        "juggler.models.detector.plan": ["Plan"],
+        "juggler.models.detector.protocol": ["TrainedDetector", "train_detector"],
+        "juggler.models.train.recipe": ["Recipe"],
+        "juggler.models.train.run": ["DivergenceError"],
+        "juggler.models.train.loop": ["fit"],
     },
 )

@@ -12,7 +12,7 @@ from juggler.data import DataNotFound, DataSet, Records, Source, load_record_set
 from juggler.data.format import to_csv
 from juggler.detect import Detector, Sink, Summary, detect, evaluate, open_sink
 from juggler.metrics import Scores
-from juggler.models.protocol import TrainedDetector
+from juggler.models.detector.protocol import TrainedDetector
 from juggler.nouns import Alert, Rewrite
 from juggler.registry import normalise
 from juggler.report.html import write

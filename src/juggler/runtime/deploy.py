@@ -10,8 +10,8 @@ import torch
 
 from juggler.data import Records, Schema
 from juggler.errors import ConfigError, Refused
-from juggler.models.creation import origin
-from juggler.models.protocol import TrainedDetector
+from juggler.models.detector.protocol import TrainedDetector
+from juggler.models.networks.creation import origin
 from juggler.nouns import Rewrite
 from juggler.runtime.artefact import Artefact, write
 from juggler.runtime.export import export

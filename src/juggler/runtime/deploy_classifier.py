@@ -10,8 +10,8 @@ import torch
 
 from juggler.data import Pictures
 from juggler.errors import ConfigError, Refused
-from juggler.models.classifier import TrainedClassifier
-from juggler.models.feed import standardise
+from juggler.models.classifier.training import TrainedClassifier
+from juggler.models.train.feed import standardise
 from juggler.runtime.export import export
 from juggler.runtime.int8 import CERTIFICATE
 from juggler.transform import Flattened, flatten

@@ -60,7 +60,8 @@ def open_module(model: str) -> nn.Module:
     path = Path(model)
     if is_factory(model) and not path.exists():
         return from_factory(model)
-    from juggler.models import checkpoint, create, names  # noqa: PLC0415  # torch only where it is needed
+    from juggler.models import create, names  # noqa: PLC0415  # torch only where it is needed
+    from juggler.models.networks import checkpoint  # noqa: PLC0415  # torch only where it is needed
 
     if path.suffix == ".safetensors":
         return checkpoint.load(path)[0]

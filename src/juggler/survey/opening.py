@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from juggler.data.standard import Standard
 from juggler.errors import ArtefactError, ConfigError, Unavailable
 from juggler.files import write_atomically
-from juggler.models import checkpoint
+from juggler.models.networks import checkpoint
 from juggler.packages import is_installed
 from juggler.runtime.deploy_classifier import CLASSIFIER
 from juggler.runtime.export import draft
