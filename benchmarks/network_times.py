@@ -27,9 +27,9 @@ from juggler.errors import ConfigError, DataError
 from juggler.files import write_atomically
 from juggler.models import create
 from juggler.predict.held_out import BATCHES, PAPER, UNSEEN
-from juggler.predict.normals import normal
 from juggler.runtime.export import draft
 from juggler.runtime.machine import machine
+from juggler.runtime.onnx_graphs.normals import normal
 from juggler.runtime.open import open_session
 from juggler.transform.equivalence import randomise
 

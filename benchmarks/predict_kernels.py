@@ -35,7 +35,7 @@ from juggler.nouns import Machine
 from juggler.predict.predictor import Predictor
 from juggler.predict.sample import Sample
 from juggler.predict.store import Store
-from juggler.runtime.peak import MIB, own_peak_mib
+from juggler.runtime.measure.peak import MIB, own_peak_mib
 
 DB = ROOT / "runs" / "predict" / "lab.db"
 ASKED = ("conv", "pool", "dense")

@@ -28,7 +28,7 @@ from juggler.cost.hardware.sweep import best_array, sweep, widest_within
 from juggler.cost.hardware.systolic import estimate
 from juggler.cost.workloads import alexnet, resnet
 from juggler.files import write_atomically
-from juggler.runtime.peak import MIB, own_peak_mib
+from juggler.runtime.measure.peak import MIB, own_peak_mib
 
 SHAPES, ELEMENTS = 10_000, 65_536
 LIMIT_S, LIMIT_MB, LEAST_RATIO = 5.0, 500.0, 1000.0

@@ -37,7 +37,7 @@ FOLDERS = {  # where each group of entry points has its own plug-ins
     "verbs": ("verb", "juggler.cli.verbs"),
     "importers": ("importer", "juggler.runtime.importers"),
     "handles": ("handles", "juggler.cost.count.handles"),
-    "quantizers": ("quantizer", "juggler.runtime.quantizers"),
+    "quantizers": ("quantizer", "juggler.runtime.int8.quantizers"),
 }
 
 

@@ -17,8 +17,8 @@ from juggler.models import ClassifierPlan, DivergenceError, TrainedClassifier, p
 from juggler.models.classifier.training import Progress, divided, evaluate
 from juggler.models.train.feed import standardise
 from juggler.models.train.run_state import STATE_FILE
-from juggler.runtime.flattening import flatten
 from juggler.runtime.machine import machine
+from juggler.runtime.tuning.flattening import flatten
 
 RESULT, PLAN, CLASSIFIER = "result.json", "plan.toml", "classifier.safetensors"
 TEACHERS = "teachers"

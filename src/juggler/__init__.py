@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from juggler.models.widen import widen
     from juggler.nouns import Certificate
     from juggler.runtime import Artefact, open_session
-    from juggler.runtime.deploy import deploy
+    from juggler.runtime.deploy.detector import deploy
     from juggler.runtime.export import export
-    from juggler.runtime.flattening import flatten
-    from juggler.runtime.measure import measure
+    from juggler.runtime.measure.speed import measure
+    from juggler.runtime.tuning.flattening import flatten
 
 __all__ = [
     "Artefact",
@@ -62,9 +62,9 @@ __getattr__, __dir__ = face(
         "juggler.models.widen": ["widen"],
         "juggler.nouns": ["Certificate"],
         "juggler.runtime": ["Artefact", "open_session"],
-        "juggler.runtime.deploy": ["deploy"],
+        "juggler.runtime.deploy.detector": ["deploy"],
         "juggler.runtime.export": ["export"],
-        "juggler.runtime.flattening": ["flatten"],
-        "juggler.runtime.measure": ["measure"],
+        "juggler.runtime.tuning.flattening": ["flatten"],
+        "juggler.runtime.measure.speed": ["measure"],
     },
 )

@@ -12,8 +12,8 @@ import pytest
 from juggler.errors import ConfigError
 from juggler.predict import KernelSpec
 from juggler.predict.graphs import ACTIVATIONS, BINARY, UNARY, build
-from juggler.predict.normals import normal
 from juggler.runtime.export import OPSET as EXPORTED
+from juggler.runtime.onnx_graphs.normals import normal
 
 CONV = KernelSpec("conv", 2, 16, 32, 9, 8, kernel=(3, 3), stride=(2, 1), pads=(1, 1, 1, 1), bias=True)
 KERNELS = [

@@ -22,7 +22,7 @@ from juggler.predict.kernel import KernelSpec
 from juggler.predict.machine_check import differences, warning
 from juggler.predict.predictor import NETWORK, Predictor
 from juggler.predict.reading import NetworkKernel, Reading
-from juggler.runtime.flattening import flatten
+from juggler.runtime.tuning.flattening import flatten
 
 UNSEEN = range(40, 52)
 

@@ -16,8 +16,8 @@ from juggler.models import create
 from juggler.predict.opening import open_skeleton
 from juggler.predict.reading import read_kernels
 from juggler.predict.skeleton import dressed, skeleton_of
-from juggler.predict.wire import read_structure
 from juggler.runtime.export import draft, outline
+from juggler.runtime.onnx_graphs.protobuf import read_structure
 
 
 class Branched(nn.Module):

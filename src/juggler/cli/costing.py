@@ -27,7 +27,7 @@ def counted_source(model: str, shape: str, batch: int, progress: Tell) -> Counte
         ConfigError: it cannot be opened, or does not take an input of that shape.
         ArtefactError: the file cannot be read.
     """
-    from juggler.runtime.named import open_with_example, parse_shape  # noqa: PLC0415
+    from juggler.runtime.sources.named import open_with_example, parse_shape  # noqa: PLC0415
 
     size = parse_shape(shape)
     module, example = open_with_example(model, size)

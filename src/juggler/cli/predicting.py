@@ -28,7 +28,7 @@ def batches_of(text: str) -> list[int]:
     Raises:
         ConfigError: it is something else, or one is below 1.
     """
-    from juggler.runtime.named import parse_sizes  # noqa: PLC0415
+    from juggler.runtime.sources.named import parse_sizes  # noqa: PLC0415
 
     sizes = parse_sizes(",".join(text.replace(",", " ").split()))
     if min(sizes) < 1:
@@ -81,7 +81,7 @@ def open_networks(models: Sequence[str], shape: str | None) -> list[Opened]:
         ArtefactError: a file cannot be read.
     """
     from juggler.predict.opening import open_skeleton  # noqa: PLC0415
-    from juggler.runtime.named import parse_shape  # noqa: PLC0415
+    from juggler.runtime.sources.named import parse_shape  # noqa: PLC0415
 
     sides = parse_shape(shape) if shape else None
     return [open_skeleton(model, sides) for model in models]

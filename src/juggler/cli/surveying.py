@@ -39,7 +39,7 @@ def options_of(
         raise ConfigError(f"read weights from {weights}", "it is no folder", "Name a folder of weights")
     folder = None
     if pictures is not None:
-        from juggler.runtime.picture_folder import picture_folder  # noqa: PLC0415
+        from juggler.runtime.sources.picture_folder import picture_folder  # noqa: PLC0415
 
         folder = picture_folder(pictures, sample)
     return Options(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from juggler.predict.normals import normal
+from juggler.runtime.onnx_graphs.normals import normal
 
 if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto

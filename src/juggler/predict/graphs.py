@@ -15,8 +15,8 @@ from math import prod, sqrt
 import numpy as np
 
 from juggler.errors import ConfigError
-from juggler.predict.graph_draft import Draft, KernelGraph, packed
 from juggler.predict.kernel import KernelSpec
+from juggler.runtime.onnx_graphs.builder import Draft, KernelGraph, packed
 
 KEPT_BYTES = 32 << 20  # of weights; larger graphs are written each time
 # ONNX operators by kind; `gelu`, `silu` and `hardswish` are what the exporters write.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from juggler.errors import ConfigError
 from juggler.predict.skeleton import Skeleton, skeleton_of
-from juggler.runtime.named import open_with_example
+from juggler.runtime.sources.named import open_with_example
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,7 +19,8 @@ def open_skeleton(model: str, shape: tuple[int, ...] | None) -> tuple[Skeleton, 
     """Return a network's structure and its input's shape without the batch.
 
     Args:
-        model: an ONNX file, of which no weight is read; or a source as `juggler.runtime.named` takes it.
+        model: an ONNX file, of which no weight is read; or a source as `juggler.runtime.sources.named`
+            takes it.
         shape: of the input; None takes an ONNX file's own, and 3,224,224 of other networks.
 
     Raises:

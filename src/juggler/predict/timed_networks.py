@@ -16,10 +16,10 @@ from juggler.errors import ArtefactError, ConfigError
 from juggler.files import write_atomically
 from juggler.nouns import Noun
 from juggler.predict.drawn_networks import Drawn, drawn_network
-from juggler.predict.normals import normal
 from juggler.predict.reading import Reading, read_kernels
 from juggler.predict.store import Store, machine_digest
 from juggler.runtime.machine import machine as machine_record
+from juggler.runtime.onnx_graphs.normals import normal
 from juggler.runtime.open import open_session
 
 Progress = Callable[[int, int], None]

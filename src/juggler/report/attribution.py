@@ -11,7 +11,7 @@ from juggler.report.sheets import Column, Sheet
 
 if TYPE_CHECKING:
     from juggler.clock.race import Ratio
-    from juggler.runtime.attribution import Attribution, Step
+    from juggler.runtime.measure.attribution import Attribution, Step
     from juggler.runtime.precision import Deviation
 
 EAGER = "torch_eager"

@@ -16,7 +16,7 @@ from juggler.report.svg import draw, quiet
 from juggler.report.theme import LIGHT
 
 if TYPE_CHECKING:
-    from juggler.runtime.attribution import Attribution, Step
+    from juggler.runtime.measure.attribution import Attribution, Step
 
 COLOURS = {"original": LIGHT["wide"], "flat": LIGHT["flat"]}
 NAMES = {"eager": "eager torch", "runtime": "runtime, float32"}

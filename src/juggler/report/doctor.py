@@ -13,8 +13,8 @@ from juggler.errors import JugglerError
 from juggler.nouns import Noun
 from juggler.packages import is_installed, release_of
 from juggler.runtime import BACKENDS, Artefact
+from juggler.runtime.artefact.shipped import shipped
 from juggler.runtime.machine import machine
-from juggler.runtime.shipped import shipped
 
 _WORKSHOP = {
     "torch": "training and flattening",

@@ -18,8 +18,8 @@ from juggler.registry import normalise
 from juggler.report.html import write
 from juggler.report.story import Story
 from juggler.runtime import BACKENDS, Artefact, open_session
-from juggler.runtime.deploy import Deployed, deploy
-from juggler.runtime.measure import Measured, measure
+from juggler.runtime.deploy.detector import Deployed, deploy
+from juggler.runtime.measure.speed import Measured, measure
 
 Tell = Callable[[str, int, int], None]
 """Told a stage, what is done of it and what there is in all."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from juggler.metrics import Scores
     from juggler.reproduce.results import Reproduction
     from juggler.runtime import Speedup
-    from juggler.runtime.attribution import Attribution
+    from juggler.runtime.measure.attribution import Attribution
 
 CLOSE_FROM_COLUMNS = 8
 _STYLES = {"good": "green", "bad": "bold red", "": ""}

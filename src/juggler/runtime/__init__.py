@@ -1,9 +1,8 @@
 """From a network to a session: export, import, artefacts, backends, measurement.
 
 The names are looked up when they are first used, so that the base install, which has neither torch nor
-onnx, can open artefacts and run them. Functions called like their files are not offered here, for a file
-that is imported takes its name in this package: `from juggler.runtime.export import export`, and the same
-for `measure`, `machine` and `quantize`.
+onnx, can open artefacts and run them. A function called like a file is not offered here, for a file that is
+imported takes its name in this package: `from juggler.runtime.export import export`.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ from juggler.lazy import face
 
 if TYPE_CHECKING:
     from juggler.packages import BackendStatus
-    from juggler.runtime.artefact import Artefact
-    from juggler.runtime.contest import Contest, Entry, contend
-    from juggler.runtime.fields import Fields
-    from juggler.runtime.int8 import Budget, Quantized, quantize_certified
-    from juggler.runtime.measure import Measured, Speedup
+    from juggler.runtime.artefact.fields import Fields
+    from juggler.runtime.artefact.file import Artefact
+    from juggler.runtime.int8.certified import Budget, Quantized, quantize_certified
+    from juggler.runtime.measure.contenders import Contest, Entry, contend
+    from juggler.runtime.measure.peak import Peak
+    from juggler.runtime.measure.speed import Measured, Speedup
     from juggler.runtime.open import open_session
-    from juggler.runtime.peak import Peak
     from juggler.runtime.precision import PRECISIONS, Deviation, deviation
     from juggler.runtime.session import BACKENDS, IMPORTERS, Backend, Session
 
@@ -51,13 +50,13 @@ __getattr__, __dir__ = face(
     __name__,
     {
         "juggler.packages": ["BackendStatus"],
-        "juggler.runtime.artefact": ["Artefact"],
-        "juggler.runtime.contest": ["Contest", "Entry", "contend"],
-        "juggler.runtime.fields": ["Fields"],
-        "juggler.runtime.int8": ["Budget", "Quantized", "quantize_certified"],
-        "juggler.runtime.measure": ["Measured", "Speedup"],
+        "juggler.runtime.artefact.file": ["Artefact"],
+        "juggler.runtime.measure.contenders": ["Contest", "Entry", "contend"],
+        "juggler.runtime.artefact.fields": ["Fields"],
+        "juggler.runtime.int8.certified": ["Budget", "Quantized", "quantize_certified"],
+        "juggler.runtime.measure.speed": ["Measured", "Speedup"],
         "juggler.runtime.open": ["open_session"],
-        "juggler.runtime.peak": ["Peak"],
+        "juggler.runtime.measure.peak": ["Peak"],
         "juggler.runtime.precision": ["PRECISIONS", "Deviation", "deviation"],
         "juggler.runtime.session": ["BACKENDS", "IMPORTERS", "Backend", "Session"],
     },

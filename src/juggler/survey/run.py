@@ -17,8 +17,8 @@ from juggler.cost.hardware.hierarchy import Hierarchy, device
 from juggler.errors import ConfigError, JugglerError
 from juggler.runtime.machine import machine
 from juggler.runtime.open import require
-from juggler.runtime.picture_folder import PictureFolder
 from juggler.runtime.session import BACKENDS
+from juggler.runtime.sources.picture_folder import PictureFolder
 from juggler.survey import published
 from juggler.survey.amount import COUNTED, ESTIMATED, MODELLED, Amount
 from juggler.survey.catalogue import Candidate

@@ -13,7 +13,7 @@ from juggler.clock.interval import median_interval
 from juggler.clock.power import best_meter, why_none
 from juggler.clock.race import race
 from juggler.errors import Unavailable
-from juggler.runtime.contest import normal
+from juggler.runtime.measure.contenders import normal
 from juggler.runtime.open import open_session
 from juggler.survey.amount import MEASURED, Amount
 

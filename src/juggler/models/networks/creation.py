@@ -83,8 +83,8 @@ def origin(module: nn.Module) -> tuple[str, dict[str, Any]]:
         raise ConfigError(
             f"tell how this {type(module).__name__} was made",
             "it carries no network_name",
-            "Make it with juggler.models.create; add a network of your own as a file in models/networks/families "
-            "or as an entry point of the group juggler.families",
+            "Make it with juggler.models.create; add a network of your own as a file in "
+            "models/networks/families or as an entry point of the group juggler.families",
         )
     return name, dict(options)
 

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from juggler.predict.graph_draft import Draft, KernelGraph, packed
 from juggler.predict.graphs import drafted, out_shape
 from juggler.predict.kernel import KernelSpec
 from juggler.runtime.backends.onnxruntime import session_options
+from juggler.runtime.onnx_graphs.builder import Draft, KernelGraph, packed
 
 FEW, MANY, FEWEST = 2, 10, 4
 # Of the outputs of all copies: beyond a private cache they would slow each other down.

@@ -14,8 +14,8 @@ import numpy as np
 
 from juggler.errors import ConfigError, Unavailable
 from juggler.predict.kernel import KernelSpec
-from juggler.predict.normals import normal
 from juggler.predict.phases import Bench, Phases, Unfit
+from juggler.runtime.onnx_graphs.normals import normal
 
 if TYPE_CHECKING:
     from torch import Tensor

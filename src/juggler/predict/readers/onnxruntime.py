@@ -18,7 +18,7 @@ from juggler.errors import ArtefactError, ConfigError, Unavailable
 from juggler.predict.graph_node import BINARY, FREE, UNARY, GraphNode, Shape, kernel_of
 from juggler.predict.reading import NetworkKernel, Reading, counted
 from juggler.predict.skeleton import Skeleton, dressed, is_weight
-from juggler.predict.wire import read_structure
+from juggler.runtime.onnx_graphs.protobuf import read_structure
 from juggler.runtime.session import BACKENDS
 
 if TYPE_CHECKING:
