@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from juggler.lazy import face
 
 if TYPE_CHECKING:
-    from juggler.predict.kernel import FAMILIES, KernelSpec
-    from juggler.predict.sample import Sample
-    from juggler.predict.store import Store
-    from juggler.predict.table import KernelTable
+    from juggler.predict.campaign.store.samples import Store
+    from juggler.predict.kernels.sample import Sample
+    from juggler.predict.kernels.spec import FAMILIES, KernelSpec
+    from juggler.predict.kernels.table import KernelTable
 
 __all__ = [
     "FAMILIES",
@@ -27,9 +27,9 @@ __all__ = [
 __getattr__, __dir__ = face(
     __name__,
     {
-        "juggler.predict.kernel": ["FAMILIES", "KernelSpec"],
-        "juggler.predict.sample": ["Sample"],
-        "juggler.predict.store": ["Store"],
-        "juggler.predict.table": ["KernelTable"],
+        "juggler.predict.kernels.spec": ["FAMILIES", "KernelSpec"],
+        "juggler.predict.kernels.sample": ["Sample"],
+        "juggler.predict.campaign.store.samples": ["Store"],
+        "juggler.predict.kernels.table": ["KernelTable"],
     },
 )

@@ -19,9 +19,9 @@ from juggler.report.svg import draw, quiet
 from juggler.report.theme import LIGHT
 
 if TYPE_CHECKING:
-    from juggler.predict.evidence import NetworkPoint, PhaseEvidence
-    from juggler.predict.learner import Epoch
-    from juggler.predict.scores import Scores
+    from juggler.predict.fit.evidence import NetworkPoint, PhaseEvidence
+    from juggler.predict.learning.learner import Epoch
+    from juggler.predict.learning.scores import Scores
 
 Floats = npt.NDArray[np.float64]
 Histories = Mapping[str, "Sequence[Epoch]"]

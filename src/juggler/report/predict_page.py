@@ -21,11 +21,11 @@ from juggler.report.svg import standalone
 
 if TYPE_CHECKING:
     from juggler.nouns import Machine
-    from juggler.predict.comparison import Comparison
-    from juggler.predict.evidence import NetworkPoint, PhaseEvidence
-    from juggler.predict.fit_report import FitReport
-    from juggler.predict.learner import Epoch
-    from juggler.predict.scores import Scores
+    from juggler.predict.fit.comparison import Comparison
+    from juggler.predict.fit.evidence import NetworkPoint, PhaseEvidence
+    from juggler.predict.fit.report import FitReport
+    from juggler.predict.learning.learner import Epoch
+    from juggler.predict.learning.scores import Scores
 
 PAGE, FIGURES, TABLES = "prediction.html", "figures", "tables"
 PAPER_NETWORKS = ("lenet", "alexnet", "vgg16")  # of Figs. 3 and 5 to 7
@@ -157,7 +157,7 @@ def _scores_by_network(points: Sequence[NetworkPoint]) -> dict[str, Scores]:
 
 
 def _scores(points: Sequence[NetworkPoint]) -> Scores:
-    from juggler.predict.scores import score  # noqa: PLC0415  # tables need no more than the nouns
+    from juggler.predict.learning.scores import score  # noqa: PLC0415  # tables need no more than the nouns
 
     return score([one.measured_ms for one in points], [one.predicted_ms for one in points])
 

@@ -9,7 +9,7 @@ from juggler.report.sheets import Column, Sheet
 from juggler.report.units import percent, significant
 
 if TYPE_CHECKING:
-    from juggler.predict.prediction import Prediction
+    from juggler.predict.predictor.prediction import Prediction
 
 MARKS = {"surely": "good", "likely": "", "unlikely": "", "no": "bad"}
 
