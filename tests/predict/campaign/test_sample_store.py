@@ -168,7 +168,7 @@ WRITER = """
 import sys
 from dataclasses import replace
 sys.path.insert(0, {tests!r})
-from predict.test_sample_store import other
+from predict.campaign.test_sample_store import other
 from juggler.predict import Store
 with Store.open({path!r}, create=True) as store:
     for number in range({first}, {first} + 60):
@@ -193,7 +193,7 @@ def test_two_writers_at_once_lose_nothing(path):
 FULL = """
 import resource, sys
 sys.path.insert(0, {tests!r})
-from predict.test_sample_store import other
+from predict.campaign.test_sample_store import other
 from juggler.predict import Store
 from juggler.predict.campaign.store.samples import StoreError
 with Store.open({path!r}, create=True) as store:
