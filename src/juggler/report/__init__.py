@@ -14,10 +14,12 @@ from juggler.lazy import face
 
 if TYPE_CHECKING:
     from juggler.report.attribution_picture import attribution_figure
-    from juggler.report.figures import certificate_figure, confusion_figure, curve_figure, latency_figure
+    from juggler.report.detector.figures import confusion_figure, curve_figure
+    from juggler.report.figures import certificate_figure, latency_figure
     from juggler.report.gain import Gain, gains
     from juggler.report.graphs import GraphPicture, draw_graphs
     from juggler.report.html import render, write
+    from juggler.report.kit.terminal import sheet_table
     from juggler.report.reproductions import reproduction_figure
     from juggler.report.story import Story
     from juggler.report.svg import standalone
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
         reproduction_table,
         rewrites_table,
         scores_table,
-        sheet_table,
         timings_table,
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from juggler.nouns import Decision
 from juggler.report import units
-from juggler.report.sheets import Column, Sheet
+from juggler.report.kit.sheet import Column, Sheet
 
 if TYPE_CHECKING:
     from juggler.clock.race import Ratio

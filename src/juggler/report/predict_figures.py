@@ -14,8 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from juggler.report import units
-from juggler.report.figures import WHOLE_PX
-from juggler.report.svg import draw, quiet
+from juggler.report.svg import WHOLE_PX, draw, quiet
 from juggler.report.theme import LIGHT
 
 if TYPE_CHECKING:

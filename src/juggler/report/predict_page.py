@@ -14,9 +14,9 @@ from juggler.report import predict_csv as rows
 from juggler.report import predict_figures as figures
 from juggler.report import predict_sheets as sheets
 from juggler.report import units
-from juggler.report.html import Drawing
-from juggler.report.page import Page, Section, write_page
-from juggler.report.sheets import Sheet, machine_sheet
+from juggler.report.kit.sheet import Sheet
+from juggler.report.page import Drawing, Page, Section, write_page
+from juggler.report.sheets import machine_sheet
 from juggler.report.svg import standalone
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from juggler.report import units
+from juggler.report.kit.sheet import Column, Sheet
 from juggler.report.predict_published import published, published_layers, published_learners
-from juggler.report.sheets import Column, Sheet
 
 if TYPE_CHECKING:
     from juggler.nouns import Machine
