@@ -7,6 +7,7 @@ goes on at the step where it was a minute ago: run the same line again. Each run
 its plan, its log, the norms of its gradients, the wide network and its result.
 
     python benchmarks/accuracy/width_study.py              # trains what is not finished
+    python benchmarks/accuracy/width_result.py             # the result files, of the runs that are finished
 """
 
 from __future__ import annotations
