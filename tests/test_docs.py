@@ -36,7 +36,7 @@ FOLDERS = {  # where each group of entry points has its own plug-ins
     "sinks": ("sink", "juggler.detect.sinks"),
     "verbs": ("verb", "juggler.cli.verbs"),
     "importers": ("importer", "juggler.runtime.importers"),
-    "handles": ("handles", "juggler.cost.count.handles"),
+    "handles": ("handles", "juggler.count.handles"),
     "quantizers": ("quantizer", "juggler.runtime.int8.quantizers"),
 }
 
