@@ -91,7 +91,7 @@ def of_results(
     """Be the program that fills docs/`page`.md from results; return the exit code.
 
     Args:
-        page: its name.
+        page: its place in docs, such as `explain/others`.
         results: names of result files, by the option that names another.
         blocks: is given the results, in this order, and returns the blocks by their markers.
         doc: of the program.

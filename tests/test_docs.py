@@ -20,7 +20,7 @@ from juggler.registry import Registry
 
 ROOT = Path(__file__).resolve().parent.parent
 TOLD = [
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
 ]
 PAGES = [page for page in TOLD if page.is_file()]
@@ -150,8 +150,14 @@ def test_links_lead_to_files_and_headings(page):
 
 
 def test_every_page_can_be_reached_from_the_index():
-    linked = set(LINK.findall((ROOT / "docs" / "index.md").read_text(encoding="utf-8")))
-    assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"} <= linked
+    reached, ahead = set(), [ROOT / "docs" / "index.md"]
+    while ahead:
+        page = ahead.pop()
+        reached.add(page)
+        links = (link.partition("#")[0] for link in LINK.findall(page.read_text(encoding="utf-8")))
+        near = {(page.parent / link).resolve() for link in links if link.endswith(".md")}
+        ahead += [other for other in near - reached - {*ahead} if other.is_file()]
+    assert {*(ROOT / "docs").rglob("*.md")} <= reached
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if entry_points(page)], ids=lambda page: page.stem)
@@ -164,7 +170,7 @@ def test_a_plug_in_of_another_package_is_found_by_its_entry_point(page, installe
 
 
 def test_groups_of_entry_points_are_those_of_the_registries():
-    text = (ROOT / "docs" / "add-a-rule.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "extend" / "add-a-rule.md").read_text(encoding="utf-8")
     for kind, package in FOLDERS.values():
         group = Registry(kind, package).group
         assert f"`{group}`" in text, f"add-a-rule.md does not name {group}"
