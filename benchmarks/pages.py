@@ -47,7 +47,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def folded(what: str, text: str) -> str:
     """Return text that the reader opens."""
-    return f"<details><summary>{what}</summary>\n\n{text}\n\n</details>"
+    return f"<details markdown><summary>{what}</summary>\n\n{text}\n\n</details>"
 
 
 def claims(findings: Sequence[Mapping[str, Any]]) -> str:

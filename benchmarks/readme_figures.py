@@ -102,13 +102,13 @@ def claims(folder: Path) -> dict[str, str]:
 
 
 def script_of(benchmark: str) -> Path:
-    """Return the script, or the folder of scripts, that writes the result of this name.
+    """Return the script that writes the result of this name.
 
     Raises:
         DataError: there is none.
     """
     folder, _, part = benchmark.partition("_")
-    for pattern in (f"{benchmark}.py", f"{folder}/{part}.py", benchmark):
+    for pattern in (f"{benchmark}.py", f"{folder}/{part}.py", f"{benchmark}/report.py"):
         paths = [path for path in sorted(BENCHMARKS.rglob(pattern)) if RESULTS not in path.parents]
         if paths:
             return paths[0]

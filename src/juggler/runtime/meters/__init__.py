@@ -1,1 +1,4 @@
-"""What reads energy, one file each: `METER`."""
+"""What reads energy, one file each: `METER`.
+
+Contract: `test_power.py`.
+"""
