@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import typer
 
+from docs_tools import docs_tool
 from juggler.cli.app import build
-from juggler.registry import Registry
 
 ROOT = Path(__file__).resolve().parent.parent
 TOLD = [
@@ -27,18 +27,8 @@ PAGES = [page for page in TOLD if page.is_file()]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-FOLDERS = {  # where each group of entry points has its own plug-ins
-    "rules": ("rule", "juggler.transform.rules"),
-    "backends": ("backend", "juggler.runtime.backends"),
-    "sets": ("set", "juggler.data.sets"),
-    "schemas": ("schema", "juggler.data.schemas"),
-    "families": ("family", "juggler.models.families"),
-    "sinks": ("sink", "juggler.detect.sinks"),
-    "verbs": ("verb", "juggler.cli.verbs"),
-    "importers": ("importer", "juggler.runtime.importers"),
-    "handles": ("handles", "juggler.cost.handles"),
-    "quantizers": ("quantizer", "juggler.runtime.quantizers"),
-}
+KINDS = [kind.registry for kind in docs_tool("plugins").kinds()]
+REGISTRIES = {registry.group: registry for registry in KINDS}
 
 
 def fenced(page, language):
@@ -163,17 +153,19 @@ def test_every_page_can_be_reached_from_the_index():
 @pytest.mark.parametrize("page", [page for page in PAGES if entry_points(page)], ids=lambda page: page.stem)
 def test_a_plug_in_of_another_package_is_found_by_its_entry_point(page, installed):
     for group, name, _ in installed(page):
-        registry = Registry(*FOLDERS[group.removeprefix("juggler.")])
-        assert registry.group == group
+        registry = REGISTRIES[group]
         assert name in registry.names()
         assert getattr(registry.get(name), "name", name) == name
 
 
-def test_groups_of_entry_points_are_those_of_the_registries():
-    text = (ROOT / "docs" / "extend" / "add-a-rule.md").read_text(encoding="utf-8")
-    for kind, package in FOLDERS.values():
-        group = Registry(kind, package).group
-        assert f"`{group}`" in text, f"add-a-rule.md does not name {group}"
+def test_every_registry_has_its_page():
+    text = (ROOT / "docs" / "extend" / "index.md").read_text(encoding="utf-8")
+    folders = [
+        path for path in (ROOT / "src").rglob("__init__.py") if "Contract: `" in path.read_text("utf-8")
+    ]
+    assert len(REGISTRIES) == len(KINDS) == len(folders), "a group each, and each is found"
+    for registry in KINDS:
+        assert f"`{registry.group}`" in text, f"extend/index.md does not name {registry.group}"
 
 
 @pytest.mark.parametrize("script", EXAMPLES, ids=[script.stem for script in EXAMPLES])

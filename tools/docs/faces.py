@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from markdown import DOCS, MARK, first_line, prose, table
+from markup import DOCS, MARK, first_line, prose, table
 
 import juggler
 
@@ -18,8 +18,8 @@ PAGE = DOCS / "reference" / "api.md"
 INTRODUCTION = """\
 # Python
 
-What the package offers by name. Everything else may move from one release to the next. Arguments are documented in full for
-the names of `juggler` itself; for those of a room, ask `help()`.
+What the package offers by name. Everything else may move from one release to the next. Arguments are
+documented in full for the names of `juggler` itself; for those of a room, ask `help()`.
 """
 
 
@@ -30,7 +30,11 @@ def pages() -> dict[Path, str]:
     for room in rooms:
         if names := getattr(room, "__all__", None):
             rows = [[f"`{name}`", _kind(getattr(room, name)), _line(getattr(room, name))] for name in names]
-            parts += [f"## {room.__name__}", first_line(room.__doc__), table(["name", "", "what it is"], rows)]
+            parts += [
+                f"## {room.__name__}",
+                first_line(room.__doc__),
+                table(["name", "", "what it is"], rows),
+            ]
     return {PAGE: "\n\n".join(parts) + "\n"}
 
 
@@ -62,7 +66,8 @@ def _members(value: type) -> list[tuple[str, Any]]:
     return [
         (name, own)
         for name, own in vars(value).items()
-        if not name.startswith("_") and (callable(own) or isinstance(own, property | classmethod | staticmethod))
+        if not name.startswith("_")
+        and (callable(own) or isinstance(own, property | classmethod | staticmethod))
     ]
 
 

@@ -13,14 +13,16 @@ from pathlib import Path
 import faces
 import plugins
 import program
-from markdown import DOCS, MARK
+from markup import DOCS, MARK
 
 from juggler.files import write_atomically
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the pages, or check them; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a page differs")
     check = parser.parse_args(arguments).check
     pages = plugins.pages() | program.pages() | faces.pages()

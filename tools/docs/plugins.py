@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from markdown import DOCS, MARK, ROOT, SOURCE, first_line, link, table, tree
+from markup import DOCS, MARK, ROOT, SOURCE, first_line, link, table, tree
 
 from juggler.registry import Registry
 
@@ -23,12 +23,13 @@ FENCE = re.compile(r"^```toml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INTRODUCTION = """\
 # Extend
 
-Whatever there may be more than one of is a plug-in: one file in one folder, found by its name. There is no list to edit.
-The tests take a new file up by themselves and hold it to the contract of its kind. Another package offers the same object
-as an entry point; a plug-in of the house wins over one of the same name from outside.
+Whatever there may be more than one of is a plug-in: one file in one folder, found by its name. There is no
+list to edit. The tests take a new file up by themselves and hold it to the contract of its kind. Another
+package offers the same object as an entry point; a plug-in of the house wins over one of the same name from
+outside.
 
-What is to be written, step by step: [a rule](add-a-rule.md), [a backend](add-a-backend.md),
-[a data set](add-a-data-set.md). What there is, kind by kind:
+What is to be written, step by step: [a rule](add-a-rule.md), [a backend](add-a-backend.md), [a data
+set](add-a-data-set.md). What there is, kind by kind:
 """
 
 
@@ -154,25 +155,28 @@ def _page(kind: Kind) -> str:
     place = kind.folder.relative_to(ROOT).as_posix()
     rows = [_plugin(kind, path) for path in kind.files]
     guides = [f"[{first_line(page.read_text()).lstrip('# ').lower()}]({page.name})" for page in kind.guides]
-    return "\n\n".join(
-        [
-            MARK,
-            f"# {kind.title}",
-            kind.doc,
-            table(["name", "in short", "what it is", "source"], rows),
-            "## What a plug-in offers",
-            f"`{name}`, in a file of its own, `{place}/<name>.py`: `{ast.unparse(kind.annotation)}`.",
-            *_types(kind),
-            "## What it must pass",
-            f"{link(kind.contract, kind.page, f'`{kind.contract.name}`')}: {_contract(kind)}",
-            "## Add one",
-            *([f"Step by step: {', '.join(guides)}."] if guides else []),
-            f"In this repository, save the file as `{place}/<name>.py`; the tests take it up by its name.\n"
-            f'In a package of your own, declare `<name> = "your_module:{name}"` in the group\n'
-            f"`{registry.group}` of entry points.",
-            f"All kinds are listed in [extend]({INDEX.name}).",
-        ]
-    ) + "\n"
+    return (
+        "\n\n".join(
+            [
+                MARK,
+                f"# {kind.title}",
+                kind.doc,
+                table(["name", "in short", "what it is", "source"], rows),
+                "## What a plug-in offers",
+                f"`{name}`, in a file of its own, `{place}/<name>.py`: `{ast.unparse(kind.annotation)}`.",
+                *_types(kind),
+                "## What it must pass",
+                f"{link(kind.contract, kind.page, f'`{kind.contract.name}`')}: {_contract(kind)}",
+                "## Add one",
+                *([f"Step by step: {', '.join(guides)}."] if guides else []),
+                f"In this repository, save the file as `{place}/<name>.py`; the tests take it up by its\n"
+                f'name. In a package of your own, declare `<name> = "your_module:{name}"` in the group\n'
+                f"`{registry.group}` of entry points.",
+                f"All kinds are listed in [extend]({INDEX.name}).",
+            ]
+        )
+        + "\n"
+    )
 
 
 def _plugin(kind: Kind, path: Path) -> list[str]:
@@ -228,14 +232,21 @@ def _types(kind: Kind) -> Iterator[str]:
 def _definitions(name: str, path: Path) -> Iterator[tuple[Path, ast.ClassDef | ast.Assign]]:
     """Yield where a name of a file is defined, there or where it is imported from in the package."""
     for node in ast.walk(tree(path)):
-        if isinstance(node, ast.ClassDef) and node.name == name:
-            yield path, node
-        elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == name:
+        if isinstance(node, ast.ClassDef | ast.Assign) and name in _names(node):
             yield path, node
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("juggler"):
-            if name in [alias.asname or alias.name for alias in node.names]:
-                place = SOURCE.joinpath(*(node.module or "").split("."))
-                yield from _definitions(name, place / "__init__.py" if place.is_dir() else place.with_suffix(".py"))
+            place = SOURCE.joinpath(*(node.module or "").split("."))
+            home = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+            yield from _definitions(name, home) if name in _names(node) else ()
+
+
+def _names(node: ast.ClassDef | ast.Assign | ast.ImportFrom) -> list[str]:
+    """Return the names that a class, an assignment or an import makes."""
+    if isinstance(node, ast.ClassDef):
+        return [node.name]
+    if isinstance(node, ast.ImportFrom):
+        return [alias.asname or alias.name for alias in node.names]
+    return [target.id for target in node.targets if isinstance(target, ast.Name)]
 
 
 def _members(node: ast.ClassDef) -> Iterator[list[str]]:

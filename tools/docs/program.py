@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from markdown import DOCS, MARK, table
+from markup import DOCS, MARK, table
 
 from juggler.cli.app import EXIT_CODES, VERBS, build
 
@@ -17,8 +17,8 @@ PAGE = DOCS / "reference" / "cli.md"
 INTRODUCTION = """\
 # The command line
 
-`juggler VERB --help` says the same in a terminal. A verb is the function of the library of the same name, or a few lines
-around it.
+`juggler VERB --help` says the same in a terminal. A verb is the function of the library of the same name,
+or a few lines around it.
 """
 
 

@@ -1,7 +1,7 @@
-"""Build the documentation as a site with search, in build/site; it asks nothing of the network when it is read.
+"""Build the documentation as a site with search, in build/site; read, it asks nothing of the network.
 
-The pages of docs/ and those of the project beside them are laid out anew first: links that leave docs/ lead to
-copies of the files that they name. Warnings are errors: a link that leads nowhere ends the build.
+The pages of docs/ and those of the project beside them are laid out anew first: links that leave docs/ lead
+to copies of the files that they name. Warnings are errors: a link that leads nowhere ends the build.
 """
 
 from __future__ import annotations
@@ -15,11 +15,21 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from markdown import DOCS, ROOT
+from markup import DOCS, ROOT
+
+from juggler.errors import DataError
 
 BUILD = ROOT / "build" / "site"
-SECTIONS = {"start": "Start", "how-to": "How to", "extend": "Extend", "explain": "Explain", "reference": "Reference"}
+SECTIONS = {
+    "start": "Start",
+    "how-to": "How to",
+    "extend": "Extend",
+    "explain": "Explain",
+    "reference": "Reference",
+}
 PROJECT = ("CONTRIBUTING.md", "CHANGELOG.md")
+COPIED = ("site.css", "iframe-worker.js")
+SHIM = "https://unpkg.com/iframe-worker/shim"  # what the search fetches where a page is opened as a file
 LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
 FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 SETTINGS = """\
@@ -35,7 +45,7 @@ nav = {nav}
 
 [project.theme]
 font = false
-features = ["navigation.sections", "navigation.indexes", "navigation.top", "content.code.copy", "search.highlight"]
+features = ["navigation.sections", "navigation.top", "content.code.copy", "search.highlight"]
 
 [[project.theme.palette]]
 media = "(prefers-color-scheme: light)"
@@ -59,23 +69,33 @@ pymdownx.superfences = {{}}
 """
 
 
-class Missing(Exception):
-    """A page links to what is not there, or to a folder."""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build the site; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=BUILD, help="where; the pages come to lie in its folder site")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--out", type=Path, default=BUILD, help="where; the pages come to lie in its folder site"
+    )
     out = parser.parse_args(arguments).out.resolve()
     try:
         lay_out(out)
-    except Missing as error:
+    except DataError as error:
         print(error, file=sys.stderr)
         return 1
-    command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean", "-f", str(out / "zensical.toml")]
+    command = [
+        sys.executable,
+        "-m",
+        "zensical",
+        "build",
+        "--strict",
+        "--clean",
+        "-f",
+        str(out / "zensical.toml"),
+    ]
     if code := subprocess.run(command, check=False).returncode:
         return code
+    close_off(out / "site")
     print(out / "site" / "index.html")
     return 0
 
@@ -84,18 +104,27 @@ def lay_out(out: Path) -> None:
     """Write pages, copies of what they link to, and the settings of the site into a folder.
 
     Raises:
-        Missing: a page links to what is not there, or to a folder.
+        DataError: a page links to what is not there, or to a folder.
     """
     if out.is_dir():
         shutil.rmtree(out)
     pages = out / "pages"
     shutil.copytree(DOCS, pages)
-    shutil.copy(Path(__file__).with_name("site.css"), pages / "site.css")
+    for name in COPIED:
+        shutil.copy(Path(__file__).with_name(name), pages / name)
     sources = {DOCS / path.relative_to(pages): path for path in pages.rglob("*.md")}
     sources |= {ROOT / name: pages / name.lower() for name in PROJECT}
     for source, page in sources.items():
         page.write_text(_relinked(source, page, pages), encoding="utf-8")
     (out / "zensical.toml").write_text(SETTINGS.format(nav=_toml(navigation())), encoding="utf-8")
+
+
+def close_off(site: Path) -> None:
+    """Let pages find the search's helper beside them; leave out the one that only a server can show."""
+    (site / "404.html").unlink()
+    for page in site.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(text.replace(SHIM, _relative(site / COPIED[1], page)), encoding="utf-8")
 
 
 def navigation() -> list[dict[str, object]]:
@@ -131,7 +160,7 @@ def _relinked(source: Path, page: Path, pages: Path) -> str:
 def _copied(path: Path, source: Path, pages: Path) -> Path:
     """Return where a file lies in the site, copied if nothing else brings it there."""
     if not path.is_file():
-        raise Missing(f"{source.relative_to(ROOT)} links to {path}, which is no file; link to a file")
+        raise DataError(f"lay out {source.relative_to(ROOT)}", f"a link to {path}, no file", "Link to a file")
     if path.is_relative_to(DOCS):
         return pages / path.relative_to(DOCS)
     inside = path.relative_to(ROOT)
