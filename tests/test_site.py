@@ -1,4 +1,4 @@
-"""The documentation as a site: pages that the code says are as it says, links lead somewhere, nothing is fetched."""
+"""The documentation as a site: as the code says, its links lead somewhere, and nothing is fetched."""
 
 from __future__ import annotations
 
