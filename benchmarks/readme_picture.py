@@ -12,7 +12,7 @@ from common import ROOT
 
 from juggler.models import TrainedDetector
 from juggler.report import draw_graphs, standalone
-from juggler.runtime.shipped import shipped
+from juggler.runtime.artefact.shipped import shipped
 from juggler.transform import flatten
 
 TARGET = ROOT / "docs" / "wide-and-flat.svg"

@@ -10,7 +10,7 @@ from small_detector import SCHEMA, graph_of, records
 
 from juggler.data import Encoder, TrainRecords
 from juggler.runtime import Artefact, Fields
-from juggler.runtime.artefact import write
+from juggler.runtime.artefact.file import write
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from juggler.registry import Registry
 
 FOLDER = DOCS / "extend"
 INDEX = FOLDER / "index.md"
-CONTRACT = re.compile(r"Contract: `([\w.]+)`\.")
+CONTRACT = re.compile(r"Contract: `([\w./]+)`\.")
 FENCE = re.compile(r"^```toml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INTRODUCTION = """\
 # Extend
@@ -55,13 +55,14 @@ class Kind:
     @property
     def title(self) -> str:
         """Return the title of its page: the folder, and the room that it is in."""
-        _, *rooms, name = self.registry.package.split(".")
-        return f"{name.capitalize()} of {' '.join(rooms)}"
+        _, room, *_, name = self.registry.package.split(".")
+        return f"{name.capitalize()} of {room}"
 
     @property
     def page(self) -> Path:
         """Return where its page is."""
-        return FOLDER / f"{self.registry.package.removeprefix('juggler.').replace('.', '-')}.md"
+        _, room, *_, name = self.registry.package.split(".")
+        return FOLDER / f"{room}-{name}.md"
 
     @property
     def doc(self) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from juggler.errors import ConfigError
+from juggler.packages import BackendStatus, status_of
 from juggler.runtime.precision import FLOAT32, require_precision, torch_precisions
-from juggler.runtime.session import WORKSHOP, BackendStatus, Session, Source, status_of
+from juggler.runtime.session import WORKSHOP, Session, Source
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

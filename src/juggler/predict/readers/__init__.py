@@ -1,4 +1,0 @@
-"""Readers of what runtimes make of a graph, one file a runtime.
-
-Contract: `test_reading.py`.
-"""

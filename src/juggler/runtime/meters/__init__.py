@@ -1,4 +1,0 @@
-"""What reads energy, one file each: `METER`.
-
-Contract: `test_power.py`.
-"""
