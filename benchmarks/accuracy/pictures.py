@@ -13,9 +13,9 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import offset_copy
 from tables import Values, gap_of, latency_of, variant_of
 
-from juggler.report.figures import WHOLE_PX
-from juggler.report.svg import draw, quiet
-from juggler.report.theme import LIGHT
+from juggler.report.kit.svg import draw, quiet
+from juggler.report.kit.theme import LIGHT
+from juggler.report.network.figures import WHOLE_PX
 
 PANELS = (
     ("accuracy_train", "accuracy on training pictures, %"),
