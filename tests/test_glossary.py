@@ -16,20 +16,21 @@ EVERYWHERE, TO_COME = "Everywhere", "Rooms to come"
 TERM = re.compile(r"\*\*([^*]+)\*\*(, of an? [\w ]+)?")
 # What the design calls things, in one word for one idea.
 HOUSE = {
-    *("wide", "flat", "flatten", "fold", "region", "rewrite", "refusal", "certificate", "backend", "session"),
+    *("wide", "flat", "flatten", "fold", "region", "wall", "op", "rewrite", "refusal", "certificate"),
     *(
+        "backend",
+        "session",
         "artefact",
         "kernel",
-        "op",
+        "race",
+        "round",
+        "canary",
         "campaign",
-        "flow",
-        "five_tuple",
-        "alert",
-        "detection_rate",
-        "wall",
-        "sink",
+        "committee",
+        "floor",
     ),
-    *("false_alarm_rate", "flow_rule", "dry_run", "race", "round", "canary", "committee", "floor", "doctor"),
+    *("alert", "sink", "detection_rate", "false_alarm_rate", "flow", "five_tuple", "flow_rule", "dry_run"),
+    *("doctor", "floor"),
 }
 
 
