@@ -40,6 +40,8 @@ def prose(doc: str | None) -> str:
             lines.append(f"- `{match[1]}`: {match[2]}")
         elif match := re.fullmatch(r"     +(\S.*)", line):
             lines.append(f"  {match[1]}")
+        elif match := re.fullmatch(r"    (\S.*)", line):
+            lines.append(match[1])
         else:
             lines.append(line)
     return "\n".join(lines)
