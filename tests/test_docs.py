@@ -33,7 +33,7 @@ FOLDERS = {  # where each group of entry points has its own plug-ins
     "sets": ("set", "juggler.data.sets"),
     "schemas": ("schema", "juggler.data.schemas"),
     "families": ("family", "juggler.models.networks.families"),
-    "sinks": ("sink", "juggler.detect.sinks"),
+    "sinks": ("sink", "juggler.alerts.sinks"),
     "verbs": ("verb", "juggler.cli.verbs"),
     "importers": ("importer", "juggler.runtime.importers"),
     "handles": ("handles", "juggler.cost.count.handles"),

@@ -1,0 +1,1 @@
+"""Where alerts go, one file each: each offers `SINK`, see `juggler.alerts.sink.Sink`."""
