@@ -21,6 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from juggler.lazy import face
+from juggler.moved import install
 
 if TYPE_CHECKING:
     from juggler.data import Encoder, load_set
@@ -52,6 +53,8 @@ __all__ = [
     "train_detector",
     "widen",
 ]
+
+install()  # modules that have moved since the last release are found by their old names
 
 __getattr__, __dir__ = face(
     __name__,
