@@ -106,8 +106,8 @@ def flatten(
         done.rewrites,
         done.refusals,
         certificate,
-        sketch(wide, name),
-        sketch(flat, f"{name}, flat"),
+        sketch(wide, name, example),
+        sketch(flat, f"{name}, flat", example),
         planned[0].decisions,
     )
 

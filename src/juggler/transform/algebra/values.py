@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from juggler.count.geometry import macs_of_layer
 from juggler.transform.algebra.conv import Conv
 
 _POOL: dict[int, Callable[..., Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
@@ -226,13 +227,11 @@ Value = (
 )
 
 
-def macs(value: Value, shape: tuple[int, ...]) -> int:
-    """Return the multiply-accumulates of a value that gives a map of `shape`; convolutions alone count."""
-    if isinstance(value, Conv):
-        return math.prod(shape) * math.prod(value.weight.shape[1:])
-    if isinstance(value, Transposed):
-        taps = math.prod(value.weight.shape[2:]) / math.prod(value.stride)
-        return round(math.prod(shape) * value.weight.shape[0] / value.groups * taps)
+def macs(value: Value, read: tuple[int, ...], written: tuple[int, ...]) -> int:
+    """Return the multiply-accumulates of a value by the shapes of its maps; convolutions alone count."""
+    if isinstance(value, Conv | Transposed):
+        transposed = isinstance(value, Transposed)
+        return macs_of_layer(value.weight.shape, read, written, transposed=transposed)
     return 0
 
 

@@ -60,7 +60,7 @@ class Term:
     @property
     def macs(self) -> int:
         """Return the multiply-accumulates of this term alone."""
-        return 0 if self.value is None else macs(self.value, self.shape)
+        return 0 if self.value is None else macs(self.value, self.reads[0].shape, self.shape)
 
 
 @dataclass(frozen=True, eq=False)

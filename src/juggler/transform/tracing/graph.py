@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.modules.conv import _ConvNd
 
+from juggler.count.network import macs_by_node
 from juggler.errors import Refused
 from juggler.nouns import GraphNode, GraphSketch
 from juggler.transform.tracing.preparation import Example, inputs_of, own_copy
@@ -94,6 +94,8 @@ class _Shapes(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
         n.meta["shape"] = tuple(value.shape) if isinstance(value, Tensor) else ()
+        if n.op == "placeholder" and isinstance(value, Tensor):
+            n.meta["dtype"] = value.dtype
         return value
 
 
@@ -144,19 +146,16 @@ def label(node: fx.Node) -> str:
     return str(node.target) if node.op == "call_module" else node.name
 
 
-def macs_of(node: fx.Node, module: nn.Module | None) -> int:
-    """Return the multiply-accumulates of a convolution or a linear layer for the shape on the node."""
-    shape = shape_of(node)
-    if isinstance(module, nn.Linear):
-        return int(torch.Size(shape).numel()) * module.in_features
-    if isinstance(module, _ConvNd) and not module.transposed:
-        return int(torch.Size(shape).numel()) * int(module.weight[0].numel())
-    return 0
+def sketch(traced: fx.GraphModule, name: str, example: Example | None = None) -> GraphSketch:
+    """Return the graph as plain nouns, for pictures and tables; shapes must have been propagated.
 
-
-def sketch(traced: fx.GraphModule, name: str) -> GraphSketch:
-    """Return the graph as plain nouns, for pictures and tables; shapes must have been propagated."""
+    Args:
+        traced: the graph.
+        name: what the network is called.
+        example: what its work is counted for. None: inputs of the shapes that were propagated.
+    """
     view = View(traced)
+    macs = macs_by_node(traced, _bare_inputs(traced) if example is None else example)
     labels = Counter(label(node) for node in view.nodes())
     names = {node: label(node) if labels[label(node)] == 1 else node.name for node in view.nodes()}
     nodes = tuple(
@@ -165,11 +164,19 @@ def sketch(traced: fx.GraphModule, name: str) -> GraphSketch:
             kind=_kind(node, view.module(node)),
             inputs=tuple(names[source] for source in node.all_input_nodes),
             shape=shape_of(node),
-            macs=macs_of(node, view.module(node)),
+            macs=macs[node.name],
         )
         for node in view.nodes()
     )
     return GraphSketch(name, nodes)
+
+
+def _bare_inputs(traced: fx.GraphModule) -> tuple[Tensor, ...]:
+    """Return inputs of the shapes and types that were propagated, without values."""
+    placeholders = traced.graph.find_nodes(op="placeholder")
+    return tuple(
+        torch.empty(shape_of(node), dtype=node.meta.get("dtype"), device="meta") for node in placeholders
+    )
 
 
 def _kind(node: fx.Node, module: Any) -> str:
