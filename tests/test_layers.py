@@ -15,7 +15,8 @@ import juggler
 ROOT = Path(juggler.__file__).parent
 LEVELS = (
     {"errors"},
-    {"nouns", "files", "digest", "lazy"},
+    {"lazy"},
+    {"nouns", "files", "digest"},
     {"registry", "packages"},
     {"metrics"},
     {"data", "clock", "count", "kernels"},

@@ -116,7 +116,7 @@ def test_every_way_to_ask_gives_the_same(name: str) -> None:
     module, example = opened(name)
     macs = BY_HAND[name][1]
     done = flatten(module, example)
-    assert done.wide_sketch.macs == count(done.model, example).macs == done.flat_sketch.macs == macs
+    assert done.wide_graph.macs == count(done.model, example).macs == done.flat_graph.macs == macs
     geometries = [op.geometry for op in count(module, example).ops]
     assert sum(geometry.macs for geometry in geometries if isinstance(geometry, Geometry)) == macs
 

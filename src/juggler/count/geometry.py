@@ -180,7 +180,10 @@ class Geometry(Noun):
     def macs(self) -> int:
         """Return multiply-accumulates; taps that fall on padding count, as they do on an array."""
         positions = self.batch * self.positions
-        return macs_of(positions, self.in_channels, self.out_channels, groups=self.groups, taps=self.taps)
+        macs: int = macs_of(
+            positions, self.in_channels, self.out_channels, groups=self.groups, taps=self.taps
+        )
+        return macs
 
     @property
     def weight_words(self) -> int:

@@ -164,8 +164,8 @@ class Sum:
     def __call__(self, *maps: Tensor) -> Tensor:
         """Add them from left to right."""
         total = maps[0]
-        for other in maps[1:]:
-            total = total + other
+        for summand in maps[1:]:
+            total = total + summand
         return total
 
 
@@ -235,10 +235,10 @@ def macs(value: Value, read: tuple[int, ...], written: tuple[int, ...]) -> int:
     return 0
 
 
-def tensors(value: Value) -> int:
+def parameter_count(value: Value) -> int:
     """Return how many numbers the value keeps."""
-    kept = (getattr(value, name, None) for name in ("weight", "bias", "scale", "shift", "map"))
-    return sum(tensor.numel() for tensor in kept if isinstance(tensor, Tensor))
+    numbers = (getattr(value, name, None) for name in ("weight", "bias", "scale", "shift", "map"))
+    return sum(tensor.numel() for tensor in numbers if isinstance(tensor, Tensor))
 
 
 def describe(value: Value) -> tuple[Any, ...]:
