@@ -1,4 +1,4 @@
-"""Scores against values worked out by hand, and ranks against their definition."""
+"""Scores against values worked out by hand, and the rank correlation against its definition."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from juggler.errors import DataError
-from juggler.predict.learning.scores import Scores, ranks, score
+from juggler.predict.learning.scores import Scores, score
 
 
 def test_by_hand():
@@ -27,11 +27,19 @@ def test_order_and_variance():
     assert score([2.0, 2.0], [2.0, 2.0]).r_squared == 0.0
 
 
-@given(st.lists(st.integers(0, 5), min_size=1, max_size=12))
-def test_ranks_are_means_over_equal_values(values):
-    found = ranks(np.array(values, float))
-    wanted = [sum(v < x for v in values) + (sum(v == x for v in values) - 1) / 2 for x in values]
-    assert found.tolist() == wanted
+def ranks(values):
+    return [sum(v < x for v in values) + (sum(v == x for v in values) - 1) / 2 for x in values]
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=2, max_size=12))
+def test_equal_values_share_the_mean_of_their_ranks(pairs):
+    measured, predicted = np.array(pairs, float).T
+    correlation = score(measured, predicted).spearman
+    if np.ptp(measured) == 0.0 or np.ptp(predicted) == 0.0:
+        assert correlation == 0.0
+    else:
+        expected = np.corrcoef(ranks(measured), ranks(predicted))[0, 1]
+        assert correlation == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(
