@@ -10,7 +10,7 @@ held out of the training part; the test part is read once a finished run, to rep
     python benchmarks/accuracy/widths.py                # widths of thinned and widened networks, by the clock
     python benchmarks/accuracy/run.py --minutes 60      # as long as there is time; again to go on
     python benchmarks/accuracy/front.py --last          # latencies, when nothing else runs
-    python benchmarks/accuracy/report.py                # benchmarks/results/accuracy.json, docs/accuracy.md
+    python benchmarks/accuracy/report.py                # results/accuracy.json, docs/explain/accuracy.md
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def test_a_network_of_others_has_the_counts_of_fvcore(name):
 
 
 def test_every_difference_from_fvcore_is_explained_and_told():
-    told = (ROOT / "docs" / "cost.md").read_text(encoding="utf-8")
+    told = (ROOT / "docs" / "how-to" / "cost.md").read_text(encoding="utf-8")
     differing = [row for row in ROWS.values() if row["macs"] != row["fvcore_macs"]]
     assert all(row["explained"] and f"`{row['name']}`" in told for row in differing)
     assert all(f"{row['macs']:,}" in told for row in differing if row["fvcore_macs"])

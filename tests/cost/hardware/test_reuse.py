@@ -181,7 +181,7 @@ def test_numbers_that_cannot_be_are_refused(fields):
 
 
 def test_the_page_shows_what_the_model_gives():
-    page = (Path(__file__).parents[3] / "docs" / "arrays.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "explain" / "arrays.md").read_text(encoding="utf-8")
     for name, layer in alexnet(batch=16).items():
         found, published = row_stationary(layer, device("eyeriss")), PUBLISHED[name]
         at = {level: found.at(level).energy / 1e9 for level in LEVELS}

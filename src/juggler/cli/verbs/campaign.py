@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from juggler.cli.audience import HARDWARE
 from juggler.cli.campaigns import chosen_chooser, exit_code, measured, read_back, tell
 from juggler.cli.console import OUT, bar, escape
 
@@ -82,3 +83,4 @@ def campaign(
 
 
 VERB = campaign
+PANEL = HARDWARE

@@ -1,1 +1,4 @@
-"""Where alerts go, one file each: each offers `SINK`, see `juggler.detect.sink.Sink`."""
+"""Where alerts go, one file each: each offers `SINK`, see `juggler.detect.sink.Sink`.
+
+Contract: `contracts_sinks.py`.
+"""

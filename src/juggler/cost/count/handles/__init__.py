@@ -1,1 +1,4 @@
-"""Handles, one file a group of operators: each offers `HANDLES`, see `juggler.cost.count.work`."""
+"""Handles, one file a group of operators: each offers `HANDLES`, see `juggler.cost.count.work`.
+
+Contract: `test_handles.py`.
+"""
