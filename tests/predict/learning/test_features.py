@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts_learners import convolutions
@@ -73,6 +73,7 @@ def test_what_features_refuse():
         Features.fit("rich", table).matrix(KernelTable("pool", {"in_channels": [3], "out_channels": [3]}))
 
 
+@settings(deadline=None)  # the first imports scipy
 @given(st.integers(1, 100), st.sampled_from(LAMBDAS.tolist()))
 def test_box_cox_is_what_the_paper_meant(size, power):
     table = KernelTable("pool", {"height": [1, size + 1, size], "width": 200})
