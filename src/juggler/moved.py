@@ -23,6 +23,8 @@ MOVED = {
     "juggler.cost.reuse": "juggler.cost.hardware.reuse",
     "juggler.cost.sweep": "juggler.cost.hardware.sweep",
     "juggler.cost.systolic": "juggler.cost.hardware.systolic",
+    "juggler.detect.aggregate": "juggler.alerts.aggregation",
+    "juggler.detect.sink": "juggler.alerts.sink",
     "juggler.models.annealing": "juggler.models.layers.annealing",
     "juggler.models.blocks": "juggler.models.networks.blocks",
     "juggler.models.equivalent": "juggler.models.branches.equivalent",

@@ -6,7 +6,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from juggler.detect.aggregate import SEVERAL, Aggregator, Alarm
+from juggler.alerts.aggregation import SEVERAL, Aggregator, Alarm
 from juggler.nouns import Alert
 
 

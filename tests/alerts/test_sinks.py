@@ -8,27 +8,19 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import pytest
-from contracts_sinks import alert, check_sink
 
-from juggler.detect.sink import SINKS, SinkError, open_sink
-from juggler.detect.sinks.eve import EveSink, eve_record
-from juggler.detect.sinks.null import NullSink
+import contracts_sinks
+from contracts_sinks import EVE, alert, check_sink, valid
+from juggler.alerts.sink import SINKS, SinkError, open_sink
+from juggler.alerts.sinks.eve import EveSink, eve_record
+from juggler.alerts.sinks.null import NullSink
 from juggler.errors import ConfigError
 from juggler.nouns import Alert
 
-EVE = jsonschema.Draft202012Validator(
-    json.loads((Path(__file__).parent / "eve_alert.schema.json").read_text())
-)
-
-
-def valid(line: str) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads(line)
-    EVE.validate(record)
-    return record
+HELPERS = str(Path(contracts_sinks.__file__).parent)  # programs that a test starts import from it
 
 
 @pytest.mark.parametrize("attack_class", ["dos", "probe", "r2l", "u2r", "a class of tomorrow"])
@@ -74,7 +66,7 @@ def test_a_hostile_name_stays_within_its_line(tmp_path: Path) -> None:
 
 
 def test_signature_ids_are_distinct_and_documented() -> None:
-    from juggler.detect.sinks import eve  # noqa: PLC0415
+    from juggler.alerts.sinks import eve  # noqa: PLC0415
 
     numbers = {
         c: eve_record(alert(attack_class=c))["alert"]["signature_id"]
@@ -141,8 +133,8 @@ LIMITED = """
 import resource, sys
 sys.path.insert(0, sys.argv[2])
 from contracts_sinks import alert
-from juggler.detect.sink import SinkError
-from juggler.detect.sinks.eve import EveSink
+from juggler.alerts.sink import SinkError
+from juggler.alerts.sinks.eve import EveSink
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 sink = EveSink.open(sys.argv[1])
 try:
@@ -155,7 +147,7 @@ except SinkError as error:
 
 def test_a_line_that_does_not_fit_leaves_no_half(tmp_path: Path) -> None:
     path = tmp_path / "eve.json"
-    arguments = [sys.executable, "-c", LIMITED, str(path), str(Path(__file__).parent)]
+    arguments = [sys.executable, "-c", LIMITED, str(path), HELPERS]
     done = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=300)
     lines = path.read_text().splitlines()
     assert len(lines) == int(done.stdout) > 0
@@ -168,7 +160,7 @@ WRITER = """
 import sys
 sys.path.insert(0, sys.argv[2])
 from contracts_sinks import alert
-from juggler.detect.sinks.eve import EveSink
+from juggler.alerts.sinks.eve import EveSink
 with EveSink.open(sys.argv[1]) as sink:
     for n in range(int(sys.argv[3])):
         sink.write(alert(n + 1, weighed={f"feature{k}": 0.1 for k in range(n % 40)}))
@@ -177,7 +169,7 @@ with EveSink.open(sys.argv[1]) as sink:
 
 def test_two_writers_share_a_file_line_by_line(tmp_path: Path) -> None:
     path = tmp_path / "eve.json"
-    arguments = [sys.executable, "-c", WRITER, str(path), str(Path(__file__).parent), "400"]
+    arguments = [sys.executable, "-c", WRITER, str(path), HELPERS, "400"]
     writers = [subprocess.Popen(arguments) for _ in range(2)]
     assert [w.wait(300) for w in writers] == [0, 0]
     records = [valid(line) for line in path.read_text().splitlines()]
@@ -189,7 +181,7 @@ def test_two_writers_share_a_file_line_by_line(tmp_path: Path) -> None:
 
 def test_a_killed_writer_leaves_whole_lines(tmp_path: Path) -> None:
     path = tmp_path / "eve.json"
-    arguments = [sys.executable, "-c", WRITER, str(path), str(Path(__file__).parent), "100000000"]
+    arguments = [sys.executable, "-c", WRITER, str(path), HELPERS, "100000000"]
     writer = subprocess.Popen(arguments)
     while not path.exists() or path.stat().st_size < 100_000:
         assert writer.poll() is None

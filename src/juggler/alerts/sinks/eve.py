@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, NamedTuple, Self
 
-from juggler.detect.sink import SinkError, remedy_for
+from juggler.alerts.sink import SinkError, remedy_for
 from juggler.nouns import Alert
 
 
