@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from juggler.cost.geometry import Geometry
+from juggler.count.geometry import Geometry
 from juggler.registry import Registry
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Work:
 
 
 Handle = Callable[[Call], Work | tuple[Work, ...]]
-HANDLES: Registry[Mapping[str, Handle]] = Registry("handles", "juggler.cost.count.handles")
+HANDLES: Registry[Mapping[str, Handle]] = Registry("handles", "juggler.count.handles")
 
 
 def all_handles() -> dict[str, Handle]:
