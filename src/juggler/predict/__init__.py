@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from juggler.predict.campaign.options import CampaignOptions
     from juggler.predict.campaign.run import run_campaign
     from juggler.predict.campaign.store.samples import Store
-    from juggler.predict.extract.kernels import read_kernels
+    from juggler.predict.extract.kernels import extract_kernels
     from juggler.predict.fit.predictor import fit_predictor
     from juggler.predict.fit.recalibrate import recalibrate
     from juggler.predict.kernels.sample import Sample
@@ -40,9 +40,9 @@ __all__ = [
     "Sample",
     "Store",
     "TimedNetwork",
+    "extract_kernels",
     "fit_predictor",
     "random_split",
-    "read_kernels",
     "recalibrate",
     "run_campaign",
     "run_fleet",
@@ -59,7 +59,7 @@ __getattr__, __dir__ = face(
         "juggler.predict.campaign.options": ["CampaignOptions"],
         "juggler.predict.campaign.run": ["run_campaign"],
         "juggler.predict.campaign.store.samples": ["Store"],
-        "juggler.predict.extract.kernels": ["read_kernels"],
+        "juggler.predict.extract.kernels": ["extract_kernels"],
         "juggler.predict.fit.predictor": ["fit_predictor"],
         "juggler.predict.fit.recalibrate": ["recalibrate"],
         "juggler.predict.kernels.sample": ["Sample"],

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from juggler.predict.extract.kernels import Reading
+from juggler.predict.extract.kernels import ExtractedKernels
 from juggler.predict.predictor.predictor import Predictor
 
 RELEASE = Path(__file__).parent / "release-0.1.0"
@@ -29,7 +29,7 @@ def flat(value: Any, name: str = "") -> dict[str, Any]:
 def test_a_predictor_of_the_last_release_answers_the_same(name: str, row: dict[str, Any]) -> None:
     file = RELEASE / name
     predictor = Predictor.load(file if file.is_file() else name)
-    prediction = predictor.predict(Reading.from_dict(row["reading"]))
+    prediction = predictor.predict(ExtractedKernels.from_dict(row["reading"]))
     answers = flat(json.loads(prediction.to_json()))
     # Another processor may add in another order: the last digits are its own.
     assert answers == {

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from juggler.errors import ConfigError
 from juggler.nouns import Machine
-from juggler.predict.extract.kernels import READERS, Reading, Uncovered, counted, read_kernels
-from juggler.predict.graphs.structure import Skeleton, skeleton_of_module
+from juggler.predict.extract.kernels import READERS, ExtractedKernels, Uncovered, counted, extract_kernels
+from juggler.predict.graphs.structure import GraphStructure, graph_structure_of_module
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.predict.learning.learner import Arrays, joined, part
 from juggler.predict.predictor.archive import damage_reported, read_archive, write_archive
@@ -131,18 +131,18 @@ class Predictor:
 
     def read(
         self,
-        model: Model | Skeleton,
+        model: Model | GraphStructure,
         *,
         shape: tuple[int, ...] | None = None,
         batch: int = 1,
         name: str = "",
-    ) -> Reading:
-        """Return the kernels that this device's runtime runs; see `read_kernels`."""
-        return read_kernels(model, self.backend, shape=shape, batch=batch, name=name)
+    ) -> ExtractedKernels:
+        """Return the kernels that this device's runtime runs; see `extract_kernels`."""
+        return extract_kernels(model, self.backend, shape=shape, batch=batch, name=name)
 
     def predict(
         self,
-        model: Model | Skeleton | Reading,
+        model: Model | GraphStructure | ExtractedKernels,
         *,
         shape: tuple[int, ...] | None = None,
         batch: int = 1,
@@ -161,7 +161,7 @@ class Predictor:
             ArtefactError: no ONNX model, or none that the runtime can open.
             Unavailable: the runtime that must read it is not installed.
         """
-        if isinstance(model, Reading):
+        if isinstance(model, ExtractedKernels):
             return self._compose(model)
         return self._compose(self.read(model, shape=shape, batch=batch, name=name))
 
@@ -174,11 +174,11 @@ class Predictor:
                 latencies |= dict(zip(unique, map(float, model.predict(unique, phase)), strict=True))
         return [latencies.get(spec) for spec in specs]
 
-    def parts(self, reading: Reading) -> Parts:
+    def parts(self, reading: ExtractedKernels) -> Parts:
         """Return what a network is composed of, its kernels predicted."""
         return Parts.of(reading, self.in_network_ms(reading), self.cache_bytes)
 
-    def in_network_ms(self, reading: Reading) -> list[float | None]:
+    def in_network_ms(self, reading: ExtractedKernels) -> list[float | None]:
         """Return what each kernel takes within the network: between hot and cold weights, by its size."""
         share, specs = coldness(reading, self.cache_bytes), self.as_run(reading)
         as_run = self.kernels_ms(specs)
@@ -188,7 +188,7 @@ class Predictor:
         pairs = zip(hot, as_run, strict=True)
         return [None if a is None or b is None else a + share * (b - a) for a, b in pairs]
 
-    def as_run(self, reading: Reading) -> list[KernelSpec]:
+    def as_run(self, reading: ExtractedKernels) -> list[KernelSpec]:
         """Return the kernels, weights cold where that was sampled and the cache is too small for all."""
         if not is_cold(reading, self.cache_bytes):
             return [kernel.spec for kernel in reading.kernels]
@@ -212,8 +212,8 @@ class Predictor:
         def latency_ms(module: fx.GraphModule, examples: tuple[Tensor, ...]) -> float:
             single = copy.deepcopy(module).float()  # forms may be given in float64, which nobody deploys
             inputs = tuple(value.float() if value.is_floating_point() else value for value in examples)
-            skeleton = skeleton_of_module(single, inputs, "a form of a region")
-            prediction = self._compose(reader.read(skeleton, *(tuple(value.shape) for value in inputs)))
+            structure = graph_structure_of_module(single, inputs, "a form of a region")
+            prediction = self._compose(reader.read(structure, *(tuple(value.shape) for value in inputs)))
             return prediction.latency_ms - prediction.fixed_ms
 
         return latency_ms
@@ -229,7 +229,7 @@ class Predictor:
                 f"predict for {backend} with {self.name}", f"it is of {self.backend}", "Name another device"
             )
 
-    def _compose(self, reading: Reading) -> Prediction:
+    def _compose(self, reading: ExtractedKernels) -> Prediction:
         """Predict the kernels of a network, and compose them."""
         specs = self.as_run(reading)
         kernels_ms = self.in_network_ms(reading)
@@ -263,7 +263,7 @@ class Predictor:
 
     def _layers(
         self,
-        reading: Reading,
+        reading: ExtractedKernels,
         specs: Sequence[KernelSpec],
         kernels_ms: Sequence[float | None],
         *,
@@ -310,7 +310,7 @@ class Predictor:
         known = [(spec.family, ms) for spec, ms in zip(specs, kernels_ms, strict=True) if ms is not None]
         return paper_composition([family for family, _ in known], pre_ms, [ms for _, ms in known], post_ms)
 
-    def _warnings(self, reading: Reading, layers: Sequence[LayerPrediction]) -> list[str]:
+    def _warnings(self, reading: ExtractedKernels, layers: Sequence[LayerPrediction]) -> list[str]:
         warnings = []
         beyond = sum(bool(layer.extrapolated) for layer in layers)
         if beyond:
@@ -333,7 +333,7 @@ def _by_family(specs: Sequence[KernelSpec]) -> dict[str, list[KernelSpec]]:
     return families
 
 
-def _uncovered(reading: Reading, kernels_ms: Sequence[float | None]) -> tuple[Uncovered, ...]:
+def _uncovered(reading: ExtractedKernels, kernels_ms: Sequence[float | None]) -> tuple[Uncovered, ...]:
     missed = [
         (kernel.op, kernel.name, kernel.spec.bytes)
         for kernel, kernel_ms in zip(reading.kernels, kernels_ms, strict=True)
