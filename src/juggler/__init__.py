@@ -6,7 +6,8 @@ The rooms, in the order in which data flows through them:
 - `juggler.models`     arrays -> a trained wide network: blocks, families, recipes, the training loop
 - `juggler.transform`  exact rewriting of torch.fx graphs, proved or refused
 - `juggler.runtime`    export, artefacts, and one `Session` over every backend
-- `juggler.detect`     records -> alerts; no torch in the process
+- `juggler.detect`     records -> alarms; no torch in the process
+- `juggler.alerts`     alarms -> alerts: aggregation, and the sinks that take them
 - `juggler.report`     tables, figures, one-file HTML
 - `juggler.cost`       a gauge to hold at any point: so far, the clock
 

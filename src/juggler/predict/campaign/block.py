@@ -20,7 +20,6 @@ from juggler.predict.campaign.timing import Turn, Unfit
 from juggler.predict.kernels.sample import Sample
 from juggler.predict.kernels.spec import KernelSpec
 
-ROUNDS, BLOCK = 6, 20
 # Shorter kernels may be timed by differences, which err either way: the least would be the most wrong.
 SHORT_MS = 0.04
 MOVED = 0.03
@@ -71,7 +70,7 @@ def measure_block(
     where: Where,
     *,
     seed: int,
-    rounds: int = ROUNDS,
+    rounds: int,
     attempts: int = ATTEMPTS,
     stop: Callable[[], bool] = lambda: False,
 ) -> Measured:
