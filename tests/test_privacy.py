@@ -15,7 +15,7 @@ from juggler import privacy
 SHIPPED = Path(privacy.__file__).parent / "shipped" / "nsl_kdd.onnx"
 SECONDS = 30  # ONNX Runtime begins after ten
 
-# Runs in namespaces of its own (user, network, mount); names are looked up at a sink on loopback, which prints.
+# Runs in namespaces of its own (user, network, mount); a sink on loopback prints what is looked up.
 INSIDE = f"""
 import fcntl, os, socket, struct, subprocess, sys, threading, time
 control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
