@@ -22,16 +22,11 @@ if TYPE_CHECKING:
     from juggler.predict.kernels.sample import Sample
     from juggler.predict.kernels.spec import FAMILIES, KernelSpec
     from juggler.predict.kernels.table import KernelTable
-    from juggler.predict.learning.learner import LEARNERS
-    from juggler.predict.learning.scores import score
-    from juggler.predict.learning.splits import random_split
-    from juggler.predict.learning.transfer import transfer
     from juggler.predict.predictor.prediction import Prediction
     from juggler.predict.predictor.predictor import Predictor
 
 __all__ = [
     "FAMILIES",
-    "LEARNERS",
     "CampaignOptions",
     "KernelSpec",
     "KernelTable",
@@ -42,13 +37,10 @@ __all__ = [
     "TimedNetwork",
     "extract_kernels",
     "fit_predictor",
-    "random_split",
     "recalibrate",
     "run_campaign",
     "run_fleet",
-    "score",
     "time_networks",
-    "transfer",
 ]
 
 __getattr__, __dir__ = face(
@@ -65,10 +57,6 @@ __getattr__, __dir__ = face(
         "juggler.predict.kernels.sample": ["Sample"],
         "juggler.predict.kernels.spec": ["FAMILIES", "KernelSpec"],
         "juggler.predict.kernels.table": ["KernelTable"],
-        "juggler.predict.learning.learner": ["LEARNERS"],
-        "juggler.predict.learning.scores": ["score"],
-        "juggler.predict.learning.splits": ["random_split"],
-        "juggler.predict.learning.transfer": ["transfer"],
         "juggler.predict.predictor.prediction": ["Prediction"],
         "juggler.predict.predictor.predictor": ["Predictor"],
     },
