@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 TORCH_OPTIONS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint figures clean
+.PHONY: demo test lint figures docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/juggler demo
@@ -31,6 +31,10 @@ figures: $(VENV)/.demo
 	$(BIN)/python -m benchmarks.pages.nsl_kdd_page
 	$(BIN)/python -m benchmarks.pages.learners_page
 	$(BIN)/python -m benchmarks.accuracy.page
+	$(BIN)/python tools/docs/generate.py
+
+docs: $(VENV)/.test
+	$(BIN)/python tools/docs/site_build.py
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -43,7 +47,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.demo
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[train,int8,test,lint]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[train,int8,test,lint,docs]'
 	$(BIN)/pip install --quiet -c constraints.txt --no-deps pytorchcv  # see the extra `test` in pyproject.toml
 	@touch $@
 

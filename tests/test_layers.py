@@ -14,11 +14,11 @@ import juggler
 
 ROOT = Path(juggler.__file__).parent
 LEVELS = (
-    {"errors"},
+    {"errors", "privacy"},
     {"nouns", "files", "digest", "lazy"},
     {"registry", "packages"},
     {"metrics"},
-    {"data", "clock", "kernels"},
+    {"data", "clock", "count", "kernels"},
     {"transform", "cost", "models"},
     {"runtime", "capture"},
     {"predict", "compress", "alerts"},

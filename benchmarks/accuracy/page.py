@@ -1,9 +1,9 @@
-"""docs/accuracy.md shows what the result files of the study say: write it, or check it.
+"""docs/explain/accuracy.md shows what the result files of the study say: write it, or check it.
 
 Reads benchmarks/results/accuracy.json and accuracy_gpu.json, their races (`front.py`) and the training's
 speed (`throughput.py`), as far as they are there, and writes a block between each pair of markers of the
-page, the pictures and Table V as CSV in docs/accuracy/. With --check nothing is written, and the exit code
-is 1 where something differs.
+page, the pictures and Table V as CSV in docs/explain/accuracy/. With --check nothing is written, and the
+exit code is 1 where something differs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from juggler.errors import JugglerError
 from juggler.files import write_atomically
 from juggler.report import standalone
 
-PAGE = ROOT / "docs" / "accuracy.md"
+PAGE = ROOT / "docs" / "explain" / "accuracy.md"
 NOTHING = "*The study has not been run yet: `python -m benchmarks.accuracy.run`.*"
 NO_RACE = "*The race has not been run yet: `python -m benchmarks.accuracy.front --last`.*"
 NO_SPEED = "*The training's speed has not been measured yet: `python -m benchmarks.accuracy.throughput`.*"

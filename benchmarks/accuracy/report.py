@@ -1,9 +1,9 @@
 """A flat network that gives nothing away: Juggler-ResNet against the ResNet of its depth, by the same recipe.
 
 Reads the runs that `run.py` has finished at the scale of the last study, and writes
-benchmarks/results/accuracy.json (accuracy_gpu.json of the preset of that name), then docs/accuracy.md with
-its tables and pictures. Everything was chosen on validation; the figures are of the test part, which was
-read once a finished run.
+benchmarks/results/accuracy.json (accuracy_gpu.json of the preset of that name), then docs/explain/accuracy.md
+with its tables and pictures. Everything was chosen on validation; the figures are of the test part, which
+was read once a finished run.
 """
 
 from __future__ import annotations

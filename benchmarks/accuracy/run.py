@@ -10,7 +10,7 @@ held out of the training part; the test part is read once a finished run, to rep
     python -m benchmarks.accuracy.widths                # widths of thinned and widened networks, by the clock
     python -m benchmarks.accuracy.run --minutes 60      # as long as there is time; again to go on
     python -m benchmarks.accuracy.front --last          # latencies, when nothing else runs
-    python -m benchmarks.accuracy.report                # benchmarks/results/accuracy.json, docs/accuracy.md
+    python -m benchmarks.accuracy.report                # results/accuracy.json, docs/explain/accuracy.md
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ The sweep runs in fresh processes: every number of rows to 10,000 with as many c
 allow, in three dataflows; the seconds are the sweep's, the memory is the peak of the process, libraries
 included. The layer is run by scalesim 3.0.0 (see scalesim_golden.py) and by the closed form in turns;
 scalesim's seconds leave its imports out. Beside these: AlexNet on Eyeriss by level of memory, against the
-published table, and the picture of the sweep, docs/array-sweep.svg.
+published table, and the picture of the sweep, docs/explain/array-sweep.svg.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def picture(*, quick: bool) -> None:
 
     network = network_gemms(list(resnet(50).values()))
     svg = standalone(sweep_figure(sweep(network, *widest_within(BUDGET))))
-    path = TRIALS / "array-sweep.svg" if quick else ROOT / "docs" / "array-sweep.svg"
+    path = TRIALS / "array-sweep.svg" if quick else ROOT / "docs" / "explain" / "array-sweep.svg"
     write_atomically(path, svg.encode())
 
 

@@ -1,11 +1,11 @@
 """Which detector sees more of attack types that it never met, at few false alarms; chosen on held-out types.
 
-The three folds of KDDTrain+ hold whole attack types out (docs/numbers.md). Each candidate is the shipped plan
-with something changed; it is trained on the folds and scored on what they hold out: the share of held-out
-types that is seen at 1, 2 and 5 % false alarms, the area under the curve, all of it and up to 5 % false
-alarms, macro-F1, and how thresholds hold from fold to fold and from some services to others. A candidate wins
-where the mean gain over folds and seeds is positive and its 95 % interval (t, over those pairs) leaves out 0.
-No test file is opened. Nothing is done twice; a killed run goes on.
+The three folds of KDDTrain+ hold whole attack types out (docs/reference/numbers.md). Each candidate is the
+shipped plan with something changed; it is trained on the folds and scored on what they hold out: the share
+of held-out types that is seen at 1, 2 and 5 % false alarms, the area under the curve, all of it and up to 5 %
+false alarms, macro-F1, and how thresholds hold from fold to fold and from some services to others. A
+candidate wins where the mean gain over folds and seeds is positive and its 95 % interval (t, over those
+pairs) leaves out 0. No test file is opened. Nothing is done twice; a killed run goes on.
 Needs the NSL-KDD files (JUGGLER_DATA, the cache, or a download) and XGBoost.
 """
 

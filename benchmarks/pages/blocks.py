@@ -46,7 +46,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def folded(what: str, text: str) -> str:
     """Return text that the reader opens."""
-    return f"<details><summary>{what}</summary>\n\n{text}\n\n</details>"
+    return f"<details markdown><summary>{what}</summary>\n\n{text}\n\n</details>"
 
 
 def claims(findings: Sequence[Mapping[str, Any]]) -> str:
@@ -90,7 +90,7 @@ def of_results(
     """Be the program that fills docs/`page`.md from results; return the exit code.
 
     Args:
-        page: its name.
+        page: its place in docs, such as `explain/others`.
         results: names of result files, by the option that names another.
         blocks: is given the results, in this order, and returns the blocks by their markers.
         doc: of the program.

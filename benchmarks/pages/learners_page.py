@@ -1,4 +1,4 @@
-"""The tables of docs/learners.md are those of justus.json and lab_learners.json: write them, or check them.
+"""The tables of docs/explain/learners.md are those of justus.json and lab_learners.json: write, or check.
 
 With --check nothing is written, and the exit code is 1 where the page is not what the result says.
 """
@@ -93,7 +93,8 @@ def blocks(theirs: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fill the page, or check it; return the exit code."""
-    return of_results("learners", {"result": "justus", "lab": "lab_learners"}, blocks, __doc__, arguments)
+    results = {"result": "justus", "lab": "lab_learners"}
+    return of_results("explain/learners", results, blocks, __doc__, arguments)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The tables of docs/measured.md that the paper has no counterpart of: precision, memory, ceiling, energy."""
+"""Tables of docs/reference/measured.md with no published counterpart: precision, memory, ceiling, energy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables and pictures of docs/measured.md are those of the machines' files: write them, or check them.
+"""The tables and pictures of docs/reference/measured.md are those of the machines' files.
 
 Reads every file of benchmarks/results/machines, writes a table between each pair of markers of the page and
 one picture a machine and experiment. With --check nothing is written, and the exit code is 1 where the page
@@ -22,7 +22,7 @@ from juggler.files import write_atomically
 from juggler.report import reproduction_figure, standalone
 from juggler.reproduce.results import Reproduction
 
-PAGE = ROOT / "docs" / "measured.md"
+PAGE = ROOT / "docs" / "reference" / "measured.md"
 BLOCKS: dict[str, Callable[[Sequence[Column]], str]] = {
     "machines": machines,
     "table2": lambda columns: pictured("table2", columns, rates(columns, "table2")),

@@ -1,4 +1,4 @@
-"""The tables of docs/measured.md: one column a machine, and before them the published one, said to be so."""
+"""The tables of docs/reference/measured.md: the published column, said to be so, and one a machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of detectors in docs/numbers.md: nsl_kdd.json, nsl_kdd_novelty.json, detector_search.json.
+"""The tables of detectors in docs/reference/numbers.md, of nsl_kdd, nsl_kdd_novelty and detector_search.json.
 
 With --check nothing is written, and the exit code is 1 where the page is not what the results say.
 """
@@ -94,7 +94,7 @@ def blocks(shipped: Result, other: Result, searched: Result) -> dict[str, str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fill the page, or check it; return the exit code."""
     results = {"result": "nsl_kdd", "novelty": "nsl_kdd_novelty", "search": "detector_search"}
-    return of_results("numbers", results, blocks, __doc__, arguments)
+    return of_results("reference/numbers", results, blocks, __doc__, arguments)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The tables of docs/others.md are those of benchmarks/results/others.json: write them, or check them.
+"""The tables of docs/explain/others.md are those of benchmarks/results/others.json: write, or check.
 
 With --check nothing is written, and the exit code is 1 where the page is not what the result says.
 """
@@ -82,7 +82,7 @@ def _backends(result: Mapping[str, Any]) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the page, or check it; return the exit code."""
     blocks = {"findings": findings, "families": families, "networks": networks}
-    return of_one_result("others", "others", blocks, __doc__, arguments)
+    return of_one_result("others", "explain/others", blocks, __doc__, arguments)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The tables of docs/predict.md are those of predict_kernels.json and predict_networks.json: write, or check.
+"""The tables of docs/how-to/predict.md: those of predict_kernels.json and predict_networks.json.
 
 With --check nothing is written, and the exit code is 1 where the page is not what the results say.
 """
@@ -24,7 +24,7 @@ def blocks(kernels: Result, whole: Result) -> dict[str, str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fill the page, or check it; return the exit code."""
     results = {"kernels": "predict_kernels", "networks": "predict_networks"}
-    return of_results("predict", results, blocks, __doc__, arguments)
+    return of_results("how-to/predict", results, blocks, __doc__, arguments)
 
 
 def families(result: Result) -> str:

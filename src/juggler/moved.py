@@ -17,12 +17,15 @@ from types import ModuleType
 # What the documentation of 0.1.0 named.
 MOVED = {
     "juggler.cost.clock": "juggler.clock.race",
-    "juggler.cost.counts": "juggler.cost.count.network",
+    "juggler.cost.counts": "juggler.count.network",
+    "juggler.cost.geometry": "juggler.count.geometry",
     "juggler.cost.gemm": "juggler.cost.hardware.gemm",
     "juggler.cost.hierarchy": "juggler.cost.hardware.hierarchy",
     "juggler.cost.reuse": "juggler.cost.hardware.reuse",
     "juggler.cost.sweep": "juggler.cost.hardware.sweep",
     "juggler.cost.systolic": "juggler.cost.hardware.systolic",
+    "juggler.detect.aggregate": "juggler.alerts.aggregation",
+    "juggler.detect.sink": "juggler.alerts.sink",
     "juggler.models.annealing": "juggler.models.layers.annealing",
     "juggler.models.blocks": "juggler.models.networks.blocks",
     "juggler.models.equivalent": "juggler.models.branches.equivalent",

@@ -18,6 +18,8 @@ import pytest
 from small_detector import as_bytes, graph_of, records, traffic
 from test_sinks import valid
 
+from juggler.alerts.sinks.eve import EveSink
+from juggler.alerts.sinks.null import NullSink
 from juggler.data import BadRow, load_set
 from juggler.detect import (
     DetectOptions,
@@ -29,8 +31,6 @@ from juggler.detect import (
     detect,
     open_sink,
 )
-from juggler.detect.sinks.eve import EveSink
-from juggler.detect.sinks.null import NullSink
 from juggler.errors import ConfigError, DataError
 from juggler.nouns import Alert
 from juggler.runtime import Artefact, open_session

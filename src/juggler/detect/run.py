@@ -9,13 +9,13 @@ from functools import partial
 
 import numpy as np
 
+from juggler.alerts.aggregation import Aggregator, Alarm
+from juggler.alerts.sink import Sink, SinkError
 from juggler.data import BadRow, Records, Schema, parse_block, parse_line
 from juggler.data.rows import first_width
-from juggler.detect.aggregate import Aggregator, Alarm
 from juggler.detect.detector import Detector
 from juggler.detect.options import BadRecord, DetectOptions, Summary
 from juggler.detect.reader import Block, LineReader, Stream, opened
-from juggler.detect.sink import Sink, SinkError
 from juggler.detect.stop import StopRequest
 from juggler.detect.weigh import Weigher
 from juggler.errors import DataError, JugglerError

@@ -380,7 +380,7 @@ def made_up_results(folder: Path, *, thin_ms: float = 1.0) -> None:
 def page(tmp_path):
     """Return the arguments for a copy of the page in an empty folder."""
     path = tmp_path / "accuracy.md"
-    path.write_text((ROOT / "docs" / "accuracy.md").read_text(encoding="utf-8"), encoding="utf-8")
+    path.write_text((ROOT / "docs" / "explain" / "accuracy.md").read_text(encoding="utf-8"), encoding="utf-8")
     return ["--page", str(path), "--results", str(tmp_path)]
 
 

@@ -25,35 +25,35 @@ class Filled(NamedTuple):
 
 PAGES = [
     Filled(
-        "others_page", "others", "others", "--result", ("networks", 0, "races", "onnxruntime"),
+        "others_page", "explain/others", "others", "--result", ("networks", 0, "races", "onnxruntime"),
         {"times": 7.77, "low": 7.5, "high": 8.125}, "7.77 (7.50 to 8.12)",
     ),
     Filled(
-        "learners_page", "learners", "justus", "--result", ("table", "conv/p100", "roofline_trees"),
+        "learners_page", "explain/learners", "justus", "--result", ("table", "conv/p100", "roofline_trees"),
         {"mape": 7.77, "mape_sd": 0.41}, "7.8 ± 0.4",
     ),
     Filled(
-        "learners_page", "learners", "lab_learners", "--lab", ("families", "conv", "learners", "svr"),
+        "learners_page", "explain/learners", "lab_learners", "--lab", ("families", "conv", "learners", "svr"),
         {"mape": 7.77, "mape_sd": 0.41}, "7.8 ± 0.4",
     ),
     Filled(
-        "predict_page", "predict", "predict_kernels", "--kernels", ("families", "conv"),
+        "predict_page", "how-to/predict", "predict_kernels", "--kernels", ("families", "conv"),
         {"median_error": 77.7}, "| 77.7 |",
     ),
     Filled(
-        "predict_page", "predict", "predict_networks", "--networks", ("by_network", "vgg16"),
+        "predict_page", "how-to/predict", "predict_networks", "--networks", ("by_network", "vgg16"),
         {"mape": 77.7}, "**77.7**",
     ),
     Filled(
-        "nsl_kdd_page", "numbers", "nsl_kdd", "--result", ("scores", "test", "juggler", "0.02", "macro_f1"),
-        {"mean": 0.987}, "0.987 ±",
-    ),
-    Filled(
-        "nsl_kdd_page", "numbers", "nsl_kdd_novelty", "--novelty",
+        "nsl_kdd_page", "reference/numbers", "nsl_kdd", "--result",
         ("scores", "test", "juggler", "0.02", "macro_f1"), {"mean": 0.987}, "0.987 ±",
     ),
     Filled(
-        "nsl_kdd_page", "numbers", "detector_search", "--search",
+        "nsl_kdd_page", "reference/numbers", "nsl_kdd_novelty", "--novelty",
+        ("scores", "test", "juggler", "0.02", "macro_f1"), {"mean": 0.987}, "0.987 ±",
+    ),
+    Filled(
+        "nsl_kdd_page", "reference/numbers", "detector_search", "--search",
         ("candidates", "members_3", "scores", "auc_few"), {"mean": 0.987}, "0.987",
     ),
 ]  # fmt: skip
