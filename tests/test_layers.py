@@ -15,7 +15,7 @@ import juggler
 ROOT = Path(juggler.__file__).parent
 LEVELS = (
     {"errors", "privacy"},
-    {"nouns", "files", "digest", "lazy"},
+    {"nouns", "files", "digest", "lazy", "stopping"},
     {"registry", "packages"},
     {"metrics"},
     {"data", "clock", "count", "kernels"},
