@@ -20,7 +20,7 @@ from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from juggler.errors import Refused
-from juggler.transform.tracing.assembly import Arguments, Assembly, NoHandle, bound, name_of, operator_of
+from juggler.transform.tracing.assembly import Arguments, AtenBuilder, NoHandle, bound, name_of, operator_of
 from juggler.transform.tracing.aten import HANDLES
 
 ACTION = "read an exported program"
@@ -81,7 +81,7 @@ class _Reader:
 
     def __init__(self, program: ExportedProgram) -> None:
         self.program = program
-        self.out = Assembly()
+        self.out = AtenBuilder()
         self.constants: dict[fx.Node, Any] = {}
 
     def read(self) -> fx.GraphModule:
@@ -95,7 +95,7 @@ class _Reader:
                 self.out.graph.output(self._outputs(node))
             elif node.op != "placeholder":
                 raise _refusal(node, f"calls {node.target}")
-        read = fx.GraphModule(self.out.parts, self.out.graph, class_name="Exported").eval()
+        read = self.out.finish("Exported")
         for node in read.graph.nodes:
             node.meta["stands_for"] = node.name
             node.meta["paths"] = (str(node.target),) if node.op == "call_module" else ()
