@@ -25,14 +25,12 @@ from juggler.transform.tracing.aten import HANDLES
 
 ACTION = "read an exported program"
 # Their results share no memory with anything else, so an op in place on one that only it reads is harmless.
-_FRESH_RESULTS = frozenset(
-    {
-        *("add", "sub", "mul", "div", "cat", "mean", "matmul", "linear", "addmm", "convolution"),
-        *("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
-        *("batch_norm", "layer_norm", "group_norm", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"),
-        *("relu", "hardtanh", "hardswish", "silu", "gelu", "sigmoid"),
-    }
-)
+_ARITHMETIC = {"add", "sub", "mul", "div", "cat", "mean", "matmul", "linear", "addmm", "convolution"}
+_CONVS = {f"conv{kind}{d}d" for kind in ("", "_transpose") for d in (1, 2, 3)}
+_NORMS = {"batch_norm", "layer_norm", "group_norm"}
+_POOLS = {"max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"}
+_ACTIVATIONS = {"relu", "hardtanh", "hardswish", "silu", "gelu", "sigmoid"}
+_FRESH_RESULTS = _ARITHMETIC | _CONVS | _NORMS | _POOLS | _ACTIVATIONS
 _CHECKS = ("_assert", "sym_constrain_range")
 
 
