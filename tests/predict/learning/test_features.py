@@ -9,9 +9,8 @@ from contracts_learners import convolutions
 from juggler.errors import ConfigError
 from juggler.predict.kernels.spec import FAMILIES
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.features import Features
+from juggler.predict.learning.features import Features, rich_columns
 from juggler.predict.learning.net_inputs import LAMBDAS, Inputs, fit_power, fit_z
-from juggler.predict.learning.rich_features import rich_columns
 
 
 def test_the_papers_features_are_those_of_table_3():

@@ -18,12 +18,24 @@ from juggler.errors import ConfigError
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.runtime.onnx_graphs.builder import Draft, KernelGraph, packed
 
-KEPT_BYTES = 32 << 20  # of weights; larger graphs are written each time
+CACHED_BYTES = 32 << 20  # of weights; larger graphs are written each time
 # ONNX operators by kind; `gelu`, `silu` and `hardswish` are what the exporters write.
 UNARY = {
-    **{"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "exp": "Exp", "sqrt": "Sqrt", "neg": "Neg"},
-    **{"abs": "Abs", "erf": "Erf", "hardsigmoid": "HardSigmoid", "leakyrelu": "LeakyRelu", "elu": "Elu"},
-    **{"clip": "Clip", "gelu": "Gelu", "silu": "Silu", "hardswish": "HardSwish"},
+    "relu": "Relu",
+    "sigmoid": "Sigmoid",
+    "tanh": "Tanh",
+    "exp": "Exp",
+    "sqrt": "Sqrt",
+    "neg": "Neg",
+    "abs": "Abs",
+    "erf": "Erf",
+    "hardsigmoid": "HardSigmoid",
+    "leakyrelu": "LeakyRelu",
+    "elu": "Elu",
+    "clip": "Clip",
+    "gelu": "Gelu",
+    "silu": "Silu",
+    "hardswish": "HardSwish",
 }
 BINARY = {"mul": "Mul", "sub": "Sub", "div": "Div", "scale": "Mul"}
 ACTIVATIONS = ("none", "relu", "sigmoid", "tanh", "clip", "leakyrelu", "hardsigmoid")
@@ -37,11 +49,11 @@ def build(spec: KernelSpec) -> KernelGraph:
     Raises:
         ConfigError: a kind or an activation that has no graph here.
     """
-    return _kept(spec) if spec.weight_bytes <= KEPT_BYTES else _built(spec)
+    return _cached(spec) if spec.weight_bytes <= CACHED_BYTES else _built(spec)
 
 
 @lru_cache(maxsize=24)
-def _kept(spec: KernelSpec) -> KernelGraph:
+def _cached(spec: KernelSpec) -> KernelGraph:
     return _built(spec)
 
 
@@ -88,13 +100,18 @@ def _conv(draft: Draft, spec: KernelSpec) -> str:
     )
     bias = (draft.weight("bias", (spec.out_channels,)),) if spec.bias else ()
     out = draft.node(
-        "Conv", (x, weight, *bias), "kernel", strides=list(spec.stride), dilations=list(spec.dilation),
-        pads=list(spec.pads), group=spec.groups, kernel_shape=list(spec.kernel),
-    )  # fmt: skip
+        "Conv",
+        (x, weight, *bias),
+        "kernel",
+        strides=list(spec.stride),
+        dilations=list(spec.dilation),
+        pads=list(spec.pads),
+        group=spec.groups,
+        kernel_shape=list(spec.kernel),
+    )
     if spec.adds:
-        y = draft.take(
-            "y", out_shape(spec), before=True
-        )  # in the layout that the runtime's own kernels leave
+        # In the layout that the runtime's own kernels leave.
+        y = draft.take("y", out_shape(spec), before=True)
         out = draft.node("Add", (out, y), "kernel_sum")
     return out
 
@@ -193,9 +210,17 @@ def _function(draft: Draft, kind: str, x: str, name: str) -> str:
 
 
 WRITERS: dict[str, Callable[[Draft, KernelSpec], str]] = {
-    **{"conv": _conv, "depthwise": _conv, "pool": _pool_kernel, "dense": _dense, "add": _add},
-    **{"global_pool": _global_pool, "elementwise": _elementwise, "norm": _norm, "concat": _concat},
-    **{"softmax": _softmax, "reorder": _reorder},
+    "conv": _conv,
+    "depthwise": _conv,
+    "pool": _pool_kernel,
+    "dense": _dense,
+    "global_pool": _global_pool,
+    "add": _add,
+    "elementwise": _elementwise,
+    "norm": _norm,
+    "concat": _concat,
+    "softmax": _softmax,
+    "reorder": _reorder,
 }
 
 

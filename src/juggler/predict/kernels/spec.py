@@ -14,8 +14,17 @@ from juggler.nouns import Noun
 from juggler.predict.kernels.sizes import CONVOLUTIONS, DERIVED, WINDOWED
 
 FAMILIES = (
-    *("conv", "depthwise", "pool", "dense", "global_pool", "add", "elementwise", "norm", "concat"),
-    *("softmax", "reorder"),
+    "conv",
+    "depthwise",
+    "pool",
+    "dense",
+    "global_pool",
+    "add",
+    "elementwise",
+    "norm",
+    "concat",
+    "softmax",
+    "reorder",
 )
 LAYOUTS = ("nchw", "blocked")
 # Where the kind decides what a kernel computes, and a wrong one would be taken for another; "" is the first.

@@ -19,7 +19,9 @@ FIELDS = (*NUMBERS, *SIDES, *PADS, *FLAGS)  # the numeric ones
 DEFAULTS = {
     **dict.fromkeys((*NUMBERS, *SIDES), 1.0),
     **dict.fromkeys((*PADS, *FLAGS), 0.0),
-    **{"activation": "none", "kind": "", "layout": "nchw"},
+    "activation": "none",
+    "kind": "",
+    "layout": "nchw",
 }
 
 

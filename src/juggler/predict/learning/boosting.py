@@ -46,9 +46,17 @@ class Settings:
     def parameters(self, seed: int) -> dict[str, Any]:
         """Return the settings as xgboost takes them; one thread, so that a fit does not vary with cores."""
         return {
-            **{"objective": self.objective, "max_depth": self.depth, "eta": self.rate, "seed": seed},
-            **{"subsample": self.rows, "colsample_bynode": self.columns, "min_child_weight": self.leaf},
-            **{"reg_lambda": self.ridge, "max_bin": self.bins, "tree_method": "hist", "nthread": 1},
+            "objective": self.objective,
+            "max_depth": self.depth,
+            "eta": self.rate,
+            "subsample": self.rows,
+            "colsample_bynode": self.columns,
+            "min_child_weight": self.leaf,
+            "reg_lambda": self.ridge,
+            "max_bin": self.bins,
+            "tree_method": "hist",
+            "nthread": 1,
+            "seed": seed,
             "verbosity": 0,
         }
 

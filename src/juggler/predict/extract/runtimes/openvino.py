@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from juggler.errors import ArtefactError, ConfigError, Unavailable
 from juggler.predict.extract.kernels import ExtractedKernels, NetworkKernel, counted
-from juggler.predict.extract.node import KINDS, UNARY, Shape, SizedNode, kernel_of
+from juggler.predict.extract.node import BINARY, KINDS, UNARY, Shape, SizedNode, kernel_of
 from juggler.predict.graphs.structure import GraphStructure, with_placeholder_weights
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.runtime.session import BACKENDS
@@ -24,9 +24,24 @@ IDLE = frozenset({"Input", "Output", "Const", "Result", "Parameter"})
 RENAMES = frozenset({"Reshape", "Squeeze", "Unsqueeze", "ShapeOf", "Flatten"})
 # Which of the ONNX nodes that were fused into one gives the kernel its name, the first that is there.
 MAIN = (
-    *("Conv", "Gemm", "MatMul", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean"),
-    *("Softmax", "LogSoftmax", "LayerNormalization", "Concat", "Transpose", "BatchNormalization"),
-    *("Add", "Sum", "Mul", "Sub", "Div", "Pow", "Max", "Min", *sorted(UNARY)),
+    "Conv",
+    "Gemm",
+    "MatMul",
+    "MaxPool",
+    "AveragePool",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "ReduceMean",
+    "Softmax",
+    "LogSoftmax",
+    "LayerNormalization",
+    "Concat",
+    "Transpose",
+    "BatchNormalization",
+    "Add",
+    "Sum",
+    *BINARY,
+    *sorted(UNARY),
 )
 SUMS = frozenset({"Add", "Sum"})
 CHAINS = frozenset({"Subgraph", "Eltwise"})

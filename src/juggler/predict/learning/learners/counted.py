@@ -31,10 +31,8 @@ FEWEST_ROUNDS = 100  # and no more than kernels, up to those above: few need few
 FURTHEST = 1.2  # of a log ratio: kernels further off are mistakes of the clock, or of the counts
 SMOOTH = 2 / 3  # of the correction, where there is a process
 FEWEST = 25  # kernels of an algorithm that are given a process of their own
-SIZES = (
-    *("batch", "in_channels", "out_channels", "height", "width", "out_height", "out_width", "groups"),
-    *("kernel_height", "kernel_width", "stride_height", "stride_width"),
-)
+SIZES = ("batch", "in_channels", "out_channels", "height", "width", "out_height", "out_width", "groups")
+WINDOW = ("kernel_height", "kernel_width", "stride_height", "stride_width")
 WORK = ("bytes", "macs", "input_bytes", "output_bytes", "weight_bytes")
 WORDS = {"activation": ("none", *ACTIVATIONS), "kind": ("average", "max", "gemm", "matmul", "product")}
 
@@ -137,7 +135,7 @@ def smooth_columns(prices: UnitCosts, table: KernelTable, name: str) -> Floats:
     """Return what the process of one algorithm sees, `[n, columns]`: shares of prices, sizes, words."""
     priced, shares = prices.parts(table)
     own = [2.0 * np.sqrt(share) for key, share in shares.items() if key.startswith(f"{name}.")]
-    sizes = [np.log(np.maximum(table[size], 1.0)) for size in (*SIZES, *WORK)]
+    sizes = [np.log(np.maximum(table[size], 1.0)) for size in (*SIZES, *WINDOW, *WORK)]
     filled = [np.ceil(table[size] / BLOCK) * BLOCK / table[size] for size in ("in_channels", "out_channels")]
     words = [(table[key] == word) * 1.0 for key, known in WORDS.items() for word in known]
     flags = [table[flag] for flag in ("cold", "adds", "bias")]

@@ -26,7 +26,7 @@ def algorithms(table: KernelTable) -> Words:
     """Return the name of each kernel's algorithm, `[n]`; one of `COUNTS`."""
     is_blocked = table["layout"] == "blocked"
     padded = table["pad_top"] + table["pad_left"] + table["pad_bottom"] + table["pad_right"] > 0.0
-    nothing = np.full(len(table), "other")
+    rest = np.full(len(table), "other")
     if table.family == "conv":
         is_point = (table["kernel_height"] * table["kernel_width"] == 1.0) & ~padded
         is_direct = (table["groups"] == 1.0) & (table["in_channels"] < BLOCK)
@@ -38,7 +38,7 @@ def algorithms(table: KernelTable) -> Words:
     if table.family == "pool":
         is_whole = (table["kernel_height"] == table["height"]) & (table["kernel_width"] == table["width"])
         return np.where(is_blocked, "window", np.where(is_whole & ~padded, "whole_pool", "plain_pool"))
-    return np.full(len(table), "dense") if table.family == "dense" else nothing
+    return np.full(len(table), "dense") if table.family == "dense" else rest
 
 
 def plain_pool(table: KernelTable) -> Columns:
@@ -84,7 +84,7 @@ def whole_pool(table: KernelTable) -> Columns:
     return constant(table) | found | finish(table)
 
 
-def other(table: KernelTable) -> Columns:
+def one_pass(table: KernelTable) -> Columns:
     """Count what goes over its input once: by number, by channel, by position, each kind for itself."""
     words, planes = table["output_bytes"] / 4.0, table["batch"] * table["out_channels"]
     blocks = table["batch"] * np.ceil(table["out_channels"] / BLOCK)
@@ -115,6 +115,13 @@ def direct(table: KernelTable) -> Columns:
 
 
 COUNTS: Mapping[str, Callable[[KernelTable], Columns]] = {
-    **{"pointwise": pointwise, "convolution": convolution, "direct": direct, "unfolded": unfolded},
-    **{"window": window, "plain_pool": plain_pool, "whole_pool": whole_pool, "dense": dense, "other": other},
+    "pointwise": pointwise,
+    "convolution": convolution,
+    "direct": direct,
+    "unfolded": unfolded,
+    "window": window,
+    "plain_pool": plain_pool,
+    "whole_pool": whole_pool,
+    "dense": dense,
+    "other": one_pass,
 }
