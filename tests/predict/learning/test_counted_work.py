@@ -1,4 +1,4 @@
-"""Work is counted as the algorithms do it, prices are found again, a process is smooth between samples."""
+"""Work is counted as the algorithms do it, unit costs come out again, a process is smooth between samples."""
 
 from __future__ import annotations
 
@@ -147,21 +147,21 @@ def test_prices_are_found_again_and_go_on_beyond_what_was_sampled():
 
     target = truth_ms(table) * np.exp(np.random.default_rng(1).normal(0.0, 0.01, len(table)))
     target[:3] *= 20.0  # the clock was wrong
-    prices = UnitCosts.fit(table, target)
-    latency, shares = prices.parts(many(60, seed=2))
+    unit_costs = UnitCosts.fit(table, target)
+    latency, shares = unit_costs.parts(many(60, seed=2))
     assert np.abs(latency / truth_ms(many(60, seed=2)) - 1.0).max() < 0.1
     assert np.allclose(sum(shares.values()), 1.0)
-    assert prices.parts(far)[0] == pytest.approx(truth_ms(far), rel=0.15)
-    assert UnitCosts.from_dict(prices.to_dict()) == prices
+    assert unit_costs.parts(far)[0] == pytest.approx(truth_ms(far), rel=0.15)
+    assert UnitCosts.from_dict(unit_costs.to_dict()) == unit_costs
 
 
 def test_algorithms_that_were_not_sampled_go_by_the_roofline():
     table = KernelTable.of([conv(height=h, width=h) for h in range(4, 40)])
-    prices = UnitCosts.fit(table, 1e-3 + table["operations"] / 1e8)
+    unit_costs = UnitCosts.fit(table, 1e-3 + table["operations"] / 1e8)
     other = KernelTable.of([conv(kernel=(3, 3))])
-    assert list(prices.ms) == ["pointwise"]
-    latency, shares = prices.parts(other)
-    assert latency == prices.roofline.latency_ms(other)
+    assert list(unit_costs.ms) == ["pointwise"]
+    latency, shares = unit_costs.parts(other)
+    assert latency == unit_costs.roofline.latency_ms(other)
     assert not sum(shares.values()).any()
 
 

@@ -133,12 +133,12 @@ class _Writer:
 
     def _gate(self) -> None:
         """Multiply the map by a number a channel, computed from its means."""
-        kept, side = self.x, self.side
+        ungated, side = self.x, self.side
         self.x, self.side = self.node("GlobalAveragePool", self.x), 1
         channels = self.channels
         self.conv(max(4, channels // 8), 1)
         self.conv(channels, 1, act="Sigmoid")
-        self.x, self.side = self.node("Mul", kept, self.x), side
+        self.x, self.side = self.node("Mul", ungated, self.x), side
 
     def dense(self, features: int, out: int, act: str) -> int:
         """Add a dense layer on `[batch, features]`."""
@@ -199,9 +199,9 @@ def _ended(writer: _Writer) -> None:
 def _written(writer: _Writer, shape: tuple[int, int, int]) -> bytes:
     from onnx import TensorProto, helper  # noqa: PLC0415  # heavy
 
-    given = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", *shape])
+    image = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", *shape])
     out = helper.make_tensor_value_info(writer.x, TensorProto.FLOAT, ["batch", None])
-    graph = helper.make_graph(writer.nodes, "drawn", [given], [out], writer.weights)
+    graph = helper.make_graph(writer.nodes, "drawn", [image], [out], writer.weights)
     opset = helper.make_opsetid("", OPSET)
     model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
     return bytes(model.SerializeToString())

@@ -109,16 +109,16 @@ def _traffic(table: KernelTable) -> Columns:
 
 def _waste(table: KernelTable) -> Columns:
     rows, columns, depth = product_sizes(table)
-    found = {f"waste_out_{m}": _rounding(columns, m) for m in _OUT_WASTE}
-    found |= {f"waste_in_{m}": _rounding(table["in_channels"] / table["groups"], m) for m in _IN_WASTE}
-    found["waste_depth_8"] = _rounding(depth, 8)
+    waste = {f"waste_out_{m}": _rounding(columns, m) for m in _OUT_WASTE}
+    waste |= {f"waste_in_{m}": _rounding(table["in_channels"] / table["groups"], m) for m in _IN_WASTE}
+    waste["waste_depth_8"] = _rounding(depth, 8)
     for high, wide in _TILES:
         tiles = np.ceil(rows / high) * np.ceil(columns / wide) * table["groups"]
-        found[f"log_tiles_{high}_{wide}"] = _log(tiles)
-        found[f"log_tiled_macs_{high}_{wide}"] = _log(tiles * high * wide * depth)
+        waste[f"log_tiles_{high}_{wide}"] = _log(tiles)
+        waste[f"log_tiled_macs_{high}_{wide}"] = _log(tiles * high * wide * depth)
     for name in ("width", "out_width"):
-        found |= {f"{name}_modulo_{m}": table[name] % m for m in (2, 4, 8, 32)}
-    return found
+        waste |= {f"{name}_modulo_{m}": table[name] % m for m in (2, 4, 8, 32)}
+    return waste
 
 
 def _rounding(values: Floats, multiple: int) -> Floats:
@@ -129,15 +129,15 @@ def _rounding(values: Floats, multiple: int) -> Floats:
 def _algorithms(table: KernelTable) -> Columns:
     unit_step = (table["stride_height"] == 1.0) & (table["stride_width"] == 1.0)
     three = (table["kernel_height"] == 3.0) & (table["kernel_width"] == 3.0)
-    one = (table["kernel_height"] == 1.0) & (table["kernel_width"] == 1.0)
+    is_pointwise = (table["kernel_height"] == 1.0) & (table["kernel_width"] == 1.0)
     channels = table["in_channels"] * table["out_channels"] / table["groups"]
-    found = {"winograd": (three & unit_step) * 1.0, "pointwise": (one & unit_step) * 1.0}
+    work = {"winograd": (three & unit_step) * 1.0, "pointwise": (is_pointwise & unit_step) * 1.0}
     for tile in (2, 4):  # F(2x2, 3x3) and F(4x4, 3x3), Lavin and Gray 2016
         tiles = table["batch"] * np.ceil(table["out_height"] / tile) * np.ceil(table["out_width"] / tile)
-        found[f"log_winograd_{tile}"] = _log(tiles * (tile + 2) ** 2 * channels)
-    whole = (table["kernel_height"] == table["height"]) & (table["kernel_width"] == table["width"])
-    found["whole_window"] = whole * 1.0
-    return found
+        work[f"log_winograd_{tile}"] = _log(tiles * (tile + 2) ** 2 * channels)
+    is_whole_map = (table["kernel_height"] == table["height"]) & (table["kernel_width"] == table["width"])
+    work["whole_window"] = is_whole_map * 1.0
+    return work
 
 
 _KINDS = {"paper": _paper_columns, "log": _log_columns, "rich": rich_columns}
@@ -169,7 +169,7 @@ class Features(Noun):
         if kind not in _KINDS:
             raise ConfigError("choose features", f"no kind {kind!r}", f"Choose from {', '.join(_KINDS)}")
         words = {c: tuple(sorted({str(word) for word in table[c]})) for c in CATEGORIES}
-        words = {category: found for category, found in words.items() if len(found) > 1}
+        words = {category: words_of for category, words_of in words.items() if len(words_of) > 1}
         columns = _all_columns(kind, words, table)
         seen: dict[bytes, str] = {}
         for name, column in columns.items():
@@ -184,9 +184,9 @@ class Features(Noun):
             ConfigError: kernels of another family.
         """
         if table.family != self.family:
-            found = f"kernels of the family {table.family!r}"
+            problem = f"kernels of the family {table.family!r}"
             remedy = f"It was fitted on {self.family!r}: take the predictor of that family"
-            raise ConfigError(f"predict with a learner of {self.family!r}", found, remedy)
+            raise ConfigError(f"predict with a learner of {self.family!r}", problem, remedy)
         columns = _all_columns(self.kind, self.words, table)
         if not self.names:
             return np.zeros((len(table), 1))
@@ -196,7 +196,7 @@ class Features(Noun):
 def _all_columns(kind: str, words: Mapping[str, tuple[str, ...]], table: KernelTable) -> Columns:
     flags = {
         f"{category}={word}": (table[category] == word) * 1.0
-        for category, found in words.items()
-        for word in found
+        for category, words_of in words.items()
+        for word in words_of
     }
     return {**_KINDS[kind](table), **flags}

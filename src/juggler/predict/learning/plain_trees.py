@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.boosting import Boosters, Settings, boost, chosen
+from juggler.predict.learning.boosting import Boosters, Settings, best_settings, boost
 from juggler.predict.learning.features import Features
 from juggler.predict.learning.learner import (
     Arrays,
@@ -80,7 +80,7 @@ class PlainTrees:
         matrix, goal = features.matrix(table), self._goal(target)
         rows, answers, others, held = choosing_rows(table, target, validation, seed)
         apart = features.matrix(others), self._goal(held)
-        settings = chosen(features.matrix(rows), self._goal(answers), apart, _CANDIDATES, seed=seed)
+        settings = best_settings(features.matrix(rows), self._goal(answers), apart, _CANDIDATES, seed=seed)
         content, _, _ = boost(matrix, goal, settings, seed=seed)
         if progress is not None:
             progress(1, 1)

@@ -96,8 +96,8 @@ class FittedNet:
         """Return milliseconds `[n]` from inputs `[n, columns]` and what the roofline says."""
         low, high = self.span
         with torch.inference_mode():
-            found = [self.module(batch) for batch in torch.split(rows, 1024)] if len(rows) else []
-            raw = torch.nan_to_num(torch.cat([*found, torch.zeros(0)]).double())
+            outputs = [self.module(batch) for batch in torch.split(rows, 1024)] if len(rows) else []
+            raw = torch.nan_to_num(torch.cat([*outputs, torch.zeros(0)]).double())
             if self.plan.output == "ratio":
                 ratio: Floats = np.exp(raw.clamp(low, high).numpy())
                 return roofline_ms * ratio

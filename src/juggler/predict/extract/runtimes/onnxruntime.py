@@ -101,18 +101,18 @@ class _Sizes:
         blocked: set[str] = set()
         for node in self.graph.node:
             attributes = {a.name: _value(a) for a in node.attribute}
-            own = node.domain == BLOCKED
+            is_blocked_op = node.domain == BLOCKED
             is_blocked = bool(node.input) and node.input[0] in blocked
             inputs = tuple(self.known.get(name) for name in node.input)
-            found = self._of_outputs(node, inputs, attributes)
-            self.known.update({n: s for n, s in zip(node.output, found, strict=True) if n and s is not None})
-            if (own and node.op_type != "ReorderOutput") or (is_blocked and not own):
+            shapes = self._of_outputs(node, inputs, attributes)
+            self.known.update({n: s for n, s in zip(node.output, shapes, strict=True) if n and s is not None})
+            if (is_blocked_op and node.op_type != "ReorderOutput") or (is_blocked and not is_blocked_op):
                 blocked.update(node.output)
             yield SizedNode(
                 node.op_type,
                 (node.name or node.output[0]).removesuffix(SUFFIX),
                 inputs,
-                tuple(found),
+                tuple(shapes),
                 tuple(name in self._constants for name in node.input),
                 is_blocked,
                 attributes | {"integers": bool(node.output) and node.output[0] in self.integers},
@@ -203,9 +203,9 @@ def _optimised(graph: bytes, name: str) -> onnx.ModelProto:
         try:
             ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except failures() as error:
-            found = str(error).strip().splitlines()[0][:300]
+            problem = str(error).strip().splitlines()[0][:300]
             raise ArtefactError(
-                f"read {name} with ONNX Runtime", found, "Export the network again, or update onnxruntime"
+                f"read {name} with ONNX Runtime", problem, "Export the network again, or update onnxruntime"
             ) from error
         return read_structure(path)
 

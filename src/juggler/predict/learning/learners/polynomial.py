@@ -94,8 +94,8 @@ class Polynomial:
         trials = [(logs, degree, ridge) for logs in (False, True) for degree in _DEGREES for ridge in _RIDGES]
         errors: list[float] = []
         for done, trial in enumerate(trials, 1):
-            found = _fit(rows, goal, *trial)
-            errors.append(np.inf if found is None else mape(answers, found.predict(others)))
+            candidate = _fit(rows, goal, *trial)
+            errors.append(np.inf if candidate is None else mape(answers, candidate.predict(others)))
             if progress is not None:
                 progress(done, len(trials))
         fitted = _fit(table, target, *trials[int(np.argmin(errors))])

@@ -112,9 +112,9 @@ class Svr:
         """Return what was fitted from its state."""
         low, high = (float(bound) for bound in fields["span"])
         numbers = float(fields["gamma"]), float(fields["middle"]), float(fields["unit"])
-        kept = np.asarray(arrays["vectors"], np.float64), np.asarray(arrays["weights"], np.float64)
+        support = np.asarray(arrays["vectors"], np.float64), np.asarray(arrays["weights"], np.float64)
         return FittedSvr(
-            Inputs.from_dict(fields["inputs"]), bool(fields["logs"]), *numbers, *kept, (low, high)
+            Inputs.from_dict(fields["inputs"]), bool(fields["logs"]), *numbers, *support, (low, high)
         )
 
 
