@@ -72,11 +72,11 @@ def test_a_convolution_computes_what_torch_computes():
         for tensor in onnx.load_from_string(graph.model).graph.initializer
     }
     feed = {name: torch.from_numpy(array.copy()) for name, array in graph.feed().items()}
-    wanted = torch.nn.functional.conv2d(
+    expected = torch.nn.functional.conv2d(
         feed["x"], weights["weight"], weights["bias"], CONV.stride, CONV.pads[:2]
     )
-    wanted = torch.relu(wanted + feed["y"]).numpy()
-    np.testing.assert_allclose(ran(replace(CONV, adds=True, activation="relu")), wanted, atol=1e-4)
+    expected = torch.relu(expected + feed["y"]).numpy()
+    np.testing.assert_allclose(ran(replace(CONV, adds=True, activation="relu")), expected, atol=1e-4)
 
 
 def test_inputs_are_normal_and_never_zero():
@@ -97,8 +97,8 @@ def test_graphs_are_of_the_set_that_networks_are_exported_in():
     """An average pool of a newer one runs by a slower kernel, so it would not tell of networks."""
     pool = KernelSpec("pool", 1, 6, 6, 9, 9, kernel=(2, 2), kind="average")
     gelu = KernelSpec("elementwise", 1, 8, 8, 5, 5, kind="gelu")
-    found = [onnx.load_from_string(build(spec).model).opset_import[0].version for spec in (pool, gelu)]
-    assert found == [EXPORTED, 20]
+    opsets = [onnx.load_from_string(build(spec).model).opset_import[0].version for spec in (pool, gelu)]
+    assert opsets == [EXPORTED, 20]
 
 
 @pytest.mark.parametrize("spec", [replace(CONV, in_channels=3, out_channels=8, adds=True), KERNELS[-8]])

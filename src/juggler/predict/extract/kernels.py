@@ -156,7 +156,7 @@ def extract_kernels(
     return reader.read(structure, (batch, *(int(side) for side in sides if side is not None)))
 
 
-def counted(missed: Iterable[tuple[str, str, int]]) -> tuple[Uncovered, ...]:
+def group_by_op(missed: Iterable[tuple[str, str, int]]) -> tuple[Uncovered, ...]:
     """Return what was missed, `(op, name, bytes)` each, one entry an op."""
     nodes = list(missed)
     firsts = {op: name for op, name, _ in reversed(nodes)}

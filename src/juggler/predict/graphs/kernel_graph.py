@@ -49,15 +49,15 @@ def build(spec: KernelSpec) -> KernelGraph:
     Raises:
         ConfigError: a kind or an activation that has no graph here.
     """
-    return _cached(spec) if spec.weight_bytes <= CACHED_BYTES else _built(spec)
+    return _cached(spec) if spec.weight_bytes <= CACHED_BYTES else _write_kernel(spec)
 
 
 @lru_cache(maxsize=24)
 def _cached(spec: KernelSpec) -> KernelGraph:
-    return _built(spec)
+    return _write_kernel(spec)
 
 
-def _built(spec: KernelSpec) -> KernelGraph:
+def _write_kernel(spec: KernelSpec) -> KernelGraph:
     draft, last = drafted(spec)
     return packed(draft, {last: out_shape(spec)})
 
@@ -65,7 +65,7 @@ def _built(spec: KernelSpec) -> KernelGraph:
 def drafted(spec: KernelSpec) -> tuple[Draft, str]:
     """Write the nodes of a kernel; return them and the tensor that it writes."""
     draft = Draft()
-    return draft, _activated(draft, spec, WRITERS[spec.family](draft, spec))
+    return draft, _write_activation(draft, spec, WRITERS[spec.family](draft, spec))
 
 
 def _image(spec: KernelSpec) -> tuple[int, int, int, int]:
@@ -160,7 +160,7 @@ def _elementwise(draft: Draft, spec: KernelSpec) -> str:
     if spec.kind in BINARY:
         shape = (spec.batch, spec.in_channels, 1, 1) if spec.kind == "scale" else _image(spec)
         return draft.node(BINARY[spec.kind], (x, draft.take("y", shape)), "kernel")
-    return _function(draft, spec.kind or "relu", x, "kernel")
+    return _write_function(draft, spec.kind or "relu", x, "kernel")
 
 
 def _norm(draft: Draft, spec: KernelSpec) -> str:
@@ -192,13 +192,13 @@ def _reorder(draft: Draft, spec: KernelSpec) -> str:
     return draft.take("x", _image(spec), before=True)
 
 
-def _activated(draft: Draft, spec: KernelSpec, last: str) -> str:
+def _write_activation(draft: Draft, spec: KernelSpec, last: str) -> str:
     if spec.activation == "none":
         return last
-    return _function(draft, spec.activation, last, "kernel_activation")
+    return _write_function(draft, spec.activation, last, "kernel_activation")
 
 
-def _function(draft: Draft, kind: str, x: str, name: str) -> str:
+def _write_function(draft: Draft, kind: str, x: str, name: str) -> str:
     if kind not in UNARY:
         remedy = f"Choose from {', '.join(sorted({*UNARY, *BINARY}))}"
         raise ConfigError("write a kernel as a graph", f"the function {kind!r}", remedy)

@@ -123,7 +123,7 @@ def graph_structure_of_module(
     from juggler.runtime.export import draft, outline  # noqa: PLC0415
 
     try:
-        model = _with_weights(outline(module, examples), len(examples))
+        model = _weights_as_constants(outline(module, examples), len(examples))
     except ConfigError:  # the exporter that needs the weights may still write it, or say why not
         model = read_structure(draft(module, examples))
     return GraphStructure(model, name or type(module).__name__)
@@ -144,7 +144,7 @@ def with_placeholder_weights(model: onnx.ModelProto, *, dense_as_inputs: bool = 
     copy.CopyFrom(model)
     _fold_norms(copy.graph)
     sizes = {t.name: t for t in copy.graph.initializer if _is_empty(t)}
-    free = _only_dense(copy.graph, sizes) if dense_as_inputs else set()
+    free = _dense_weights(copy.graph, sizes) if dense_as_inputs else set()
     read = {name for node in copy.graph.node for name in node.input}
     constants = [t for t in copy.graph.initializer if t.name not in sizes and t.name in read]
     placeholders: dict[str, onnx.TensorProto] = {}
@@ -168,7 +168,7 @@ def with_placeholder_weights(model: onnx.ModelProto, *, dense_as_inputs: bool = 
     make = onnx.helper.make_tensor_value_info
     copy.graph.input.extend(make(name, t.data_type, list(t.dims)) for name, t in placeholder_inputs.items())
     filled = (
-        (name, list(t.dims), t.data_type, _numbers(t, int(name.rpartition("_")[2])))
+        (name, list(t.dims), t.data_type, _placeholder_bytes(t, int(name.rpartition("_")[2])))
         for name, t in placeholders.items()
     )
     return with_tensors(copy.SerializeToString(), filled)
@@ -184,7 +184,7 @@ def _is_empty(tensor: onnx.TensorProto) -> bool:
     return not filled and not tensor.double_data and math.prod(tensor.dims) > 0
 
 
-def _only_dense(graph: onnx.GraphProto, sizes: Mapping[str, Any]) -> set[str]:
+def _dense_weights(graph: onnx.GraphProto, sizes: Mapping[str, Any]) -> set[str]:
     """Return the weights that only dense layers read, as their second factor."""
     uses = Counter(name for node in graph.node for name in node.input)
     dense = Counter(n.input[1] for n in graph.node if n.op_type in PRODUCTS and not n.domain)
@@ -226,7 +226,7 @@ def _size_name(tensor: onnx.TensorProto) -> str:
     return f"{tensor.data_type}_{'x'.join(map(str, tensor.dims))}"
 
 
-def _numbers(tensor: onnx.TensorProto, variant: int) -> bytes:
+def _placeholder_bytes(tensor: onnx.TensorProto, variant: int) -> bytes:
     """Return numbers for a stand-in: not 0 and not 1, so that nothing is dropped because it does nothing."""
     import numpy as np  # noqa: PLC0415
     import onnx  # noqa: PLC0415  # heavy
@@ -244,7 +244,7 @@ def _numbers(tensor: onnx.TensorProto, variant: int) -> bytes:
     return first + b"\x3c" * int((count - 1) * kind.itemsize)
 
 
-def _with_weights(model: onnx.ModelProto, inputs: int) -> onnx.ModelProto:
+def _weights_as_constants(model: onnx.ModelProto, inputs: int) -> onnx.ModelProto:
     """Turn the inputs that are weights into empty constants, and read shared ones where they are."""
     import onnx  # noqa: PLC0415  # heavy
 

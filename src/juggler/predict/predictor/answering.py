@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from juggler.predict.extract.kernels import ExtractedKernels, Uncovered, counted
+from juggler.predict.extract.kernels import ExtractedKernels, Uncovered, group_by_op
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.predict.predictor.composition import Parts, paper_composition
 from juggler.predict.predictor.intervals import POOLED
@@ -94,7 +94,7 @@ def _uncovered(reading: ExtractedKernels, alone_ms: Sequence[float | None]) -> t
         for kernel, own_ms in zip(reading.kernels, alone_ms, strict=True)
         if own_ms is None
     ]
-    return (*reading.uncovered, *counted(missed))
+    return (*reading.uncovered, *group_by_op(missed))
 
 
 def _paper_ms(

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from juggler.errors import ArtefactError, ConfigError, Unavailable
-from juggler.predict.extract.kernels import ExtractedKernels, NetworkKernel, counted
+from juggler.predict.extract.kernels import ExtractedKernels, NetworkKernel, group_by_op
 from juggler.predict.extract.node import BINARY, KINDS, UNARY, Shape, SizedNode, kernel_of
 from juggler.predict.graphs.structure import GraphStructure, with_placeholder_weights
 from juggler.predict.kernels.spec import KernelSpec
@@ -87,7 +87,7 @@ class OpenVinoReader:
                 kernels.append(NetworkKernel(name, layer, spec))
         release = BACKENDS.get(self.backend).status().version or "unknown"
         return ExtractedKernels(
-            structure.name, self.backend, release, shapes[0], tuple(kernels), counted(missed), free
+            structure.name, self.backend, release, shapes[0], tuple(kernels), group_by_op(missed), free
         )
 
 
