@@ -10,9 +10,21 @@ from juggler.errors import ConfigError
 from juggler.predict import KernelSpec
 
 CONV = KernelSpec(
-    "conv", 2, 16, 32, 20, 30, kernel=(3, 5), stride=(2, 1), dilation=(1, 2), pads=(1, 2, 0, 3), groups=4,
-    bias=True, activation="relu", adds=True,
-)  # fmt: skip
+    "conv",
+    2,
+    16,
+    32,
+    20,
+    30,
+    kernel=(3, 5),
+    stride=(2, 1),
+    dilation=(1, 2),
+    pads=(1, 2, 0, 3),
+    groups=4,
+    bias=True,
+    activation="relu",
+    adds=True,
+)
 
 
 def test_a_convolution_is_counted_by_hand():

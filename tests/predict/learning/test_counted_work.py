@@ -24,18 +24,29 @@ def conv(**fields):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    size=st.integers(1, 20), kernel=st.integers(1, 7), stride=st.integers(1, 4), dilation=st.integers(1, 3),
+    size=st.integers(1, 20),
+    kernel=st.integers(1, 7),
+    stride=st.integers(1, 4),
+    dilation=st.integers(1, 3),
     pads=st.tuples(st.integers(0, 3), st.integers(0, 3)),
-)  # fmt: skip
+)
 def test_windows_are_those_that_are_counted_one_by_one(size, kernel, stride, dilation, pads):
     pad, after = pads
     outs = (size + pad + after - dilation * (kernel - 1) - 1) // stride + 1
     if outs < 1:
         return
     spec = KernelSpec(
-        "pool", 1, 1, 1, size, 1, kernel=(kernel, 1), stride=(stride, 1), dilation=(dilation, 1),
+        "pool",
+        1,
+        1,
+        1,
+        size,
+        1,
+        kernel=(kernel, 1),
+        stride=(stride, 1),
+        dilation=(dilation, 1),
         pads=(pad, 0, after, 0),
-    )  # fmt: skip
+    )
     down = windows(KernelTable.of([spec]), "height")
     at = stride * np.arange(outs)[:, None] - pad + dilation * np.arange(kernel)
     on_map = (at >= 0) & (at < size)

@@ -1,8 +1,8 @@
-"""A network's graph without its weights, and the same graph dressed for a runtime to optimise.
+"""A network's graph without its weights, and the same graph with placeholders for a runtime to optimise.
 
 What a runtime makes of a graph depends on its ops and sizes, not on what the weights are. So all weights of
-one size share one stand-in: ResNet-152 has 240 MB of weights and 37 MB of sizes that differ, and the runtime
-repacks each of them once.
+one size share one placeholder: ResNet-152 has 240 MB of weights and 37 MB of sizes that differ, and the
+runtime repacks each of them once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from juggler.runtime.session import Model
 
-WEIGHT = "juggler_weight_"  # how stand-ins are called, and what follows is their type and size
+WEIGHT = "juggler_weight_"  # how placeholders are called, and what follows is their type and size
 PRODUCTS = ("Gemm", "MatMul")
 
 
@@ -130,9 +130,9 @@ def graph_structure_of_module(
 
 
 def with_placeholder_weights(model: onnx.ModelProto, *, dense_as_inputs: bool = False) -> bytes:
-    """Return the graph with stand-ins for its weights, batch norms folded into the convolutions before them.
+    """Return the graph with placeholders for weights, batch norms folded into the convolutions before them.
 
-    Every runtime folds these norms; done here, the stand-ins stay shared.
+    Every runtime folds these norms; done here, the placeholders stay shared.
 
     Args:
         model: as `GraphStructure.model` or `GraphStructure.sized` have it; not changed.
@@ -175,7 +175,7 @@ def with_placeholder_weights(model: onnx.ModelProto, *, dense_as_inputs: bool = 
 
 
 def is_weight(name: str) -> bool:
-    """Say whether a graph's input is the stand-in of a dense layer's weights."""
+    """Say whether a graph's input is the placeholder of a dense layer's weights."""
     return name.startswith(WEIGHT)
 
 
@@ -227,7 +227,7 @@ def _size_name(tensor: onnx.TensorProto) -> str:
 
 
 def _placeholder_bytes(tensor: onnx.TensorProto, variant: int) -> bytes:
-    """Return numbers for a stand-in: not 0 and not 1, so that nothing is dropped because it does nothing."""
+    """Return numbers for a placeholder: not 0 and not 1, so that nothing is dropped as doing nothing."""
     import numpy as np  # noqa: PLC0415
     import onnx  # noqa: PLC0415  # heavy
 
