@@ -11,7 +11,8 @@ import pytest
 
 from juggler.errors import ConfigError
 from juggler.predict import KernelSpec
-from juggler.predict.graphs.kernel_graph import ACTIVATIONS, BINARY, UNARY, build
+from juggler.predict.graphs.kernel_graph import BINARY, UNARY, build
+from juggler.predict.kernels.spec import ACTIVATIONS
 from juggler.runtime.export import OPSET as EXPORTED
 from juggler.runtime.onnx_graphs.normals import normal
 
@@ -21,7 +22,7 @@ KERNELS = [
     replace(CONV, adds=True, activation="relu"),
     replace(CONV, cold=True, bias=False, dilation=(2, 1)),
     replace(CONV, groups=4),
-    *(replace(CONV, activation=name) for name in ACTIVATIONS),
+    *(replace(CONV, activation=name) for name in ("none", *ACTIVATIONS)),
     KernelSpec("depthwise", 1, 16, 16, 7, 7, kernel=(3, 3), groups=16),
     KernelSpec("pool", 1, 16, 16, 9, 9, kernel=(3, 3), stride=(2, 2), pads=(1, 1, 1, 1)),
     KernelSpec("pool", 1, 6, 6, 9, 9, kernel=(2, 2), kind="average"),

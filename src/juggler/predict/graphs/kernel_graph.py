@@ -20,25 +20,10 @@ from juggler.runtime.onnx_graphs.builder import Draft, KernelGraph, packed
 
 CACHED_BYTES = 32 << 20  # of weights; larger graphs are written each time
 # ONNX operators by kind; `gelu`, `silu` and `hardswish` are what the exporters write.
-UNARY = {
-    "relu": "Relu",
-    "sigmoid": "Sigmoid",
-    "tanh": "Tanh",
-    "exp": "Exp",
-    "sqrt": "Sqrt",
-    "neg": "Neg",
-    "abs": "Abs",
-    "erf": "Erf",
-    "hardsigmoid": "HardSigmoid",
-    "leakyrelu": "LeakyRelu",
-    "elu": "Elu",
-    "clip": "Clip",
-    "gelu": "Gelu",
-    "silu": "Silu",
-    "hardswish": "HardSwish",
-}
+RELUS = ("Relu", "LeakyRelu", "Elu", "Clip", "Gelu", "Silu", "HardSwish")
+CURVES = ("Sigmoid", "HardSigmoid", "Tanh", "Exp", "Sqrt", "Erf", "Neg", "Abs")
+UNARY = {op.lower(): op for op in (*RELUS, *CURVES)}
 BINARY = {"mul": "Mul", "sub": "Sub", "div": "Div", "scale": "Mul"}
-ACTIVATIONS = ("none", "relu", "sigmoid", "tanh", "clip", "leakyrelu", "hardsigmoid")
 
 
 def build(spec: KernelSpec) -> KernelGraph:
@@ -58,11 +43,11 @@ def _cached(spec: KernelSpec) -> KernelGraph:
 
 
 def _write_kernel(spec: KernelSpec) -> KernelGraph:
-    draft, last = drafted(spec)
+    draft, last = draft_kernel(spec)
     return packed(draft, {last: out_shape(spec)})
 
 
-def drafted(spec: KernelSpec) -> tuple[Draft, str]:
+def draft_kernel(spec: KernelSpec) -> tuple[Draft, str]:
     """Write the nodes of a kernel; return them and the tensor that it writes."""
     draft = Draft()
     return draft, _write_activation(draft, spec, WRITERS[spec.family](draft, spec))

@@ -14,9 +14,7 @@ from juggler.nouns import Noun
 from juggler.predict.kernels.sizes import CONVOLUTIONS, DERIVED, WINDOWED
 
 FAMILIES = (
-    "conv",
-    "depthwise",
-    "pool",
+    *WINDOWED,
     "dense",
     "global_pool",
     "add",
@@ -37,6 +35,14 @@ KINDS = {
 }
 NUMBERS = ("batch", "in_channels", "out_channels", "height", "width", "groups")
 CATEGORIES = ("activation", "kind", "layout")
+ACTIVATIONS = (
+    "relu",
+    "clip",
+    "sigmoid",
+    "tanh",
+    "leakyrelu",
+    "hardsigmoid",
+)  # that runtimes fuse into kernels
 FLAGS = ("bias", "adds", "cold")
 WORD = re.compile(r"[a-z0-9_]*")
 

@@ -21,23 +21,13 @@ import numpy.typing as npt
 
 from juggler.errors import ConfigError
 from juggler.nouns import Noun
-from juggler.predict.kernels.spec import CATEGORIES
-from juggler.predict.kernels.table import KernelTable
+from juggler.predict.kernels.spec import CATEGORIES, FLAGS, NUMBERS
+from juggler.predict.kernels.table import SIDES, KernelTable
 
 Floats = npt.NDArray[np.float64]
 Columns = dict[str, Floats]
 
-_SIZES = ("batch", "in_channels", "out_channels", "height", "width", "groups")
-_WINDOW = (
-    "kernel_height",
-    "kernel_width",
-    "stride_height",
-    "stride_width",
-    "dilation_height",
-    "dilation_width",
-)
-_ADDED = ("bias", "adds", "cold")
-_FLAGS = (*_ADDED, "padded")
+_FLAGS = (*FLAGS, "padded")
 _TILES = ((128, 128), (128, 64), (128, 32), (64, 64), (32, 32), (6, 16))
 _OUT_WASTE = (4, 8, 16, 32, 64, 128)
 _IN_WASTE = (4, 8, 16, 32)
@@ -48,7 +38,7 @@ BOX_COX = ("height", "width", "kernel_height", "kernel_width")
 def _paper_columns(table: KernelTable) -> Columns:
     """Return the features of the paper's Table 3: sizes as they are, padding as one flag."""
     padded = table["pad_top"] + table["pad_left"] + table["pad_bottom"] + table["pad_right"] > 0.0
-    return {**{name: table[name] for name in (*_SIZES, *_WINDOW, *_ADDED)}, "padded": padded * 1.0}
+    return {**{name: table[name] for name in (*NUMBERS, *SIDES, *FLAGS)}, "padded": padded * 1.0}
 
 
 def _log_columns(table: KernelTable) -> Columns:
@@ -69,7 +59,7 @@ def _log(values: Floats) -> Floats:
 def _sizes(table: KernelTable) -> Columns:
     logs = ("batch", "in_channels", "out_channels", "height", "width", "out_height", "out_width", "groups")
     columns = {f"log_{name}": _log(table[name]) for name in logs}
-    columns |= {name: table[name] for name in (*_WINDOW, *_ADDED)}
+    columns |= {name: table[name] for name in (*SIDES, *FLAGS)}
     down, across = table["pad_top"] + table["pad_bottom"], table["pad_left"] + table["pad_right"]
     uneven = (table["pad_top"] != table["pad_bottom"]) | (table["pad_left"] != table["pad_right"])
     columns |= {"pad_down": down, "pad_across": across, "pad_uneven": uneven * 1.0}

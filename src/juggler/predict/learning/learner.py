@@ -105,7 +105,7 @@ def learners_from_samples() -> tuple[str, ...]:
     return tuple(name for name, learner in LEARNERS if not isinstance(learner, NeedsSource))
 
 
-def checked_target(table: KernelTable, target_ms: npt.ArrayLike) -> Floats:
+def check_target(table: KernelTable, target_ms: npt.ArrayLike) -> Floats:
     """Return latencies `[n]` as float64 once they and the kernels can be learned from.
 
     Raises:
@@ -135,7 +135,7 @@ def choosing_rows(
     """
     if validation is not None:
         others, answers = validation
-        return table, target, others, checked_target(others, answers)
+        return table, target, others, check_target(others, answers)
     train, held = random_split(len(table), seed=seed)
     return table.take(train), target[train], table.take(held), target[held]
 

@@ -12,14 +12,7 @@ import numpy.typing as npt
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.boosting import Boosters, Settings, best_settings, boost
 from juggler.predict.learning.features import Features
-from juggler.predict.learning.learner import (
-    Arrays,
-    Epoch,
-    Progress,
-    Validation,
-    checked_target,
-    choosing_rows,
-)
+from juggler.predict.learning.learner import Arrays, Epoch, Progress, Validation, check_target, choosing_rows
 
 Floats = npt.NDArray[np.float64]
 
@@ -75,7 +68,7 @@ class PlainTrees:
         validation: Validation | None = None,
     ) -> FittedPlainTrees:
         """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
-        target = checked_target(table, target_ms)
+        target = check_target(table, target_ms)
         features = Features.fit("paper", table)
         matrix, goal = features.matrix(table), self._goal(target)
         rows, answers, others, held = choosing_rows(table, target, validation, seed)

@@ -20,7 +20,7 @@ from torch.nn.functional import softplus
 
 from juggler.predict.kernels.roofline import Roofline
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.learner import Arrays, Epoch, Progress, Validation, checked_target
+from juggler.predict.learning.learner import Arrays, Epoch, Progress, Validation, check_target
 from juggler.predict.learning.net_inputs import Inputs
 from juggler.predict.learning.networks import build
 from juggler.predict.learning.scores import mape
@@ -124,9 +124,9 @@ def fit_net(
     """Train a network; what is random comes from the seed alone.
 
     Raises:
-        DataError: as `juggler.predict.learning.learner.checked_target`.
+        DataError: as `juggler.predict.learning.learner.check_target`.
     """
-    target = checked_target(table, target_ms)
+    target = check_target(table, target_ms)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         inputs = Inputs.fit(plan.features, table, transform=plan.transform)

@@ -22,27 +22,10 @@ if TYPE_CHECKING:
 
 IDLE = frozenset({"Input", "Output", "Const", "Result", "Parameter"})
 RENAMES = frozenset({"Reshape", "Squeeze", "Unsqueeze", "ShapeOf", "Flatten"})
+POOLS = ("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean")
+PASSES = ("Softmax", "LogSoftmax", "LayerNormalization", "Concat", "Transpose", "BatchNormalization")
 # Which of the ONNX nodes that were fused into one gives the kernel its name, the first that is there.
-MAIN = (
-    "Conv",
-    "Gemm",
-    "MatMul",
-    "MaxPool",
-    "AveragePool",
-    "GlobalAveragePool",
-    "GlobalMaxPool",
-    "ReduceMean",
-    "Softmax",
-    "LogSoftmax",
-    "LayerNormalization",
-    "Concat",
-    "Transpose",
-    "BatchNormalization",
-    "Add",
-    "Sum",
-    *BINARY,
-    *sorted(UNARY),
-)
+MAIN = ("Conv", "Gemm", "MatMul", *POOLS, *PASSES, "Add", "Sum", *BINARY, *sorted(UNARY))
 SUMS = frozenset({"Add", "Sum"})
 CHAINS = frozenset({"Subgraph", "Eltwise"})
 BARE = "/WithoutBiases"  # what it calls a convolution whose bias it took apart

@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from juggler.predict.kernels.table import KernelTable
+from juggler.predict.kernels.spec import ACTIVATIONS
+from juggler.predict.kernels.table import SIDES, KernelTable
 from juggler.predict.learning.boosting import Boosters, Settings, boost
 from juggler.predict.learning.features import Features
 from juggler.predict.learning.gaussian import Process
-from juggler.predict.learning.learner import Arrays, Epoch, Progress, Validation, checked_target, joined, part
+from juggler.predict.learning.learner import Arrays, Epoch, Progress, Validation, check_target, joined, part
 from juggler.predict.learning.unit_costs import UnitCosts
 from juggler.predict.learning.work.algorithms import algorithms
-from juggler.predict.learning.work.memory import ACTIVATIONS, BLOCK
+from juggler.predict.learning.work.memory import BLOCK
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,7 +33,6 @@ FURTHEST = 1.2  # of a log ratio: kernels further off are mistakes of the clock,
 SMOOTH = 2 / 3  # of the correction, where there is a process
 FEWEST = 25  # kernels of an algorithm that are given a process of their own
 SIZES = ("batch", "in_channels", "out_channels", "height", "width", "out_height", "out_width", "groups")
-WINDOW = ("kernel_height", "kernel_width", "stride_height", "stride_width")
 WORK = ("bytes", "macs", "input_bytes", "output_bytes", "weight_bytes")
 WORDS = {"activation": ("none", *ACTIVATIONS), "kind": ("average", "max", "gemm", "matmul", "product")}
 
@@ -98,7 +98,7 @@ class Counted:
         validation: Validation | None = None,
     ) -> FittedCounted:
         """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
-        target = checked_target(table, target_ms)
+        target = check_target(table, target_ms)
         report = progress or (lambda done, total: None)
         features, unit_costs = Features.fit("rich", table), UnitCosts.fit(table, target)
         report(1, MEMBERS + 2)
@@ -139,7 +139,7 @@ def smooth_columns(unit_costs: UnitCosts, table: KernelTable, name: str) -> Floa
     """Return what the process of one algorithm sees, `[n, columns]`: shares of unit costs, sizes, words."""
     work_ms, shares = unit_costs.parts(table)
     roots = [2.0 * np.sqrt(share) for key, share in shares.items() if key.startswith(f"{name}.")]
-    sizes = [np.log(np.maximum(table[size], 1.0)) for size in (*SIZES, *WINDOW, *WORK)]
+    sizes = [np.log(np.maximum(table[size], 1.0)) for size in (*SIZES, *SIDES[:4], *WORK)]
     filled = [np.ceil(table[size] / BLOCK) * BLOCK / table[size] for size in ("in_channels", "out_channels")]
     words = [(table[key] == word) * 1.0 for key, known in WORDS.items() for word in known]
     flags = [table[flag] for flag in ("cold", "adds", "bias")]

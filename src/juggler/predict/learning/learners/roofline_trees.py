@@ -17,14 +17,7 @@ from juggler.predict.kernels.roofline import Roofline
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.boosting import Boosters, Settings, best_settings, boost
 from juggler.predict.learning.features import Features
-from juggler.predict.learning.learner import (
-    Arrays,
-    Epoch,
-    Progress,
-    Validation,
-    checked_target,
-    choosing_rows,
-)
+from juggler.predict.learning.learner import Arrays, Epoch, Progress, Validation, check_target, choosing_rows
 
 Floats = npt.NDArray[np.float64]
 
@@ -97,7 +90,7 @@ class RooflineTrees:
         validation: Validation | None = None,
     ) -> FittedRooflineTrees:
         """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
-        target = checked_target(table, target_ms)
+        target = check_target(table, target_ms)
         report = progress or (lambda done, total: None)
         settings = self._chosen(table, target, validation, seed)
         report(1, self.members + 1)

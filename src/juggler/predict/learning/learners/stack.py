@@ -21,7 +21,7 @@ from juggler.predict.learning.learner import (
     Fitted,
     Progress,
     Validation,
-    checked_target,
+    check_target,
     joined,
     part,
 )
@@ -79,7 +79,7 @@ class Stack:
         validation: Validation | None = None,
     ) -> FittedStack:
         """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
-        target = checked_target(table, target_ms)
+        target = check_target(table, target_ms)
         report = progress or (lambda done, total: None)
         net = LEARNERS.get(_NET)
         trees = RooflineTrees().fit(table, target, seed=seed, validation=validation)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from juggler.errors import Unavailable
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.learner import Arrays, Epoch, Progress, Validation, checked_target
+from juggler.predict.learning.learner import Arrays, Epoch, Progress, Validation, check_target
 from juggler.predict.learning.net_inputs import Inputs
 from juggler.predict.learning.scores import mape
 from juggler.predict.learning.splits import random_split
@@ -90,7 +90,7 @@ class Svr:
         validation: Validation | None = None,
     ) -> FittedSvr:
         """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
-        target = checked_target(table, target_ms)
+        target = check_target(table, target_ms)
         if validation is None:
             train, held = random_split(len(table), seed=seed)
             others, answers = table.take(held), target[held]

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from juggler.predict.kernels.sizes import WINDOWED, WORD_BYTES
+from juggler.predict.kernels.spec import ACTIVATIONS
 from juggler.predict.kernels.table import KernelTable
 
 Floats = npt.NDArray[np.float64]
@@ -20,7 +21,6 @@ BLOCK = 16.0  # channels that the blocked layout holds together; what is missing
 FIRST_BYTES, PRIVATE_BYTES = 48e3, 2e6  # caches of one core
 SHARED_BYTES = (1e6, 4e6, 10e6, 20e6, 40e6)  # from there on, a unit cost each
 FAR_BYTES = 20e6
-ACTIVATIONS = ("relu", "clip", "sigmoid", "tanh", "leakyrelu", "hardsigmoid")
 MOVED = "moved_"  # and MB: bytes of a kernel that touches more; they pay this on top of what is nearer
 
 
