@@ -42,7 +42,7 @@ ACTIVATIONS = (
     "tanh",
     "leakyrelu",
     "hardsigmoid",
-)  # that runtimes fuse into kernels
+)  # fused into kernels
 FLAGS = ("bias", "adds", "cold")
 WORD = re.compile(r"[a-z0-9_]*")
 
