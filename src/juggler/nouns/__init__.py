@@ -4,7 +4,7 @@ from juggler.nouns.alert import Alert
 from juggler.nouns.measured import Machine, Timing
 from juggler.nouns.network import GraphNode, GraphSketch, TensorSpec
 from juggler.nouns.noun import Noun
-from juggler.nouns.proof import Certificate, Check, Decision, Quantization, Refusal, Rewrite
+from juggler.nouns.proof import Certificate, Check, Decision, Quantization, Refusal, Rewrite, SourceCheck
 
 __all__ = [
     "Alert",
@@ -18,6 +18,7 @@ __all__ = [
     "Quantization",
     "Refusal",
     "Rewrite",
+    "SourceCheck",
     "TensorSpec",
     "Timing",
 ]

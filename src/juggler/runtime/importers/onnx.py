@@ -19,6 +19,7 @@ from torch import fx
 
 from juggler.errors import ArtefactError, ConfigError
 from juggler.nouns import TensorSpec
+from juggler.runtime.importers._comparison import compare_with_source, record_checks
 from juggler.runtime.importers._onnx_graph import Build, Op, Unsupported
 from juggler.runtime.importers._onnx_ops import HANDLES
 from juggler.runtime.onnx_graphs.constants import fold_constants
@@ -37,6 +38,7 @@ class OnnxImporter:
         Raises:
             ArtefactError: the file is missing or is no ONNX model.
             ConfigError: ops without an equal here; the message names each with its node.
+            Refused: as imported it computes something else than the file does in ONNX Runtime.
         """
         model = _load(source)
         fold_constants(model)
@@ -52,7 +54,9 @@ class OnnxImporter:
             )
         outputs = tuple(build.value(value.name) for value in model.graph.output)
         build.graph.output(outputs[0] if len(outputs) == 1 else outputs)
-        return fx.GraphModule(build.parts, build.graph, class_name="Imported").eval()
+        network = fx.GraphModule(build.parts, build.graph, class_name="Imported").eval()
+        record_checks(network, compare_with_source(network, source))
+        return network
 
 
 def _built(model: onnx.ModelProto) -> tuple[Build, list[tuple[str, str, str]]]:
