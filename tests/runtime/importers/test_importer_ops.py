@@ -255,7 +255,12 @@ def test_random_chains_agree_with_onnx_runtime(steps: list[tuple[str, dict, tupl
         ("LRN", {"size": 2}, {}, "window is even"),
         ("PRelu", {}, {"s": SIX}, "one a channel"),
         ("Pad", {}, {"p": [1, 1], "": [], "a": [2]}, "of all axes"),
-        ("Resize", {"mode": "cubic"}, {"": [], "s": np.array([1, 1, 2, 3], np.float32)}, "its mode is cubic"),
+        (
+            "Resize",
+            {"mode": "cubic", "cubic_coeff_a": -0.5},
+            {"": [], "s": np.array([1, 1, 2, 3], np.float32)},
+            "cubic coefficient",
+        ),
         ("DepthToSpace", {"blocksize": 2}, {}, "torch's order"),
         ("MaxPool", {"kernel_shape": [3, 3], "pads": [1, 1, 0, 0], "ceil_mode": 1}, {}, "rounded up"),
         ("Reshape", {}, {"to": [8, -1]}, "mixes the batch"),

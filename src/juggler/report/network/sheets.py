@@ -88,7 +88,7 @@ def certificate_sheet(certificate: Certificate) -> Sheet:
         *text_columns("verdict"),
     )
     within = [_within(certificate, check) for check in certificate.checks]
-    rows = tuple(
+    rows: tuple[tuple[str, ...], ...] = tuple(
         (
             units.clean(c.weights),
             units.clean(c.dtype),

@@ -191,7 +191,7 @@ def _transformation(op: Op) -> str:
     return "half_pixel" if how == "pytorch_half_pixel" else how
 
 
-def _size(build: Build, op: Op, shape: Any) -> dict[str, tuple[Any, ...]]:
+def _size(build: Build, op: Op, shape: Any) -> dict[str, Any]:
     """Return what torch is told of the size: factors where they are whole, else sizes: no rounding."""
     scales, sizes = _scales(build, op, shape)
     if len(scales) != len(shape) or scales[:2] != [1.0, 1.0]:
