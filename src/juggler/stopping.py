@@ -1,10 +1,11 @@
-"""End a run when it is asked to, between two records and never inside one."""
+"""End a run on Ctrl-C or SIGTERM between two records or two turns, and never inside one."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType, TracebackType
@@ -18,20 +19,23 @@ class StopRequest:
 
     The descriptor `fileno()` becomes readable with the request, so that who waits for input can wait
     for both. A second interrupt raises KeyboardInterrupt at once. Outside the main thread no signal
-    can be caught: there the owner calls `ask()`.
+    can be caught: there the owner calls `request()`.
+
+    Attributes:
+        requested: whether the run is to end.
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         read_end, write_end = os.pipe()
         # File objects, because a request that comes too late must not write to a number used anew.
         self._read_end, self._write_end = open(read_end, "rb", 0), open(write_end, "wb", 0)  # noqa: PTH123, SIM115
         self._before: dict[int, Callable[..., Any] | int | None] = {}
 
-    def ask(self) -> None:
-        """Ask the run to end after the records that it has."""
-        if not self.asked:
-            self.asked = True
+    def request(self) -> None:
+        """Ask the run to end after what it has begun."""
+        if not self.requested:
+            self.requested = True
             with suppress(ValueError):  # the run has ended already
                 self._write_end.write(b"!")
 
@@ -56,6 +60,17 @@ class StopRequest:
         self._write_end.close()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.requested:
             raise KeyboardInterrupt
-        self.ask()
+        self.request()
+
+    def ask(self) -> None:
+        """Do what `request` does: the name of the last release."""
+        warnings.warn("StopRequest.ask is now request", DeprecationWarning, stacklevel=2)
+        self.request()
+
+    @property
+    def asked(self) -> bool:
+        """Return `requested`: the name of the last release."""
+        warnings.warn("StopRequest.asked is now requested", DeprecationWarning, stacklevel=2)
+        return self.requested
