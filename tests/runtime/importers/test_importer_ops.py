@@ -23,6 +23,7 @@ DRAWN = np.random.default_rng(5)
 X = DRAWN.standard_normal(SHAPE, dtype=np.float32)
 K = DRAWN.standard_normal((4, 2, 3, 3), dtype=np.float32)
 FOUR = DRAWN.random(4, dtype=np.float32) + 0.5
+SCALES = np.array([1, 1, 2, 3], np.float32)
 SIX = DRAWN.random(6, dtype=np.float32) + 0.5
 
 
