@@ -16,7 +16,7 @@ from torch import fx
 
 from juggler.errors import ConfigError
 from juggler.runtime.importers._comparison import compare_with_source, record_checks
-from juggler.runtime.importers._onnx_graph import Build, Op, Unsupported
+from juggler.runtime.importers._onnx_graph import OnnxBuilder, Op, Unsupported
 from juggler.runtime.importers._onnx_ops import HANDLES
 from juggler.runtime.onnx_graphs.constants import fold_constants
 from juggler.runtime.onnx_graphs.ends import load_model, true_inputs
@@ -51,15 +51,15 @@ class OnnxImporter:
             )
         outputs = tuple(build.value(value.name) for value in model.graph.output)
         build.graph.output(outputs[0] if len(outputs) == 1 else outputs)
-        network = fx.GraphModule(build.parts, build.graph, class_name="Imported").eval()
+        network = build.finish("Imported")
         record_checks(network, compare_with_source(network, source))
         return network
 
 
-def _built(model: onnx.ModelProto) -> tuple[Build, list[tuple[str, str, str]]]:
+def _built(model: onnx.ModelProto) -> tuple[OnnxBuilder, list[tuple[str, str, str]]]:
     """Build the graph as far as it goes; return it with the kind, name and reason of what has no equal."""
     model = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    build = Build(_shapes(model.graph), _types(model.graph), _opset(model))
+    build = OnnxBuilder(_shapes(model.graph), _types(model.graph), _opset(model))
     for tensor in model.graph.initializer:
         build.constants[tensor.name] = numpy_helper.to_array(tensor)
     for value in true_inputs(model.graph):
@@ -68,7 +68,7 @@ def _built(model: onnx.ModelProto) -> tuple[Build, list[tuple[str, str, str]]]:
     return build, refused
 
 
-def _settle(model: onnx.ModelProto, build: Build) -> bool:
+def _settle(model: onnx.ModelProto, build: OnnxBuilder) -> bool:
     """Turn sizes that are known now into constants, in place; say whether there were any."""
     known = {name: size for name, size in build.sizes.items() if _is_known(size)}
     kept = [node for node in model.graph.node if node.output[0] not in known]
@@ -84,7 +84,7 @@ def _is_known(size: object) -> bool:
     return all(isinstance(part, int) for part in (size if isinstance(size, list) else [size]))
 
 
-def _add(build: Build, node: onnx.NodeProto, index: int) -> tuple[str, str, str] | None:
+def _add(build: OnnxBuilder, node: onnx.NodeProto, index: int) -> tuple[str, str, str] | None:
     """Add one node; return its kind, its name and the reason where it has no equal here, else nothing."""
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     op = Op(
