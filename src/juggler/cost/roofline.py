@@ -111,17 +111,17 @@ def measure_ceilings(
     Raises:
         Unavailable: nothing here computes a product of matrices.
     """
-    tell = progress or (lambda done, of: None)
-    tell(0, 3)
+    report = progress or (lambda done, of: None)
+    report(0, 3)
     product = tuned_product("float32", threads=threads, sides=SIDES, now_ns=now_ns)
     if product is None:
         raise Unavailable("measure the ceilings", "no product of matrices", "Give them yourself")
     gflop_per_s = product.gflop_per_s(_median_ms(product.call, PRODUCTS, now_ns))
-    tell(1, 3)
+    report(1, 3)
     gb_per_s = copy_gb_per_s(copy_bytes=COPY_BYTES, now_ns=now_ns)
-    tell(2, 3)
+    report(2, 3)
     overhead_us = _median_ms(_nothing_much(), CALLS, now_ns) * 1e3
-    tell(3, 3)
+    report(3, 3)
     best = f"{product.library}, float32, {product.side} x {product.side}"
     source = f"{MEASURED}: {best}; copy of {COPY_BYTES >> 20} MiB"
     return Ceilings(gflop_per_s, gb_per_s, overhead_us, source)
@@ -141,5 +141,5 @@ def _nothing_much() -> Callable[[], object]:
     """Return a call of torch that computes one element."""
     import torch  # noqa: PLC0415  # heavy
 
-    one, out = torch.ones(1), torch.empty(1)
-    return lambda: torch.add(one, one, out=out)
+    operand, out = torch.ones(1), torch.empty(1)
+    return lambda: torch.add(operand, operand, out=out)
