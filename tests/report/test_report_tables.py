@@ -128,7 +128,7 @@ def test_key_figures_say_what_was_counted(story: Story) -> None:
     assert "at 2.0 % false alarms" in found["Attacks detected"].detail
     assert found["Unseen types detected"].value == "83.0 %"
     assert found["Alerts"].value == "25" and "75 alarms" in found["Alerts"].detail
-    assert found["Certificate"].mood == "good"
+    assert found["Certificate"].style == "good"
     failed = dataclasses.replace(story, certificate=make_certificate(error=1.0))
     assert {t.label: t.value for t in tiles(failed)}["Certificate"] == "FAILED"
     assert tiles(Story("Nothing")) == ()

@@ -65,9 +65,9 @@ def _faster(
     timing: Timing, base: Mapping[_Alike, float], paired: Mapping[tuple[str, _Alike], Speedup]
 ) -> tuple[str, ...]:
     """Return the ratio and, where there are paired rounds, its interval."""
-    found = paired.get((timing.subject, _alike(timing)))
-    if found is not None:
-        return f"{found.median:.2f}", f"{found.low:.2f}-{found.high:.2f}"
+    speedup = paired.get((timing.subject, _alike(timing)))
+    if speedup is not None:
+        return f"{speedup.median:.2f}", f"{speedup.low:.2f}-{speedup.high:.2f}"
     ratio = units.decimal(_ratio(base, timing), 2)
     return (ratio, units.DASH) if paired else (ratio,)
 
@@ -118,8 +118,8 @@ def certificate_sheet(certificate: Certificate) -> Sheet:
         notes.append(f"The wide network does not accept: {units.clean(', '.join(certificate.skipped))}.")
     if certificate.int8 is not None:
         notes.append(int8_note(certificate.int8))
-    moods = tuple("good" if ok else "bad" for ok in within)
-    return Sheet("Certificate", columns, rows, moods, " ".join(notes))
+    row_styles = tuple("good" if ok else "bad" for ok in within)
+    return Sheet("Certificate", columns, rows, row_styles, " ".join(notes))
 
 
 def _source_row(check: SourceCheck) -> tuple[str, ...]:
