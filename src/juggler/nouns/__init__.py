@@ -5,7 +5,7 @@ from juggler.nouns.alert import Alert
 from juggler.nouns.measured import Machine, Timing
 from juggler.nouns.network import GraphNode, GraphSummary, TensorSpec
 from juggler.nouns.noun import Noun
-from juggler.nouns.proof import Certificate, Check, Decision, Quantization, Refusal, Rewrite
+from juggler.nouns.proof import Certificate, Check, Decision, Quantization, Refusal, Rewrite, SourceCheck
 
 __all__ = [
     "Alert",
@@ -19,6 +19,7 @@ __all__ = [
     "Quantization",
     "Refusal",
     "Rewrite",
+    "SourceCheck",
     "TensorSpec",
     "Timing",
 ]
