@@ -4,6 +4,7 @@ from juggler.nouns.alert import Alert
 from juggler.nouns.measured import Machine, Timing
 from juggler.nouns.network import GraphNode, GraphSketch, TensorSpec
 from juggler.nouns.noun import Noun
+from juggler.nouns.progress import Progress, ReportProgress, as_stage, ignore_progress
 from juggler.nouns.proof import Certificate, Check, Decision, Quantization, Refusal, Rewrite
 
 __all__ = [
@@ -15,9 +16,13 @@ __all__ = [
     "GraphSketch",
     "Machine",
     "Noun",
+    "Progress",
     "Quantization",
     "Refusal",
+    "ReportProgress",
     "Rewrite",
     "TensorSpec",
     "Timing",
+    "as_stage",
+    "ignore_progress",
 ]

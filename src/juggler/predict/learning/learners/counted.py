@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from juggler.nouns import Progress, ReportProgress, ignore_progress
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.boosting import Boosters, Settings, boost
 from juggler.predict.learning.features import Features
 from juggler.predict.learning.gaussian import Process
-from juggler.predict.learning.learner import Arrays, Epoch, Progress, Validation, checked_target, joined, part
+from juggler.predict.learning.learner import Arrays, Epoch, Validation, checked_target, joined, part
 from juggler.predict.learning.unit_costs import UnitCosts
 from juggler.predict.learning.work.algorithms import algorithms
 from juggler.predict.learning.work.memory import ACTIVATIONS, BLOCK
@@ -92,14 +93,14 @@ class Counted:
         target_ms: Floats,
         *,
         seed: int = 0,
-        progress: Progress | None = None,
+        progress: ReportProgress | None = None,
         validation: Validation | None = None,
     ) -> FittedCounted:
         """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
         target = checked_target(table, target_ms)
-        tell = progress or (lambda done, total: None)
+        report = progress or ignore_progress
         features, prices = Features.fit("rich", table), UnitCosts.fit(table, target)
-        tell(1, MEMBERS + 2)
+        report(Progress("fit", 1, MEMBERS + 2))
         priced, made_up = priced_columns(prices, table)
         goal = np.clip(np.log(target / priced), -FURTHEST, FURTHEST)
         matrix, contents = np.concatenate([features.matrix(table), made_up], axis=1), []
@@ -107,14 +108,14 @@ class Counted:
         settings = replace(SETTINGS, rounds=rounds)
         for member in range(MEMBERS):
             contents.append(boost(matrix, goal, settings, seed=seed * 1000 + member)[0])
-            tell(member + 2, MEMBERS + 2)
+            report(Progress("fit", member + 2, MEMBERS + 2))
         names, processes = algorithms(table), {}
         for name in prices.ms:
             own = np.flatnonzero(names == name)
             if len(own) >= FEWEST:
                 columns = smooth_columns(prices, table.take(own), name)
                 processes[name] = Process.fit(columns, goal[own], seed=seed)
-        tell(MEMBERS + 2, MEMBERS + 2)
+        report(Progress("fit", MEMBERS + 2, MEMBERS + 2))
         return FittedCounted(features, prices, Boosters(tuple(contents)), processes)
 
     def restore(self, fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> FittedCounted:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from juggler.nouns import Progress, ReportProgress
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.learner import (
     Arrays,
     Epoch,
-    Progress,
     Validation,
     checked_target,
     choosing_rows,
@@ -85,7 +85,7 @@ class Polynomial:
         target_ms: Floats,
         *,
         seed: int = 0,
-        progress: Progress | None = None,
+        progress: ReportProgress | None = None,
         validation: Validation | None = None,
     ) -> FittedPolynomial:
         """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
@@ -97,7 +97,7 @@ class Polynomial:
             found = _fit(rows, goal, *trial)
             errors.append(np.inf if found is None else mape(answers, found.predict(others)))
             if progress is not None:
-                progress(done, len(trials))
+                progress(Progress("fit", done, len(trials), "trials"))
         fitted = _fit(table, target, *trials[int(np.argmin(errors))])
         return fitted or _constant(table, target)
 
