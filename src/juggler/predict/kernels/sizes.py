@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from juggler.count.geometry import macs_of
+
 WORD_BYTES = 4  # float32
 WINDOWED = ("conv", "depthwise", "pool")
 CONVOLUTIONS = ("conv", "depthwise")
@@ -30,12 +32,13 @@ def out_width(family: str, of: Columns) -> Any:
 
 def macs(family: str, of: Columns) -> Any:
     """Return multiply-accumulates, taps on padding included; zero for what only compares, adds or moves."""
-    per_input = of["batch"] * of["out_channels"] * (of["in_channels"] // of["groups"])
+    channels = of["in_channels"], of["out_channels"]
     if family in CONVOLUTIONS:
-        return per_input * out_height(family, of) * out_width(family, of) * _taps(of)
+        positions = of["batch"] * out_height(family, of) * out_width(family, of)
+        return macs_of(positions, *channels, groups=of["groups"], taps=_taps(of))
     if family == "dense":
-        return per_input * of["height"] * of["width"]
-    return 0 * per_input
+        return macs_of(of["batch"] * of["height"] * of["width"], *channels, groups=of["groups"])
+    return 0 * of["batch"]
 
 
 def operations(family: str, of: Columns) -> Any:
