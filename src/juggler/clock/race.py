@@ -161,7 +161,7 @@ def race(
                 done += 1
                 if progress:
                     progress(Progress("race", done, total, "turns"))
-    return {name: _samples(own) for name, own in turns.items()}
+    return {name: _samples(timings) for name, timings in turns.items()}
 
 
 def ratio(
@@ -237,10 +237,10 @@ def _check(
         f"warmup_s={warmup_s}": not warmup_s >= 0.0,
         f"patience={patience}": not patience >= 0.0,
     }
-    found = [text for text, is_wrong in wrong.items() if is_wrong]
-    if found:
+    faults = [text for text, is_wrong in wrong.items() if is_wrong]
+    if faults:
         raise ConfigError(
-            "race contenders", ", ".join(found), "Give at least one of each, and durations from 0 up"
+            "race contenders", ", ".join(faults), "Give at least one of each, and durations from 0 up"
         )
 
 

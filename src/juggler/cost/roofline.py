@@ -139,5 +139,5 @@ def _nothing_much() -> Callable[[], object]:
     """Return a call of torch that computes one element."""
     import torch  # noqa: PLC0415  # heavy
 
-    one, out = torch.ones(1), torch.empty(1)
-    return lambda: torch.add(one, one, out=out)
+    operand, out = torch.ones(1), torch.empty(1)
+    return lambda: torch.add(operand, operand, out=out)

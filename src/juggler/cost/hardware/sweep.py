@@ -125,18 +125,18 @@ def sweep(
         raise ConfigError(
             "sweep arrays", f"{high.size} shapes, {len(dataflows)} dataflows", "Give one of each or more"
         )
-    found = np.empty((len(dataflows), high.size), np.int64)
+    all_cycles = np.empty((len(dataflows), high.size), np.int64)
     step = max(1, CHUNK // len(gemms))
     for start in range(0, high.size, step):
         here = slice(start, start + step)
         for row, dataflow in enumerate(dataflows):
             each = cycles(gemms, high[here, None], wide[here, None], dataflow)
-            found[row, here] = total("cycles", each)
+            all_cycles[row, here] = total("cycles", each)
         if progress is not None:
             progress(Progress("sweep", min(start + step, high.size), high.size, "shapes"))
     macs = float((gemms.m.astype(np.float64) * gemms.k * gemms.n * gemms.count).sum())
-    utilisation = macs / (found * (high.astype(np.float64) * wide))
-    return Sweep(tuple(dataflows), high, wide, found, utilisation)
+    utilisation = macs / (all_cycles * (high.astype(np.float64) * wide))
+    return Sweep(tuple(dataflows), high, wide, all_cycles, utilisation)
 
 
 def best_array(gemms: Gemms, budget: int, dataflows: Sequence[str] = SWEPT) -> Choice:
@@ -187,17 +187,17 @@ def widest_within(budget: int, most: int = 10_000) -> Candidates:
 
 def _steps(lengths: Whole, budget: int) -> Whole:
     """Return the sides of at most `budget` at which some length is cut into fewer pieces, rising."""
-    found = {1}
+    sides = {1}
     for length in {int(length) for length in lengths}:
         side = 1
         # Walk from each side to the smallest that makes fewer pieces: about 2 sqrt(length) of them.
         while side <= budget:
-            found.add(side)
+            sides.add(side)
             pieces = -(-length // side)
             if pieces == 1:
                 break
             side = -(-length // (pieces - 1))
-    return np.array(sorted(found), dtype=np.int64)
+    return np.array(sorted(sides), dtype=np.int64)
 
 
 def _spread(budget: int, most: int) -> Whole:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from juggler.runtime.importers._onnx_graph import Build, Handle, Op, Unsupported
+from juggler.runtime.importers._onnx_graph import Handle, OnnxBuilder, Op, Unsupported
 from juggler.runtime.importers._onnx_shapes import SHAPE_HANDLES, known_numbers
 from juggler.runtime.importers._onnx_windows import torch_pads
 
@@ -27,20 +27,20 @@ REPEATING = {
 }
 
 
-def _concat(build: Build, op: Op) -> None:
+def _concat(build: OnnxBuilder, op: Op) -> None:
     if any(name in build.sizes for name in op.inputs):
         SHAPE_HANDLES["Concat"](build, op)
     else:
         build.function(op, torch.cat, [build.value(name) for name in op.inputs], dim=op.get("axis"))
 
 
-def _flatten(build: Build, op: Op) -> None:
+def _flatten(build: OnnxBuilder, op: Op) -> None:
     if op.get("axis", 1) != 1:
         raise Unsupported(f"its axis is {op.get('axis')}, not 1")
     build.module(op, nn.Flatten(1))
 
 
-def _reshape(build: Build, op: Op) -> None:
+def _reshape(build: OnnxBuilder, op: Op) -> None:
     """Flatten, or reshape behind the batch; the batch itself must stay."""
     shape = build.sizes.get(op.inputs[1])
     if shape is None:
@@ -74,19 +74,19 @@ def _number(size: Any) -> int:
     return size if isinstance(size, int) and size > 0 else -1
 
 
-def _transpose(build: Build, op: Op) -> None:
+def _transpose(build: OnnxBuilder, op: Op) -> None:
     order = op.get("perm") or list(reversed(range(build.rank(op.inputs[0]))))
     build.function(op, torch.permute, build.value(op.inputs[0]), tuple(order))
 
 
-def _axes(build: Build, op: Op, rank: int) -> list[int]:
+def _axes(build: OnnxBuilder, op: Op, rank: int) -> list[int]:
     given = op.get("axes") or (build.constant(op, 1).tolist() if op.has_input(1) else None)
     if given is None:
         raise Unsupported("it names no axes")
     return sorted(axis % rank for axis in ([given] if isinstance(given, int) else given))
 
 
-def _squeeze(build: Build, op: Op) -> None:
+def _squeeze(build: OnnxBuilder, op: Op) -> None:
     if op.inputs[0] in build.sizes:
         SHAPE_HANDLES["Squeeze"](build, op)
         return
@@ -94,18 +94,18 @@ def _squeeze(build: Build, op: Op) -> None:
     build.function(op, torch.squeeze, build.value(op.inputs[0]), tuple(axes))
 
 
-def _unsqueeze(build: Build, op: Op) -> None:
+def _unsqueeze(build: OnnxBuilder, op: Op) -> None:
     if op.inputs[0] in build.sizes:
         SHAPE_HANDLES["Unsqueeze"](build, op)
         return
     given = op.get("axes") or build.constant(op, 1).reshape(-1).tolist()
     value = build.value(op.inputs[0])
     for axis in _axes(build, op, build.rank(op.inputs[0]) + len(given)):
-        value = build.graph.call_function(torch.unsqueeze, (value, axis))
+        value = build.add_function(torch.unsqueeze, value, axis)
     build.values[op.outputs[0]] = value
 
 
-def _slice(build: Build, op: Op) -> None:
+def _slice(build: OnnxBuilder, op: Op) -> None:
     if op.inputs[0] in build.sizes:
         SHAPE_HANDLES["Slice"](build, op)
         return
@@ -124,7 +124,7 @@ def _slice(build: Build, op: Op) -> None:
     build.function(op, operator.getitem, build.value(op.inputs[0]), tuple(cuts))
 
 
-def _split(build: Build, op: Op) -> None:
+def _split(build: OnnxBuilder, op: Op) -> None:
     axis, shape = op.get("axis", 0), build.shapes.get(op.inputs[0], ())
     sizes = op.get("split") or (build.constant(op, 1).tolist() if op.has_input(1) else None)
     if sizes is None:
@@ -133,12 +133,12 @@ def _split(build: Build, op: Op) -> None:
             raise Unsupported("the size that it splits is not known")
         piece = -(-whole // len(op.outputs))
         sizes = [min(piece, whole - piece * at) for at in range(len(op.outputs))]
-    pieces = build.graph.call_function(torch.split, (build.value(op.inputs[0]), list(sizes), axis))
+    pieces = build.add_function(torch.split, build.value(op.inputs[0]), list(sizes), axis)
     for at, name in enumerate(op.outputs):
-        build.values[name] = build.graph.call_function(operator.getitem, (pieces, at))
+        build.values[name] = build.add_function(operator.getitem, pieces, at)
 
 
-def _pad(build: Build, op: Op) -> None:
+def _pad(build: OnnxBuilder, op: Op) -> None:
     mode = op.get("mode", "constant")
     if mode not in PADDING or op.has_input(3):
         raise Unsupported("only constant, reflected and repeated padding of all axes has an equal")
@@ -154,7 +154,7 @@ def _pad(build: Build, op: Op) -> None:
         build.function(op, functional.pad, build.value(op.inputs[0]), pads, value=filling)
 
 
-def _resize(build: Build, op: Op) -> None:
+def _resize(build: OnnxBuilder, op: Op) -> None:
     shape = build.shapes.get(op.inputs[0], ())
     scales = _scales(build, op, shape)
     if len(scales) != len(shape) or scales[:2] != [1.0, 1.0]:
@@ -174,7 +174,7 @@ def _resize(build: Build, op: Op) -> None:
         raise Unsupported(f"its mode is {mode} by {how}")
 
 
-def _scales(build: Build, op: Op, shape: Any) -> list[float]:
+def _scales(build: OnnxBuilder, op: Op, shape: Any) -> list[float]:
     """Return by how much each axis grows, from the factors or from the sizes that are given."""
     if op.kind == "Upsample" and op.get("scales"):
         return [float(factor) for factor in op.get("scales")]
@@ -191,7 +191,7 @@ def _scales(build: Build, op: Op, shape: Any) -> list[float]:
     return [1.0 if one == two else one / two for one, two in pairs]
 
 
-def _depth_to_space(build: Build, op: Op) -> None:
+def _depth_to_space(build: OnnxBuilder, op: Op) -> None:
     if op.get("mode", "DCR") != "CRD":
         raise Unsupported("its channels are not in torch's order")
     build.module(op, nn.PixelShuffle(op.get("blocksize")))

@@ -19,7 +19,7 @@ from torch import fx
 
 from juggler.errors import ArtefactError, ConfigError
 from juggler.nouns import TensorSpec
-from juggler.runtime.importers._onnx_graph import Build, Op, Unsupported
+from juggler.runtime.importers._onnx_graph import OnnxBuilder, Op, Unsupported
 from juggler.runtime.importers._onnx_ops import HANDLES
 from juggler.runtime.onnx_graphs.constants import fold_constants
 
@@ -52,13 +52,13 @@ class OnnxImporter:
             )
         outputs = tuple(build.value(value.name) for value in model.graph.output)
         build.graph.output(outputs[0] if len(outputs) == 1 else outputs)
-        return fx.GraphModule(build.parts, build.graph, class_name="Imported").eval()
+        return build.finish("Imported")
 
 
-def _built(model: onnx.ModelProto) -> tuple[Build, list[tuple[str, str, str]]]:
+def _built(model: onnx.ModelProto) -> tuple[OnnxBuilder, list[tuple[str, str, str]]]:
     """Build the graph as far as it goes; return it with the kind, name and reason of what has no equal."""
     model = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    build = Build(_shapes(model.graph), _types(model.graph), _opset(model))
+    build = OnnxBuilder(_shapes(model.graph), _types(model.graph), _opset(model))
     for tensor in model.graph.initializer:
         build.constants[tensor.name] = numpy_helper.to_array(tensor)
     for value in _true_inputs(model.graph):
@@ -67,7 +67,7 @@ def _built(model: onnx.ModelProto) -> tuple[Build, list[tuple[str, str, str]]]:
     return build, refused
 
 
-def _settle(model: onnx.ModelProto, build: Build) -> bool:
+def _settle(model: onnx.ModelProto, build: OnnxBuilder) -> bool:
     """Turn sizes that are known now into constants, in place; say whether there were any."""
     known = {name: size for name, size in build.sizes.items() if _is_known(size)}
     kept = [node for node in model.graph.node if node.output[0] not in known]
@@ -106,7 +106,7 @@ def _load(source: Path | bytes) -> onnx.ModelProto:
     return model
 
 
-def _add(build: Build, node: onnx.NodeProto, index: int) -> tuple[str, str, str] | None:
+def _add(build: OnnxBuilder, node: onnx.NodeProto, index: int) -> tuple[str, str, str] | None:
     """Add one node; return its kind, its name and the reason where it has no equal here, else nothing."""
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     op = Op(
