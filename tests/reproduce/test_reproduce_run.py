@@ -11,7 +11,7 @@ from juggler.errors import ConfigError, Unavailable
 from juggler.reproduce.counting import count
 from juggler.reproduce.experiment import EXPERIMENTS, Pair, Prepared, Race, Scale
 from juggler.reproduce.experiments.merge_penalty import EXPERIMENT as MERGE_PENALTY
-from juggler.reproduce.networks import drawn, exported
+from juggler.reproduce.networks import exported, randomised
 from juggler.reproduce.results import Published, Reproduction
 from juggler.reproduce.run import Options, experiments, reproduce
 
@@ -39,8 +39,8 @@ class Small:
             one = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU())
             two = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 1))
             subjects = {
-                "one": exported(drawn(one, 0), (2, 8, 8)),
-                "two": exported(drawn(two, 0), (2, 9, 9)),
+                "one": exported(randomised(one, 0), (2, 8, 8)),
+                "two": exported(randomised(two, 0), (2, 9, 9)),
             }
             return Prepared(subjects, ("drawn",))
 

@@ -60,15 +60,15 @@ def read_back(damaged: Path, store: Store) -> None:
     ERRORS.print(f"juggler: {salvage(damaged, store)} samples read back from {escape(str(damaged))}")
 
 
-def tell(outcome: Outcome | FleetOutcome, db: Path) -> None:
+def print_outcome(outcome: Outcome | FleetOutcome, db: Path) -> None:
     """Say what a campaign has now, and how well its timings repeat; of a fleet, of each kind of machine."""
     from juggler.predict.campaign.fleet.outcome import FleetOutcome  # noqa: PLC0415
 
     if not isinstance(outcome, FleetOutcome):
-        _tell_one(outcome, db)
+        _print_campaign(outcome, db)
         return
-    for one in outcome.outcomes:
-        _tell_one(one, db, left=one.campaign in outcome.unfinished)
+    for family_outcome in outcome.outcomes:
+        _print_campaign(family_outcome, db, left=family_outcome.campaign in outcome.unfinished)
     kinds = len(outcome.outcomes)
     OUT.print(f"  workers: {outcome.workers}; kinds of machine: {kinds}", soft_wrap=True)
     for lost in outcome.lost:
@@ -80,7 +80,7 @@ def tell(outcome: Outcome | FleetOutcome, db: Path) -> None:
         )
 
 
-def _tell_one(outcome: Outcome, db: Path, *, left: bool = False) -> None:
+def _print_campaign(outcome: Outcome, db: Path, *, left: bool = False) -> None:
     state = "[yellow]stopped[/]" if outcome.stopped or left else "[green]✓[/]"
     minutes = outcome.seconds / 60.0
     OUT.print(

@@ -66,7 +66,7 @@ def given_ceilings(text: str) -> Ceilings:
     return Ceilings(numbers[0], numbers[1], numbers[2] if len(numbers) > 2 else 0.0)
 
 
-def tell(counted: Counted, rows: Sequence[Layer], roof: Ceilings, top: int | None) -> None:
+def print_costs(counted: Counted, rows: Sequence[Layer], roof: Ceilings, top: int | None) -> None:
     """Print the tables, and what a reader must not miss."""
     OUT.print(sheet_table(costs.layers_sheet(rows, shown=top, narrow=True)))
     OUT.print(sheet_table(costs.bounds_sheet(rows)))
@@ -91,13 +91,13 @@ def keep(
     from juggler.cost.layers import to_csv  # noqa: PLC0415
 
     if json is not None:
-        found = {
+        ceilings = {
             "model": model,
             "ceilings": roof.to_dict(),
             "layers": [row.to_dict() for row in rows],
             **counted.to_dict(),
         }
-        yield write_atomically(json, f"{as_json.dumps(found, indent=1, allow_nan=False)}\n".encode())
+        yield write_atomically(json, f"{as_json.dumps(ceilings, indent=1, allow_nan=False)}\n".encode())
     if csv is not None:
         yield write_atomically(csv, to_csv(rows).encode())
     if html is not None:

@@ -39,10 +39,10 @@ def write_fit_report(
     from juggler.predict.fit.evidence import network_points, phase_evidence  # noqa: PLC0415
     from juggler.report.prediction.page import PredictionStory, write_prediction_report  # noqa: PLC0415
 
-    told = "Networks that no learner saw, timed by benchmarks/predict/networks.py."
+    source = "Networks that no learner saw, timed by benchmarks/predict/networks.py."
     if measured is None:
         measured = network_points(predictor, timed)
-        told = "Networks drawn at random, each predicted by a composition that was fitted without it."
+        source = "Networks drawn at random, each predicted by a composition that was fitted without it."
     phases = phase_evidence(
         store.samples(machine=machine),
         {family.family: family.learner for family in report.families},
@@ -57,7 +57,7 @@ def write_fit_report(
         histories=histories,
         phases=phases,
         networks=measured,
-        networks_from=told,
+        networks_from=source,
     )
     return write_prediction_report(story, folder)
 

@@ -26,13 +26,13 @@ def train_detector(plan: Plan, data_set: DataSet, data: Path | None, folder: Pat
 
     _keep_plan(folder, plan.to_toml(), first=True)
     with bars() as progress:
-        found = data_set.at(Source(folder=data, progress=download_progress(progress)))
-        detector = models.train_detector(plan, found, folder=folder, progress=training_progress(progress))
+        source = data_set.at(Source(folder=data, progress=download_progress(progress)))
+        detector = models.train_detector(plan, source, folder=folder, progress=training_progress(progress))
         _end(progress)
         _keep_plan(folder, plan.to_toml())
         detector.save(folder / "detector.safetensors")
-        deployed = deploy(detector, found.training(), folder)
-    if found.synthetic:
+        deployed = deploy(detector, source.training(), folder)
+    if source.synthetic:
         OUT.print(SYNTHETIC, style="bold yellow", soft_wrap=True)
     OUT.print(certificate_table(deployed.flattened.certificate))
     OUT.print(f"epoch {detector.provenance['epoch']}, threshold {detector.threshold:.4f}")
@@ -48,12 +48,14 @@ def train_classifier(plan: ClassifierPlan, data_set: PictureSet, data: Path | No
 
     _keep_plan(folder, plan.to_toml(), first=True)
     with bars() as progress:
-        found = data_set.at(Source(folder=data, progress=download_progress(progress)))
-        classifier = models.train_classifier(plan, found, folder=folder, progress=training_progress(progress))
+        source = data_set.at(Source(folder=data, progress=download_progress(progress)))
+        classifier = models.train_classifier(
+            plan, source, folder=folder, progress=training_progress(progress)
+        )
         _end(progress)
         _keep_plan(folder, plan.to_toml())
         classifier.save(folder / "classifier.safetensors")
-        _, held_out = divided(plan, found)
+        _, held_out = divided(plan, source)
         deployed = deploy_classifier(classifier, held_out, folder / "classifier.onnx")
     OUT.print(certificate_table(deployed.flattened.certificate))
     scores = classifier.provenance["scores"]

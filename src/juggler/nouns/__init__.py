@@ -6,7 +6,7 @@ from juggler.nouns.measured import Machine, Timing
 from juggler.nouns.network import GraphNode, GraphSummary, TensorSpec
 from juggler.nouns.noun import Noun
 from juggler.nouns.progress import Progress, ReportProgress, as_stage, ignore_progress
-from juggler.nouns.proof import Certificate, Check, Decision, Quantization, Refusal, Rewrite
+from juggler.nouns.proof import Certificate, Check, Decision, Quantization, Refusal, Rewrite, SourceCheck
 
 __all__ = [
     "Alert",
@@ -22,6 +22,7 @@ __all__ = [
     "Refusal",
     "ReportProgress",
     "Rewrite",
+    "SourceCheck",
     "TensorSpec",
     "Timing",
     "as_stage",

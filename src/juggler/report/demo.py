@@ -53,12 +53,12 @@ class River:
 
 def find_records(source: Source) -> tuple[DataSet, Records]:
     """Return NSL-KDD's test records, or the synthetic ones where NSL-KDD is nowhere to be found."""
-    found = load_record_set("nsl-kdd", source)
+    data_set = load_record_set("nsl-kdd", source)
     try:
-        return found, found.load("test")
+        return data_set, data_set.load("test")
     except DataNotFound:
-        made = load_record_set("synthetic")
-        return made, made.load("test")
+        data_set = load_record_set("synthetic")
+        return data_set, data_set.load("test")
 
 
 def run_river(

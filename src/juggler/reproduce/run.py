@@ -49,9 +49,9 @@ class Options:
             f"threads {self.threads}": self.threads is not None and self.threads < 1,
             f"minutes {self.minutes}": self.minutes is not None and not self.minutes > 0,
         }
-        found = [text for text, is_wrong in wrong.items() if is_wrong]
-        if found:
-            raise ConfigError("reproduce", ", ".join(found), "Give numbers above 0, or leave them out")
+        faults = [text for text, is_wrong in wrong.items() if is_wrong]
+        if faults:
+            raise ConfigError("reproduce", ", ".join(faults), "Give numbers above 0, or leave them out")
 
 
 def experiments(names: Sequence[str]) -> dict[str, Experiment]:
@@ -60,9 +60,9 @@ def experiments(names: Sequence[str]) -> dict[str, Experiment]:
     Raises:
         ConfigError: no such experiment; the message lists those there are.
     """
-    wanted = [normalise(name) for name in names]
+    normalised = [normalise(name) for name in names]
     known = [*ORDER, *(name for name in EXPERIMENTS.names() if name not in ORDER)]
-    chosen = known if "all" in wanted else list(dict.fromkeys(wanted))
+    chosen = known if "all" in normalised else list(dict.fromkeys(normalised))
     return {name: EXPERIMENTS.get(name) for name in chosen}
 
 
@@ -103,12 +103,12 @@ class _Run:
     ) -> None:
         self.chosen, self.store, self.options, self.report = chosen, store, options, progress
         self.scale = Scale(options.paper, _backends(options.backends))
-        self.races = {name: list(one.races(self.scale)) for name, one in chosen.items()}
-        asked, own = options.minutes, sum(one.minutes for one in chosen.values())
-        self.stretch = 1.0 if asked is None else asked / own
+        self.races = {name: list(experiment.races(self.scale)) for name, experiment in chosen.items()}
+        minutes, planned_minutes = options.minutes, sum(experiment.minutes for experiment in chosen.values())
+        self.stretch = 1.0 if minutes is None else minutes / planned_minutes
         self.machine, self.meter = machine(), find_meter()
         self.done_s = 0.0
-        self.total_s = sum(one.minutes for one in chosen.values()) * 60.0 * self.stretch
+        self.total_s = sum(experiment.minutes for experiment in chosen.values()) * 60.0 * self.stretch
 
     @cached_property
     def products(self) -> dict[str, Product]:
@@ -118,22 +118,22 @@ class _Run:
 
     def experiment(self, name: str) -> Reproduction:
         """Run one experiment, or what is left of it."""
-        one, races = self.chosen[name], self.races[name]
-        planned_s = one.minutes * 60.0 * self.stretch
+        experiment, races = self.chosen[name], self.races[name]
+        planned_s = experiment.minutes * 60.0 * self.stretch
         weights = sum(plan.weight for plan in races)
         cells, left_s, ahead = [], planned_s, weights
         for plan in races:
             start = time.monotonic()
             # What one race took too long is made up for by those after it.
             limit_s = max(0.0, left_s) * plan.weight / ahead
-            kept, cell = self._cell(name, plan, limit_s, planned_s * plan.weight / weights)
+            is_cached, cell = self._cell(name, plan, limit_s, planned_s * plan.weight / weights)
             cells.append(cell)
-            left_s -= limit_s if kept else time.monotonic() - start
+            left_s -= limit_s if is_cached else time.monotonic() - start
             ahead -= plan.weight
             self.done_s += planned_s * plan.weight / weights
         return Reproduction(
             experiment=name,
-            title=one.title,
+            title=experiment.title,
             date=datetime.now(UTC).date().isoformat(),
             machine=self.machine,
             bandwidth_gb_per_s=copy_gb_per_s(),
@@ -145,15 +145,15 @@ class _Run:
                 "energy": "measured" if self.meter.available else f"not measured: {self.meter.missing}",
             },
             cells=tuple(cells),
-            published=one.published,
+            published=experiment.published,
         )
 
     def _cell(self, name: str, plan: Race, limit_s: float, shown_s: float) -> tuple[bool, Cell]:
         """Return whether the cell was kept from an earlier run, and the cell."""
         path = self.store.path(name, self._depends_on(name, plan))
-        kept = None if self.options.fresh else self.store.read(path)
-        if kept is not None:
-            return True, kept
+        cached = None if self.options.fresh else self.store.read(path)
+        if cached is not None:
+            return True, cached
         what = f"{self.chosen[name].title.partition(':')[0]}, {plan.name}"
 
         def report(progress: Progress) -> None:
@@ -185,18 +185,18 @@ class _Run:
         }
 
 
-def _backends(asked: tuple[str, ...] | None) -> tuple[str, ...]:
+def _backends(requested: tuple[str, ...] | None) -> tuple[str, ...]:
     """Return the backends to race: those asked for, or all that work here.
 
     Raises:
         ConfigError: no such backend.
         Unavailable: one that was asked for does not work here, or none does.
     """
-    names = BACKENDS.names() if asked is None else tuple(dict.fromkeys(asked))
+    names = BACKENDS.names() if requested is None else tuple(dict.fromkeys(requested))
     states = {name: BACKENDS.get(name).status() for name in names}
     working = tuple(name for name, status in states.items() if status.available)
     lacking = [f"{name} ({status.missing})" for name, status in states.items() if not status.available]
-    if not working or (asked is not None and lacking):
+    if not working or (requested is not None and lacking):
         raise Unavailable(
             "reproduce", f"not here: {', '.join(lacking)}", "`juggler doctor` says what installs a backend"
         )

@@ -78,19 +78,19 @@ class Options:
             f"{self.rounds} rounds": self.rounds < 1,
             f"{self.threads} threads": self.threads is not None and self.threads < 1,
         }
-        found = [text for text, is_wrong in wrong.items() if is_wrong]
-        if found:
+        faults = [text for text, is_wrong in wrong.items() if is_wrong]
+        if faults:
             raise ConfigError(
-                "survey networks", ", ".join(found), "Give 1 or more, and precisions from 1 to 64 bits"
+                "survey networks", ", ".join(faults), "Give 1 or more, and precisions from 1 to 64 bits"
             )
         check_device(self.device)
 
 
 @dataclass(frozen=True, eq=False)
-class _Looked:
+class _Draft:
     """What one look at a network gave; the network itself is let go of."""
 
-    one: Candidate
+    candidate: Candidate
     geometries: tuple[Geometry, ...]
     surveyed: Surveyed
     graph: Path | None
@@ -115,7 +115,7 @@ def survey(
         require(BACKENDS.get(options.backend))
     run = _Run(networks, options, progress or ignore_progress)
     with tempfile.TemporaryDirectory(prefix="juggler-survey-") as folder:
-        return run.whole(Path(folder))
+        return run.carry_out(Path(folder))
 
 
 class _Run:
@@ -129,13 +129,15 @@ class _Run:
         self.first: JugglerError | None = None
         self.cpu = device(THIS_CPU)
 
-    def whole(self, folder: Path) -> Survey:
+    def carry_out(self, folder: Path) -> Survey:
         """Look at every network, time them, put it together."""
-        looked = [found for one in self.networks if (found := self._look(one, folder)) is not None]
-        if not looked:
+        drafts = [
+            draft for candidate in self.networks if (draft := self._draft(candidate, folder)) is not None
+        ]
+        if not drafts:
             raise self.first or ConfigError("survey networks", "there are none", "Name one")
-        times = self._times(looked)
-        done = [self._finished(found, looked, times.get(found.one.name)) for found in looked]
+        times = self._times(drafts)
+        done = [self._finished(draft, drafts, times.get(draft.candidate.name)) for draft in drafts]
         options = self.options
         runs = options.time or options.pictures is not None
         release = BACKENDS.get(options.backend).status().version if runs else None
@@ -158,30 +160,34 @@ class _Run:
             },
         )
 
-    def _look(self, one: Candidate, folder: Path) -> _Looked | None:
+    def _draft(self, candidate: Candidate, folder: Path) -> _Draft | None:
         """Open, count, model and, where it is to be run, export one network."""
-        self._step(f"{one.title}: counting", 0)
+        self._step(f"{candidate.title}: counting", 0)
         try:
-            network = opened(one, self.options.weights)
-            counted = _counted(one, network)
-            wanted = self.options.time or (self.options.pictures is not None and network.trained)
-            graph = graph_of(one, network, folder) if wanted else None
-            return self._modelled(one, network, counted, graph)
+            network = opened(candidate, self.options.weights)
+            counted = _counted(candidate, network)
+            needs_graph = self.options.time or (self.options.pictures is not None and network.trained)
+            graph = graph_of(candidate, network, folder) if needs_graph else None
+            return self._modelled(candidate, network, counted, graph)
         except JugglerError as error:
             self.first = self.first or error
-            self.left_out.append(NotSurveyed(one.title, error.found, error.remedy))
+            self.left_out.append(NotSurveyed(candidate.title, error.found, error.remedy))
             return None
         finally:
-            self._step(f"{one.title}: counting", 1)
+            self._step(f"{candidate.title}: counting", 1)
 
-    def _modelled(self, one: Candidate, network: Opened, counted: Counted, graph: Path | None) -> _Looked:
+    def _modelled(
+        self, candidate: Candidate, network: Opened, counted: Counted, graph: Path | None
+    ) -> _Draft:
         geometries = tuple(op.geometry for op in counted.ops if op.geometry is not None)
         if not geometries:
-            raise ConfigError(f"survey {one.title}", "it multiplies nothing", "Give a network with layers")
+            raise ConfigError(
+                f"survey {candidate.title}", "it multiplies nothing", "Give a network with layers"
+            )
         array = array_for(geometries, self.options.budget)
-        accuracy, losses = self._accuracy(one, network, graph)
+        accuracy, losses = self._accuracy(candidate, network, graph)
         if not accuracy:
-            accuracy = published.accuracy(one.name)
+            accuracy = published.accuracy(candidate.name)
         amounts = {key: accuracy.get(key, Amount.none(UNTRAINED)) for key in ("top1", "top5")} | {
             "parameters_m": Amount(counted.parameters / 1e6, COUNTED, _how(counted)),
             "gflop": Amount(2 * counted.macs / 1e9, COUNTED, f"2 x multiply-accumulates, {_how(counted)}"),
@@ -189,14 +195,14 @@ class _Run:
                 energy_mj(geometries, self.cpu), MODELLED, f"arithmetic and moves on {self.cpu.name}, float32"
             ),
         }
-        notes = (one.note, published.note(one.name), counted.note)
+        notes = (candidate.note, published.note(candidate.name), counted.note)
         surveyed = Surveyed(
-            name=one.name,
-            title=one.title,
-            model=one.model,
-            shape=one.shape,
+            name=candidate.name,
+            title=candidate.title,
+            model=candidate.model,
+            shape=candidate.shape,
             amounts=amounts,
-            paper=published.paper(one.name),
+            paper=published.paper(candidate.name),
             array=array,
             cycles_on={},
             shares=shares(geometries, array),
@@ -205,32 +211,37 @@ class _Run:
             uncounted=tuple(f"{missed.operator} ({missed.times})" for missed in counted.uncounted),
             notes=tuple(filter(None, notes)),
         )
-        return _Looked(one, geometries, surveyed, graph)
+        return _Draft(candidate, geometries, surveyed, graph)
 
     def _accuracy(
-        self, one: Candidate, network: Opened, graph: Path | None
+        self, candidate: Candidate, network: Opened, graph: Path | None
     ) -> tuple[dict[str, Amount], Losses]:
         pictures = self.options.pictures
         if pictures is None:
             return {}, Losses({}, {})
         if graph is None or not network.trained:
-            self._step(f"{one.title}: pictures", 1)
+            self._step(f"{candidate.title}: pictures", 1)
             return {}, Losses({}, {}, Amount.none("not measured: its weights are random, give --weights"))
         start = self.done
 
         def report(progress: Progress) -> None:
-            self._report(Progress(f"{one.title}: pictures", start + progress.share, self.steps, "steps"))
+            done = start + progress.share
+            self._report(Progress(f"{candidate.title}: pictures", done, self.steps, "steps"))
 
         threads = self.options.threads
-        found = tried(graph, one.shape[-1], pictures, network.standard, threads=threads, progress=report)
-        self._step(f"{one.title}: pictures", 1)
-        return found.accuracy, found.losses
+        trials = tried(
+            graph, candidate.shape[-1], pictures, network.standard, threads=threads, progress=report
+        )
+        self._step(f"{candidate.title}: pictures", 1)
+        return trials.accuracy, trials.losses
 
-    def _times(self, looked: Sequence[_Looked]) -> dict[str, Measured]:
+    def _times(self, drafts: Sequence[_Draft]) -> dict[str, Measured]:
         if not self.options.time:
             return {}
         graphs = {
-            found.one.name: (found.graph, found.one.shape) for found in looked if found.graph is not None
+            draft.candidate.name: (draft.graph, draft.candidate.shape)
+            for draft in drafts
+            if draft.graph is not None
         }
         start, options = self.done, self.options
 
@@ -242,18 +253,18 @@ class _Run:
             graphs, options.backend, threads=options.threads, rounds=options.rounds, progress=report
         )
 
-    def _finished(self, found: _Looked, looked: Sequence[_Looked], times: Measured | None) -> Surveyed:
+    def _finished(self, draft: _Draft, drafts: Sequence[_Draft], times: Measured | None) -> Surveyed:
         """Add what is known only when all networks are."""
-        one = found.surveyed
+        network = draft.surveyed
         latency, watts = times or (Amount.none(NO_TIME), Amount.none(NO_TIME))
         if not watts.known:
-            watts = estimated_power(one.amounts["energy_mj"], latency, watts)
-        energy = one.amounts["energy_mj"]
+            watts = estimated_power(network.amounts["energy_mj"], latency, watts)
+        energy = network.amounts["energy_mj"]
         if watts.origin == "measured" and latency.value is not None and watts.value is not None:
             energy = Amount(watts.value * latency.value, watts.origin, watts.source)
         added = {"latency_ms": latency, "power_w": watts, "energy_mj": energy}
-        across = {other.surveyed.name: cycles_on(found.geometries, other.surveyed.array) for other in looked}
-        return replace(one, amounts=one.amounts | added, cycles_on=across)
+        across = {rival.surveyed.name: cycles_on(draft.geometries, rival.surveyed.array) for rival in drafts}
+        return replace(network, amounts=network.amounts | added, cycles_on=across)
 
     def _step(self, what: str, more: float) -> None:
         self.done += more
@@ -277,14 +288,14 @@ def estimated_power(energy: Amount, latency: Amount, missing: Amount) -> Amount:
     return Amount(energy.value / latency.value, ESTIMATED, source, *ends)
 
 
-def _counted(one: Candidate, network: Opened) -> Counted:
+def _counted(candidate: Candidate, network: Opened) -> Counted:
     types = (parameter.dtype for parameter in network.module.parameters() if parameter.is_floating_point())
-    example = torch.empty(1, *one.shape, dtype=next(types, torch.float32), device="meta")
+    example = torch.empty(1, *candidate.shape, dtype=next(types, torch.float32), device="meta")
     return count(network.module, example)
 
 
 def _how(counted: Counted) -> str:
-    missed = sum(one.times for one in counted.uncounted)
+    missed = sum(op.times for op in counted.uncounted)
     return "operator by operator" + (f", {missed} operators not counted" if missed else "")
 
 

@@ -52,11 +52,12 @@ def measure_networks(
     """
     room = MEMORY_SHARE * psutil.virtual_memory().available if room_bytes is None else room_bytes
     sizes = {name: COPIES * path.stat().st_size for name, (path, _) in graphs.items()}
-    found: dict[str, Measured] = {}
+    measured: dict[str, Measured] = {}
     for group in grouped(sizes, room):
-        report = partial(_report_group, progress or ignore_progress, len(found), len(group), len(graphs))
-        found |= _group({name: graphs[name] for name in group}, backend, threads, rounds, report)
-    return found
+        before = len(measured)
+        report = partial(_report_group, progress or ignore_progress, before, len(group), len(graphs))
+        measured |= _group({name: graphs[name] for name in group}, backend, threads, rounds, report)
+    return measured
 
 
 def grouped(sizes: Mapping[str, float], room: float) -> list[list[str]]:
@@ -94,12 +95,12 @@ def _group(
     together = f"{len(calls)} networks in turns, {rounds} rounds"
     times = {
         name: Amount(
-            own.median_ms,
+            samples.median_ms,
             MEASURED,
             f"this machine, {backend}, batch 1, {together}",
-            *_around(own.median_ms, median_interval(own.round_medians_ms)),
+            *_around(samples.median_ms, median_interval(samples.round_medians_ms)),
         )
-        for name, own in raced.items()
+        for name, samples in raced.items()
     }
     return {name: (time, watt) for (name, time), watt in zip(times.items(), watts, strict=True)}
 
@@ -114,16 +115,16 @@ def power(calls: Sequence[Callable[[], object]]) -> list[Amount]:
     meter = best_meter()
     if meter is None:
         return [Amount.none(f"no meter: {why_none()}")] * len(calls)
-    found = []
+    measured = []
     for call in calls:
         try:
             reading = meter.read(call)
         except Unavailable as error:
-            found.append(Amount.none(f"{meter.name}: {error.found}"))
+            measured.append(Amount.none(f"{meter.name}: {error.found}"))
         else:
-            found.append(
+            measured.append(
                 Amount(
                     reading.power_w, MEASURED, f"{meter.what}, {reading.seconds:.1f} s, idle share included"
                 )
             )
-    return found
+    return measured

@@ -57,13 +57,13 @@ def tried(
     except JugglerError as error:
         none = Amount.none(f"not measured: {error.found}")
         return Tried({}, Losses({}, {}, none))
-    whole = accuracy_of(plain)
-    where = f"{whole.pictures} pictures of {pictures.taken}, one crop"
+    full = accuracy_of(plain)
+    where = f"{full.pictures} pictures of {pictures.taken}, one crop"
     accuracy = {
         key: Amount(100 * share, MEASURED, where, 100 * ends[0], 100 * ends[1])
         for key, share, ends in (
-            ("top1", whole.top1, whole.top1_interval),
-            ("top5", whole.top5, whole.top5_interval),
+            ("top1", full.top1, full.top1_interval),
+            ("top5", full.top5, full.top5_interval),
         )
     }
     by_bits = {
@@ -107,8 +107,8 @@ class _Trial:
     ) -> Amount:
         """Return the points lost by a changed graph, or why they were not measured."""
         try:
-            found = self.ranks(make(), number, precision)
+            ranks = self.ranks(make(), number, precision)
         except JugglerError as error:
             return Amount.none(f"not measured: {error.found}")
-        points, low, high = points_lost(plain, found)
+        points, low, high = points_lost(plain, ranks)
         return Amount(points, MEASURED, source, low, high)

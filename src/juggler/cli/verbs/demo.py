@@ -39,12 +39,12 @@ def demo(out: Out = Path("juggler-demo"), data: Folder = None, backends: Backend
                 tasks[stage] = progress.add_task(stage, total=value.total)
             progress.update(tasks[stage], completed=value.done, total=value.total)
 
-        found, records = find_records(Source(folder=data, progress=download_progress(progress)))
-        if found.synthetic:
+        name, records = find_records(Source(folder=data, progress=download_progress(progress)))
+        if name.synthetic:
             progress.console.print(Panel(SYNTHETIC, style="bold yellow"))
         river = run_river(
             TrainedDetector.load(shipped("nsl_kdd.safetensors")),
-            found,
+            name,
             records,
             out,
             progress=report,
@@ -60,7 +60,7 @@ def demo(out: Out = Path("juggler-demo"), data: Folder = None, backends: Backend
     OUT.print(timings_table(river.measured.timings, river.measured.speedups))
     for skip in river.measured.skipped:
         OUT.print(f"[yellow]–[/] {escape(str(skip))}", soft_wrap=True)
-    if found.synthetic:
+    if name.synthetic:
         OUT.print(Panel(SYNTHETIC, style="bold yellow"))
     before, after = flattened.wide_graph, flattened.flat_graph
     OUT.print(

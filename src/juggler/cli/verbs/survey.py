@@ -77,14 +77,14 @@ def survey(
     with bars() as progress:
         task = progress.add_task("getting ready", total=None)
         report = stages_in_one(progress, task)
-        found = room.survey(room.candidates(models or [], shape), chosen, progress=report)
-    paths = written(found, out)
+        surveyed = room.survey(room.candidates(models or [], shape), chosen, progress=report)
+    paths = written(surveyed, out)
     if json:
-        typer.echo(found.to_json(indent=1))
+        typer.echo(surveyed.to_json(indent=1))
         return
-    for sheet in sheets_for_terminal(found):
+    for sheet in sheets_for_terminal(surveyed):
         OUT.print(sheet_table(sheet))
-    for line in found.verdict:
+    for line in surveyed.verdict:
         OUT.print(f"• {line}", soft_wrap=True, markup=False)
     OUT.print(f"[green]✓[/] {', '.join(map(str, paths))}", soft_wrap=True)
 
