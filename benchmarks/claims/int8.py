@@ -28,7 +28,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from benchmarks.common import Finding, options, progress, write
+from benchmarks.common import Finding, options, progress, reporting, write
 from juggler.clock.race import Ratio, Samples, race, ratio
 from juggler.data import Source, load_set
 from juggler.errors import DataError, Refused
@@ -139,7 +139,7 @@ def raced(plain: nn.Module, folded: Path, graphs: Mapping[str, bytes], *, rounds
             for name, graph in graphs.items():
                 enter(f"{name}, {runtime}", graph, runtime, "int8")
         with progress("race") as tell:
-            return race(calls, rounds=rounds, min_block_ms=20.0, warmup_s=2.0, progress=tell)
+            return race(calls, rounds=rounds, min_block_ms=20.0, warmup_s=2.0, progress=reporting(tell))
 
 
 def fastest(samples: Mapping[str, Samples], network: str, runtime: str) -> str:

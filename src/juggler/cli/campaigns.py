@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from rich.table import Table
 from juggler.cli.console import ERRORS, OUT, escape
 
 if TYPE_CHECKING:
+    from juggler.nouns import ReportProgress
     from juggler.predict.campaign.fleet.outcome import FleetOutcome
     from juggler.predict.campaign.options import CampaignOptions, Chooser
     from juggler.predict.campaign.outcome import Outcome
@@ -33,7 +33,7 @@ def measured(
     options: CampaignOptions,
     *,
     chooser: Chooser | None,
-    progress: Callable[[float, float], None],
+    progress: ReportProgress,
 ) -> Outcome | FleetOutcome:
     """Run a campaign on this machine, or on those of a fleet; return what it has."""
     if fleet is None:

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from juggler.cli.console import ERRORS, OUT, Tell, escape
+from juggler.cli.console import ERRORS, OUT, escape
 from juggler.errors import ConfigError
 from juggler.files import write_atomically
+from juggler.nouns import Progress, ReportProgress
 from juggler.report import sheet_table
 from juggler.report.cost import layers as costs
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 STEPS = 2
 
 
-def counted_source(model: str, shape: str, batch: int, progress: Tell) -> Counted:
+def counted_source(model: str, shape: str, batch: int, progress: ReportProgress) -> Counted:
     """Open a network and count it on its graph, or by running it where it has none.
 
     Raises:
@@ -32,7 +33,7 @@ def counted_source(model: str, shape: str, batch: int, progress: Tell) -> Counte
 
     size = parse_shape(shape)
     module, example = open_with_example(model, size)
-    progress(1, STEPS)
+    progress(Progress("count", 1, STEPS, "steps"))
     import torch  # noqa: PLC0415  # after the name was checked, for it takes seconds
 
     from juggler.count.network import count  # noqa: PLC0415
@@ -40,7 +41,7 @@ def counted_source(model: str, shape: str, batch: int, progress: Tell) -> Counte
 
     inputs = torch.empty(batch, *size, dtype=example.dtype, device="meta")
     counted = count(module, inputs, trace=lambda network, _: trace(network, example))
-    progress(STEPS, STEPS)
+    progress(Progress("count", STEPS, STEPS, "steps"))
     return counted
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from juggler.cli.console import Tell
+from juggler.nouns import ReportProgress
 
 if TYPE_CHECKING:
     from juggler.predict.campaign.networks import TimedNetwork
@@ -30,7 +30,7 @@ def write_fit_report(
     measured: Sequence[NetworkPoint] | None,
     machine: str | None,
     split: str,
-    progress: Tell,
+    progress: ReportProgress,
 ) -> Path:
     """Write the paper's tables and figures for a predictor; return the path of the page.
 

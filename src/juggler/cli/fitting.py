@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from juggler.cli.console import ERRORS, OUT, Tell, escape
+from juggler.cli.console import ERRORS, OUT, escape
 from juggler.files import write_atomically
+from juggler.nouns import ReportProgress
 
 if TYPE_CHECKING:
     from juggler.predict.campaign.networks import TimedNetwork
@@ -32,7 +33,7 @@ def compared(
     split: str,
     machine: str | None,
     seed: int,
-    progress: Tell,
+    progress: ReportProgress,
     histories: dict[str, Sequence[Epoch]] | None = None,
 ) -> Comparison | None:
     """Score the learners named, all where none is, and print the table; None where they are `none`.
@@ -69,7 +70,7 @@ def fit_and_print(
     device: str,
     machine: str | None,
     seed: int,
-    progress: Tell,
+    progress: ReportProgress,
 ) -> tuple[Predictor, FitReport]:
     """Fit the predictor and print what it is made of."""
     from juggler.predict.fit.predictor import fit_predictor  # noqa: PLC0415

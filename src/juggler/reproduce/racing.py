@@ -13,8 +13,9 @@ from typing import Any
 
 from juggler.clock.ceiling import Product
 from juggler.clock.energy import Meter, energy_mj
-from juggler.clock.race import Progress, Samples, race, ratio
+from juggler.clock.race import Samples, race, ratio
 from juggler.clock.turns import LONGEST_LED_IN_MS
+from juggler.nouns import ReportProgress
 from juggler.reproduce.counting import count
 from juggler.reproduce.experiment import SLOW_TO_OPEN, Pair, Prepared, Race
 from juggler.reproduce.results import Cell, Comparison, NotRun, Row, Shape
@@ -51,7 +52,7 @@ class Conditions:
 
 
 def run_race(
-    plan: Race, conditions: Conditions, *, limit_s: float | None, progress: Progress | None = None
+    plan: Race, conditions: Conditions, *, limit_s: float | None, progress: ReportProgress | None = None
 ) -> Cell:
     """Make the networks of a race, run it, and return what came out.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -12,6 +12,7 @@ from pathlib import Path
 from juggler.clock.ceiling import Product, copy_gb_per_s, tuned_product
 from juggler.clock.energy import find_meter
 from juggler.errors import ConfigError, Unavailable
+from juggler.nouns import Progress, ReportProgress
 from juggler.registry import normalise
 from juggler.reproduce.experiment import EXPERIMENTS, PRECISIONS, Experiment, Race, Scale
 from juggler.reproduce.racing import Conditions, run_race
@@ -19,9 +20,6 @@ from juggler.reproduce.results import Cell, Reproduction
 from juggler.reproduce.store import Store, locked
 from juggler.runtime.machine import machine
 from juggler.runtime.session import BACKENDS
-
-Tell = Callable[[str, float, float], None]
-"""Told what is being raced, and how much of the whole is done, in seconds planned: what, done, total."""
 
 MOST_ROUNDS = 30
 ORDER = ("table2", "table3", "merge_penalty", "fig8", "fig9", "layers")
@@ -69,7 +67,11 @@ def experiments(names: Sequence[str]) -> dict[str, Experiment]:
 
 
 def reproduce(
-    names: Sequence[str], folder: Path, options: Options | None = None, *, tell: Tell | None = None
+    names: Sequence[str],
+    folder: Path,
+    options: Options | None = None,
+    *,
+    progress: ReportProgress | None = None,
 ) -> Iterator[Reproduction]:
     """Run experiments one after another and yield each as soon as it is whole.
 
@@ -81,13 +83,13 @@ def reproduce(
         names: experiments, or `all`.
         folder: where cells are kept.
         options: how.
-        tell: told the progress over all of them.
+        progress: told the seconds done of all of them.
 
     Raises:
         ConfigError: no such experiment or backend, or another run is using the folder.
         Unavailable: none of the backends works here.
     """
-    run = _Run(experiments(names), Store(folder), options or Options(), tell)
+    run = _Run(experiments(names), Store(folder), options or Options(), progress)
     with locked(folder):
         for name in run.chosen:
             yield run.experiment(name)
@@ -97,9 +99,9 @@ class _Run:
     """One run over several experiments."""
 
     def __init__(
-        self, chosen: dict[str, Experiment], store: Store, options: Options, tell: Tell | None
+        self, chosen: dict[str, Experiment], store: Store, options: Options, progress: ReportProgress | None
     ) -> None:
-        self.chosen, self.store, self.options, self.tell = chosen, store, options, tell
+        self.chosen, self.store, self.options, self.report = chosen, store, options, progress
         self.scale = Scale(options.paper, _backends(options.backends))
         self.races = {name: list(experiment.races(self.scale)) for name, experiment in chosen.items()}
         minutes, planned_minutes = options.minutes, sum(experiment.minutes for experiment in chosen.values())
@@ -154,16 +156,17 @@ class _Run:
             return True, cached
         what = f"{self.chosen[name].title.partition(':')[0]}, {plan.name}"
 
-        def progress(done: int, total: int) -> None:
-            if self.tell:
-                self.tell(what, self.done_s + shown_s * done / max(total, 1), self.total_s)
+        def report(progress: Progress) -> None:
+            if self.report:
+                done_s = self.done_s + shown_s * progress.share
+                self.report(Progress(what, done_s, self.total_s, "seconds"))
 
-        progress(0, 1)
+        report(Progress(what, 0, 1))
         conditions = Conditions(
             self.scale.backends, self.products, self.meter, self._most_rounds(name), self.options.threads
         )
         limit = None if self.options.paper else limit_s
-        cell = run_race(plan, conditions, limit_s=limit, progress=progress)
+        cell = run_race(plan, conditions, limit_s=limit, progress=report)
         self.store.write(path, cell)
         return False, cell
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from juggler.cost.hardware.hierarchy import Hierarchy, device
 from juggler.count.geometry import Geometry
 from juggler.count.network import Counted, count
 from juggler.errors import ConfigError, JugglerError
+from juggler.nouns import Progress, ReportProgress, ignore_progress
 from juggler.runtime.machine import machine
 from juggler.runtime.open import require
 from juggler.runtime.session import BACKENDS
@@ -37,9 +38,6 @@ from juggler.survey.results import FORMAT, NotSurveyed, Survey, Surveyed
 from juggler.survey.timing import Measured, measure_networks
 from juggler.survey.trials import tried
 from juggler.survey.verdict import verdict
-
-Tell = Callable[[str, float, float], None]
-"""Told what is being done, how many steps are done, and of how many."""
 
 THIS_CPU = "this_cpu"
 UNTRAINED = "no source is cited, and its weights are random: give --pictures and --weights"
@@ -99,14 +97,14 @@ class _Draft:
 
 
 def survey(
-    networks: Sequence[Candidate], options: Options | None = None, *, tell: Tell | None = None
+    networks: Sequence[Candidate], options: Options | None = None, *, progress: ReportProgress | None = None
 ) -> Survey:
     """Survey networks, one after another, so that only one is in memory; they are timed together.
 
     Args:
         networks: which.
         options: how.
-        tell: told the progress.
+        progress: told the steps done, of all networks.
 
     Raises:
         Unavailable: the backend cannot work here.
@@ -115,7 +113,7 @@ def survey(
     options = options or Options()
     if options.time:
         require(BACKENDS.get(options.backend))
-    run = _Run(networks, options, tell or (lambda what, done, total: None))
+    run = _Run(networks, options, progress or ignore_progress)
     with tempfile.TemporaryDirectory(prefix="juggler-survey-") as folder:
         return run.carry_out(Path(folder))
 
@@ -123,8 +121,8 @@ def survey(
 class _Run:
     """One survey."""
 
-    def __init__(self, networks: Sequence[Candidate], options: Options, tell: Tell) -> None:
-        self.networks, self.options, self._tell = networks, options, tell
+    def __init__(self, networks: Sequence[Candidate], options: Options, progress: ReportProgress) -> None:
+        self.networks, self.options, self._report = networks, options, progress
         self.steps = len(networks) * (1 + options.time + bool(options.pictures))
         self.done = 0.0
         self.left_out: list[NotSurveyed] = []
@@ -226,11 +224,14 @@ class _Run:
             return {}, Losses({}, {}, Amount.none("not measured: its weights are random, give --weights"))
         start = self.done
 
-        def progress(share: float) -> None:
-            self._tell(f"{candidate.title}: pictures", start + share, self.steps)
+        def report(progress: Progress) -> None:
+            done = start + progress.share
+            self._report(Progress(f"{candidate.title}: pictures", done, self.steps, "steps"))
 
         threads = self.options.threads
-        trials = tried(graph, candidate.shape[-1], pictures, network.standard, threads=threads, tell=progress)
+        trials = tried(
+            graph, candidate.shape[-1], pictures, network.standard, threads=threads, progress=report
+        )
         self._step(f"{candidate.title}: pictures", 1)
         return trials.accuracy, trials.losses
 
@@ -244,11 +245,12 @@ class _Run:
         }
         start, options = self.done, self.options
 
-        def progress(share: float) -> None:
-            self._tell("timing all of them in turns", start + share * (self.steps - start), self.steps)
+        def report(progress: Progress) -> None:
+            done = start + progress.share * (self.steps - start)
+            self._report(Progress("timing all of them in turns", done, self.steps, "steps"))
 
         return measure_networks(
-            graphs, options.backend, threads=options.threads, rounds=options.rounds, tell=progress
+            graphs, options.backend, threads=options.threads, rounds=options.rounds, progress=report
         )
 
     def _finished(self, draft: _Draft, drafts: Sequence[_Draft], times: Measured | None) -> Surveyed:
@@ -266,7 +268,7 @@ class _Run:
 
     def _step(self, what: str, more: float) -> None:
         self.done += more
-        self._tell(what, self.done, self.steps)
+        self._report(Progress(what, self.done, self.steps, "steps"))
 
 
 def estimated_power(energy: Amount, latency: Amount, missing: Amount) -> Amount:

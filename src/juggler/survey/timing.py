@@ -13,6 +13,7 @@ from juggler.clock.interval import median_interval
 from juggler.clock.power import best_meter, why_none
 from juggler.clock.race import race
 from juggler.errors import Unavailable
+from juggler.nouns import Progress, ReportProgress, ignore_progress
 from juggler.runtime.measure.contenders import normal
 from juggler.runtime.open import open_session
 from juggler.survey.amount import MEASURED, Amount
@@ -21,7 +22,6 @@ WARMUP_S, BLOCK_MS = 0.5, 5.0
 MEMORY_SHARE, COPIES = 0.4, 2.5  # a session holds a graph's weights about twice
 
 Shape = tuple[int, ...]
-Tell = Callable[[float], None]
 Measured = tuple[Amount, Amount]  # milliseconds and watts
 
 
@@ -31,7 +31,7 @@ def measure_networks(
     *,
     threads: int | None = None,
     rounds: int = 15,
-    tell: Tell | None = None,
+    progress: ReportProgress | None = None,
     room_bytes: float | None = None,
 ) -> dict[str, Measured]:
     """Return the time and the power of each network, at batch 1 on random normal inputs.
@@ -43,7 +43,7 @@ def measure_networks(
         backend: what runs them.
         threads: cores that one call may use; None is the backend's own choice.
         rounds: turns of each.
-        tell: told the share that is done.
+        progress: told the networks that are done.
         room_bytes: what all sessions of a race may hold; None is a share of what is free.
 
     Raises:
@@ -54,10 +54,9 @@ def measure_networks(
     sizes = {name: COPIES * path.stat().st_size for name, (path, _) in graphs.items()}
     measured: dict[str, Measured] = {}
     for group in grouped(sizes, room):
-        before = len(measured) / len(graphs)
-        share = len(group) / len(graphs)
-        progress = partial(_progress, tell, before, share)
-        measured |= _group({name: graphs[name] for name in group}, backend, threads, rounds, progress)
+        before = len(measured)
+        report = partial(_report_group, progress or ignore_progress, before, len(group), len(graphs))
+        measured |= _group({name: graphs[name] for name in group}, backend, threads, rounds, report)
     return measured
 
 
@@ -74,9 +73,9 @@ def grouped(sizes: Mapping[str, float], room: float) -> list[list[str]]:
     return groups
 
 
-def _progress(tell: Tell | None, before: float, share: float, done: int, total: int) -> None:
-    if tell is not None:
-        tell(before + share * done / max(total, 1))
+def _report_group(report: ReportProgress, before: int, group: int, total: int, race: Progress) -> None:
+    """Report how many networks are done, where so many before this group are."""
+    report(Progress("time networks", before + group * race.share, total, "networks"))
 
 
 def _group(
@@ -84,7 +83,7 @@ def _group(
     backend: str,
     threads: int | None,
     rounds: int,
-    progress: Callable[[int, int], None],
+    progress: ReportProgress,
 ) -> dict[str, Measured]:
     with ExitStack() as stack:
         calls = {}

@@ -60,7 +60,7 @@ def detect(
     options = DetectOptions(threshold=threshold, window_records=window_records, window_s=window_s)
     session = None if backend == "onnxruntime" else open_session(opened.graph, backend)
     quiet = records == "-" or not sys.stderr.isatty()
-    with open_sink(sink, out) as target, nullcontext() if quiet else bar(f"detecting in {records}") as tell:
+    with open_sink(sink, out) as target, nullcontext() if quiet else bar(f"detecting in {records}") as report:
         try:
             done = run_detector(
                 opened,
@@ -68,7 +68,7 @@ def detect(
                 target,
                 options=options,
                 session=session,
-                on_progress=None if tell is None else lambda _, read, total: tell(read, total),
+                on_progress=report,
                 on_bad_row=_report,
             )
         except RunError as error:

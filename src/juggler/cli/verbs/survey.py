@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from juggler.cli.audience import NETWORK
-from juggler.cli.console import OUT, bars
+from juggler.cli.console import OUT, bars, stages_in_one
 from juggler.cli.surveying import options_of, written
 
 Models = Annotated[
@@ -76,8 +76,8 @@ def survey(
     )
     with bars() as progress:
         task = progress.add_task("getting ready", total=None)
-        tell = lambda what, done, total: progress.update(task, description=what, completed=done, total=total)  # noqa: E731
-        surveyed = room.survey(room.candidates(models or [], shape), chosen, tell=tell)
+        report = stages_in_one(progress, task)
+        surveyed = room.survey(room.candidates(models or [], shape), chosen, progress=report)
     paths = written(surveyed, out)
     if json:
         typer.echo(surveyed.to_json(indent=1))
