@@ -65,7 +65,7 @@ class Draft:
         self.weights.append(helper.make_tensor(name, TensorProto.FLOAT, (), [value]))
         return name
 
-    def whole(self, name: str, values: list[int]) -> None:
+    def integers(self, name: str, values: list[int]) -> None:
         """Add a vector of whole numbers."""
         from onnx import TensorProto, helper  # noqa: PLC0415
 
