@@ -145,7 +145,7 @@ def prepare(
         ConfigError: calibration inputs or a graph that cannot work; see `quantize`.
         ArtefactError: no ONNX model, or one that cannot be folded.
     """
-    inputs, pieces = _checked(graph, as_arrays(calibration))
+    inputs, pieces = _check_inputs(graph, as_arrays(calibration))
     import onnx  # noqa: PLC0415  # the base install has it not
 
     from juggler.runtime.int8.skips import split_skips  # noqa: PLC0415
@@ -156,7 +156,7 @@ def prepare(
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     names = [spec.name for spec in inputs]
     feeds = tuple(dict(zip(names, piece, strict=True)) for piece in pieces)
-    return Prepared(_apart(_folded(model)), feeds, metadata)
+    return Prepared(_separate_names_and_biases(_fold(model)), feeds, metadata)
 
 
 def quantize_prepared(
@@ -192,10 +192,12 @@ def as_arrays(inputs: Array | Sequence[Array]) -> tuple[Array, ...]:
     Raises:
         ConfigError: there is nothing in them, or NaN or infinities are.
     """
-    given: Sequence[Any] = (inputs,) if hasattr(inputs, "shape") else tuple(inputs)
-    arrays = tuple(one for one in given if isinstance(one, np.ndarray) and one.dtype.kind in "fiub")
-    if len(arrays) < len(given):
-        kinds = sorted({type(one).__name__ for one in given})
+    candidates: Sequence[Any] = (inputs,) if hasattr(inputs, "shape") else tuple(inputs)
+    arrays = tuple(
+        array for array in candidates if isinstance(array, np.ndarray) and array.dtype.kind in "fiub"
+    )
+    if len(arrays) < len(candidates):
+        kinds = sorted({type(candidate).__name__ for candidate in candidates})
         raise ConfigError(ASKED, f"inputs of type {', '.join(kinds)}", "Give numpy arrays, batch first")
     if not arrays or any(array.ndim == 0 or array.size == 0 for array in arrays):
         raise ConfigError(ASKED, "no calibration inputs", "Give a hundred or so of the training data")
@@ -215,7 +217,7 @@ def fixed_batch(inputs: Sequence[TensorSpec]) -> int | None:
     return inputs[0].shape[0] if inputs and inputs[0].shape else None
 
 
-def _checked(graph: Path | bytes, arrays: tuple[Array, ...]) -> tuple[tuple[TensorSpec, ...], Pieces]:
+def _check_inputs(graph: Path | bytes, arrays: tuple[Array, ...]) -> tuple[tuple[TensorSpec, ...], Pieces]:
     """Return the graph's inputs and the calibration in pieces that the graph is seen to take."""
     with open_session(graph) as session:
         if is_quantized(graph):
@@ -226,7 +228,7 @@ def _checked(graph: Path | bytes, arrays: tuple[Array, ...]) -> tuple[tuple[Tens
         return session.inputs, pieces
 
 
-def _folded(model: Any) -> Any:
+def _fold(model: Any) -> Any:
     """Fold what can be folded: batch norms left alone would stay float between integer kernels."""
     import onnx  # noqa: PLC0415  # the base install has it not
     from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415
@@ -241,7 +243,7 @@ def _folded(model: Any) -> Any:
         return onnx.load(str(folded))
 
 
-def _apart(model: Any) -> Any:
+def _separate_names_and_biases(model: Any) -> Any:
     """Give every node a name, and every layer a bias, of its own, in place."""
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     names: set[str] = set()
