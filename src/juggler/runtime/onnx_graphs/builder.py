@@ -39,7 +39,7 @@ class Draft:
         return self.node("Neg", (name,), f"before_{name}")  # pools take images only
 
     def node(
-        self, op: str, inputs: tuple[str, ...], name: str, output: str | None = None, **attributes: Any
+        self, op: str, inputs: tuple[str, ...], name: str, output: str | None = None, /, **attributes: Any
     ) -> str:
         """Add an operator; return its output, `NAME_out` where no other name is given."""
         from onnx import helper  # noqa: PLC0415  # heavy
