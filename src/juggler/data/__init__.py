@@ -24,8 +24,8 @@ from juggler.data.standard import Standard
 from juggler.errors import ConfigError
 from juggler.registry import Registry
 
-SETS: Registry[DataSet | PictureSet] = Registry("set", "juggler.data.sets")
-SCHEMAS: Registry[Schema] = Registry("schema", "juggler.data.schemas")
+SETS: Registry[DataSet | PictureSet] = Registry("set", "juggler.data.sets", alias="juggler.sets")
+SCHEMAS: Registry[Schema] = Registry("schema", "juggler.data.schemas", alias="juggler.schemas")
 
 __all__ = [
     "SCHEMAS",

@@ -16,7 +16,9 @@ from juggler.registry import Registry, normalise
 Maker = Callable[..., nn.Module]
 """Makes a network from keyword options alone, every one of them with a default."""
 
-FAMILIES: Registry[Mapping[str, Maker]] = Registry("family", "juggler.models.networks.families")
+FAMILIES: Registry[Mapping[str, Maker]] = Registry(
+    "family", "juggler.models.networks.families", alias="juggler.families"
+)
 
 
 def names() -> tuple[str, ...]:
@@ -84,7 +86,7 @@ def origin(module: nn.Module) -> tuple[str, dict[str, Any]]:
             f"tell how this {type(module).__name__} was made",
             "it carries no network_name",
             "Make it with juggler.models.create; add a network of your own as a file in "
-            "models/networks/families or as an entry point of the group juggler.families",
+            "models/networks/families or as an entry point of the group juggler.models.networks.families",
         )
     return name, dict(options)
 

@@ -90,7 +90,7 @@ class Phaser(Protocol):
         ...
 
 
-PHASERS: Registry[Phaser] = Registry("phaser", "juggler.predict.campaign.timers")
+PHASERS: Registry[Phaser] = Registry("phaser", "juggler.predict.campaign.timers", alias="juggler.phasers")
 
 
 @dataclass(frozen=True)

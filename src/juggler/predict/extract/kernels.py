@@ -111,7 +111,7 @@ class Reader(Protocol):
         ...
 
 
-READERS: Registry[Reader] = Registry("reader", "juggler.predict.extract.runtimes")
+READERS: Registry[Reader] = Registry("reader", "juggler.predict.extract.runtimes", alias="juggler.readers")
 
 
 def read_kernels(

@@ -94,7 +94,9 @@ class Learner(Protocol):
         """Return what was fitted from its state; it predicts the same."""
 
 
-LEARNERS: Registry[Learner] = Registry("learner", "juggler.predict.learning.learners")
+LEARNERS: Registry[Learner] = Registry(
+    "learner", "juggler.predict.learning.learners", alias="juggler.learners"
+)
 
 
 def checked_target(table: KernelTable, target_ms: npt.ArrayLike) -> Floats:
