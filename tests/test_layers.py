@@ -18,7 +18,7 @@ LEVELS = (
     {"nouns", "files", "digest", "lazy"},
     {"registry", "packages"},
     {"metrics"},
-    {"data", "clock", "kernels"},
+    {"data", "clock", "count", "kernels"},
     {"transform", "cost", "models"},
     {"runtime", "capture"},
     {"predict", "compress", "alerts"},

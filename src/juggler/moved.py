@@ -17,7 +17,8 @@ from types import ModuleType
 # What the documentation of 0.1.0 named.
 MOVED = {
     "juggler.cost.clock": "juggler.clock.race",
-    "juggler.cost.counts": "juggler.cost.count.network",
+    "juggler.cost.counts": "juggler.count.network",
+    "juggler.cost.geometry": "juggler.count.geometry",
     "juggler.cost.gemm": "juggler.cost.hardware.gemm",
     "juggler.cost.hierarchy": "juggler.cost.hardware.hierarchy",
     "juggler.cost.reuse": "juggler.cost.hardware.reuse",

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from juggler.cost.geometry import Geometry
 from juggler.cost.hardware.hierarchy import LEVELS, device, devices
 from juggler.cost.hardware.reuse import (
     REUSES,
@@ -22,6 +21,7 @@ from juggler.cost.hardware.reuse import (
 )
 from juggler.cost.hardware.row_stationary import Numbers, row_stationary
 from juggler.cost.workloads import alexnet
+from juggler.count.geometry import Geometry
 from juggler.errors import ConfigError
 
 PUBLISHED = json.loads(

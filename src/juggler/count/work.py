@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from juggler.cost.geometry import Geometry
+from juggler.count.geometry import Geometry
 from juggler.registry import Registry
 
 if TYPE_CHECKING:
@@ -93,14 +93,14 @@ class Work:
 
 Handle = Callable[[Call], Work | tuple[Work, ...]]
 HANDLES: Registry[Mapping[str, Handle]] = Registry(
-    "handles", "juggler.cost.count.handles", alias="juggler.handles"
+    "handles", "juggler.count.handles", alias="juggler.handles"
 )
 
 
 def all_handles() -> dict[str, Handle]:
     """Return every handle by the name of its operator.
 
-    Other packages add theirs by an entry point of the group `juggler.cost.count.handles`: such a mapping,
+    Other packages add theirs by an entry point of the group `juggler.count.handles`: such a mapping,
     by any name.
     """
     return {operator: handle for _, handles in HANDLES for operator, handle in handles.items()}

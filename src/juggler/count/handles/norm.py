@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from juggler.cost.count.work import Call, Handle, Work
+from juggler.count.work import Call, Handle, Work
 
 
 def _batch_norm(call: Call) -> Work:

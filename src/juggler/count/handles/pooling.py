@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import prod
 
-from juggler.cost.count.work import Call, Handle, Work
+from juggler.count.work import Call, Handle, Work
 
 
 def _window(call: Call, dimensions: int) -> int:

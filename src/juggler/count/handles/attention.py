@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from math import prod
 
-from juggler.cost.count.handles.reduction import softmax_of
-from juggler.cost.count.work import Call, Handle, Work
-from juggler.cost.geometry import Geometry
+from juggler.count.geometry import Geometry
+from juggler.count.handles.reduction import softmax_of
+from juggler.count.work import Call, Handle, Work
 
 
 def _attend(call: Call) -> tuple[Work, ...]:

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from juggler.cost.count.network import count
-from juggler.cost.count.work import HANDLES, KINDS, Call, Work, all_handles
+from juggler.count.network import count
+from juggler.count.work import HANDLES, KINDS, Call, Work, all_handles
 
 UNITS = ("macs", "additions", "multiplications", "comparisons", "functions")
 
@@ -430,7 +430,7 @@ def test_every_handle_can_be_called_by_its_own_name():
 
 def test_a_handle_of_another_package_is_found(tmp_path, monkeypatch):
     (tmp_path / "their_handles.py").write_text(
-        "from juggler.cost.count.work import Work\n"
+        "from juggler.count.work import Work\n"
         "HANDLES = {'aten.special_i0': lambda call: Work('elementwise', functions=call.outputs[0].numel())}\n"
     )
     folder = tmp_path / "theirs-1.0.dist-info"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from juggler.cost.geometry import Geometry
+from juggler.count.geometry import Geometry
 from juggler.nouns import Noun
 
 
@@ -16,7 +16,7 @@ class OpCount(Noun):
         name: of the graph's node, or of the module, and the operator where there are several.
         module_path: of the module that it belongs to; empty for the network itself.
         operator: as torch names it: `aten.convolution`.
-        kind: one of `juggler.cost.count.work.KINDS`, or `uncounted`.
+        kind: one of `juggler.count.work.KINDS`, or `uncounted`.
         macs: multiply-accumulates.
         additions: additions and subtractions outside of them.
         multiplications: multiplications and divisions outside of them.

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from juggler.cost.count.network import count
+from juggler.count.network import count
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 RESULT = json.loads((ROOT / "benchmarks" / "results" / "counts.json").read_text(encoding="utf-8"))
 ROWS = {row["name"]: row for row in RESULT["networks"]}
 SMALL = (

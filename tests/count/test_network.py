@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from juggler.cost.count.network import Counted, count
+from juggler.count.network import Counted, count
 from juggler.errors import ConfigError, Refused
 from juggler.transform.tracing.graph import trace
 

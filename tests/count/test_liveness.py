@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from juggler.cost.count.liveness import Step, live_bytes
-from juggler.cost.count.network import count
+from juggler.count.liveness import Step, live_bytes
+from juggler.count.network import count
 
 BUFFERS = st.tuples(*[st.integers(0, 6)] * 2)
 

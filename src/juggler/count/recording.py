@@ -21,8 +21,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.modules import module as hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from juggler.cost.count.liveness import Step
-from juggler.cost.count.work import Call, Handle, Work, all_handles
+from juggler.count.liveness import Step
+from juggler.count.work import Call, Handle, Work, all_handles
 
 UNCOUNTED = "uncounted"
 _OF_ONE = {

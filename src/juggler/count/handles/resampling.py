@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from math import prod
 
-from juggler.cost.count.work import Call, Handle, Work
+from juggler.count.work import Call, Handle, Work
 
 _NEIGHBOURS = {
     "aten.upsample_linear1d": 2,

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
-from juggler.cost.count.counted import Counted, OpCount, Uncounted
-from juggler.cost.count.liveness import live_bytes
-from juggler.cost.count.recording import UNCOUNTED, Recorder, Seen, bare_like, bytes_of, held_by, tensors_in
+from juggler.count.counted import Counted, OpCount, Uncounted
+from juggler.count.liveness import live_bytes
+from juggler.count.recording import UNCOUNTED, Recorder, Seen, bare_like, bytes_of, held_by, tensors_in
 from juggler.errors import ConfigError, Refused
 
 __all__ = ["Counted", "OpCount", "Uncounted", "count"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from math import inf, prod
 
-from juggler.cost.count.work import Call, Handle, Work
+from juggler.count.work import Call, Handle, Work
 
 
 def _elements(call: Call) -> int:

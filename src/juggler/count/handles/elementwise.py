@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from math import prod
 
-from juggler.cost.count.work import Call, Handle, Work, per_element
+from juggler.count.work import Call, Handle, Work, per_element
 
 # For each element of the result: additions, multiplications, comparisons, functions.
 _ARITHMETIC: dict[str, tuple[int, int, int, int]] = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from math import prod
 
-from juggler.cost.count.work import Call, Handle, Work
-from juggler.cost.geometry import Geometry
+from juggler.count.geometry import Geometry
+from juggler.count.work import Call, Handle, Work
 
 
 def _convolve(call: Call) -> Work:

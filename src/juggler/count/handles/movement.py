@@ -5,7 +5,7 @@ Views need no handle: that an operator gives another name to its input stands in
 
 from __future__ import annotations
 
-from juggler.cost.count.work import Call, Handle, Work
+from juggler.count.work import Call, Handle, Work
 
 _COPIES = (
     *("clone", "copy", "_to_copy", "to", "contiguous", "type_as", "lift_fresh_copy", "view_copy"),

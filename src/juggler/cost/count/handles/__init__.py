@@ -1,4 +1,0 @@
-"""Handles, one file a group of operators: each offers `HANDLES`, see `juggler.cost.count.work`.
-
-Contract: `test_handles.py`.
-"""
