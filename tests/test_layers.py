@@ -15,7 +15,7 @@ import juggler
 ROOT = Path(juggler.__file__).parent
 LEVELS = (
     {"errors"},
-    {"nouns", "files", "digest", "lazy"},
+    {"nouns", "files", "digest", "lazy", "arrays"},
     {"registry", "packages"},
     {"metrics"},
     {"data", "clock", "count", "kernels"},

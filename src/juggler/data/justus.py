@@ -15,10 +15,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import parquet
 
+from juggler.arrays import Floats
 from juggler.data.source import RemoteFile, Source
 from juggler.errors import ConfigError, DataError
-
-Floats = npt.NDArray[np.float64]
 
 CITATION = "Justus et al., Predicting the Computational Cost of Deep Learning Models, IEEE Big Data 2018"
 LICENCE = "Apache-2.0"

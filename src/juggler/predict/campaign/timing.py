@@ -22,13 +22,13 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from juggler.arrays import Floats
 from juggler.clock.interference import Watch
 from juggler.clock.turns import ATTEMPTS, LEAD_IN_MS
 from juggler.errors import JugglerError
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.registry import Registry
 
-Floats = npt.NDArray[np.float64]
 MIN_TURN_MS = 5.0
 FEWEST_CALLS = 3  # of a turn, where a call is short enough for it
 LONG_CALL_MS = 20.0  # of such calls one a turn is enough: noise is shorter than they are

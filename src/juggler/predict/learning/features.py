@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
+from juggler.arrays import Floats
 from juggler.errors import ConfigError
 from juggler.nouns import Noun
 from juggler.predict.kernels.spec import CATEGORIES
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.rich_features import rich_columns
-
-Floats = npt.NDArray[np.float64]
 
 _PLAIN = (
     *("batch", "in_channels", "out_channels", "height", "width", "groups", "kernel_height", "kernel_width"),

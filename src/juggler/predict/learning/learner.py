@@ -18,14 +18,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from juggler.arrays import Arrays, Floats
 from juggler.errors import ArtefactError, DataError
 from juggler.files import write_atomically
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.splits import random_split
 from juggler.registry import Registry
 
-Floats = npt.NDArray[np.float64]
-Arrays = dict[str, npt.NDArray[Any]]
 Progress = Callable[[int, int], None]  # done, total
 Validation = tuple[KernelTable, Floats]
 

@@ -9,11 +9,10 @@ Trees split on the log of the working set by themselves, so no cache's size is n
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from juggler.arrays import Floats
 from juggler.predict.kernels.table import KernelTable
 
-Floats = npt.NDArray[np.float64]
 Columns = dict[str, Floats]
 
 _TILES = ((128, 128), (128, 64), (128, 32), (64, 64), (32, 32), (6, 16))

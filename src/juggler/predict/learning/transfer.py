@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from juggler.arrays import Arrays, Floats
 from juggler.predict.kernels.roofline import Roofline
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.boosting import Boosters, Settings, boost
 from juggler.predict.learning.features import Features
 from juggler.predict.learning.learner import (
     TRANSFERRED,
-    Arrays,
     Epoch,
     Fitted,
     checked_target,
@@ -30,8 +30,6 @@ from juggler.predict.learning.learner import (
     part,
     unpack,
 )
-
-Floats = npt.NDArray[np.float64]
 
 _SETTINGS = tuple(
     Settings(depth=depth, rate=0.05, rounds=rounds, columns=0.3, leaf=5.0)

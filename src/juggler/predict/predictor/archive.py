@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from juggler.arrays import Arrays
 from juggler.errors import ArtefactError, ConfigError, JugglerError
 from juggler.files import write_atomically
 from juggler.nouns import Machine
-from juggler.predict.learning.learner import Arrays, joined, part
+from juggler.predict.learning.learner import joined, part
 from juggler.predict.predictor.composition import Composition
 from juggler.predict.predictor.intervals import Intervals
 from juggler.predict.predictor.kernel_model import KernelModel
