@@ -15,7 +15,7 @@ import juggler
 ROOT = Path(juggler.__file__).parent
 LEVELS = (
     {"errors"},
-    {"nouns", "files", "digest", "lazy", "arrays"},
+    {"nouns", "files", "digest", "lazy", "arrays", "checks"},
     {"registry", "packages"},
     {"metrics"},
     {"data", "clock", "count", "kernels"},

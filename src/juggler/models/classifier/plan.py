@@ -27,14 +27,16 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from juggler.errors import ConfigError
+from juggler.checks import bad_field
 from juggler.models.toml_file import check_fields, read_toml, shipped_plan, table, to_toml
 from juggler.models.train.recipe import Recipe
 from juggler.registry import normalise
 
+_wrong = partial(bad_field, "make a plan")
 _FIELDS = ("subset", "validation", "size", "split_seed")
 
 
@@ -194,7 +196,3 @@ def _changed(learner: Learner, changes: Mapping[str, Any]) -> Learner:
     if "epochs" in given:
         given.setdefault("warmup_epochs", own.warmup_epochs * given["epochs"] / own.epochs)
     return dataclasses.replace(learner, recipe=dataclasses.replace(own, **given))
-
-
-def _wrong(name: str, value: object, remedy: str) -> ConfigError:
-    return ConfigError("make a plan", f"{name} is {value!r}", remedy)

@@ -16,18 +16,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from juggler.checks import Range, check_ranges, check_types
 from juggler.data import Records, TrainRecords
 from juggler.errors import ConfigError, Unavailable
 from juggler.models.toml_file import check_fields
 
-_RANGES: dict[str, tuple[float, float, str]] = {
-    "trees": (1, 100_000, "a whole number of at least 1"),
-    "depth": (1, 30, "a whole number from 1 to 30"),
-    "rate": (1e-6, 1, "a number above 0, at most 1"),
-    "record_share": (1e-6, 1, "a number above 0, at most 1"),
-    "column_share": (1e-6, 1, "a number above 0, at most 1"),
-    "members": (1, 100, "a whole number of at least 1"),
-    "mixtures": (0, 100_000_000, "a whole number of at least 0"),
+_RANGES = {
+    "trees": Range(1, 100_000, "a whole number of at least 1"),
+    "depth": Range(1, 30, "a whole number from 1 to 30"),
+    "rate": Range(1e-6, 1, "a number above 0, at most 1"),
+    "record_share": Range(1e-6, 1, "a number above 0, at most 1"),
+    "column_share": Range(1e-6, 1, "a number above 0, at most 1"),
+    "members": Range(1, 100, "a whole number of at least 1"),
+    "mixtures": Range(0, 100_000_000, "a whole number of at least 0"),
 }
 
 
@@ -57,11 +58,8 @@ class Teacher:
     mixtures: int = 200_000
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value, (low, high, words) = getattr(self, field.name), _RANGES[field.name]
-            kinds = int if isinstance(field.default, int) else (int, float)
-            if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-                raise ConfigError("make a teacher", f"{field.name} is {value!r}", f"Give {words}")
+        check_types(self, "make a teacher")
+        check_ranges(self, _RANGES, "make a teacher")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain numbers."""

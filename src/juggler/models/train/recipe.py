@@ -3,42 +3,53 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from juggler.errors import ConfigError
+from juggler.checks import (
+    ABOVE_0,
+    BELOW_1,
+    FINITE,
+    Range,
+    bad_field,
+    check_choices,
+    check_ranges,
+    check_types,
+)
 from juggler.models.toml_file import check_fields, read_toml, to_toml
 
+_ASKED = "make a recipe"
+_wrong = partial(bad_field, _ASKED)
 _CHOICES = {
     "optimizer": ("sgd", "adamw"),
     "schedule": ("cosine", "one_cycle"),
     # No 16-mixed: its loss scaler is state that would have to survive a kill as well.
     "precision": ("32-true", "bf16-mixed"),
 }
-_RANGES: dict[str, tuple[float, float, str]] = {
-    "epochs": (1, math.inf, "at least 1"),
-    "batch": (2, math.inf, "at least 2, for batch norm needs two"),
-    "rate": (math.ulp(0.0), math.inf, "above 0"),
-    "momentum": (0, math.nextafter(1, 0), "in [0, 1)"),
-    "weight_decay": (0, math.inf, "at least 0"),
-    "warmup_epochs": (0, math.inf, "at least 0"),
-    "label_smoothing": (0, math.nextafter(1, 0), "in [0, 1)"),
-    "class_weight_power": (0, 1, "in [0, 1]"),
-    "ema_decay": (0, math.nextafter(1, 0), "in [0, 1)"),
-    "mixup_alpha": (0, math.inf, "at least 0"),
-    "feature_dropout": (0, math.nextafter(1, 0), "in [0, 1)"),
-    "tail_weight": (0, math.inf, "at least 0"),
-    "shift": (0, 1024, "of pixels, at least 0"),
-    "cutout": (0, 1024, "of pixels, at least 0"),
-    "linear_by": (0, 1, "in [0, 1]"),
-    "kernel_decay": (0, math.inf, "at least 0"),
-    "distill_weight": (0, 1, "in [0, 1]"),
-    "distill_temperature": (math.ulp(0.0), math.inf, "above 0"),
-    "seed": (0, 2**63 - 1, "in [0, 2^63)"),
-    "devices": (-1, math.inf, "a count of at least 1, or -1 for all"),
+_RANGES = {
+    "epochs": Range(1, FINITE, "a number at least 1"),
+    "batch": Range(2, FINITE, "a number at least 2, for batch norm needs two"),
+    "rate": Range(ABOVE_0, FINITE, "a number above 0"),
+    "momentum": Range(0, BELOW_1, "a number in [0, 1)"),
+    "weight_decay": Range(0, FINITE, "a number at least 0"),
+    "warmup_epochs": Range(0, FINITE, "a number at least 0"),
+    "label_smoothing": Range(0, BELOW_1, "a number in [0, 1)"),
+    "class_weight_power": Range(0, 1, "a number in [0, 1]"),
+    "ema_decay": Range(0, BELOW_1, "a number in [0, 1)"),
+    "mixup_alpha": Range(0, FINITE, "a number at least 0"),
+    "feature_dropout": Range(0, BELOW_1, "a number in [0, 1)"),
+    "tail_weight": Range(0, FINITE, "a number at least 0"),
+    "shift": Range(0, 1024, "a number of pixels, at least 0"),
+    "cutout": Range(0, 1024, "a number of pixels, at least 0"),
+    "linear_by": Range(0, 1, "a number in [0, 1]"),
+    "kernel_decay": Range(0, FINITE, "a number at least 0"),
+    "distill_weight": Range(0, 1, "a number in [0, 1]"),
+    "distill_temperature": Range(ABOVE_0, FINITE, "a number above 0"),
+    "seed": Range(0, 2**63 - 1, "a number in [0, 2^63)"),
+    "devices": Range(-1, FINITE, "a count of at least 1, or -1 for all"),
 }
 
 
@@ -116,17 +127,11 @@ class Recipe:
     strategy: str = "auto"
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, _typed(field.name, getattr(self, field.name), field.default))
-        for name, (low, high, words) in _RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high or math.isinf(value):
-                raise _wrong(name, value, f"Give a number {words}")
+        check_types(self, _ASKED)
+        check_ranges(self, _RANGES, _ASKED)
+        check_choices(self, _CHOICES, _ASKED)
         if self.devices == 0:
             raise _wrong("devices", 0, "Give a count of at least 1, or -1 for all")
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise _wrong(name, getattr(self, name), f"Give one of {', '.join(choices)}")
         if self.tail_weight > 0 and self.mixup_alpha > 0:
             raise _wrong("mixup_alpha", self.mixup_alpha, "Give 0: it does not go together with tail_weight")
         if self.warmup_epochs >= self.epochs and self.epochs > 1:
@@ -158,18 +163,3 @@ class Recipe:
             ConfigError: the file cannot be read, is not TOML, or has a wrong field.
         """
         return cls.from_dict(read_toml(path, "the recipe"), f"the recipe {path}")
-
-
-def _typed(name: str, value: object, default: object) -> object:
-    """Return the value in the type of the field's default; a whole number will do for a float."""
-    wanted = type(default)
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(value, bool) != (wanted is bool) or not isinstance(value, wanted):
-        words = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}[wanted]
-        raise _wrong(name, value, f"Give {words}")
-    return value
-
-
-def _wrong(name: str, value: object, remedy: str) -> ConfigError:
-    return ConfigError("make a recipe", f"{name} is {value!r}", remedy)
