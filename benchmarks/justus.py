@@ -30,10 +30,10 @@ from juggler.files import write_atomically
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.learner import LEARNERS, Fitted
 from juggler.predict.learning.learners.roofline_trees import RooflineTrees
+from juggler.predict.learning.learners.transferred import transfer
 from juggler.predict.learning.net_learner import NetLearner
 from juggler.predict.learning.scores import Scores, score
 from juggler.predict.learning.splits import random_split
-from juggler.predict.learning.transfer import transfer
 
 SEEDS = (0, 1, 2, 3, 4)
 # The cheap and the most wanted first, so that a run cut short has them.

@@ -23,7 +23,7 @@ from juggler.errors import DataError
 from juggler.files import write_atomically
 from juggler.predict.campaign.store.samples import Store
 from juggler.predict.fit.comparison import compare_learners
-from juggler.predict.learning.learner import LEARNERS
+from juggler.predict.learning.learner import learners_from_samples
 
 FAMILIES = ("conv", "depthwise", "pool", "dense")
 CELLS = TRIALS / "lab_learners_cells.json"
@@ -47,7 +47,7 @@ def main() -> None:
     for seed in given.seeds:
         key = f"{seed}/{len(samples)}/{last}"
         kept = [row for row in cells.get(key, []) if row["learner"] not in given.again]
-        names = ["polynomial", "xgboost_log"] if given.quick else LEARNERS.names()
+        names = ["polynomial", "xgboost_log"] if given.quick else learners_from_samples()
         left = [name for name in names if name not in {row["learner"] for row in kept}]
         if not left:
             continue

@@ -14,7 +14,7 @@ import juggler
 
 ROOT = Path(juggler.__file__).parent
 LEVELS = (
-    {"errors"},
+    {"errors", "privacy"},
     {"nouns", "files", "digest", "lazy", "arrays", "checks"},
     {"registry", "packages"},
     {"metrics"},

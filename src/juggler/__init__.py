@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from juggler.lazy import face
 from juggler.moved import install
+from juggler.privacy import silence
 
 if TYPE_CHECKING:
     from juggler.data import Encoder, load_set
@@ -55,6 +56,7 @@ __all__ = [
     "widen",
 ]
 
+silence()  # before anything that reports home is imported
 install()  # modules that have moved since the last release are found by their old names
 
 __getattr__, __dir__ = face(

@@ -34,7 +34,7 @@ MOVED = {
     "juggler.predict.reading": "juggler.predict.extract.kernels",
     "juggler.predict.scores": "juggler.predict.learning.scores",
     "juggler.predict.splits": "juggler.predict.learning.splits",
-    "juggler.predict.transfer": "juggler.predict.learning.transfer",
+    "juggler.predict.transfer": "juggler.predict.learning.learners.transferred",
     "juggler.runtime.attribution": "juggler.runtime.measure.attribution",
     "juggler.runtime.quantize": "juggler.runtime.int8.quantize",
     "juggler.transform.exported": "juggler.transform.tracing.exported",

@@ -20,7 +20,7 @@ from juggler.predict.campaign.run import run_campaign
 from juggler.predict.campaign.sampling import Draw
 from juggler.predict.campaign.store.measurements import Ledger, plan_of
 from juggler.predict.campaign.store.samples import StoreError
-from juggler.predict.campaign.timing import Turn, Unfit
+from juggler.predict.campaign.timing import Turn, UnsupportedKernel
 
 TINY = {"rounds": 1, "cap_ms": 0.5, "families": {"pool": 1.0, "add": 1.0}}
 PROBES = 5  # of those within the cap
@@ -248,7 +248,7 @@ class Scripted:
         if spec == CANARY:
             return Turn(spec, 0.0, next(self.canary_ms), 0.0, 0.0)
         if spec.family == "norm":
-            raise Unfit("time it", "it ran something else", "Leave it out")
+            raise UnsupportedKernel("time it", "it ran something else", "Leave it out")
         self.taken.append(spec)
         return Turn(replace(spec, layout="blocked"), 0.1, self.unit_ms * (1.0 + len(self.taken)), 0.2, 0.0)
 

@@ -17,7 +17,7 @@ from juggler.predict.campaign.outcome import Campaign, Outcome
 from juggler.predict.campaign.sampling import CAP_MS, LONG_MS, Draw, Space
 from juggler.predict.campaign.store.measurements import Ledger, plan_of
 from juggler.predict.campaign.store.samples import Store
-from juggler.predict.kernels.probes import Roof, probes
+from juggler.predict.kernels.probes import RoughRoofline, probes
 from juggler.predict.kernels.sample import AT_RANDOM
 from juggler.predict.kernels.spec import KernelSpec
 
@@ -83,7 +83,7 @@ class Planner:
         yield from self._all_of([Draw(self._adapt(spec), "probe") for spec in probes(cap_ms)])
         if self._stopped or not self._has("probe"):
             return
-        roof = Roof.of([sample for sample in self._had if sample.drawn == "probe"])
+        roof = RoughRoofline.of([sample for sample in self._had if sample.drawn == "probe"])
         families, long_ms = self._campaign.families, cap_ms * LONG_MS / CAP_MS
         space = Space(roof, families, self._memory_bytes, cap_ms, long_ms)
         at_random = self._undone(space.draw(self._campaign.seed))

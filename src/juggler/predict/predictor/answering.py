@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from juggler.predict.extract.kernels import Reading, Uncovered, counted
+from juggler.predict.extract.kernels import ExtractedKernels, Uncovered, counted
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.predict.predictor.composition import Parts, paper_composition
 from juggler.predict.predictor.intervals import POOLED
@@ -13,7 +13,7 @@ from juggler.predict.predictor.prediction import LayerPrediction, Prediction
 from juggler.predict.predictor.predictor import NETWORK, Predictor
 
 
-def answer(predictor: Predictor, reading: Reading) -> Prediction:
+def answer(predictor: Predictor, reading: ExtractedKernels) -> Prediction:
     """Predict the kernels of a network, and compose them."""
     specs = predictor.as_run(reading)
     alone_ms = predictor.in_network_ms(reading)
@@ -49,7 +49,7 @@ def answer(predictor: Predictor, reading: Reading) -> Prediction:
 
 def _layers(
     predictor: Predictor,
-    reading: Reading,
+    reading: ExtractedKernels,
     specs: Sequence[KernelSpec],
     alone_ms: Sequence[float | None],
     *,
@@ -88,7 +88,7 @@ def _ends(
     return sum(layer.low_ms for layer in layers) + rest_ms, sum(layer.high_ms for layer in layers) + rest_ms
 
 
-def _uncovered(reading: Reading, alone_ms: Sequence[float | None]) -> tuple[Uncovered, ...]:
+def _uncovered(reading: ExtractedKernels, alone_ms: Sequence[float | None]) -> tuple[Uncovered, ...]:
     missed = [
         (kernel.op, kernel.name, kernel.spec.bytes)
         for kernel, own_ms in zip(reading.kernels, alone_ms, strict=True)
@@ -110,7 +110,9 @@ def _paper_ms(
     return paper_composition([family for family, _ in known], pre_ms, [ms for _, ms in known], post_ms)
 
 
-def _warnings(predictor: Predictor, reading: Reading, layers: Sequence[LayerPrediction]) -> list[str]:
+def _warnings(
+    predictor: Predictor, reading: ExtractedKernels, layers: Sequence[LayerPrediction]
+) -> list[str]:
     found = []
     beyond = sum(bool(layer.extrapolated) for layer in layers)
     if beyond:

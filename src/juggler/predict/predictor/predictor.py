@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from juggler.errors import ConfigError
 from juggler.nouns import Machine
-from juggler.predict.extract.kernels import Reading, read_kernels
-from juggler.predict.graphs.structure import Skeleton
+from juggler.predict.extract.kernels import ExtractedKernels, extract_kernels
+from juggler.predict.graphs.structure import GraphStructure
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.predict.predictor.composition import Composition, Parts, coldness, is_cold
 from juggler.predict.predictor.intervals import Intervals
@@ -86,18 +86,18 @@ class Predictor:
 
     def read(
         self,
-        model: Model | Skeleton,
+        model: Model | GraphStructure,
         *,
         shape: tuple[int, ...] | None = None,
         batch: int = 1,
         name: str = "",
-    ) -> Reading:
-        """Return the kernels that this device's runtime runs; see `read_kernels`."""
-        return read_kernels(model, self.backend, shape=shape, batch=batch, name=name)
+    ) -> ExtractedKernels:
+        """Return the kernels that this device's runtime runs; see `extract_kernels`."""
+        return extract_kernels(model, self.backend, shape=shape, batch=batch, name=name)
 
     def predict(
         self,
-        model: Model | Skeleton | Reading,
+        model: Model | GraphStructure | ExtractedKernels,
         *,
         shape: tuple[int, ...] | None = None,
         batch: int = 1,
@@ -118,7 +118,7 @@ class Predictor:
         """
         from juggler.predict.predictor.answering import answer  # noqa: PLC0415  # it imports this module
 
-        if isinstance(model, Reading):
+        if isinstance(model, ExtractedKernels):
             return answer(self, model)
         return answer(self, self.read(model, shape=shape, batch=batch, name=name))
 
@@ -133,11 +133,11 @@ class Predictor:
                 found |= dict(zip(own, map(float, model.predict(own, phase)), strict=True))
         return [found.get(spec) for spec in specs]
 
-    def parts(self, reading: Reading) -> Parts:
+    def parts(self, reading: ExtractedKernels) -> Parts:
         """Return what a network is composed of, its kernels predicted."""
         return Parts.of(reading, self.in_network_ms(reading), self.cache_bytes)
 
-    def in_network_ms(self, reading: Reading) -> list[float | None]:
+    def in_network_ms(self, reading: ExtractedKernels) -> list[float | None]:
         """Return what each kernel takes within the network: between hot and cold weights, by its size."""
         share, specs = coldness(reading, self.cache_bytes), self.as_run(reading)
         found = self.kernels_ms(specs)
@@ -147,7 +147,7 @@ class Predictor:
         pairs = zip(hot, found, strict=True)
         return [None if a is None or b is None else a + share * (b - a) for a, b in pairs]
 
-    def as_run(self, reading: Reading) -> list[KernelSpec]:
+    def as_run(self, reading: ExtractedKernels) -> list[KernelSpec]:
         """Return the kernels, weights cold where that was sampled and the cache is too small for all."""
         if not is_cold(reading, self.cache_bytes):
             return [kernel.spec for kernel in reading.kernels]

@@ -6,7 +6,7 @@ import copy
 from typing import TYPE_CHECKING
 
 from juggler.predict.extract.kernels import READERS
-from juggler.predict.graphs.structure import skeleton_of_module
+from juggler.predict.graphs.structure import graph_structure_of_module
 from juggler.predict.predictor.answering import answer
 
 if TYPE_CHECKING:
@@ -37,6 +37,6 @@ class Pricing:
         """
         own = copy.deepcopy(module).float()  # forms may be given in float64, which nobody deploys
         inputs = tuple(value.float() if value.is_floating_point() else value for value in examples)
-        skeleton = skeleton_of_module(own, inputs, "a form of a region")
-        found = answer(self._predictor, self._reader.read(skeleton, *(tuple(x.shape) for x in inputs)))
+        structure = graph_structure_of_module(own, inputs, "a form of a region")
+        found = answer(self._predictor, self._reader.read(structure, *(tuple(x.shape) for x in inputs)))
         return found.latency_ms - found.fixed_ms

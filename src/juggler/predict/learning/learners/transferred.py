@@ -1,4 +1,4 @@
-"""A new device from few samples: correct the predictor of another device.
+"""What another device's learner knows, corrected by few samples of a new one.
 
 What a kernel takes on one device says most of what it takes on another: which shapes waste, which algorithms
 win. Two starts are corrected and averaged: the source's prediction, and that times the ratio of a roofline
@@ -16,14 +16,17 @@ import numpy as np
 import numpy.typing as npt
 
 from juggler.arrays import Arrays, Floats
+from juggler.errors import ConfigError
 from juggler.predict.kernels.roofline import Roofline
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.boosting import Boosters, Settings, boost
 from juggler.predict.learning.features import Features
 from juggler.predict.learning.learner import (
-    TRANSFERRED,
     Epoch,
     Fitted,
+    NeedsSource,
+    Progress,
+    Validation,
     checked_target,
     joined,
     pack,
@@ -38,7 +41,7 @@ _SETTINGS = tuple(
 
 
 @dataclass(frozen=True)
-class Transferred:
+class FittedTransfer:
     """A predictor of one device, corrected for another.
 
     Attributes:
@@ -65,23 +68,72 @@ class Transferred:
         """Return milliseconds `[n]` on the new device."""
         first, second = _starts(self.source, self.old, self.new, table)
         matrix = _matrix(self.features, first, second, table)
-        one = np.log(first) + self.plain.predict(matrix)
-        other = np.log(second) + self.scaled.predict(matrix)
-        predicted: Floats = np.exp((one + other) / 2.0)
+        log_first = np.log(first) + self.plain.predict(matrix)
+        log_second = np.log(second) + self.scaled.predict(matrix)
+        predicted: Floats = np.exp((log_first + log_second) / 2.0)
         return predicted
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
         """Return JSON values and arrays."""
         packed, arrays = pack(self.source_name, self.source)
-        fields = {"source": packed, "features": self.features.to_dict()}
-        fields |= {"old": self.old.to_dict(), "new": self.new.to_dict()}
+        fields = {
+            "source": packed,
+            "features": self.features.to_dict(),
+            "old": self.old.to_dict(),
+            "new": self.new.to_dict(),
+        }
         parts = {"source": arrays, "plain": self.plain.arrays(), "scaled": self.scaled.arrays()}
         return fields, joined(parts)
 
 
+@dataclass(frozen=True)
+class Transferred(NeedsSource):
+    """Correct a source, which is another learner's name and what it learned of another device."""
+
+    name: str = "transferred"
+    summary: str = "another device's learner, corrected by small trees on few samples of this one"
+    source_name: str = ""
+    source: Fitted | None = None
+
+    def fit(
+        self,
+        table: KernelTable,
+        target_ms: Floats,
+        *,
+        seed: int = 0,
+        progress: Progress | None = None,
+        validation: Validation | None = None,
+    ) -> FittedTransfer:
+        """Learn; see `juggler.predict.learning.learner.Learner.fit`. Nothing is chosen on validation.
+
+        Raises:
+            ConfigError: there is no source.
+        """
+        if self.source is None:
+            remedy = "Name one: juggler.predict.learning.transfer(name, source, table, target_ms)"
+            raise ConfigError(f"fit the learner {self.name}", "no source to correct", remedy)
+        fitted = transfer(self.source_name, self.source, table, target_ms, seed=seed)
+        if progress is not None:
+            progress(1, 1)
+        return fitted
+
+    def restore(self, fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> FittedTransfer:
+        """Return what was fitted from its state."""
+        packed = fields["source"]
+        return FittedTransfer(
+            str(packed["learner"]),
+            unpack(packed, part(arrays, "source")),
+            Features.from_dict(fields["features"]),
+            Roofline.from_dict(fields["old"]),
+            Roofline.from_dict(fields["new"]),
+            Boosters.from_arrays(part(arrays, "plain")),
+            Boosters.from_arrays(part(arrays, "scaled")),
+        )
+
+
 def transfer(
     source_name: str, source: Fitted, table: KernelTable, target_ms: npt.ArrayLike, *, seed: int = 0
-) -> Transferred:
+) -> FittedTransfer:
     """Correct a source by samples of a new device; 50 to 200 are enough to be of use.
 
     Args:
@@ -101,21 +153,7 @@ def transfer(
     first, second = _starts(source, old, new, table)
     matrix = _matrix(features, first, second, table)
     plain, scaled = (_correct(matrix, np.log(target / start), seed) for start in (first, second))
-    return Transferred(source_name, source, features, old, new, plain, scaled)
-
-
-def restore(fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Transferred:
-    """Return a corrected predictor from its state."""
-    packed = fields["source"]
-    return Transferred(
-        str(packed["learner"]),
-        unpack(packed, part(arrays, "source")),
-        Features.from_dict(fields["features"]),
-        Roofline.from_dict(fields["old"]),
-        Roofline.from_dict(fields["new"]),
-        Boosters.from_arrays(part(arrays, "plain")),
-        Boosters.from_arrays(part(arrays, "scaled")),
-    )
+    return FittedTransfer(source_name, source, features, old, new, plain, scaled)
 
 
 def _starts(source: Fitted, old: Roofline, new: Roofline, table: KernelTable) -> tuple[Floats, Floats]:
@@ -136,4 +174,4 @@ def _correct(matrix: Floats, goal: Floats, seed: int) -> Boosters:
     return Boosters(tuple(members))
 
 
-NAME = TRANSFERRED
+LEARNER = Transferred()
