@@ -112,7 +112,9 @@ def test_candidates_are_plans_that_can_be_made(search: ModuleType) -> None:
 def test_the_search_goes_on_where_it_was_and_sees_no_test_file(
     search: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = Recipe(epochs=2, batch=256, optimizer="adamw", rate=0.01, warmup_epochs=0.5, accelerator="cpu")
+    recipe = Recipe(
+        epochs=2, batch_size=256, optimizer="adamw", learning_rate=0.01, warmup_epochs=0.5, accelerator="cpu"
+    )
     options = {"mix": [4, 2, 3], "widths": [4], "blocks": [1], "strides": [1]}
     base = Plan(data="synthetic", options=options, recipe=recipe, choose_from=2)
     data, told = load_set("synthetic"), []

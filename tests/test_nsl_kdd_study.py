@@ -18,7 +18,9 @@ from juggler.models.detector.lesson import LESSON_FILE
 from juggler.models.train.recipe import Recipe
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-RECIPE = Recipe(epochs=1, batch=256, optimizer="adamw", rate=0.01, warmup_epochs=0.5, accelerator="cpu")
+RECIPE = Recipe(
+    epochs=1, batch_size=256, optimizer="adamw", learning_rate=0.01, warmup_epochs=0.5, accelerator="cpu"
+)
 OPTIONS = {"mix": [4, 2, 3], "widths": [4], "blocks": [1], "strides": [1]}
 PLAN = Plan(data="synthetic", options=OPTIONS, recipe=RECIPE)
 

@@ -78,7 +78,7 @@ def test_the_parts_are_what_the_study_is_to_answer(study, cast):
         assert tasks[0].plan.taught_by.learner.network == "resnet18"
         paper = ClassifierPlan.read(study.scale.PAPER).learner.recipe
         recipe = study.scale.recipe_of(part.scale, paper)
-        assert part.rates[0] == recipe.rate, "the first is the paper's"
+        assert part.rates[0] == recipe.learning_rate, "the first is the paper's"
         assert {name for gap in part.gaps for name in gap} == set(part.seeds)
 
 

@@ -72,6 +72,28 @@ def check_fields(values: Mapping[str, Any], known: Iterable[str], source: str) -
             )
 
 
+def python_names(values: Mapping[str, Any], file_names: Mapping[str, str], source: str) -> dict[str, Any]:
+    """Return the fields of a record by what Python calls them.
+
+    Args:
+        values: the fields, by either name.
+        file_names: by Python's name, what files call a field.
+        source: where they come from, for the error.
+
+    Raises:
+        ConfigError: a field is there by both of its names.
+    """
+    for name, file_name in file_names.items():
+        if name in values and file_name in values:
+            raise ConfigError(
+                f"read {source}",
+                f"there are {name} and {file_name}, two names of one field",
+                "Give one of them",
+            )
+    names = {file_name: name for name, file_name in file_names.items()}
+    return {names.get(name, name): value for name, value in values.items()}
+
+
 def table(values: Mapping[str, Any], name: str, source: str) -> dict[str, Any]:
     """Return a table of a file; an empty one where it has none.
 

@@ -18,7 +18,7 @@ from juggler.models.train.feed import Feed
 from juggler.models.train.optimization import rate_at
 from juggler.models.train.run_state import STATE_FILE
 
-RECIPE = Recipe(epochs=3, batch=32, rate=0.05, warmup_epochs=0.5, accelerator="cpu")
+RECIPE = Recipe(epochs=3, batch_size=32, learning_rate=0.05, warmup_epochs=0.5, accelerator="cpu")
 
 
 def network(seed: int = 0, **options: object) -> nn.Module:
@@ -44,7 +44,7 @@ def accuracy(images: Tensor, labels: Tensor) -> Callable[[Callable[[Tensor], np.
     "changes",
     [
         {},
-        {"optimizer": "adamw", "rate": 0.01, "schedule": "one_cycle", "warmup_epochs": 0.0},
+        {"optimizer": "adamw", "learning_rate": 0.01, "schedule": "one_cycle", "warmup_epochs": 0.0},
         {"ema_decay": 0.9, "class_weight_power": 0.5, "label_smoothing": 0.05},
         {"mixup_alpha": 0.2, "feature_dropout": 0.02, "precision": "bf16-mixed"},
     ],
@@ -202,7 +202,7 @@ def test_every_record_is_seen_once_an_epoch_however_the_batches_fall() -> None:
     for count, batch in ((7, 3), (3, 2), (10, 10), (5, 64), (2, 2)):
         module = Watch()
         images = torch.arange(float(count)).reshape(-1, 1, 1, 1)
-        recipe = dataclasses.replace(RECIPE, epochs=2, batch=batch)
+        recipe = dataclasses.replace(RECIPE, epochs=2, batch_size=batch)
         fit(module, images, torch.arange(count) % 2, recipe)
         steps = len(module.seen) // 2
         assert all(len(part) >= 2 for part in module.seen)
@@ -215,7 +215,7 @@ def test_steps_are_plain_descent_at_the_schedules_rate_with_decay_on_weights_alo
     torch.manual_seed(0)
     module = nn.Sequential(nn.Flatten(), nn.Linear(25, 3))
     weight, bias = module[1].weight.detach().clone(), module[1].bias.detach().clone()
-    recipe = dataclasses.replace(RECIPE, batch=40, momentum=0.0, weight_decay=0.3, warmup_epochs=0.0)
+    recipe = dataclasses.replace(RECIPE, batch_size=40, momentum=0.0, weight_decay=0.3, warmup_epochs=0.0)
     fit(module, images, labels, recipe)
     for step in range(3):  # the same by hand, softmax regression's gradient written out
         x, rate = images.flatten(1), rate_at(step, 1, recipe)
@@ -228,7 +228,12 @@ def test_steps_are_plain_descent_at_the_schedules_rate_with_decay_on_weights_alo
 def test_a_loss_that_is_no_number_stops_the_run_and_says_where() -> None:
     images, labels = records()
     with pytest.raises(models.DivergenceError, match=r"epoch \d, step \d of 5.*Lower the rate"):
-        fit(network(), images * 1e15, labels, dataclasses.replace(RECIPE, rate=1e30, warmup_epochs=0.0))
+        fit(
+            network(),
+            images * 1e15,
+            labels,
+            dataclasses.replace(RECIPE, learning_rate=1e30, warmup_epochs=0.0),
+        )
 
 
 IMAGES, LABELS = records(20)
@@ -302,7 +307,12 @@ def test_refuses_networks_machines_and_validations_that_do_not_fit() -> None:
 def test_refuses_to_go_on_with_another_run_and_says_what_differs(tmp_path: Path) -> None:
     fit(network(), IMAGES, LABELS, RECIPE, folder=tmp_path, stop_epoch=1)
     cases = [
-        (network(), LABELS, dataclasses.replace(RECIPE, rate=0.2), r"recipe\.rate was 0\.05 and is 0\.2"),
+        (
+            network(),
+            LABELS,
+            dataclasses.replace(RECIPE, learning_rate=0.2),
+            r"recipe\.rate was 0\.05 and is 0\.2",
+        ),
         (network(), LABELS, dataclasses.replace(RECIPE, seed=3), r"recipe\.seed was 0 and is 3"),
         (network(widths=(7,)), LABELS, RECIPE, r"network\.widths was \[6\] and is \[7\]"),
         (network(), (LABELS + 1) % 3, RECIPE, r"data\.sha256 was"),

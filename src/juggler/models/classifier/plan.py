@@ -195,4 +195,4 @@ def _changed(learner: Learner, changes: Mapping[str, Any]) -> Learner:
     own, given = learner.recipe, dict(changes)
     if "epochs" in given:
         given.setdefault("warmup_epochs", own.warmup_epochs * given["epochs"] / own.epochs)
-    return dataclasses.replace(learner, recipe=dataclasses.replace(own, **given))
+    return dataclasses.replace(learner, recipe=own.changed(given))

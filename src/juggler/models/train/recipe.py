@@ -19,8 +19,11 @@ from juggler.checks import (
     check_ranges,
     check_types,
 )
-from juggler.models.toml_file import check_fields, read_toml, to_toml
+from juggler.lazy import renamed_keywords
+from juggler.models.toml_file import check_fields, python_names, read_toml, to_toml
 
+FILE_NAMES = {"batch_size": "batch", "learning_rate": "rate", "random_crop": "shift"}
+"""What plans, checkpoints and results call a field, where Python has the field's own word since 0.2."""
 _ASKED = "make a recipe"
 _wrong = partial(bad_field, _ASKED)
 _CHOICES = {
@@ -31,8 +34,8 @@ _CHOICES = {
 }
 _RANGES = {
     "epochs": Range(1, FINITE, "a number at least 1"),
-    "batch": Range(2, FINITE, "a number at least 2, for batch norm needs two"),
-    "rate": Range(ABOVE_0, FINITE, "a number above 0"),
+    "batch_size": Range(2, FINITE, "a number at least 2, for batch norm needs two"),
+    "learning_rate": Range(ABOVE_0, FINITE, "a number above 0"),
     "momentum": Range(0, BELOW_1, "a number in [0, 1)"),
     "weight_decay": Range(0, FINITE, "a number at least 0"),
     "warmup_epochs": Range(0, FINITE, "a number at least 0"),
@@ -42,7 +45,7 @@ _RANGES = {
     "mixup_alpha": Range(0, FINITE, "a number at least 0"),
     "feature_dropout": Range(0, BELOW_1, "a number in [0, 1)"),
     "tail_weight": Range(0, FINITE, "a number at least 0"),
-    "shift": Range(0, 1024, "a number of pixels, at least 0"),
+    "random_crop": Range(0, 1024, "a number of pixels, at least 0"),
     "cutout": Range(0, 1024, "a number of pixels, at least 0"),
     "linear_by": Range(0, 1, "a number in [0, 1]"),
     "kernel_decay": Range(0, FINITE, "a number at least 0"),
@@ -53,31 +56,36 @@ _RANGES = {
 }
 
 
+@renamed_keywords({old: new for new, old in FILE_NAMES.items()})
 @dataclass(frozen=True)
 class Recipe:
     """Say how to train; checked when made.
 
+    Files that 0.1.0 wrote and those of today call three fields by the names in `FILE_NAMES`; a file that is
+    read may use either.
+
     Attributes:
         epochs: passes over the training set; the schedule is laid out over all of them.
-        batch: records a step, over all devices together.
+        batch_size: records a step, over all devices together.
         optimizer: `sgd` (with Nesterov momentum) or `adamw`.
-        rate: the highest learning rate.
+        learning_rate: the highest.
         momentum: of `sgd`; for `adamw` its first beta.
         weight_decay: on weights of two or more dimensions; biases and batch norms have none.
-        warmup_epochs: linear rise to `rate`; for `one_cycle` 0 means 30 % of the run.
-        schedule: `cosine` (warm-up, then half a cosine to 0) or `one_cycle` (a cosine rise from rate / 25,
-            then half a cosine to rate / 250,000).
+        warmup_epochs: linear rise to `learning_rate`; for `one_cycle` 0 means 30 % of the run.
+        schedule: `cosine` (warm-up, then half a cosine to 0) or `one_cycle` (a cosine rise from 1 / 25 of
+            the learning rate, then half a cosine to 1 / 250,000 of it).
         label_smoothing: share of the target spread over all classes.
         class_weight_power: p of the loss weight n_c^-p of a record of a class with n_c records, scaled to
             mean 1 over the records; 0 weighs all alike, 1 all classes alike.
         ema_decay: decay a step of the running average of the weights; 0 for none. Where there is one it is
             what is validated and what comes out, its batch-norm statistics taken anew from the training set.
-        mixup_alpha: parameter of mixup's beta distribution; 0 for none. feature_dropout: probability that a
-        cell of a record image is set to 0, in all channels. tail_weight: weight of the error in the
-        log-odds of an alarm (`juggler.models.train.losses`), for shares
-            of each class as labels; the first class must be the normal one.
+        mixup_alpha: parameter of mixup's beta distribution; 0 for none.
+        feature_dropout: probability that a cell of a record image is set to 0, in all channels.
+        tail_weight: weight of the error in the log-odds of an alarm (`juggler.models.train.losses`), for
+            shares of each class as labels; the first class must be the normal one.
         flip: turn half of the pictures left to right.
-        shift: move pictures by up to so many pixels each way, zeros coming in (He et al. 2016, section 4.2).
+        random_crop: move pictures by up to so many pixels each way, zeros coming in (He et al. 2016, section
+            4.2).
         cutout: side in pixels of a square set to zero in each picture (DeVries and Taylor 2017); 0 for none.
         linear_by: share of the run after which annealed activations between the convolutions of a block are
             linear; they get there in a straight line. 0 where the network has none.
@@ -99,9 +107,9 @@ class Recipe:
     """
 
     epochs: int = 30
-    batch: int = 256
+    batch_size: int = 256
     optimizer: str = "sgd"
-    rate: float = 0.1
+    learning_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
     warmup_epochs: float = 1.0
@@ -113,7 +121,7 @@ class Recipe:
     feature_dropout: float = 0.0
     tail_weight: float = 0.0
     flip: bool = False
-    shift: int = 0
+    random_crop: int = 0
     cutout: int = 0
     linear_by: float = 0.0
     kernel_decay: float = 0.0
@@ -138,8 +146,8 @@ class Recipe:
             raise _wrong("warmup_epochs", self.warmup_epochs, f"Give fewer than the {self.epochs} epochs")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain numbers and strings."""
-        return dataclasses.asdict(self)
+        """Return the fields as plain numbers and strings, by the names that files have for them."""
+        return {FILE_NAMES.get(name, name): value for name, value in dataclasses.asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str = "the recipe") -> Recipe:
@@ -148,8 +156,17 @@ class Recipe:
         Raises:
             ConfigError: a field is unknown or has a value that cannot work.
         """
-        check_fields(values, [field.name for field in dataclasses.fields(cls)], source)
-        return cls(**values)
+        fields = python_names(values, FILE_NAMES, source)
+        check_fields(fields, [field.name for field in dataclasses.fields(cls)], source)
+        return cls(**fields)
+
+    def changed(self, values: Mapping[str, Any]) -> Recipe:
+        """Return the recipe with some of its fields changed; they may bear the names of files.
+
+        Raises:
+            ConfigError: a field is unknown or has a value that cannot work.
+        """
+        return Recipe.from_dict({**dataclasses.asdict(self), **python_names(values, FILE_NAMES, "changes")})
 
     def to_toml(self) -> str:
         """Return the fields as TOML, one a line."""

@@ -41,7 +41,7 @@ class Run:
     def __init__(self, fabric: Fabric, module: nn.Module, task: Task) -> None:
         self.fabric, self.task, self.recipe = fabric, task, task.recipe
         self.raw = module
-        self.steps = steps_an_epoch(len(task.images), task.recipe.batch, fabric.world_size)
+        self.steps = steps_an_epoch(len(task.images), task.recipe.batch_size, fabric.world_size)
         self.feed = Feed(
             task.images,
             task.labels,
@@ -157,7 +157,7 @@ class Run:
             raise DivergenceError(
                 f"train {type(self.raw).__name__}",
                 f"the loss is {float(losses[step])} at epoch {epoch}, step {step + 1} of {self.steps}",
-                f"Lower the rate ({self.recipe.rate:g}) or lengthen warmup_epochs "
+                f"Lower the rate ({self.recipe.learning_rate:g}) or lengthen warmup_epochs "
                 f"({self.recipe.warmup_epochs:g}); with bf16-mixed, try 32-true",
             )
         return float(losses[end - 1])
@@ -166,7 +166,7 @@ class Run:
         """Return the network as it would come out now, in evaluation mode."""
         if self.average is None:
             return self.raw.eval()
-        return self.average.network(self.raw, self.feed, self.recipe.batch)
+        return self.average.network(self.raw, self.feed, self.recipe.batch_size)
 
     def _scores(self, epoch: int) -> dict[str, float]:
         """Validate on the first rank and tell the others."""
