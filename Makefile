@@ -24,13 +24,13 @@ lint: $(VENV)/.test
 	$(BIN)/mypy
 
 figures: $(VENV)/.demo
-	$(BIN)/python benchmarks/readme_figures.py
-	$(BIN)/python benchmarks/measured_page.py
-	$(BIN)/python benchmarks/others_page.py
-	$(BIN)/python benchmarks/predict_page.py
-	$(BIN)/python benchmarks/nsl_kdd_page.py
-	$(BIN)/python benchmarks/learners_page.py
-	$(BIN)/python benchmarks/accuracy/page.py
+	$(BIN)/python -m benchmarks.pages.readme_figures
+	$(BIN)/python -m benchmarks.pages.measured_page
+	$(BIN)/python -m benchmarks.pages.others_page
+	$(BIN)/python -m benchmarks.pages.predict_page
+	$(BIN)/python -m benchmarks.pages.nsl_kdd_page
+	$(BIN)/python -m benchmarks.pages.learners_page
+	$(BIN)/python -m benchmarks.accuracy.page
 	$(BIN)/python tools/docs/generate.py
 
 docs: $(VENV)/.test

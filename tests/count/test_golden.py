@@ -1,4 +1,4 @@
-"""Counts against fvcore's, as `benchmarks/counts.py` wrote them, and against the layers of AlexNet."""
+"""Counts against fvcore's, as `benchmarks/claims/counts.py` wrote them, and against the layers of AlexNet."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ def test_an_alert_closes_when_the_stream_falls_silent(
         def write(self, alert: Alert) -> None:
             super().write(alert)
             if alert.state == "closed":
-                stop.ask()
+                stop.request()
 
     sink = Asking()
     summary = detect(artefact, read_end, sink, options=DetectOptions(window_s=0.01), stop=stop)

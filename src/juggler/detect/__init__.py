@@ -14,7 +14,7 @@ from juggler.detect.detector import Detector, Verdicts
 from juggler.detect.evaluate import evaluate
 from juggler.detect.options import BadRecord, DetectOptions, Summary
 from juggler.detect.run import RunError, detect
-from juggler.detect.stop import StopRequest
+from juggler.stopping import StopRequest
 
 __all__ = [
     "SINKS",

@@ -163,15 +163,14 @@ def test_other_formats_are_told(file: Path, tmp_path: Path, changes: dict, words
         Predictor.load(rewritten(file, tmp_path / "other.predictor", **changes))
 
 
-def test_a_wrong_name_shows_near_ones(tmp_path: Path, monkeypatch, file: Path) -> None:
+def test_a_wrong_name_shows_near_ones(tmp_path: Path, file: Path) -> None:
     (tmp_path / "onnxruntime-xeon.predictor").write_bytes(file.read_bytes())
-    monkeypatch.setattr("juggler.predict.predictor.archive._folder", lambda: tmp_path)
-    assert Predictor.load("onnxruntime-xeon").name == "made-up"
+    assert Predictor.load("onnxruntime-xeon", devices=tmp_path).name == "made-up"
     with pytest.raises(ConfigError, match="Did you mean 'onnxruntime-xeon'"):
-        Predictor.load("onnxruntime-xenon")
+        Predictor.load("onnxruntime-xenon", devices=tmp_path)
     for name in ("../onnxruntime-xeon", "missing.predictor"):
         with pytest.raises(ArtefactError, match="no such file"):
-            Predictor.load(name)
+            Predictor.load(name, devices=tmp_path)
 
 
 def test_another_machine_is_told(predictor: Predictor) -> None:

@@ -36,7 +36,7 @@ Report = Annotated[
 ]
 Measured = Annotated[
     Path | None,
-    typer.Option(help="Networks of the report: a result of benchmarks/predict_networks.py."),
+    typer.Option(help="Networks of the report: a result of benchmarks/predict/networks.py."),
 ]
 
 

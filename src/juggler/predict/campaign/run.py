@@ -19,13 +19,13 @@ from juggler.predict.campaign.block import Where, measure_block
 from juggler.predict.campaign.options import CampaignOptions, Chooser, as_options
 from juggler.predict.campaign.outcome import Campaign, Outcome
 from juggler.predict.campaign.scheduler import Planner, Progress
-from juggler.predict.campaign.stopping import stop_asked
 from juggler.predict.campaign.store.measurements import Ledger
 from juggler.predict.campaign.store.samples import Store
 from juggler.predict.campaign.timing import PHASERS, Turns
 from juggler.runtime.machine import machine
 from juggler.runtime.open import require
 from juggler.runtime.session import BACKENDS
+from juggler.stopping import StopRequest
 
 
 def run_campaign(
@@ -57,7 +57,7 @@ def run_campaign(
     phaser = PHASERS.get(options.backend)
     campaign = add_campaign(store, machine(), options, active=chooser is not None)
     memory_bytes = psutil.virtual_memory().total
-    with look_out(True) as canary, stop_asked() as stop:
+    with look_out(True) as canary, StopRequest() as stop:
         turns = Turns(phaser, options.threads, Watch(canary, taken_by_kernel))
         planner = Planner(
             store, campaign, options, phaser.adapt, memory_bytes, chooser=chooser, progress=progress
@@ -73,7 +73,7 @@ def run_campaign(
                 seed=block.seed,
                 rounds=options.rounds,
                 attempts=block.attempts,
-                stop=stop,
+                stop=lambda: stop.requested,
             )
             planner.took(block, measured)
     return planner.outcome()

@@ -21,11 +21,11 @@ from juggler.predict.campaign.options import CampaignOptions, Chooser, as_option
 from juggler.predict.campaign.outcome import Campaign
 from juggler.predict.campaign.run import add_campaign
 from juggler.predict.campaign.scheduler import Block, Planner, Progress
-from juggler.predict.campaign.stopping import stop_asked
 from juggler.predict.campaign.store.measurements import Ledger
 from juggler.predict.campaign.store.samples import Store, machine_digest
 from juggler.predict.campaign.timing import PHASERS
 from juggler.runtime.session import BACKENDS
+from juggler.stopping import StopRequest
 
 LOOK_S = 0.5  # how often the driver looks whether it is to stop
 Out = dict[Future[Measured], tuple["Crew", Member, Block]]
@@ -61,7 +61,7 @@ def run_fleet(
     options = as_options(options, keywords)
     BACKENDS.get(options.backend)
     phaser = PHASERS.get(options.backend)
-    with open_fleet(fleet, options.backend, options.threads) as found, stop_asked() as stop:
+    with open_fleet(fleet, options.backend, options.threads) as found, StopRequest() as stop:
         kinds: dict[str, list[Member]] = {}
         for member in found.members:
             kinds.setdefault(machine_digest(member.machine), []).append(member)
@@ -80,13 +80,13 @@ def run_fleet(
                 progress=shown.of(digest),
             )
             crews.append(Crew(campaign, planner, deque(members), planner.blocks()))
-        lost = _measure_all(crews, store, len(found.members), stop)
+        lost = _measure_all(crews, store, len(found.members), lambda: stop.requested)
         return FleetOutcome(
             outcomes=tuple(crew.planner.outcome() for crew in crews),
             workers=len(found.members),
             lost=(*found.absent, *lost),
             unfinished=tuple(crew.campaign.name for crew in crews if crew.given_back and not crew.free),
-            stopped=stop(),
+            stopped=stop.requested,
         )
 
 
