@@ -20,7 +20,7 @@ from juggler.errors import ConfigError
 from juggler.files import write_atomically
 from juggler.metrics import alarm_scores, threshold_for
 from juggler.models import Plan, TrainedDetector, probabilities, train_detector
-from juggler.models.detector.lesson import LESSON_FILE
+from juggler.models.detector.distillation_set import LABELS_FILE
 from juggler.models.detector.protocol import RATES
 from juggler.models.detector.teacher import Teacher, Trees, fit_trees
 
@@ -99,8 +99,8 @@ def lend_lessons(source: Path, place: Path) -> None:
 
     A teacher depends on records, seed and teacher alone, and takes longer to fit than a small network.
     """
-    for lesson in sorted(source.glob(f"*/{LESSON_FILE}")):
-        copy = place / lesson.parent.name / LESSON_FILE
+    for lesson in sorted(source.glob(f"*/{LABELS_FILE}")):
+        copy = place / lesson.parent.name / LABELS_FILE
         if not copy.exists():
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(lesson, copy.with_suffix(".part"))

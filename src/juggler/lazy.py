@@ -81,7 +81,7 @@ def renamed_keywords(new_names: Mapping[str, str]) -> Callable[[type[T]], type[T
 
             return property(get)
 
-        cls.__init__ = make_by_either  # type: ignore[method-assign]
+        cls.__init__ = make_by_either  # type: ignore[assignment]
         for name in new_names:
             setattr(cls, name, reader(name))
         return cls

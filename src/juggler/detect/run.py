@@ -14,9 +14,9 @@ from juggler.alerts.sink import Sink, SinkError
 from juggler.data import BadRow, Records, Schema, parse_block, parse_line
 from juggler.data.rows import first_width
 from juggler.detect.detector import Detector
+from juggler.detect.occlusion import OcclusionAttribution
 from juggler.detect.options import BadRecord, DetectOptions, Summary
 from juggler.detect.reader import Block, LineReader, Stream, opened
-from juggler.detect.weigh import Weigher
 from juggler.errors import DataError, JugglerError
 from juggler.nouns import Alert
 from juggler.runtime import Artefact, Session
@@ -107,7 +107,7 @@ class _Run:
     ) -> None:
         self._detector, self._sink, self._options, self._on_bad_row = detector, sink, options, on_bad_row
         self._schema: Schema = detector.schema
-        self._weigher = Weigher(detector, options.weighed_features)
+        self._weigher = OcclusionAttribution(detector, options.weighed_features)
         self._aggregator = Aggregator(
             detector.threshold,
             window_records=options.window_records,

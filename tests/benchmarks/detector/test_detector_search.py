@@ -78,7 +78,7 @@ def test_novelty_is_high_where_no_normal_record_goes() -> None:
     assert search.novelty(on, fitted)[0] == 0
     assert (search.novelty(normals, fitted) > 0).mean() < 0.005
     p = shares([0.1, 0.1])
-    raised = search.with_novelty(p, np.array([0.0, 2.0]), 1.0)
+    raised = search.with_ood_score(p, np.array([0.0, 2.0]), 1.0)
     assert raised[0] == pytest.approx(p[0], abs=1e-6)
     assert np.log(raised[1, 1] / raised[1, 0]) == pytest.approx(np.log(1 / 9) + 2, abs=1e-4)
 

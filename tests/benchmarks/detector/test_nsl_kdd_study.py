@@ -11,7 +11,7 @@ from benchmarks.detector import claims, nsl_kdd, study
 from juggler.data import load_set
 from juggler.errors import ConfigError
 from juggler.models import Plan, create, train_detector
-from juggler.models.detector.lesson import LESSON_FILE
+from juggler.models.detector.distillation_set import LABELS_FILE
 from juggler.models.train.recipe import Recipe
 
 RECIPE = Recipe(
@@ -43,10 +43,10 @@ def test_a_detector_of_an_earlier_release_is_taken_over_and_one_of_another_plan_
 def test_lessons_are_lent_once_and_never_replaced(tmp_path: Path) -> None:
     for fold, text in (("fold-1", b"first"), ("refit", b"last")):
         (tmp_path / "seed-0" / fold).mkdir(parents=True)
-        (tmp_path / "seed-0" / fold / LESSON_FILE).write_bytes(text)
+        (tmp_path / "seed-0" / fold / LABELS_FILE).write_bytes(text)
     own = tmp_path / "other"
     (own / "refit").mkdir(parents=True)
-    (own / "refit" / LESSON_FILE).write_bytes(b"own")
+    (own / "refit" / LABELS_FILE).write_bytes(b"own")
     study.lend_lessons(tmp_path / "seed-0", own)
     found = {path.parent.name: path.read_bytes() for path in own.rglob("*") if path.is_file()}
     assert found == {"fold-1": b"first", "refit": b"own"}

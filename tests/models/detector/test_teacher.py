@@ -14,7 +14,7 @@ from juggler import data, metrics
 from juggler.data import Records, TrainRecords
 from juggler.data.rows import parse_block
 from juggler.errors import ArtefactError, ConfigError, DataError, Unavailable
-from juggler.models.detector.lesson import LESSON_FILE, plain_lesson, taught_lesson
+from juggler.models.detector.distillation_set import LABELS_FILE, with_hard_labels, with_soft_labels
 from juggler.models.detector.mixtures import mix_records
 from juggler.models.detector.teacher import Teacher, fit_trees
 
@@ -105,7 +105,7 @@ def test_trees_see_the_columns_they_are_given_and_no_others(train: TrainRecords,
 
 def test_trees_and_lessons_are_the_same_for_the_same_seed_only(train: TrainRecords) -> None:
     columns = train.schema.header_features
-    labels = [taught_lesson(SMALL, train, columns, seed).labels for seed in (0, 0, 1)]
+    labels = [with_soft_labels(SMALL, train, columns, seed).labels for seed in (0, 0, 1)]
     np.testing.assert_array_equal(labels[0], labels[1])
     assert (labels[0] != labels[2]).any()
 
@@ -116,13 +116,13 @@ def test_only_training_records_teach(train: TrainRecords, held: Records) -> None
 
 
 def test_a_lesson_is_the_records_with_mixtures_after_them(train: TrainRecords, held: Records) -> None:
-    lesson = taught_lesson(SMALL, train, train.schema.header_features, 0, validation=held)
+    lesson = with_soft_labels(SMALL, train, train.schema.header_features, 0, validation=held)
     assert len(lesson.records) == len(lesson.labels) == len(train) + 300
     np.testing.assert_array_equal(lesson.records.numbers[:, : len(train)], train.numbers)
     np.testing.assert_array_equal(lesson.records.numbers[:, len(train) :], mix_records(train, 300, 0).numbers)
     assert (lesson.labels[: len(train)].argmax(1) == train.classes()).mean() > 0.95
     assert lesson.validation is not None and lesson.validation.shape == (len(held), 5)
-    plain = plain_lesson(train)
+    plain = with_hard_labels(train)
     assert plain.records is train and plain.validation is None
     np.testing.assert_array_equal(plain.labels, train.classes())
 
@@ -132,15 +132,15 @@ def test_a_lesson_kept_in_a_folder_is_not_taught_again(
 ) -> None:
     def lesson(records: TrainRecords, seed: int) -> NDArray[np.float32]:
         columns = records.schema.header_features
-        return taught_lesson(SMALL, records, columns, seed, validation=held, folder=tmp_path).labels
+        return with_soft_labels(SMALL, records, columns, seed, validation=held, folder=tmp_path).labels
 
     first = lesson(train, 0)
-    monkeypatch.setattr("juggler.models.detector.lesson.fit_trees", _refuse)
+    monkeypatch.setattr("juggler.models.detector.distillation_set.fit_trees", _refuse)
     np.testing.assert_array_equal(lesson(train, 0), first)
     for other, seed in ((train, 1), (train.take(range(1400)), 0)):
         with pytest.raises(AssertionError, match="taught again"):
             lesson(other, seed)
-    file = tmp_path / LESSON_FILE
+    file = tmp_path / LABELS_FILE
     file.write_bytes(file.read_bytes()[:-40])
     with pytest.raises(ArtefactError, match="no whole safetensors file"):
         lesson(train, 0)

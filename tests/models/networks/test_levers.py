@@ -14,7 +14,7 @@ from juggler.data import Standard
 from juggler.errors import ConfigError, DataError
 from juggler.models import Recipe, fit, weights_sha256
 from juggler.models.train.augmentation import augmentation
-from juggler.models.train.feed import Feed, standardise
+from juggler.models.train.device_data import DeviceData, standardise
 from juggler.models.train.kernel_decay import TURNS, branched, in_turn, kernel_penalty
 from juggler.models.train.losses import distance
 from juggler.models.train.optimization import linear_share, make_optimizer
@@ -201,10 +201,10 @@ def test_bytes_become_what_the_standard_makes_of_them() -> None:
     pictures = torch.from_numpy(PICTURES.images)
     found = standardise(pictures, STANDARD)
     np.testing.assert_allclose(found.numpy(), STANDARD.apply(PICTURES.images), rtol=1e-4, atol=1e-5)
-    feed = Feed(
+    data = DeviceData(
         pictures, torch.zeros(240), torch.ones(240), STANDARD, torch.device("cpu"), channels_last=True
     )
-    batch = feed.pictures(torch.tensor([3, 1]))
+    batch = data.pictures(torch.tensor([3, 1]))
     assert batch.is_contiguous(memory_format=torch.channels_last) and torch.equal(batch, found[[3, 1]])
 
 

@@ -14,7 +14,7 @@ from juggler import models
 from juggler.errors import ArtefactError, ConfigError, DataError
 from juggler.models import Recipe, fit, weights_sha256
 from juggler.models.train import averaging
-from juggler.models.train.feed import Feed
+from juggler.models.train.device_data import DeviceData
 from juggler.models.train.optimization import rate_at
 from juggler.models.train.run_state import STATE_FILE
 
@@ -118,8 +118,8 @@ def test_refreshed_statistics_are_those_of_the_data() -> None:
     images = torch.randn(300, 2, 4, 4) * 3 + 5
     module = nn.Sequential(nn.BatchNorm2d(2), nn.Dropout(0.5))
     module[0].running_mean.fill_(99)
-    feed = Feed(images, torch.zeros(300), torch.ones(300), None, torch.device("cpu"))
-    averaging.refresh_statistics(module, feed, 100)
+    data = DeviceData(images, torch.zeros(300), torch.ones(300), None, torch.device("cpu"))
+    averaging.refresh_statistics(module, data, 100)
     torch.testing.assert_close(module[0].running_mean, images.mean((0, 2, 3)), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(module[0].running_var, images.var((0, 2, 3)), rtol=0.02, atol=0.0)
     assert module[0].momentum == 0.1

@@ -128,7 +128,7 @@ class ClassifierPlan:
         return int(self.validation)
 
     @property
-    def taught_by(self) -> ClassifierPlan | None:
+    def teacher_plan(self) -> ClassifierPlan | None:
         """Return the plan by which the teacher is made: on the same pictures; None where there is none."""
         return None if self.teacher is None else dataclasses.replace(self, learner=self.teacher, teacher=None)
 

@@ -192,11 +192,11 @@ def _teacher(
     progress: Progress | None,
 ) -> TrainedClassifier | None:
     """Train the teacher, or read the one that was trained by the same plan."""
-    lesson = plan.taught_by
-    if lesson is None:
+    teacher_plan = plan.teacher_plan
+    if teacher_plan is None:
         return None
     own = None if folder is None else folder / "teacher"
-    home = own if teachers is None else teachers / lesson.digest
+    home = own if teachers is None else teachers / teacher_plan.digest
     kept = None if home is None else home / "classifier.safetensors"
     if kept is not None and kept.exists():
         return TrainedClassifier.load(kept)
@@ -205,7 +205,7 @@ def _teacher(
         if progress is not None:
             progress(f"teacher, {stage}", *rest)
 
-    found = train_classifier(lesson, data, folder=home, progress=tell)
+    found = train_classifier(teacher_plan, data, folder=home, progress=tell)
     if kept is not None:
         found.save(kept)
     return found

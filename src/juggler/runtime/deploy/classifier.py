@@ -11,7 +11,7 @@ import torch
 from juggler.data import Pictures
 from juggler.errors import ConfigError, Refused
 from juggler.models.classifier.training import TrainedClassifier
-from juggler.models.train.feed import standardise
+from juggler.models.train.device_data import standardise
 from juggler.runtime.export import export
 from juggler.runtime.int8.certified import CERTIFICATE
 from juggler.transform import Flattened, flatten

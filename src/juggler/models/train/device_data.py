@@ -10,7 +10,7 @@ from juggler.data import Standard
 _SHARE_OF_MEMORY = 0.5  # of what a device has free; the rest is for weights and activations
 
 
-class Feed:
+class DeviceData:
     """Hand out records by their numbers.
 
     Args:

@@ -26,7 +26,7 @@ WITHIN = 0.999
 """Share of normal records within an axis's limit; and novelty 1 is that of the one in a thousand beyond."""
 
 
-def with_novelty(network: nn.Module, normals: Tensor, weight: float) -> nn.Module:
+def with_ood_score(network: nn.Module, normals: Tensor, weight: float) -> nn.Module:
     """Return a network whose log-odds of an alarm are higher by `weight` times a record's novelty.
 
     With V the whitened principal axes of what the last layer reads of normal records, m their mean along
@@ -64,7 +64,7 @@ def with_novelty(network: nn.Module, normals: Tensor, weight: float) -> nn.Modul
     return whole.eval()
 
 
-def some_normals(records: TrainRecords, seed: int) -> TrainRecords:
+def sample_normals(records: TrainRecords, seed: int) -> TrainRecords:
     """Return training records of the first class, drawn at random where there are more than `MOST`."""
     rows = np.flatnonzero(records.classes() == 0)
     return records.take(np.random.default_rng(seed).permutation(rows)[:MOST])

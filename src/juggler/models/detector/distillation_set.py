@@ -23,11 +23,11 @@ from juggler.models.detector.mixtures import mix_records
 from juggler.models.detector.teacher import Teacher, fit_trees
 from juggler.models.networks.checkpoint import read_tensors, write_tensors
 
-LESSON_FILE = "lesson.safetensors"
+LABELS_FILE = "lesson.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
+class DistillationSet:
     """Records to learn from.
 
     Attributes:
@@ -41,12 +41,12 @@ class Lesson:
     validation: NDArray[np.float32] | None = None
 
 
-def plain_lesson(train: TrainRecords) -> Lesson:
+def with_hard_labels(train: TrainRecords) -> DistillationSet:
     """Return the training records with their classes."""
-    return Lesson(train, train.classes())
+    return DistillationSet(train, train.classes())
 
 
-def taught_lesson(
+def with_soft_labels(
     teacher: Teacher,
     train: TrainRecords,
     columns: Sequence[str],
@@ -55,7 +55,7 @@ def taught_lesson(
     validation: Records | None = None,
     folder: Path | None = None,
     progress: Callable[[int, int, int, int, float], None] | None = None,
-) -> Lesson:
+) -> DistillationSet:
     """Return the training records and mixtures of them, labelled by a teacher fitted on the former.
 
     Args:
@@ -75,7 +75,7 @@ def taught_lesson(
     records = join([train, mixtures])
     asked = {"teacher": teacher.to_dict(), "seed": seed, "columns": list(columns)}
     asked["sha256"] = _digest(train, records, validation)
-    path = None if folder is None else folder / LESSON_FILE
+    path = None if folder is None else folder / LABELS_FILE
     kept = None if path is None else _kept(path, asked)
     if kept is None:
         trees = fit_trees(teacher, train, columns, seed, progress)
@@ -85,7 +85,7 @@ def taught_lesson(
         if path is not None:
             write_tensors(path, "lesson", kept, {"asked": asked})
     found = kept.get("validation")
-    return Lesson(records, kept["labels"].numpy(), None if found is None else found.numpy())
+    return DistillationSet(records, kept["labels"].numpy(), None if found is None else found.numpy())
 
 
 def _kept(path: Path, asked: dict[str, Any]) -> dict[str, torch.Tensor] | None:
