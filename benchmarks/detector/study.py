@@ -24,7 +24,7 @@ from juggler.models.detector.distillation_set import LABELS_FILE
 from juggler.models.detector.protocol import RATES
 from juggler.models.detector.teacher import Teacher, Trees, fit_trees
 
-XGBOOST = Teacher(trees=200, depth=6, rate=0.1, record_share=0.8, column_share=0.5, members=1)
+XGBOOST = Teacher(trees=200, depth=6, learning_rate=0.1, record_share=0.8, column_share=0.5, ensemble_size=1)
 # The paper's own networks, in their CIFAR form.
 BASELINES: Mapping[str, Mapping[str, Any]] = {
     name: {"stem": "cifar", "width": 0.25} for name in ("resnet34", "resnet50")

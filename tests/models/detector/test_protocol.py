@@ -21,7 +21,7 @@ PLAIN = Plan(data="synthetic", options=OPTIONS, recipe=RECIPE, false_alarm_rate=
 TAUGHT = dataclasses.replace(
     PLAIN,
     recipe=dataclasses.replace(RECIPE, tail_weight=0.5),
-    teacher=Teacher(trees=6, depth=4, rate=0.4, mixtures=2000),
+    teacher=Teacher(trees=6, depth=4, learning_rate=0.4, mixtures=2000),
     choose_from=2,
 )
 

@@ -18,7 +18,7 @@ from juggler.models.detector.distillation_set import LABELS_FILE, with_hard_labe
 from juggler.models.detector.mixtures import mix_records
 from juggler.models.detector.teacher import Teacher, fit_trees
 
-SMALL = Teacher(trees=8, depth=4, rate=0.3, mixtures=300)
+SMALL = Teacher(trees=8, depth=4, learning_rate=0.3, mixtures=300)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_mixtures_are_drawn_by_the_seed_alone_and_rare_classes_give_more_than_th
 
 def test_trees_learn_and_say_how_far_they_are(train: TrainRecords, held: Records) -> None:
     told: list[tuple[int, int, int, int, float]] = []
-    teacher = dataclasses.replace(SMALL, members=2)
+    teacher = dataclasses.replace(SMALL, ensemble_size=2)
     trees = fit_trees(teacher, train, train.schema.header_features, 0, lambda *at: told.append(at))
     assert [at[:4] for at in told] == [(m, 2, t, 8) for m in (1, 2) for t in range(1, 9)]
     assert told[7][4] < 0.5 * told[0][4]
@@ -167,9 +167,18 @@ def test_without_xgboost_it_says_what_to_install(
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("trees", 0), ("trees", 1.5), ("depth", 31), ("rate", 0), ("rate", float("nan")), ("members", True),
-     ("mixtures", -1), ("record_share", 1.1), ("column_share", "half")],
-)  # fmt: skip
+    [
+        ("trees", 0),
+        ("trees", 1.5),
+        ("depth", 31),
+        ("learning_rate", 0),
+        ("learning_rate", float("nan")),
+        ("ensemble_size", True),
+        ("mixtures", -1),
+        ("record_share", 1.1),
+        ("column_share", "half"),
+    ],
+)
 def test_refuses_a_teacher_that_cannot_be(field: str, value: object) -> None:
     with pytest.raises(ConfigError, match=field):
         Teacher(**{field: value})

@@ -12,6 +12,7 @@ import torch
 from juggler import models
 from juggler.errors import ConfigError
 from juggler.models import ClassifierPlan, Plan, Recipe
+from juggler.models.detector.teacher import Teacher
 
 FOLDER = Path(__file__).parent / "release_0_1_0"
 RECIPE = Recipe(
@@ -58,3 +59,11 @@ def test_a_file_may_use_either_name_and_not_both() -> None:
     assert Recipe().changed({"batch": 8, "learning_rate": 0.2}) == Recipe(batch_size=8, learning_rate=0.2)
     with pytest.raises(ConfigError, match="learning_rate and rate, two names of one field"):
         Recipe.from_dict({"learning_rate": 0.2, "rate": 0.2})
+
+
+def test_its_teachers_are_read_and_written_alike() -> None:
+    teacher = Teacher(learning_rate=0.3, ensemble_size=2)
+    assert Teacher.from_dict({"rate": 0.3, "members": 2}) == teacher
+    assert {"rate": 0.3, "members": 2}.items() <= teacher.to_dict().items()
+    with pytest.warns(DeprecationWarning, match="members of Teacher is now ensemble_size"):
+        assert Teacher(members=3).ensemble_size == 3
