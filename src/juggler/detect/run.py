@@ -80,7 +80,7 @@ def detect(
             progress = _Progress(on_progress, reader.total_bytes())
             for piece in reader:
                 run.take(piece)
-                progress.tell(run)
+                progress.report(run)
             if request.asked:
                 run.ended_by = "a request to stop"
             run.close()
@@ -89,7 +89,7 @@ def detect(
         except (SinkError, DataError) as error:
             run.ended_by = f"an error: {error.found}"
             raise RunError(error, run.summary()) from error
-        progress.tell(run, last=True)
+        progress.report(run, last=True)
         return run.summary()
 
 
@@ -130,11 +130,11 @@ class _Run:
             self._width = first_width(piece.data, self._schema)
         if piece.lines == 1:
             # The vectorised path costs more than a line of its own takes.
-            found = parse_line(piece.data, self._schema, piece.first_line, self._width)
-            if isinstance(found, BadRow):
-                self._note_bad(found)
+            record = parse_line(piece.data, self._schema, piece.first_line, self._width)
+            if isinstance(record, BadRow):
+                self._note_bad(record)
             else:
-                self._score(found)
+                self._score(record)
         elif piece.lines:
             records, bad = parse_block(piece.data, self._schema, piece.first_line, self._width)
             for row in bad:
@@ -218,7 +218,7 @@ class _Progress:
     def __init__(self, callback: OnProgress | None, total_bytes: int | None) -> None:
         self._callback, self._total_bytes, self._next_s = callback, total_bytes, 0.0
 
-    def tell(self, run: _Run, last: bool = False) -> None:
+    def report(self, run: _Run, last: bool = False) -> None:
         if self._callback is not None and (last or time.monotonic() >= self._next_s):
             self._next_s = time.monotonic() + _PROGRESS_S
             self._callback(run.records, run.read_bytes, self._total_bytes)

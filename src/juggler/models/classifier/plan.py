@@ -154,12 +154,12 @@ class ClassifierPlan:
         Raises:
             ConfigError: a field is unknown or has a value that cannot work.
         """
-        own = ("data", *_FIELDS)
-        check_fields(values, (*own, "network", "recipe", "teacher"), source)
+        names = ("data", *_FIELDS)
+        check_fields(values, (*names, "network", "recipe", "teacher"), source)
         learner = {name: values[name] for name in ("network", "recipe") if name in values}
         taught = Learner.from_dict(table(values, "teacher", source), source) if "teacher" in values else None
         return cls(
-            **{name: values[name] for name in own if name in values},
+            **{name: values[name] for name in names if name in values},
             learner=Learner.from_dict(learner, source),
             teacher=taught,
         )
@@ -192,7 +192,7 @@ class ClassifierPlan:
 
 
 def _changed(learner: Learner, changes: Mapping[str, Any]) -> Learner:
-    own, given = learner.recipe, dict(changes)
-    if "epochs" in given:
-        given.setdefault("warmup_epochs", own.warmup_epochs * given["epochs"] / own.epochs)
-    return dataclasses.replace(learner, recipe=own.changed(given))
+    recipe, fields = learner.recipe, dict(changes)
+    if "epochs" in fields:
+        fields.setdefault("warmup_epochs", recipe.warmup_epochs * fields["epochs"] / recipe.epochs)
+    return dataclasses.replace(learner, recipe=recipe.changed(fields))

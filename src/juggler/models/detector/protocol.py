@@ -167,8 +167,8 @@ class _Run:
         held_out = np.isin(split.validation.labels(), np.unique(split.train.labels()), invert=True)
         images = encoder.encode(split.validation)
 
-        def scores(found: NDArray[np.float32]) -> dict[str, float]:
-            return validation_scores(found, split.validation, held_out, self.plan.false_alarm_rate)
+        def scores(shares: NDArray[np.float32]) -> dict[str, float]:
+            return validation_scores(shares, split.validation, held_out, self.plan.false_alarm_rate)
 
         def validate(predict: Predict) -> dict[str, float]:
             return scores(predict(images))
@@ -176,10 +176,10 @@ class _Run:
         name = f"fold-{i + 1}"
         distillation = self.distillation_set(name, split.train, split.validation)
         network, history = self.train(encoder, distillation, split.train, name=name, validate=validate)
-        found = {record.epoch: record.scores for record in history.epochs if record.scores}
-        if not found:  # of a network that was put together after its training
-            found = {self.plan.recipe.epochs: scores(probabilities(network, images))}
-        return _Fold(found, None if distillation.validation is None else scores(distillation.validation))
+        by_epoch = {record.epoch: record.scores for record in history.epochs if record.scores}
+        if not by_epoch:  # of a network that was put together after its training
+            by_epoch = {self.plan.recipe.epochs: scores(probabilities(network, images))}
+        return _Fold(by_epoch, None if distillation.validation is None else scores(distillation.validation))
 
     def distillation_set(
         self, name: str, train: TrainRecords, validation: Records | None = None
@@ -194,7 +194,7 @@ class _Run:
             self.plan.recipe.seed,
             validation=validation,
             folder=None if self.folder is None else self.folder / name,
-            progress=self.tell(f"{name}, teacher"),
+            progress=self.stage_progress(f"{name}, teacher"),
         )
 
     def train(
@@ -217,16 +217,16 @@ class _Run:
         history, classes = History(), len(self.data.schema.classes)
         networks: list[nn.Module] = []
         for i, seed in enumerate(member_seeds(recipe.seed, self.members), start=1):
-            own = name if alone else f"{name}/member-{i}"
+            stage = name if alone else f"{name}/member-{i}"
             networks.append(network_for(self.plan, encoder, classes, seed))
             history = fit(
                 networks[-1],
                 images,
                 distillation.labels,
                 replace(recipe, seed=seed),
-                folder=None if self.folder is None else self.folder / own,
+                folder=None if self.folder is None else self.folder / stage,
                 validate=validate if alone and not weight else None,
-                progress=self.tell(own),
+                progress=self.stage_progress(stage),
                 stop_epoch=stop_epoch,
             )
         network = networks[0] if alone else join(networks)
@@ -235,7 +235,7 @@ class _Run:
             network = with_ood_score(network, normals, weight)
         return network, history
 
-    def tell(self, stage: str) -> Callable[[int, int, int, int, float], None] | None:
+    def stage_progress(self, stage: str) -> Callable[[int, int, int, int, float], None] | None:
         """Return the progress of one stage."""
         return None if self.progress is None else partial(self.progress, stage)
 

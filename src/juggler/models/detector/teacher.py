@@ -96,8 +96,8 @@ class Trees:
     def probabilities(self, records: Records) -> NDArray[np.float32]:
         """Return the members' mean probabilities, `[n, classes]`."""
         table = _table(records, self.columns)
-        found = [member.inplace_predict(table) for member in self.members]
-        return np.asarray(np.mean(found, axis=0), dtype=np.float32)
+        shares = [member.inplace_predict(table) for member in self.members]
+        return np.asarray(np.mean(shares, axis=0), dtype=np.float32)
 
 
 def fit_trees(
@@ -143,8 +143,8 @@ def fit_trees(
     }
     members = []
     for number in range(1, teacher.ensemble_size + 1):
-        own = {"seed": (seed * 100 + number) % 2**31}
-        member = xgboost.Booster({**settings, **own}, [table])
+        seed_setting = {"seed": (seed * 100 + number) % 2**31}
+        member = xgboost.Booster({**settings, **seed_setting}, [table])
         for tree in range(teacher.trees):
             member.update(table, tree)
             if progress is not None:

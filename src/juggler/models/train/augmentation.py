@@ -45,9 +45,9 @@ def augmentation(recipe: Recipe, size: tuple[int, int]) -> nn.Module:
     return nn.Sequential(*steps)
 
 
-def mix(x: Tensor, other: Tensor, kept: float) -> Tensor:
+def mix(x: Tensor, partner: Tensor, share: float) -> Tensor:
     """Return each picture's share `kept` and the rest of another's (mixup, Zhang et al. 2018, Eq. 1)."""
-    return x.lerp(x[other], 1 - kept)
+    return x.lerp(x[partner], 1 - share)
 
 
 def _kornia() -> Any:

@@ -58,9 +58,12 @@ class Objective:
             x = drop_cells(x, recipe.feature_dropout)
         if recipe.mixup_alpha == 0:
             return x, [(labels, weights, 1.0)]
-        kept = float(draw.beta(recipe.mixup_alpha, recipe.mixup_alpha))
-        other = torch.randperm(len(rows), device=x.device)
-        return mix(x, other, kept), [(labels, weights, kept), (labels[other], weights[other], 1 - kept)]
+        share = float(draw.beta(recipe.mixup_alpha, recipe.mixup_alpha))
+        partner = torch.randperm(len(rows), device=x.device)
+        return mix(x, partner, share), [
+            (labels, weights, share),
+            (labels[partner], weights[partner], 1 - share),
+        ]
 
     def _label_loss(self, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
         """Return the loss by the labels."""

@@ -173,10 +173,10 @@ class Run:
         scores: dict[str, float] = {}
         if self.task.validate is not None and self.fabric.global_rank == 0:
             network = self._network()
-            found = self.task.validate(
+            raw_scores = self.task.validate(
                 lambda images: probabilities(network, images, standard=self.task.standard)
             )
-            scores = {name: float(score) for name, score in found.items()}
+            scores = {name: float(score) for name, score in raw_scores.items()}
         scores = self.fabric.broadcast(scores)
         wrong = [name for name, score in scores.items() if not np.isfinite(score)]
         if wrong:
