@@ -15,7 +15,8 @@ import juggler
 ROOT = Path(juggler.__file__).parent
 LEVELS = (
     {"errors", "privacy"},
-    {"nouns", "files", "digest", "lazy", "stopping", "arrays", "checks"},
+    {"lazy"},
+    {"nouns", "files", "digest", "stopping", "arrays", "checks"},
     {"registry", "packages"},
     {"metrics"},
     {"data", "clock", "count", "kernels"},

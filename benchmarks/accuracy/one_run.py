@@ -140,8 +140,8 @@ def flattened(classifier: TrainedClassifier, held_out: Pictures, test: Pictures)
         "float64": proof.worst("float64"),
         "classes_agreed": proof.classes_agreed,
         "classes_compared": proof.classes_compared,
-        "macs": done.flat_sketch.macs,
-        "wide_macs": done.wide_sketch.macs,
+        "macs": done.flat_graph.macs,
+        "wide_macs": done.wide_graph.macs,
         "test_accuracy": float((found.argmax(1) == test.labels).mean()),
     }
 

@@ -16,7 +16,7 @@ import pytest
 from report_parts import make_certificate, make_scores, make_timing
 
 from juggler.errors import ConfigError
-from juggler.nouns import GraphNode, GraphSketch
+from juggler.nouns import GraphNode, GraphSummary
 from juggler.report import Story, render, write
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -131,7 +131,7 @@ def test_hostile_names_stay_text(story: Story) -> None:
         title=HOSTILE,
         summary=HOSTILE,
         notices=(HOSTILE,),
-        wide=GraphSketch(HOSTILE, (node,)),
+        wide=GraphSummary(HOSTILE, (node,)),
         rewrites=(dataclasses.replace(story.rewrites[0], rule=HOSTILE, source=HOSTILE),),
         refusals=(dataclasses.replace(story.refusals[0], reason=HOSTILE, nodes=(HOSTILE,)),),
         timings=(make_timing(HOSTILE, HOSTILE, 1, 0.2),),

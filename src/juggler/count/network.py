@@ -44,7 +44,6 @@ def count(network: nn.Module, example: Example, *, trace: Trace | None = None) -
         ConfigError: it is no module, in training mode, does not take the example, or runs no operator.
     """
     inputs = _checked(network, example)
-    failures: list[Exception] = []
     note, ways = "", [network]
     if trace is not None and not isinstance(network, fx.GraphModule):
         try:
@@ -52,21 +51,41 @@ def count(network: nn.Module, example: Example, *, trace: Trace | None = None) -
         except Refused as refused:
             note = f"Counted by running it, for it cannot be traced: {refused.found}"
     for way in ways:
-        for run in (_on_shapes, _on_values):
-            try:
-                recorder, outputs = run(way, inputs)
-            except Exception as error:  # noqa: BLE001  # a forward may raise whatever it likes
-                failures.append(error)
-                continue
-            if run is _on_values:
-                note = f"{note} Counted on values, for it needs them: {_first_line(failures[-1])}".strip()
-            return _counted(way, recorder, inputs, outputs, note)
+        try:
+            recorder, outputs, obstacle = _recorded(way, inputs)
+        except Exception as error:  # noqa: BLE001  # a forward may raise whatever it likes
+            failure = error
+            continue
+        if obstacle is not None:
+            note = f"{note} Counted on values, for it needs them: {_first_line(obstacle)}".strip()
+        return _counted(way, recorder, inputs, outputs, note)
+    raise _unfit(inputs, failure) from failure
+
+
+def macs_by_node(graph: fx.GraphModule, example: Example) -> Counter[str]:
+    """Return the multiply-accumulates of a graph by the names of its nodes; the graph is not changed.
+
+    Raises:
+        ConfigError: the graph is in training mode or does not take the example.
+    """
+    inputs = _checked(graph, example)
+    try:
+        recorder, *_ = _recorded(graph, inputs)
+    except Exception as error:  # a forward may raise whatever it likes
+        raise _unfit(inputs, error) from error
+    macs = Counter[str]()
+    for op in recorder.seen:
+        macs[op.node] += op.work.macs
+    return macs
+
+
+def _unfit(inputs: tuple[Tensor, ...], failure: Exception) -> ConfigError:
     shapes = ", ".join(str(list(tensor.shape)) for tensor in inputs)
-    raise ConfigError(
+    return ConfigError(
         ASKED,
-        f"with an input of shape {shapes} and type {inputs[0].dtype} it fails: {_first_line(failures[-1])}",
+        f"with an input of shape {shapes} and type {inputs[0].dtype} it fails: {_first_line(failure)}",
         "Give an example of the shape and type that the network takes, batch first",
-    ) from failures[-1]
+    )
 
 
 def _checked(network: nn.Module, example: Example) -> tuple[Tensor, ...]:
@@ -92,6 +111,16 @@ def _checked(network: nn.Module, example: Example) -> tuple[Tensor, ...]:
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
+
+
+def _recorded(
+    network: nn.Module, inputs: tuple[Tensor, ...]
+) -> tuple[Recorder, tuple[int, ...], Exception | None]:
+    """Run on shapes, or on values where that fails; return the record, the outputs' buffers, and why."""
+    try:
+        return (*_on_shapes(network, inputs), None)
+    except Exception as error:  # noqa: BLE001  # a forward may raise whatever it likes
+        return (*_on_values(network, inputs), error)
 
 
 def _on_shapes(network: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Recorder, tuple[int, ...]]:
@@ -150,6 +179,7 @@ class _Nodes(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         stack = tuple(n.meta.get("nn_module_stack", {}).values())
         self._recorder.place = str(n.target) if n.op == "call_module" else n.name
+        self._recorder.node = n.name
         self._recorder.path = str(stack[-1][0]) if stack else ""
         return super().run_node(n)
 

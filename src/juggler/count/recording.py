@@ -36,6 +36,7 @@ class Seen:
     """One operator, or one part of one, as it was seen."""
 
     place: str
+    node: str
     path: str
     operator: str
     work: Work
@@ -77,6 +78,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
 
     Attributes:
         place: what the next operators are called by: a graph's node; empty goes by the module.
+        node: name of the graph's node that runs; empty where there is no graph.
         path: of the module that runs.
         seen: every operator, in order.
         sizes: bytes of each buffer.
@@ -85,7 +87,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.place = self.path = ""
+        self.place = self.node = self.path = ""
         self.seen: list[Seen] = []
         self.sizes: dict[int, int] = {}
         self.given: tuple[int, ...] = ()
@@ -193,6 +195,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
         self.seen.append(
             Seen(
                 place=self.place or self.path,
+                node=self.node,
                 path=self.path,
                 operator=call.operator,
                 work=work,

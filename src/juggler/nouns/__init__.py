@@ -1,8 +1,9 @@
 """The nouns that cross rooms: frozen, checked when made, written to and read from JSON, free of torch."""
 
+from juggler.lazy import renamed
 from juggler.nouns.alert import Alert
 from juggler.nouns.measured import Machine, Timing
-from juggler.nouns.network import GraphNode, GraphSketch, TensorSpec
+from juggler.nouns.network import GraphNode, GraphSummary, TensorSpec
 from juggler.nouns.noun import Noun
 from juggler.nouns.proof import Certificate, Check, Decision, Quantization, Refusal, Rewrite
 
@@ -12,7 +13,7 @@ __all__ = [
     "Check",
     "Decision",
     "GraphNode",
-    "GraphSketch",
+    "GraphSummary",
     "Machine",
     "Noun",
     "Quantization",
@@ -21,3 +22,5 @@ __all__ = [
     "TensorSpec",
     "Timing",
 ]
+
+__getattr__ = renamed(__name__, {"GraphSketch": "juggler.nouns.network:GraphSummary"})

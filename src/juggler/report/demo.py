@@ -108,8 +108,8 @@ def run_river(
         title="A detector, wide and flat",
         summary=_summary(deployed, data, records),
         notices=(SYNTHETIC,) if data.synthetic else (),
-        wide=deployed.flattened.wide_sketch,
-        flat=deployed.flattened.flat_sketch,
+        wide=deployed.flattened.wide_graph,
+        flat=deployed.flattened.flat_graph,
         rewrites=deployed.flattened.rewrites,
         refusals=deployed.flattened.refusals,
         certificate=deployed.flattened.certificate,
@@ -170,7 +170,7 @@ def _detect(artefact: Artefact, records: Records, path: Path, tell: Tell) -> tup
 
 
 def _summary(deployed: Deployed, data: DataSet, records: Records) -> str:
-    before, after = deployed.flattened.wide_sketch, deployed.flattened.flat_sketch
+    before, after = deployed.flattened.wide_graph, deployed.flattened.flat_graph
     return (
         f"{len(records):,} records of {data.name}; {len(before.nodes)} ops and {before.macs:,} "
         f"multiply-accumulates wide, {len(after.nodes)} and {after.macs:,} flat"

@@ -60,7 +60,7 @@ def demo(out: Out = Path("juggler-demo"), data: Folder = None, backends: Backend
         OUT.print(f"[yellow]–[/] {escape(str(skip))}", soft_wrap=True)
     if found.synthetic:
         OUT.print(Panel(SYNTHETIC, style="bold yellow"))
-    before, after = flattened.wide_sketch, flattened.flat_sketch
+    before, after = flattened.wide_graph, flattened.flat_graph
     OUT.print(
         f"wide: {len(before.nodes)} ops, {before.macs:,} MACs; flat: {len(after.nodes)} ops, {after.macs:,}"
     )

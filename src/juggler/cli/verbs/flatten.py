@@ -106,7 +106,7 @@ def _tell(done: Flattened) -> None:
     if done.refusals:
         OUT.print(refusals_table(done.refusals))
     OUT.print(certificate_table(done.certificate))
-    before, after = done.wide_sketch, done.flat_sketch
+    before, after = done.wide_graph, done.flat_graph
     OUT.print(f"{len(before.nodes)} ops, {before.macs:,} MACs -> {len(after.nodes)} ops, {after.macs:,} MACs")
 
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from juggler.arrays import Arrays, Floats
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.boosting import Boosters, Settings, boost, chosen
+from juggler.predict.learning.boosting import Boosters, Settings, best_settings, boost
 from juggler.predict.learning.features import Features
-from juggler.predict.learning.learner import Epoch, Progress, Validation, checked_target, choosing_rows
+from juggler.predict.learning.learner import Epoch, Progress, Validation, check_target, choosing_rows
 
 _CANDIDATES = tuple(Settings(depth=depth, rate=0.1, rounds=800, columns=0.8) for depth in (4, 6, 8))
 
@@ -67,12 +67,12 @@ class PlainTrees:
         validation: Validation | None = None,
     ) -> FittedPlainTrees:
         """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
-        target = checked_target(table, target_ms)
+        target = check_target(table, target_ms)
         features = Features.fit("paper", table)
         matrix, goal = features.matrix(table), self._goal(target)
         rows, answers, others, held = choosing_rows(table, target, validation, seed)
         apart = features.matrix(others), self._goal(held)
-        settings = chosen(features.matrix(rows), self._goal(answers), apart, _CANDIDATES, seed=seed)
+        settings = best_settings(features.matrix(rows), self._goal(answers), apart, _CANDIDATES, seed=seed)
         content, _, _ = boost(matrix, goal, settings, seed=seed)
         if progress is not None:
             progress(1, 1)

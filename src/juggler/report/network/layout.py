@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from juggler.nouns import GraphNode, GraphSketch
+from juggler.nouns import GraphNode, GraphSummary
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Layout:
     columns: int
 
 
-def arrange(sketch: GraphSketch) -> Layout:
+def arrange(graph: GraphSummary) -> Layout:
     """Place every op of the graph; inputs that are no op of the graph (such as weights) get no wire."""
-    nodes = {node.name: node for node in sketch.nodes}
-    sources = {n.name: tuple(i for i in dict.fromkeys(n.inputs) if i in nodes) for n in sketch.nodes}
+    nodes = {node.name: node for node in graph.nodes}
+    sources = {n.name: tuple(i for i in dict.fromkeys(n.inputs) if i in nodes) for n in graph.nodes}
     column: dict[str, int] = {}
     for name in nodes:
         column[name] = 1 + max((column[i] for i in sources[name] if i in column), default=-1)

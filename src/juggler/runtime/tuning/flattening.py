@@ -231,8 +231,8 @@ def _decision(done: Flattened, form: str, found: Held | None, reason: str) -> De
     return Decision(
         region=WHOLE,
         form=form,
-        macs_before=done.wide_sketch.macs,
-        macs_after=(done.wide_sketch if form == AS_IT_IS else done.flat_sketch).macs,
+        macs_before=done.wide_graph.macs,
+        macs_after=(done.wide_graph if form == AS_IT_IS else done.flat_graph).macs,
         latency_before_ms=found.wide_ms if found else None,
         latency_after_ms=(found.wide_ms if form == AS_IT_IS else found.flat_ms) if found else None,
         reason=reason,
