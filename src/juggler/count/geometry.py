@@ -66,11 +66,11 @@ class Geometry(Noun):
                 "Give a convolution one number a dimension in each, and other ops none of the kernel's",
             )
         if self.kind == "conv":
-            found = _out_size(self.in_size, self.kernel, self.stride, self.padding, self.dilation)
-            if found != self.out_size:
+            written = _out_size(self.in_size, self.kernel, self.stride, self.padding, self.dilation)
+            if written != self.out_size:
                 raise ConfigError(
                     f"describe a conv that writes {self.out_size}",
-                    f"its kernel, stride, padding and dilation write {found} from {self.in_size}",
+                    f"its kernel, stride, padding and dilation write {written} from {self.in_size}",
                     "Correct the sizes, or make it with Geometry.conv, which works them out",
                 )
 
@@ -188,8 +188,8 @@ class Geometry(Noun):
     @property
     def weight_words(self) -> int:
         """Return the numbers of the second factor: weights without bias, or a product's activations."""
-        one = self.in_channels * self.out_channels // self.groups * self.taps
-        return one * self.batch if self.kind == "matmul" else one
+        words = self.in_channels * self.out_channels // self.groups * self.taps
+        return words * self.batch if self.kind == "matmul" else words
 
     @property
     def in_words(self) -> int:

@@ -12,6 +12,7 @@ from juggler.data.pictures import Pictures, TrainPictures
 from juggler.data.readers.folder import Listing, listing
 from juggler.data.source import DataNotFound, Source
 from juggler.errors import ConfigError
+from juggler.nouns import Progress
 
 _LARGEST_SIZE = 4096
 
@@ -102,7 +103,7 @@ class ImageFolder:
         for batch in paths.batches(self.size):
             done += len(batch.labels)
             if self.source.decoding is not None:
-                self.source.decoding(done, len(paths.files))
+                self.source.decoding(Progress("decode", done, len(paths.files), "pictures"))
             yield batch
 
 

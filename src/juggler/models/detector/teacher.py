@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from juggler.data import Records, TrainRecords
 from juggler.errors import ConfigError, Unavailable
 from juggler.lazy import renamed_keywords
 from juggler.models.toml_file import check_fields, python_names
+from juggler.nouns import Progress, ReportProgress
 
 FILE_NAMES = {"learning_rate": "rate", "ensemble_size": "members"}
 """What plans and checkpoints call a field, where Python has the field's own word since 0.2."""
@@ -105,7 +106,7 @@ def fit_trees(
     records: TrainRecords,
     columns: Sequence[str],
     seed: int,
-    progress: Callable[[int, int, int, int, float], None] | None = None,
+    progress: ReportProgress | None = None,
 ) -> Trees:
     """Fit a teacher on training records and on nothing else.
 
@@ -114,7 +115,7 @@ def fit_trees(
         records: the training records.
         columns: the columns to see.
         seed: of everything drawn.
-        progress: told member, members, tree, trees (all from 1) and the loss on the training records.
+        progress: told the trees done, and in detail member, members and the loss on the training records.
 
     Raises:
         ConfigError: the records are not TrainRecords.
@@ -149,7 +150,9 @@ def fit_trees(
             member.update(table, tree)
             if progress is not None:
                 loss = float(member.eval(table).rpartition(":")[2])
-                progress(number, teacher.ensemble_size, tree + 1, teacher.trees, loss)
+                done, total = (number - 1) * teacher.trees + tree + 1, teacher.ensemble_size * teacher.trees
+                detail = {"member": number, "members": teacher.ensemble_size, "loss": loss}
+                progress(Progress("trees", done, total, "trees", detail))
         members.append(member)
     return Trees(names, tuple(members))
 

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from juggler.arrays import Arrays, Floats
+from juggler.nouns import Progress, ReportProgress
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.boosting import Boosters, Settings, best_settings, boost
 from juggler.predict.learning.features import Features
-from juggler.predict.learning.learner import Epoch, Progress, Validation, check_target, choosing_rows
+from juggler.predict.learning.learner import Epoch, Validation, check_target, choosing_rows
 
 _CANDIDATES = tuple(Settings(depth=depth, rate=0.1, rounds=800, columns=0.8) for depth in (4, 6, 8))
 
@@ -63,7 +64,7 @@ class PlainTrees:
         target_ms: Floats,
         *,
         seed: int = 0,
-        progress: Progress | None = None,
+        progress: ReportProgress | None = None,
         validation: Validation | None = None,
     ) -> FittedPlainTrees:
         """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
@@ -75,7 +76,7 @@ class PlainTrees:
         settings = best_settings(features.matrix(rows), self._goal(answers), apart, _CANDIDATES, seed=seed)
         content, _, _ = boost(matrix, goal, settings, seed=seed)
         if progress is not None:
-            progress(1, 1)
+            progress(Progress("fit", 1, 1))
         least = float(target.min()) / 2.0
         return FittedPlainTrees(features, Boosters((content,)), self.logs, least, asdict(settings))
 

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from juggler.arrays import Arrays, Floats
+from juggler.nouns import Progress, ReportProgress
 from juggler.predict.kernels.roofline import Roofline
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.learner import Epoch, Progress, Validation, check_target
+from juggler.predict.learning.learner import Epoch, Validation, check_target
 from juggler.predict.learning.net_inputs import Inputs
 from juggler.predict.learning.networks import build
 from juggler.predict.learning.scores import mape
@@ -117,7 +118,7 @@ def fit_net(
     target_ms: Floats,
     *,
     seed: int,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
     validation: Validation | None = None,
 ) -> FittedNet:
     """Train a network; what is random comes from the seed alone.
@@ -178,7 +179,7 @@ def _train(
     rows: Tensor,
     goal: Tensor,
     after: Callable[[int], Epoch],
-    progress: Progress | None,
+    progress: ReportProgress | None,
 ) -> tuple[Epoch, ...]:
     plan, module = fitted.plan, fitted.module
     # Adam's weight decay adds its factor times w to the gradient: that of factor / 2 times w squared.
@@ -200,7 +201,7 @@ def _train(
             break
         history.append(after(epoch))
         if progress is not None:
-            progress(epoch, plan.epochs)
+            progress(Progress("fit", epoch, plan.epochs, "epochs"))
     module.eval().requires_grad_(False)
     return tuple(history)
 

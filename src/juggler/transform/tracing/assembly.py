@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, fx, nn
 
+from juggler.transform.tracing.builder import GraphBuilder
+
 
 class NoHandle(Exception):  # noqa: N818  # caught by the reader, which then keeps the operator
     """No module and no plain function is known that computes this operator as it is used here."""
@@ -64,13 +66,16 @@ class Arguments:
         return numbers * rank if len(numbers) == 1 else numbers
 
 
-class Assembly:
-    """The graph that is being built, and its parts."""
+class AtenBuilder(GraphBuilder):
+    """The graph of an exported program; its weights and modules are shared as the program shares them.
+
+    Attributes:
+        values: what each node of the program has become.
+    """
 
     def __init__(self) -> None:
-        self.graph = fx.Graph()
+        super().__init__()
         self.values: dict[fx.Node, Any] = {}
-        self.parts: dict[str, nn.Module | Tensor] = {}
         self._copies: dict[Any, Tensor] = {}
         self._names: dict[int, str] = {}
         self._called: dict[Any, str] = {}
@@ -90,9 +95,8 @@ class Assembly:
         """Return a node that reads a weight."""
         target = self._names.get(id(tensor), name)
         if self.parts.get(target) is not tensor:
-            target = self._free(target)
             is_weight = isinstance(tensor, nn.Parameter) or id(tensor) in self._names
-            self.parts[target] = tensor if is_weight else tensor.detach().clone()
+            target = self.add_part(target, tensor if is_weight else tensor.detach().clone())
         return self.graph.get_attr(target)
 
     def module(self, call: Arguments, module: nn.Module, source: str = "input", *key: Any) -> fx.Node:
@@ -107,15 +111,10 @@ class Assembly:
         if key and key in self._called:
             target = self._called[key]
         else:
-            target = self._free(self._path(call, key))
-            self.parts[target] = module
+            target = self.add_part(self._path(call, key), module)
             if key:
                 self._called[key] = target
         return self.graph.call_module(target, (call[source],))
-
-    def function(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> fx.Node:
-        """Return a node that lets a function compute the operator."""
-        return self.graph.call_function(function, arguments, options)
 
     def _path(self, call: Arguments, key: tuple[Any, ...]) -> str:
         """Return the name by which the network's owner knows the module."""
@@ -130,14 +129,8 @@ class Assembly:
                 return str(path).partition("@")[0]
         return call.node.name
 
-    def _free(self, stem: str) -> str:
-        name, number = stem, 1
-        while name in self.parts:
-            name, number = f"{stem}_{number}", number + 1
-        return name
 
-
-Handle: TypeAlias = Callable[[Assembly, Arguments], Any]
+Handle: TypeAlias = Callable[[AtenBuilder, Arguments], Any]
 
 
 def operator_of(node: Any) -> Any:

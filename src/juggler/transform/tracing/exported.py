@@ -20,19 +20,17 @@ from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from juggler.errors import Refused
-from juggler.transform.tracing.assembly import Arguments, Assembly, NoHandle, bound, name_of, operator_of
+from juggler.transform.tracing.assembly import Arguments, AtenBuilder, NoHandle, bound, name_of, operator_of
 from juggler.transform.tracing.aten import HANDLES
 
 ACTION = "read an exported program"
 # Their results share no memory with anything else, so an op in place on one that only it reads is harmless.
-_FRESH_RESULTS = frozenset(
-    {
-        *("add", "sub", "mul", "div", "cat", "mean", "matmul", "linear", "addmm", "convolution"),
-        *("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
-        *("batch_norm", "layer_norm", "group_norm", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"),
-        *("relu", "hardtanh", "hardswish", "silu", "gelu", "sigmoid"),
-    }
-)
+_ARITHMETIC = {"add", "sub", "mul", "div", "cat", "mean", "matmul", "linear", "addmm", "convolution"}
+_CONVS = {f"conv{kind}{d}d" for kind in ("", "_transpose") for d in (1, 2, 3)}
+_NORMS = {"batch_norm", "layer_norm", "group_norm"}
+_POOLS = {"max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"}
+_ACTIVATIONS = {"relu", "hardtanh", "hardswish", "silu", "gelu", "sigmoid"}
+_FRESH_RESULTS = _ARITHMETIC | _CONVS | _NORMS | _POOLS | _ACTIVATIONS
 _CHECKS = ("_assert", "sym_constrain_range")
 
 
@@ -81,7 +79,7 @@ class _Reader:
 
     def __init__(self, program: ExportedProgram) -> None:
         self.program = program
-        self.out = Assembly()
+        self.out = AtenBuilder()
         self.constants: dict[fx.Node, Any] = {}
 
     def read(self) -> fx.GraphModule:
@@ -95,7 +93,7 @@ class _Reader:
                 self.out.graph.output(self._outputs(node))
             elif node.op != "placeholder":
                 raise _refusal(node, f"calls {node.target}")
-        read = fx.GraphModule(self.out.parts, self.out.graph, class_name="Exported").eval()
+        read = self.out.finish("Exported")
         for node in read.graph.nodes:
             node.meta["stands_for"] = node.name
             node.meta["paths"] = (str(node.target),) if node.op == "call_module" else ()
