@@ -17,6 +17,7 @@ from juggler.errors import ArtefactError, ConfigError, DataError, Unavailable
 from juggler.models.detector.distillation_set import LABELS_FILE, with_hard_labels, with_soft_labels
 from juggler.models.detector.mixtures import mix_records
 from juggler.models.detector.teacher import Teacher, fit_trees
+from juggler.nouns import Progress
 
 SMALL = Teacher(trees=8, depth=4, learning_rate=0.3, mixtures=300)
 
@@ -77,11 +78,15 @@ def test_mixtures_are_drawn_by_the_seed_alone_and_rare_classes_give_more_than_th
 
 
 def test_trees_learn_and_say_how_far_they_are(train: TrainRecords, held: Records) -> None:
-    told: list[tuple[int, int, int, int, float]] = []
+    reports: list[Progress] = []
     teacher = dataclasses.replace(SMALL, ensemble_size=2)
-    trees = fit_trees(teacher, train, train.schema.header_features, 0, lambda *at: told.append(at))
-    assert [at[:4] for at in told] == [(m, 2, t, 8) for m in (1, 2) for t in range(1, 9)]
-    assert told[7][4] < 0.5 * told[0][4]
+    trees = fit_trees(teacher, train, train.schema.header_features, 0, reports.append)
+    assert [(report.stage, report.done, report.total) for report in reports] == [
+        ("trees", done, 16) for done in range(1, 17)
+    ]
+    members = [(report.detail["member"], report.detail["members"]) for report in reports]
+    assert members == [(1, 2)] * 8 + [(2, 2)] * 8
+    assert reports[7].detail["loss"] < 0.5 * reports[0].detail["loss"]
     found = trees.probabilities(held)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)

@@ -166,15 +166,17 @@ def test_stopping_early_is_the_first_part_of_the_whole_run(tmp_path: Path) -> No
 
 def test_tells_every_step_and_logs_every_epoch_once(tmp_path: Path) -> None:
     images, labels = records(100)
-    told: list[tuple[int, int, int, int]] = []
+    steps: list[tuple[float, ...]] = []
     run = {
         "folder": tmp_path,
         "validate": accuracy(images, labels),
-        "progress": lambda *at: told.append(at[:4]),
+        "progress": lambda progress: steps.append(
+            tuple(progress.detail[name] for name in ("epoch", "epochs", "step", "steps"))
+        ),
     }
     fit(network(), images, labels, RECIPE, stop_epoch=2, **run)
     history = fit(network(), images, labels, RECIPE, **run)
-    assert told == [(epoch, 3, step, 4) for epoch in (1, 2, 3) for step in (1, 2, 3, 4)]
+    assert steps == [(epoch, 3, step, 4) for epoch in (1, 2, 3) for step in (1, 2, 3, 4)]
     with (tmp_path / "log.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
