@@ -95,7 +95,9 @@ def _warn_of_spare(place: str) -> None:
     warnings.warn(text, DeprecationWarning, stacklevel=3)
 
 
-QUANTIZERS: Registry[Quantizer] = Registry("quantizer", "juggler.runtime.int8.quantizers")
+QUANTIZERS: Registry[Quantizer] = Registry(
+    "quantizer", "juggler.runtime.int8.quantizers", alias="juggler.quantizers"
+)
 
 
 @dataclass(frozen=True, eq=False)
