@@ -25,6 +25,7 @@ from juggler.runtime.int8.quantize import (
     PIECE,
     Prepared,
     Quantizer,
+    accept_spare,
     as_arrays,
     available,
     fixed_batch,
@@ -40,7 +41,8 @@ ASKED = "quantise a graph within a budget"
 RECORD, CERTIFICATE = "juggler.int8", "juggler.certificate"
 NAMED = 3  # layers that a refusal names
 REMEDY = (
-    "leave the noisiest layers in float32 (spare=4), try another tool, or train on with the weights clipped"
+    "leave the noisiest layers in float32 (float_layers=4), try another tool, or train on with the weights "
+    "clipped"
 )
 CONSTANT = 1e-6  # of the largest answer: what differs by less is rounding
 
@@ -97,9 +99,11 @@ class _Trial:
     reference: tuple[Array, ...]
     reduce_range: bool
 
-    def run(self, spared: Sequence[str]) -> tuple[bytes, Quantization]:
-        """Quantise all but the spared layers, and compare the answers."""
-        graph = quantize_prepared(self.prepared, self.tool, spare=spared, reduce_range=self.reduce_range)
+    def run(self, float_layers: Sequence[str]) -> tuple[bytes, Quantization]:
+        """Quantise all but the layers that stay in float32, and compare the answers."""
+        graph = quantize_prepared(
+            self.prepared, self.tool, float_layers=float_layers, reduce_range=self.reduce_range
+        )
         with open_session(graph, self.backend, precision=INT8) as session:
             int8_answers = answers(session, self.pieces)
         checked = sum(len(piece[0]) for piece in self.pieces)
@@ -118,10 +122,11 @@ class _Trial:
             classes_compared=compared,
             least_db=self.budget.least_db,
             least_agreement=self.budget.least_agreement,
-            spared=tuple(spared),
+            spared=tuple(float_layers),
         )
 
 
+@accept_spare
 def quantize_certified(
     graph: str | Path | bytes | Artefact,
     inputs: Array | Sequence[Array],
@@ -130,7 +135,7 @@ def quantize_certified(
     tool: str = "onnxruntime",
     backend: str | None = None,
     budget: Budget | None = None,
-    spare: int = 0,
+    float_layers: int = 0,
     patience_s: float = 120.0,
     certificate: Certificate | None = None,
     keep_skips_in_kernels: bool = False,
@@ -146,8 +151,8 @@ def quantize_certified(
         tool: `onnxruntime`, `nncf`, or another of `QUANTIZERS`.
         backend: what runs both graphs for the comparison; None is the tool's own.
         budget: what int8 may cost; None is `Budget()`.
-        spare: where the budget is missed, leave up to so many layers in float32, the noisiest first: 1, 2,
-            4, ... of them, until it is met.
+        float_layers: where the budget is missed, leave up to so many layers in float32, the noisiest first:
+            1, 2, 4, ... of them, until it is met.
         patience_s: begin no further try after so many seconds.
         certificate: the proof that the float32 graph is exact, where its metadata do not hold it.
         keep_skips_in_kernels: see `quantize.quantize`.
@@ -160,8 +165,10 @@ def quantize_certified(
         ArtefactError: no ONNX model, or one that the tool cannot quantise.
         Unavailable: the tool or the backend cannot work here.
     """
-    if spare < 0 or not patience_s >= 0.0:
-        raise ConfigError(ASKED, f"spare={spare}, patience_s={patience_s}", "Give 0 or more of both")
+    if float_layers < 0 or not patience_s >= 0.0:
+        raise ConfigError(
+            ASKED, f"float_layers={float_layers}, patience_s={patience_s}", "Give 0 or more of both"
+        )
     began_s = time.monotonic()
     chosen, content = available(tool), _content(graph)
     calibration, pieces = _separate(content, inputs, check)
@@ -178,7 +185,7 @@ def quantize_certified(
         reference=_reference(content, runs_on, pieces),
         reduce_range=reduce_range,
     )
-    int8, record = _quantize_within_budget(trial, spare, began_s + patience_s)
+    int8, record = _quantize_within_budget(trial, float_layers, began_s + patience_s)
     return _certify(content, int8, record, certificate)
 
 
@@ -233,7 +240,7 @@ def _reference(content: bytes, backend: str, pieces: Pieces) -> tuple[Array, ...
     return reference
 
 
-def _quantize_within_budget(trial: _Trial, spare: int, until_s: float) -> tuple[bytes, Quantization]:
+def _quantize_within_budget(trial: _Trial, float_layers: int, until_s: float) -> tuple[bytes, Quantization]:
     """Return the first graph within the budget: all layers in int8, then without the noisiest ones."""
     int8, record = trial.run(())
     if record.passed:
@@ -241,7 +248,7 @@ def _quantize_within_budget(trial: _Trial, spare: int, until_s: float) -> tuple[
     ranked = _rank_layers(trial, int8)
     names = [layer.name for layer in ranked]
     best = record
-    for count in _counts(min(spare, len(names) - 1)):
+    for count in _counts(min(float_layers, len(names) - 1)):
         if time.monotonic() > until_s:
             break
         int8, record = trial.run(names[:count])
@@ -278,10 +285,10 @@ def _counts(most: int) -> Iterator[int]:
 def _describe(record: Quantization) -> str:
     """Say how near a graph is, and how near it had to be."""
     noise = "no noise" if record.signal_to_noise_db is None else f"{record.signal_to_noise_db:.1f} dB"
-    spared = f" with {len(record.spared)} layers left in float32" if record.spared else ""
+    in_float = f" with {len(record.spared)} layers left in float32" if record.spared else ""
     compared = record.classes_compared
     classes = f", {record.classes_agreed} of {compared} classes kept of at least {record.least_agreement:.1%}"
-    return f"{noise} of at least {record.least_db:g} dB{classes if compared else ''}{spared}"
+    return f"{noise} of at least {record.least_db:g} dB{classes if compared else ''}{in_float}"
 
 
 def _certify(content: bytes, int8: bytes, record: Quantization, certificate: Certificate | None) -> Quantized:

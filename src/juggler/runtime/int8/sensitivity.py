@@ -101,7 +101,7 @@ class _Pairs:
         return True
 
     def _is_rounded(self, node: onnx.NodeProto) -> bool:
-        makers = [self._makers.get(name) for name in node.input[:2]]  # a bias alone is exact: see `spared`
+        makers = [self._makers.get(name) for name in node.input[:2]]  # a bias alone is exact
         return any(maker is not None and maker.op_type in ROUNDING for maker in makers)
 
     def _can_copy(self, name: str) -> bool:
