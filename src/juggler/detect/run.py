@@ -81,7 +81,7 @@ def detect(
             for piece in reader:
                 run.take(piece)
                 progress.tell(run)
-            if request.asked:
+            if request.requested:
                 run.ended_by = "a request to stop"
             run.close()
         except BrokenPipeError:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from juggler.errors import ConfigError, DataError, Unavailable
 from juggler.nouns import Noun
-from juggler.predict.campaign.store.samples import Floor
+from juggler.predict.campaign.store.samples import NoiseFloor
 from juggler.predict.kernels.sample import AT_RANDOM, Sample
 from juggler.predict.kernels.spec import FAMILIES
 from juggler.predict.kernels.table import KernelTable
@@ -75,7 +75,7 @@ def compare_learners(
     learners: Sequence[str] | None = None,
     split: str = "random",
     seed: int = 0,
-    floors: Sequence[Floor] = (),
+    floors: Sequence[NoiseFloor] = (),
     progress: Progress | None = None,
     watch: Watch | None = None,
 ) -> Comparison:

@@ -133,12 +133,12 @@ class _Writer:
 
     def _gate(self) -> None:
         """Multiply the map by a number a channel, computed from its means."""
-        kept, side = self.x, self.side
+        ungated, side = self.x, self.side
         self.x, self.side = self.node("GlobalAveragePool", self.x), 1
         channels = self.channels
         self.conv(max(4, channels // 8), 1)
         self.conv(channels, 1, act="Sigmoid")
-        self.x, self.side = self.node("Mul", kept, self.x), side
+        self.x, self.side = self.node("Mul", ungated, self.x), side
 
     def dense(self, features: int, out: int, act: str) -> int:
         """Add a dense layer on `[batch, features]`."""
@@ -158,13 +158,13 @@ def random_network(seed: int, batch: int = 1) -> RandomNetwork:
         batch: inputs at once.
     """
     for attempt in range(TRIES):
-        writer, shape = _drawn(np.random.default_rng([seed, attempt]))
+        writer, shape = _draw(np.random.default_rng([seed, attempt]))
         if writer.macs * batch <= MOST_MACS:
             break
-    return RandomNetwork(f"drawn-{seed}-{attempt}", _written(writer, shape), shape, writer.macs)
+    return RandomNetwork(f"drawn-{seed}-{attempt}", _to_onnx(writer, shape), shape, writer.macs)
 
 
-def _drawn(draw: np.random.Generator) -> tuple[_Writer, tuple[int, int, int]]:
+def _draw(draw: np.random.Generator) -> tuple[_Writer, tuple[int, int, int]]:
     kind, side = str(draw.choice(KINDS)), int(draw.choice(SIDES))
     shape = (int(draw.choice([1, 3, 3, 3])), side, side)
     writer = _Writer(draw, shape[0], side)
@@ -178,11 +178,11 @@ def _drawn(draw: np.random.Generator) -> tuple[_Writer, tuple[int, int, int]]:
             )
         if draw.random() < 0.2:
             writer.pool()
-    _ended(writer)
+    _write_end(writer)
     return writer, shape
 
 
-def _ended(writer: _Writer) -> None:
+def _write_end(writer: _Writer) -> None:
     """Add the end: a mean or the whole map, one to three dense layers, perhaps a softmax."""
     features = writer.channels * writer.side**2
     if writer.draw.random() < 0.7 or features > 1 << 15:
@@ -196,12 +196,12 @@ def _ended(writer: _Writer) -> None:
         writer.x = writer.node("Softmax", writer.x, axis=-1)
 
 
-def _written(writer: _Writer, shape: tuple[int, int, int]) -> bytes:
+def _to_onnx(writer: _Writer, shape: tuple[int, int, int]) -> bytes:
     from onnx import TensorProto, helper  # noqa: PLC0415  # heavy
 
-    given = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", *shape])
+    image = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", *shape])
     out = helper.make_tensor_value_info(writer.x, TensorProto.FLOAT, ["batch", None])
-    graph = helper.make_graph(writer.nodes, "drawn", [given], [out], writer.weights)
+    graph = helper.make_graph(writer.nodes, "drawn", [image], [out], writer.weights)
     opset = helper.make_opsetid("", OPSET)
     model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
     return bytes(model.SerializeToString())

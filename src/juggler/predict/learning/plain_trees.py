@@ -10,16 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.boosting import Boosters, Settings, boost, chosen
+from juggler.predict.learning.boosting import Boosters, Settings, best_settings, boost
 from juggler.predict.learning.features import Features
-from juggler.predict.learning.learner import (
-    Arrays,
-    Epoch,
-    Progress,
-    Validation,
-    checked_target,
-    choosing_rows,
-)
+from juggler.predict.learning.learner import Arrays, Epoch, Progress, Validation, check_target, choosing_rows
 
 Floats = npt.NDArray[np.float64]
 
@@ -75,12 +68,12 @@ class PlainTrees:
         validation: Validation | None = None,
     ) -> FittedPlainTrees:
         """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
-        target = checked_target(table, target_ms)
+        target = check_target(table, target_ms)
         features = Features.fit("paper", table)
         matrix, goal = features.matrix(table), self._goal(target)
         rows, answers, others, held = choosing_rows(table, target, validation, seed)
         apart = features.matrix(others), self._goal(held)
-        settings = chosen(features.matrix(rows), self._goal(answers), apart, _CANDIDATES, seed=seed)
+        settings = best_settings(features.matrix(rows), self._goal(answers), apart, _CANDIDATES, seed=seed)
         content, _, _ = boost(matrix, goal, settings, seed=seed)
         if progress is not None:
             progress(1, 1)

@@ -20,7 +20,7 @@ from torch.nn.functional import softplus
 
 from juggler.predict.kernels.roofline import Roofline
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.learner import Arrays, Epoch, Progress, Validation, checked_target
+from juggler.predict.learning.learner import Arrays, Epoch, Progress, Validation, check_target
 from juggler.predict.learning.net_inputs import Inputs
 from juggler.predict.learning.networks import build
 from juggler.predict.learning.scores import mape
@@ -96,8 +96,8 @@ class FittedNet:
         """Return milliseconds `[n]` from inputs `[n, columns]` and what the roofline says."""
         low, high = self.span
         with torch.inference_mode():
-            found = [self.module(batch) for batch in torch.split(rows, 1024)] if len(rows) else []
-            raw = torch.nan_to_num(torch.cat([*found, torch.zeros(0)]).double())
+            outputs = [self.module(batch) for batch in torch.split(rows, 1024)] if len(rows) else []
+            raw = torch.nan_to_num(torch.cat([*outputs, torch.zeros(0)]).double())
             if self.plan.output == "ratio":
                 ratio: Floats = np.exp(raw.clamp(low, high).numpy())
                 return roofline_ms * ratio
@@ -124,9 +124,9 @@ def fit_net(
     """Train a network; what is random comes from the seed alone.
 
     Raises:
-        DataError: as `juggler.predict.learning.learner.checked_target`.
+        DataError: as `juggler.predict.learning.learner.check_target`.
     """
-    target = checked_target(table, target_ms)
+    target = check_target(table, target_ms)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         inputs = Inputs.fit(plan.features, table, transform=plan.transform)

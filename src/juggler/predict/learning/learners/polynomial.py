@@ -11,14 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.learner import (
-    Arrays,
-    Epoch,
-    Progress,
-    Validation,
-    checked_target,
-    choosing_rows,
-)
+from juggler.predict.learning.learner import Arrays, Epoch, Progress, Validation, check_target, choosing_rows
 from juggler.predict.learning.net_inputs import Inputs
 from juggler.predict.learning.scores import mape
 
@@ -89,13 +82,13 @@ class Polynomial:
         validation: Validation | None = None,
     ) -> FittedPolynomial:
         """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
-        target = checked_target(table, target_ms)
+        target = check_target(table, target_ms)
         rows, goal, others, answers = choosing_rows(table, target, validation, seed)
         trials = [(logs, degree, ridge) for logs in (False, True) for degree in _DEGREES for ridge in _RIDGES]
         errors: list[float] = []
         for done, trial in enumerate(trials, 1):
-            found = _fit(rows, goal, *trial)
-            errors.append(np.inf if found is None else mape(answers, found.predict(others)))
+            candidate = _fit(rows, goal, *trial)
+            errors.append(np.inf if candidate is None else mape(answers, candidate.predict(others)))
             if progress is not None:
                 progress(done, len(trials))
         fitted = _fit(table, target, *trials[int(np.argmin(errors))])

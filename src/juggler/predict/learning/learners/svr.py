@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from juggler.errors import Unavailable
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.learner import Arrays, Epoch, Progress, Validation, checked_target
+from juggler.predict.learning.learner import Arrays, Epoch, Progress, Validation, check_target
 from juggler.predict.learning.net_inputs import Inputs
 from juggler.predict.learning.scores import mape
 from juggler.predict.learning.splits import random_split
@@ -90,7 +90,7 @@ class Svr:
         validation: Validation | None = None,
     ) -> FittedSvr:
         """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
-        target = checked_target(table, target_ms)
+        target = check_target(table, target_ms)
         if validation is None:
             train, held = random_split(len(table), seed=seed)
             others, answers = table.take(held), target[held]
@@ -112,9 +112,9 @@ class Svr:
         """Return what was fitted from its state."""
         low, high = (float(bound) for bound in fields["span"])
         numbers = float(fields["gamma"]), float(fields["middle"]), float(fields["unit"])
-        kept = np.asarray(arrays["vectors"], np.float64), np.asarray(arrays["weights"], np.float64)
+        support = np.asarray(arrays["vectors"], np.float64), np.asarray(arrays["weights"], np.float64)
         return FittedSvr(
-            Inputs.from_dict(fields["inputs"]), bool(fields["logs"]), *numbers, *kept, (low, high)
+            Inputs.from_dict(fields["inputs"]), bool(fields["logs"]), *numbers, *support, (low, high)
         )
 
 

@@ -27,7 +27,7 @@ from juggler.predict.learning.learner import (
     NeedsSource,
     Progress,
     Validation,
-    checked_target,
+    check_target,
     joined,
     pack,
     part,
@@ -149,7 +149,7 @@ def transfer(
         DataError: fewer than 8 samples, or latencies that are not above 0.
         ConfigError: kernels of another family than the source's.
     """
-    target = checked_target(table, target_ms)
+    target = check_target(table, target_ms)
     features = Features.fit("rich", table)
     old, new = Roofline.fit(table, source.predict(table)), Roofline.fit(table, target)
     first, second = _starts(source, old, new, table)
