@@ -7,35 +7,18 @@ from typing import TYPE_CHECKING
 from juggler.lazy import face
 
 if TYPE_CHECKING:
-    from juggler.cost.factorise import asymmetric, merged, stacked_3x3
-    from juggler.cost.layers import Layer
+    from juggler.cost.factorise import stacked_3x3
     from juggler.cost.roofline import Ceilings, measure_ceilings
-    from juggler.cost.whatif import (
-        Variant,
-        account,
-        array_cycles,
-        energy,
-        prune_blocks,
-        prune_channels,
-        prune_weights,
-        quantise,
-        what_if,
-    )
+    from juggler.cost.whatif import account, array_cycles, energy, prune_weights, quantise, what_if
     from juggler.cost.workloads import alexnet, resnet
 
 __all__ = [
     "Ceilings",
-    "Layer",
-    "Variant",
     "account",
     "alexnet",
     "array_cycles",
-    "asymmetric",
     "energy",
     "measure_ceilings",
-    "merged",
-    "prune_blocks",
-    "prune_channels",
     "prune_weights",
     "quantise",
     "resnet",
@@ -46,20 +29,9 @@ __all__ = [
 __getattr__, __dir__ = face(
     __name__,
     {
-        "juggler.cost.factorise": ["asymmetric", "merged", "stacked_3x3"],
-        "juggler.cost.layers": ["Layer"],
+        "juggler.cost.factorise": ["stacked_3x3"],
         "juggler.cost.roofline": ["Ceilings", "measure_ceilings"],
-        "juggler.cost.whatif": [
-            "Variant",
-            "account",
-            "array_cycles",
-            "energy",
-            "prune_blocks",
-            "prune_channels",
-            "prune_weights",
-            "quantise",
-            "what_if",
-        ],
+        "juggler.cost.whatif": ["account", "array_cycles", "energy", "prune_weights", "quantise", "what_if"],
         "juggler.cost.workloads": ["alexnet", "resnet"],
     },
 )
