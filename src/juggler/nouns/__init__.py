@@ -5,7 +5,8 @@ from juggler.nouns.alert import Alert
 from juggler.nouns.measured import Machine, Timing
 from juggler.nouns.network import GraphNode, GraphSummary, TensorSpec
 from juggler.nouns.noun import Noun
-from juggler.nouns.proof import Certificate, Check, Decision, Quantization, Refusal, Rewrite
+from juggler.nouns.progress import Progress, ReportProgress, as_stage, ignore_progress
+from juggler.nouns.proof import Certificate, Check, Decision, Quantization, Refusal, Rewrite, SourceCheck
 
 __all__ = [
     "Alert",
@@ -16,11 +17,16 @@ __all__ = [
     "GraphSummary",
     "Machine",
     "Noun",
+    "Progress",
     "Quantization",
     "Refusal",
+    "ReportProgress",
     "Rewrite",
+    "SourceCheck",
     "TensorSpec",
     "Timing",
+    "as_stage",
+    "ignore_progress",
 ]
 
 __getattr__ = renamed(__name__, {"GraphSketch": "juggler.nouns.network:GraphSummary"})

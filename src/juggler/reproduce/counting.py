@@ -27,8 +27,8 @@ def count(graph: bytes, shape: tuple[int, ...]) -> Shape:
     """
     model = onnx.load_from_string(graph)
     for value in model.graph.input:
-        for size, wanted in zip(value.type.tensor_type.shape.dim, (1, *shape), strict=True):
-            size.dim_value = wanted
+        for size, size_px in zip(value.type.tensor_type.shape.dim, (1, *shape), strict=True):
+            size.dim_value = size_px
     for tensor in model.graph.initializer:
         if len(tensor.raw_data) > LARGEST_SHAPE_BYTES:
             tensor.ClearField("raw_data")  # weights of hundreds of megabytes would be copied to and fro

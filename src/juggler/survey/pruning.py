@@ -46,8 +46,8 @@ def pruned(graph: Path | bytes, density: float, block: tuple[int, int] = (1, 1))
         if weight.ndim < 2:
             continue
         outputs_first = node.op_type == "Conv" or _transposed(node)
-        kept = keep_largest(_matrix(weight, outputs_first=outputs_first), density, block)
-        back = kept.T if outputs_first else kept
+        is_kept = keep_largest(_matrix(weight, outputs_first=outputs_first), density, block)
+        back = is_kept.T if outputs_first else is_kept
         stored[name].CopyFrom(onnx.numpy_helper.from_array(back.reshape(weight.shape).copy(), name))
         done.add(name)
     content: bytes = model.SerializeToString(deterministic=True)

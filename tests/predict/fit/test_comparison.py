@@ -19,7 +19,10 @@ def test_the_same_rows_for_all_and_the_best_first():
     floors = [NoiseFloor("conv", 5, 1.5, 1.0, 2.0)]
     told = []
     found = compare_learners(
-        samples(), learners=LEARNERS, floors=floors, progress=lambda done, total: told.append((done, total))
+        samples(),
+        learners=LEARNERS,
+        floors=floors,
+        progress=lambda at: told.append((at.done, at.total)),
     )
     assert {row.learner for row in found.rows} == {*LEARNERS}
     assert len({(row.family, row.training, row.scores.n) for row in found.rows}) == 1

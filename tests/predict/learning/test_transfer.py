@@ -72,7 +72,7 @@ def test_it_is_a_learner_once_it_has_a_source(source, moved):
         learner.fit(table, target)
     steps = []
     with_source = Transferred(source_name="roofline_trees", source=source)
-    again = with_source.fit(table, target, seed=1, progress=lambda done, total: steps.append((done, total)))
+    again = with_source.fit(table, target, seed=1, progress=lambda at: steps.append((at.done, at.total)))
     assert np.array_equal(again.predict(table), moved.predict(table)) and steps == [(1, 1)]
 
 

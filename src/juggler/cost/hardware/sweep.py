@@ -7,7 +7,7 @@ those are tried: the answer is the one that trying every shape gives (a test hol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from juggler.cost.hardware.gemm import Gemms, Whole, total
 from juggler.cost.hardware.systolic import DATAFLOWS, array_shape, cycles, laid_out
 from juggler.errors import ConfigError
-from juggler.nouns import Noun
+from juggler.nouns import Noun, Progress, ReportProgress
 
 CHUNK = 1 << 19  # numbers worked on at once: about 4 MB for each array in between
 # Results have to leave the array: of the two output-stationary variants the one that counts it.
@@ -106,7 +106,7 @@ def sweep(
     columns: ArrayLike,
     dataflows: Sequence[str] = SWEPT,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ReportProgress | None = None,
 ) -> Sweep:
     """Work out a network's cycles on arrays of `rows[i]` x `columns[i]` elements.
 
@@ -115,7 +115,7 @@ def sweep(
         rows: of each array, `[shapes]`.
         columns: of each array, `[shapes]`.
         dataflows: those to try.
-        progress: given the shapes done and all of them, between chunks.
+        progress: told the shapes done, between chunks.
 
     Raises:
         ConfigError: no shapes, an array without elements, an unknown dataflow, a result beyond 64 bits.
@@ -133,7 +133,7 @@ def sweep(
             each = cycles(gemms, high[here, None], wide[here, None], dataflow)
             all_cycles[row, here] = total("cycles", each)
         if progress is not None:
-            progress(min(start + step, high.size), high.size)
+            progress(Progress("sweep", min(start + step, high.size), high.size, "shapes"))
     macs = float((gemms.m.astype(np.float64) * gemms.k * gemms.n * gemms.count).sum())
     utilisation = macs / (all_cycles * (high.astype(np.float64) * wide))
     return Sweep(tuple(dataflows), high, wide, all_cycles, utilisation)

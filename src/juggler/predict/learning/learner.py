@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,13 +20,13 @@ import numpy.typing as npt
 
 from juggler.errors import ArtefactError, DataError
 from juggler.files import write_atomically
+from juggler.nouns import ReportProgress
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.splits import random_split
 from juggler.registry import Registry
 
 Floats = npt.NDArray[np.float64]
 Arrays = dict[str, npt.NDArray[Any]]
-Progress = Callable[[int, int], None]  # done, total
 Validation = tuple[KernelTable, Floats]
 
 FORMAT = 3  # up to 2, counts and processes meant something else: unit costs would be of the wrong work
@@ -79,7 +79,7 @@ class Learner(Protocol):
         target_ms: Floats,
         *,
         seed: int = 0,
-        progress: Progress | None = None,
+        progress: ReportProgress | None = None,
         validation: Validation | None = None,
     ) -> Fitted:
         """Learn; settings are chosen on `validation`, or on a part of the training rows where there is none.

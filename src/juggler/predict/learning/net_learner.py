@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from juggler.errors import Unavailable
+from juggler.nouns import ReportProgress
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.learner import Fitted, Progress, Validation
+from juggler.predict.learning.learner import Fitted, Validation
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -37,7 +38,7 @@ class NetLearner:
         target_ms: npt.NDArray[np.float64],
         *,
         seed: int = 0,
-        progress: Progress | None = None,
+        progress: ReportProgress | None = None,
         validation: Validation | None = None,
     ) -> Fitted:
         """Learn; see `Learner.fit` of `learner`. The plan is fixed: validation is only watched."""

@@ -18,9 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from juggler.nouns import Progress, ReportProgress
 from juggler.predict.kernels.roofline import Roofline
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.learner import Arrays, Epoch, Progress, Validation, check_target
+from juggler.predict.learning.learner import Arrays, Epoch, Validation, check_target
 from juggler.predict.learning.net_inputs import Inputs
 from juggler.predict.learning.networks import build
 from juggler.predict.learning.scores import mape
@@ -118,7 +119,7 @@ def fit_net(
     target_ms: Floats,
     *,
     seed: int,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
     validation: Validation | None = None,
 ) -> FittedNet:
     """Train a network; what is random comes from the seed alone.
@@ -179,7 +180,7 @@ def _train(
     rows: Tensor,
     goal: Tensor,
     after: Callable[[int], Epoch],
-    progress: Progress | None,
+    progress: ReportProgress | None,
 ) -> tuple[Epoch, ...]:
     plan, module = fitted.plan, fitted.module
     # Adam's weight decay adds its factor times w to the gradient: that of factor / 2 times w squared.
@@ -201,7 +202,7 @@ def _train(
             break
         history.append(after(epoch))
         if progress is not None:
-            progress(epoch, plan.epochs)
+            progress(Progress("fit", epoch, plan.epochs, "epochs"))
     module.eval().requires_grad_(False)
     return tuple(history)
 

@@ -82,8 +82,8 @@ class GraphPicture:
 
 def kind_of(node: GraphNode) -> Kind:
     """Return the family of an op, found by the words in its own kind (`Conv2d`, `batch_norm`, `add`)."""
-    own = node.kind.lower()
-    return next((kind for kind in KINDS if any(word in own for word in kind.words)), OTHER)
+    text = node.kind.lower()
+    return next((kind for kind in KINDS if any(word in text for word in kind.words)), OTHER)
 
 
 def draw_graphs(*graphs: GraphSummary) -> GraphPicture:
@@ -281,10 +281,10 @@ def _path(points: Points, radius_px: float = 4.0) -> str:
 
 
 def _towards(
-    corner: tuple[float, float], other: tuple[float, float], radius_px: float
+    corner: tuple[float, float], target: tuple[float, float], radius_px: float
 ) -> tuple[float, float]:
     """Return the point at `radius_px` from the corner, or half-way where the other point is near."""
-    dx, dy = other[0] - corner[0], other[1] - corner[1]
+    dx, dy = target[0] - corner[0], target[1] - corner[1]
     length_px = abs(dx) + abs(dy)
     part = min(radius_px, length_px / 2) / length_px if length_px else 0.0
     return corner[0] + dx * part, corner[1] + dy * part

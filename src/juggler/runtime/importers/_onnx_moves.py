@@ -15,7 +15,8 @@ from juggler.runtime.importers._onnx_shapes import SHAPE_HANDLES, known_numbers
 from juggler.runtime.importers._onnx_windows import torch_pads
 
 PADDING = {"constant": "constant", "reflect": "reflect", "edge": "replicate"}
-LINEAR = {3: "linear", 4: "bilinear", 5: "trilinear"}
+# Torch's names of the modes that weigh neighbours, by the number of dimensions.
+WEIGHED = {"linear": {3: "linear", 4: "bilinear", 5: "trilinear"}, "cubic": {4: "bicubic"}}
 # How the place of an output is taken to its input, with rounding that for whole factors repeats each value.
 REPEATING = {
     ("asymmetric", "floor"),
@@ -156,39 +157,75 @@ def _pad(build: OnnxBuilder, op: Op) -> None:
 
 def _resize(build: OnnxBuilder, op: Op) -> None:
     shape = build.shapes.get(op.inputs[0], ())
-    scales = _scales(build, op, shape)
-    if len(scales) != len(shape) or scales[:2] != [1.0, 1.0]:
-        raise Unsupported("it changes the batch or the channels, or its shape is not known")
-    mode, factors = op.get("mode", "nearest"), scales[2:]
-    how = op.get("coordinate_transformation_mode", "asymmetric" if op.kind == "Upsample" else "half_pixel")
+    size = _size(build, op, shape)
+    mode, how = op.get("mode", "nearest"), _transformation(op)
     if mode == "nearest":
         way = op.get("nearest_mode", "floor" if op.kind == "Upsample" else "round_prefer_floor")
-        if (how, way) not in REPEATING or any(factor % 1 for factor in factors):
+        factors = size.get("scale_factor", ())
+        if (how, way) not in REPEATING or not factors or any(factor % 1 for factor in factors):
             raise Unsupported(f"it takes the nearest by {how} and {way}, or by a factor that is not whole")
-        build.module(op, nn.Upsample(scale_factor=tuple(factors), mode="nearest"))
-    elif mode == "linear" and how in ("half_pixel", "pytorch_half_pixel", "align_corners"):
-        corners = how == "align_corners"
-        kind = LINEAR[len(shape)]
-        build.module(op, nn.Upsample(scale_factor=tuple(factors), mode=kind, align_corners=corners))
+        build.module(op, nn.Upsample(scale_factor=factors, mode="nearest"))
+        return
+    names, corners = WEIGHED.get(mode, {}), how == "align_corners"
+    is_smooth, is_cubic = bool(op.get("antialias", 0)), mode == "cubic"
+    if len(shape) not in names or not (corners or how == "half_pixel"):
+        raise Unsupported(f"its mode is {mode} by {how}, over {len(shape)} axes")
+    if is_cubic and (is_smooth or op.get("cubic_coeff_a", -0.75) != -0.75):
+        raise Unsupported("its cubic coefficient is not torch's")
+    if op.get("exclude_outside", 0) and not is_smooth:
+        raise Unsupported("it leaves out what lies outside, without antialias")
+    if is_smooth:
+        if corners or len(shape) != 4:
+            raise Unsupported(f"it has antialias by {how}, over {len(shape)} axes")
+        source = build.value(op.inputs[0])
+        build.function(op, functional.interpolate, source, **size, mode=names[len(shape)], antialias=True)
     else:
-        raise Unsupported(f"its mode is {mode} by {how}")
+        build.module(op, nn.Upsample(**size, mode=names[len(shape)], align_corners=corners))
 
 
-def _scales(build: OnnxBuilder, op: Op, shape: Any) -> list[float]:
-    """Return by how much each axis grows, from the factors or from the sizes that are given."""
+def _transformation(op: Op) -> str:
+    """Return how places of the output go to its input; torch's old way is today's, but for one pixel."""
+    how: str = op.get(
+        "coordinate_transformation_mode", "asymmetric" if op.kind == "Upsample" else "half_pixel"
+    )
+    return "half_pixel" if how == "pytorch_half_pixel" else how
+
+
+def _size(build: OnnxBuilder, op: Op, shape: Any) -> dict[str, Any]:
+    """Return what torch is told of the size: factors where they are whole, else sizes: no rounding."""
+    scales, sizes = _scales(build, op, shape)
+    if len(scales) != len(shape) or scales[:2] != [1.0, 1.0]:
+        raise Unsupported("it changes the batch or the channels, or its shape is not known")
+    if _is_old_torch(op) and (not sizes or 1 in sizes[2:]):
+        raise Unsupported(
+            "it takes places as old releases of torch did, which differ where one pixel is made"
+        )
+    if sizes and any(factor % 1 for factor in scales[2:]):
+        return {"size": tuple(sizes[2:])}
+    return {"scale_factor": tuple(scales[2:])}
+
+
+def _is_old_torch(op: Op) -> bool:
+    return bool(
+        op.get("coordinate_transformation_mode") == "pytorch_half_pixel" and op.get("mode") != "nearest"
+    )
+
+
+def _scales(build: OnnxBuilder, op: Op, shape: Any) -> tuple[list[float], list[int]]:
+    """Return by how much each axis grows, and the sizes that it makes where the model gives those."""
     if op.kind == "Upsample" and op.get("scales"):
-        return [float(factor) for factor in op.get("scales")]
+        return [float(factor) for factor in op.get("scales")], []
     at = 1 if op.kind == "Upsample" or build.opset < 11 else 2
     if op.has_input(at) and build.constant(op, at).size:
-        return [float(factor) for factor in build.constant(op, at).tolist()]
+        return [float(factor) for factor in build.constant(op, at).tolist()], []
     if op.get("axes") or op.get("keep_aspect_ratio_policy", "stretch") != "stretch" or not op.has_input(3):
         raise Unsupported("its size is not given for all axes")
-    given = build.sizes.get(op.inputs[3])
-    wanted: Any = build.constant(op, 3).tolist() if given is None else given
-    pairs = list(zip(wanted, shape, strict=False))
-    if not all(one == two or (isinstance(one, int) and isinstance(two, int)) for one, two in pairs):
+    computed = build.sizes.get(op.inputs[3])
+    sizes: Any = build.constant(op, 3).tolist() if computed is None else computed
+    pairs = list(zip(sizes, shape, strict=False))
+    if not all(new == old or (isinstance(new, int) and isinstance(old, int)) for new, old in pairs):
         raise Unsupported("the sizes that it makes are free")
-    return [1.0 if one == two else one / two for one, two in pairs]
+    return [1.0 if new == old else new / old for new, old in pairs], list(sizes)
 
 
 def _depth_to_space(build: OnnxBuilder, op: Op) -> None:

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from juggler.nouns import Progress, ReportProgress, ignore_progress
 from juggler.predict.kernels.spec import ACTIVATIONS
 from juggler.predict.kernels.table import SIDES, KernelTable
 from juggler.predict.learning.boosting import Boosters, Settings, boost
 from juggler.predict.learning.features import Features
 from juggler.predict.learning.gaussian import Process
-from juggler.predict.learning.learner import Arrays, Epoch, Progress, Validation, check_target, joined, part
+from juggler.predict.learning.learner import Arrays, Epoch, Validation, check_target, joined, part
 from juggler.predict.learning.unit_costs import UnitCosts
 from juggler.predict.learning.work.algorithms import algorithms
 from juggler.predict.learning.work.memory import BLOCK
@@ -94,14 +95,14 @@ class Counted:
         target_ms: Floats,
         *,
         seed: int = 0,
-        progress: Progress | None = None,
+        progress: ReportProgress | None = None,
         validation: Validation | None = None,
     ) -> FittedCounted:
         """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
         target = check_target(table, target_ms)
-        report = progress or (lambda done, total: None)
+        report = progress or ignore_progress
         features, unit_costs = Features.fit("rich", table), UnitCosts.fit(table, target)
-        report(1, MEMBERS + 2)
+        report(Progress("fit", 1, MEMBERS + 2))
         work_ms, make_up = work_columns(unit_costs, table)
         goal = np.clip(np.log(target / work_ms), -FURTHEST, FURTHEST)
         matrix, contents = np.concatenate([features.matrix(table), make_up], axis=1), []
@@ -109,14 +110,14 @@ class Counted:
         settings = replace(SETTINGS, rounds=rounds)
         for member in range(MEMBERS):
             contents.append(boost(matrix, goal, settings, seed=seed * 1000 + member)[0])
-            report(member + 2, MEMBERS + 2)
+            report(Progress("fit", member + 2, MEMBERS + 2))
         names, processes = algorithms(table), {}
         for name in unit_costs.ms:
             row_index = np.flatnonzero(names == name)
             if len(row_index) >= FEWEST:
                 columns = smooth_columns(unit_costs, table.take(row_index), name)
                 processes[name] = Process.fit(columns, goal[row_index], seed=seed)
-        report(MEMBERS + 2, MEMBERS + 2)
+        report(Progress("fit", MEMBERS + 2, MEMBERS + 2))
         return FittedCounted(features, unit_costs, Boosters(tuple(contents)), processes)
 
     def restore(self, fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> FittedCounted:

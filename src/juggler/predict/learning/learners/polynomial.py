@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from juggler.nouns import Progress, ReportProgress
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.learner import Arrays, Epoch, Progress, Validation, check_target, choosing_rows
+from juggler.predict.learning.learner import Arrays, Epoch, Validation, check_target, choosing_rows
 from juggler.predict.learning.net_inputs import Inputs
 from juggler.predict.learning.scores import mape
 
@@ -78,7 +79,7 @@ class Polynomial:
         target_ms: Floats,
         *,
         seed: int = 0,
-        progress: Progress | None = None,
+        progress: ReportProgress | None = None,
         validation: Validation | None = None,
     ) -> FittedPolynomial:
         """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
@@ -90,7 +91,7 @@ class Polynomial:
             candidate = _fit(rows, goal, *trial)
             errors.append(np.inf if candidate is None else mape(answers, candidate.predict(others)))
             if progress is not None:
-                progress(done, len(trials))
+                progress(Progress("fit", done, len(trials), "trials"))
         fitted = _fit(table, target, *trials[int(np.argmin(errors))])
         return fitted or _constant(table, target)
 

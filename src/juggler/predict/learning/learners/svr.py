@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from juggler.errors import Unavailable
+from juggler.nouns import Progress, ReportProgress
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.learner import Arrays, Epoch, Progress, Validation, check_target
+from juggler.predict.learning.learner import Arrays, Epoch, Validation, check_target
 from juggler.predict.learning.net_inputs import Inputs
 from juggler.predict.learning.scores import mape
 from juggler.predict.learning.splits import random_split
@@ -86,7 +87,7 @@ class Svr:
         target_ms: Floats,
         *,
         seed: int = 0,
-        progress: Progress | None = None,
+        progress: ReportProgress | None = None,
         validation: Validation | None = None,
     ) -> FittedSvr:
         """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
@@ -102,10 +103,10 @@ class Svr:
         for done, trial in enumerate(_TRIALS, 1):
             errors.append(mape(answers, _fit(table.take(some), target[some], *trial).predict(others)))
             if progress is not None:
-                progress(done, len(_TRIALS) + 1)
+                progress(Progress("fit", done, len(_TRIALS) + 1, "trials"))
         fitted = _fit(table, target, *_TRIALS[int(np.argmin(errors))])
         if progress is not None:
-            progress(len(_TRIALS) + 1, len(_TRIALS) + 1)
+            progress(Progress("fit", len(_TRIALS) + 1, len(_TRIALS) + 1, "trials"))
         return fitted
 
     def restore(self, fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> FittedSvr:
