@@ -26,7 +26,7 @@ def open_session(
         example: inputs of the module, a tensor or an array or a tuple of them, batch first; modules need
             it, ONNX models carry their shapes themselves.
         threads: cores that one call may use; None leaves it to the backend.
-        precision: `float32`, `bfloat16`, or `int8` for a graph that `runtime.quantize` has written. Arrays
+        precision: `float32`, `bfloat16`, or `int8` for a graph that `runtime.int8` has written. Arrays
             go in and come out as ever.
 
     Raises:

@@ -1,7 +1,7 @@
 """The precisions that networks run in, and which backend has which on this machine.
 
 `float32` runs a network as it is written. `bfloat16` has float32's range and 8 bits of mantissa: the backend
-casts weights and features, arrays stay float32. `int8` runs a graph that `runtime.quantize` has written.
+casts weights and features, arrays stay float32. `int8` runs a graph that `runtime.int8` has written.
 """
 
 from __future__ import annotations

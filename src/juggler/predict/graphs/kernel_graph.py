@@ -16,7 +16,7 @@ import numpy as np
 
 from juggler.errors import ConfigError
 from juggler.predict.kernels.spec import KernelSpec
-from juggler.runtime.onnx_graphs.builder import Draft, KernelGraph, packed
+from juggler.runtime.onnx_graphs.builder import GraphBuilder, KernelGraph, kernel_graph_of
 
 CACHED_BYTES = 32 << 20  # of weights; larger graphs are written each time
 # ONNX operators by kind; `gelu`, `silu` and `hardswish` are what the exporters write.
@@ -43,14 +43,14 @@ def _cached(spec: KernelSpec) -> KernelGraph:
 
 
 def _write_kernel(spec: KernelSpec) -> KernelGraph:
-    draft, last = draft_kernel(spec)
-    return packed(draft, {last: out_shape(spec)})
+    builder, last = write_nodes(spec)
+    return kernel_graph_of(builder, {last: out_shape(spec)})
 
 
-def draft_kernel(spec: KernelSpec) -> tuple[Draft, str]:
+def write_nodes(spec: KernelSpec) -> tuple[GraphBuilder, str]:
     """Write the nodes of a kernel; return them and the tensor that it writes."""
-    draft = Draft()
-    return draft, _write_activation(draft, spec, WRITERS[spec.family](draft, spec))
+    builder = GraphBuilder()
+    return builder, _write_activation(builder, spec, WRITERS[spec.family](builder, spec))
 
 
 def _image(spec: KernelSpec) -> tuple[int, int, int, int]:
@@ -77,14 +77,14 @@ def out_shape(spec: KernelSpec) -> tuple[int, ...]:
     return spec.batch, spec.out_channels, spec.out_height, spec.out_width
 
 
-def _conv(draft: Draft, spec: KernelSpec) -> str:
-    x = draft.take("x", _image(spec), before=spec.cold)
+def _conv(builder: GraphBuilder, spec: KernelSpec) -> str:
+    x = builder.add_input("x", _image(spec), before=spec.cold)
     fan_in = spec.in_channels // spec.groups * prod(spec.kernel)
-    weight = draft.weight(
+    weight = builder.add_weight(
         "weight", (spec.out_channels, spec.in_channels // spec.groups, *spec.kernel), 1.0 / sqrt(fan_in)
     )
-    bias = (draft.weight("bias", (spec.out_channels,)),) if spec.bias else ()
-    out = draft.node(
+    bias = (builder.add_weight("bias", (spec.out_channels,)),) if spec.bias else ()
+    out = builder.add_node(
         "Conv",
         (x, weight, *bias),
         "kernel",
@@ -96,105 +96,114 @@ def _conv(draft: Draft, spec: KernelSpec) -> str:
     )
     if spec.adds:
         # In the layout that the runtime's own kernels leave.
-        y = draft.take("y", out_shape(spec), before=True)
-        out = draft.node("Add", (out, y), "kernel_sum")
+        y = builder.add_input("y", out_shape(spec), before=True)
+        out = builder.add_node("Add", (out, y), "kernel_sum")
     return out
 
 
-def _pool_kernel(draft: Draft, spec: KernelSpec) -> str:
+def _pool_kernel(builder: GraphBuilder, spec: KernelSpec) -> str:
     op = "AveragePool" if spec.kind == "average" else "MaxPool"
-    x = draft.take("x", _image(spec))
+    x = builder.add_input("x", _image(spec))
     options = {"kernel_shape": list(spec.kernel), "strides": list(spec.stride), "pads": list(spec.pads)}
     if spec.dilation != (1, 1):
         options["dilations"] = list(spec.dilation)
-    return draft.node(op, (x,), "kernel", **options)
+    return builder.add_node(op, (x,), "kernel", **options)
 
 
-def _dense(draft: Draft, spec: KernelSpec) -> str:
+def _dense(builder: GraphBuilder, spec: KernelSpec) -> str:
     positions, scale = spec.height * spec.width, 1.0 / sqrt(spec.in_channels)
     if spec.kind == "product":
         inner, outer = spec.in_channels // spec.groups, spec.out_channels // spec.groups
-        x = draft.take("x", (spec.batch, spec.groups, positions, inner))
-        y = draft.take("y", (spec.batch, spec.groups, inner, outer))
-        return draft.node("MatMul", (x, y), "kernel")
+        x = builder.add_input("x", (spec.batch, spec.groups, positions, inner))
+        y = builder.add_input("y", (spec.batch, spec.groups, inner, outer))
+        return builder.add_node("MatMul", (x, y), "kernel")
     weights = (spec.in_channels, spec.out_channels)
-    bias = (draft.weight("bias", weights[1:]),) if spec.bias else ()
+    bias = (builder.add_weight("bias", weights[1:]),) if spec.bias else ()
     if spec.kind == "matmul":
-        x = draft.take("x", _rows(spec), before=spec.cold)
-        out = draft.node("MatMul", (x, draft.weight("weight", weights, scale)), "kernel")
-        return draft.node("Add", (out, *bias), "kernel_bias") if bias else out
-    x = draft.take("x", (spec.batch * positions, spec.in_channels), before=spec.cold)
-    weight = draft.weight("weight", weights[::-1], scale)
-    return draft.node("Gemm", (x, weight, *bias), "kernel", transB=1)
+        x = builder.add_input("x", _rows(spec), before=spec.cold)
+        out = builder.add_node("MatMul", (x, builder.add_weight("weight", weights, scale)), "kernel")
+        return builder.add_node("Add", (out, *bias), "kernel_bias") if bias else out
+    x = builder.add_input("x", (spec.batch * positions, spec.in_channels), before=spec.cold)
+    weight = builder.add_weight("weight", weights[::-1], scale)
+    return builder.add_node("Gemm", (x, weight, *bias), "kernel", transB=1)
 
 
-def _global_pool(draft: Draft, spec: KernelSpec) -> str:
+def _global_pool(builder: GraphBuilder, spec: KernelSpec) -> str:
     op = "GlobalMaxPool" if spec.kind == "max" else "GlobalAveragePool"
-    return draft.node(op, (draft.take("x", _image(spec)),), "kernel")
+    return builder.add_node(op, (builder.add_input("x", _image(spec)),), "kernel")
 
 
-def _add(draft: Draft, spec: KernelSpec) -> str:
-    x = draft.take("x", _image(spec))
+def _add(builder: GraphBuilder, spec: KernelSpec) -> str:
+    x = builder.add_input("x", _image(spec))
     if spec.kind == "broadcast":
-        return draft.node("Add", (x, draft.weight("weight", (spec.in_channels, 1, 1))), "kernel")
-    return draft.node("Add", (x, draft.take("y", _image(spec))), "kernel")
+        return builder.add_node("Add", (x, builder.add_weight("weight", (spec.in_channels, 1, 1))), "kernel")
+    return builder.add_node("Add", (x, builder.add_input("y", _image(spec))), "kernel")
 
 
-def _elementwise(draft: Draft, spec: KernelSpec) -> str:
-    x = draft.take("x", _image(spec))
+def _elementwise(builder: GraphBuilder, spec: KernelSpec) -> str:
+    x = builder.add_input("x", _image(spec))
     if spec.kind in BINARY:
         shape = (spec.batch, spec.in_channels, 1, 1) if spec.kind == "scale" else _image(spec)
-        return draft.node(BINARY[spec.kind], (x, draft.take("y", shape)), "kernel")
-    return _write_function(draft, spec.kind or "relu", x, "kernel")
+        return builder.add_node(BINARY[spec.kind], (x, builder.add_input("y", shape)), "kernel")
+    return _write_function(builder, spec.kind or "relu", x, "kernel")
 
 
-def _norm(draft: Draft, spec: KernelSpec) -> str:
-    vectors = [draft.weight("gain", (spec.in_channels,)), draft.weight("shift", (spec.in_channels,))]
-    if spec.kind == "layer":
-        return draft.node("LayerNormalization", (draft.take("x", _rows(spec)), *vectors), "kernel", axis=-1)
-    vectors += [
-        draft.weight("mean", (spec.in_channels,)),
-        draft.weight("variance", (spec.in_channels,), 0.1, shift=1.0),
+def _norm(builder: GraphBuilder, spec: KernelSpec) -> str:
+    vectors = [
+        builder.add_weight("gain", (spec.in_channels,)),
+        builder.add_weight("shift", (spec.in_channels,)),
     ]
-    return draft.node("BatchNormalization", (draft.take("x", _image(spec)), *vectors), "kernel")
+    if spec.kind == "layer":
+        return builder.add_node(
+            "LayerNormalization", (builder.add_input("x", _rows(spec)), *vectors), "kernel", axis=-1
+        )
+    vectors += [
+        builder.add_weight("mean", (spec.in_channels,)),
+        builder.add_weight("variance", (spec.in_channels,), 0.1, shift=1.0),
+    ]
+    return builder.add_node("BatchNormalization", (builder.add_input("x", _image(spec)), *vectors), "kernel")
 
 
-def _concat(draft: Draft, spec: KernelSpec) -> str:
+def _concat(builder: GraphBuilder, spec: KernelSpec) -> str:
     parts = []
     for index, part in enumerate(np.array_split(np.arange(spec.in_channels), spec.groups)):
         shape = (spec.batch, len(part), spec.height, spec.width)
-        parts.append(draft.take(f"x{index}", shape))
-    return draft.node("Concat", tuple(parts), "kernel", axis=1)
+        parts.append(builder.add_input(f"x{index}", shape))
+    return builder.add_node("Concat", tuple(parts), "kernel", axis=1)
 
 
-def _softmax(draft: Draft, spec: KernelSpec) -> str:
-    return draft.node("Softmax", (draft.take("x", _rows(spec)),), "kernel", axis=-1)
+def _softmax(builder: GraphBuilder, spec: KernelSpec) -> str:
+    return builder.add_node("Softmax", (builder.add_input("x", _rows(spec)),), "kernel", axis=-1)
 
 
-def _reorder(draft: Draft, spec: KernelSpec) -> str:
+def _reorder(builder: GraphBuilder, spec: KernelSpec) -> str:
     if spec.kind == "transpose":
-        return draft.node("Transpose", (draft.take("x", _image(spec)),), "kernel", perm=[0, 2, 3, 1])
-    return draft.take("x", _image(spec), before=True)
+        return builder.add_node(
+            "Transpose", (builder.add_input("x", _image(spec)),), "kernel", perm=[0, 2, 3, 1]
+        )
+    return builder.add_input("x", _image(spec), before=True)
 
 
-def _write_activation(draft: Draft, spec: KernelSpec, last: str) -> str:
+def _write_activation(builder: GraphBuilder, spec: KernelSpec, last: str) -> str:
     if spec.activation == "none":
         return last
-    return _write_function(draft, spec.activation, last, "kernel_activation")
+    return _write_function(builder, spec.activation, last, "kernel_activation")
 
 
-def _write_function(draft: Draft, kind: str, x: str, name: str) -> str:
+def _write_function(builder: GraphBuilder, kind: str, x: str, name: str) -> str:
     if kind not in UNARY:
         remedy = f"Choose from {', '.join(sorted({*UNARY, *BINARY}))}"
         raise ConfigError("write a kernel as a graph", f"the function {kind!r}", remedy)
     if kind == "clip":
-        return draft.node("Clip", (x, draft.number("low", 0.0), draft.number("high", 6.0)), name)
+        return builder.add_node(
+            "Clip", (x, builder.add_scalar("low", 0.0), builder.add_scalar("high", 6.0)), name
+        )
     if kind == "silu":
-        return draft.node("Mul", (x, draft.node("Sigmoid", (x,), f"{name}_gate")), name)
-    return draft.node(UNARY[kind], (x,), name)
+        return builder.add_node("Mul", (x, builder.add_node("Sigmoid", (x,), f"{name}_gate")), name)
+    return builder.add_node(UNARY[kind], (x,), name)
 
 
-WRITERS: dict[str, Callable[[Draft, KernelSpec], str]] = {
+WRITERS: dict[str, Callable[[GraphBuilder, KernelSpec], str]] = {
     "conv": _conv,
     "depthwise": _conv,
     "pool": _pool_kernel,

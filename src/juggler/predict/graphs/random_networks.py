@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from juggler.runtime.onnx_graphs.builder import Draft
+from juggler.runtime.onnx_graphs.builder import GraphBuilder
 
 IR_VERSION = 8
 KINDS = ("plain", "residual", "bottleneck", "depthwise", "inverted", "dense", "gated")
@@ -49,14 +49,14 @@ class _Writer:
     side: int
     x: str = "input"
     macs: int = 0
-    draft: Draft = field(default_factory=Draft)
+    builder: GraphBuilder = field(default_factory=GraphBuilder)
 
     def node(self, op: str, *inputs: str, **attributes: Any) -> str:
-        count = len(self.draft.nodes)
-        return self.draft.node(op, inputs, f"n{count}", f"v{count}", **attributes)
+        count = len(self.builder.nodes)
+        return self.builder.add_node(op, inputs, f"n{count}", f"v{count}", **attributes)
 
     def weight(self, *dims: int, scale: float = 1.0) -> str:
-        return self.draft.weight(f"w{len(self.draft.weights)}", dims, scale)
+        return self.builder.add_weight(f"w{len(self.builder.weights)}", dims, scale)
 
     def conv(self, out: int, kernel: int = 3, stride: int = 1, groups: int = 1, act: str = "Relu") -> str:
         """Add a convolution with padding, and what follows it; return the map, which is the next input."""
@@ -186,4 +186,4 @@ def _write_end(writer: _Writer) -> None:
 
 def _to_onnx(writer: _Writer, shape: tuple[int, int, int]) -> bytes:
     ends = {"input": ("batch", *shape)}, {writer.x: ("batch", None)}
-    return writer.draft.model("drawn", *ends, IR_VERSION)
+    return writer.builder.to_onnx("drawn", *ends, IR_VERSION)

@@ -176,7 +176,7 @@ def _unary(function: Callable[..., Any]) -> Handle:
     return lambda build, op: build.function(op, function, build.value(op.inputs[0]))
 
 
-def _folded(function: Callable[..., Any]) -> Handle:
+def _pairwise(function: Callable[..., Any]) -> Handle:
     """Apply a function of two to all inputs, from the left."""
 
     def handle(build: OnnxBuilder, op: Op) -> None:
@@ -196,11 +196,11 @@ HANDLES: dict[str, Handle] = {
     **WINDOW_HANDLES,
     **MOVE_HANDLES,
     "Abs": _unary(torch.abs),
-    "Add": _folded(operator.add),
+    "Add": _pairwise(operator.add),
     "BatchNormalization": _batch_norm,
     "Cast": _cast,
     "Clip": _clip,
-    "Div": _folded(operator.truediv),
+    "Div": _pairwise(operator.truediv),
     "Dropout": _same_value,
     "Elu": _module(lambda op: nn.ELU(op.get("alpha", 1.0))),
     "Erf": _unary(torch.erf),
@@ -217,13 +217,13 @@ HANDLES: dict[str, Handle] = {
     "Log": _unary(torch.log),
     "LogSoftmax": _softmax(nn.LogSoftmax),
     "MatMul": _matmul,
-    "Max": _folded(torch.maximum),
-    "Min": _folded(torch.minimum),
+    "Max": _pairwise(torch.maximum),
+    "Min": _pairwise(torch.minimum),
     "Mish": _module(lambda op: nn.Mish()),
-    "Mul": _folded(operator.mul),
+    "Mul": _pairwise(operator.mul),
     "Neg": _unary(operator.neg),
     "PRelu": _prelu,
-    "Pow": _folded(torch.pow),
+    "Pow": _pairwise(torch.pow),
     "Reciprocal": _unary(torch.reciprocal),
     "ReduceL2": _reduction(torch.linalg.vector_norm),
     "ReduceMax": _reduction(torch.amax),
@@ -235,7 +235,7 @@ HANDLES: dict[str, Handle] = {
     "Softmax": _softmax(nn.Softmax),
     "Softplus": _module(lambda op: nn.Softplus()),
     "Sqrt": _unary(torch.sqrt),
-    "Sub": _folded(operator.sub),
-    "Sum": _folded(operator.add),
+    "Sub": _pairwise(operator.sub),
+    "Sum": _pairwise(operator.add),
     "Tanh": _module(lambda op: nn.Tanh()),
 }

@@ -5,10 +5,10 @@ runtime fuses into integer kernels. It stays one ONNX file with the ends and the
 opens on every backend that has int8.
 
 In a flat network the skip connection that a kernel has taken in is a 1 among weights of a few hundredths,
-and would set their scale: see `runtime.skips`, which takes it out again. Untrained, on random inputs, depths
+and would set their scale: see `int8.skips`, which takes it out again. Untrained, on random inputs, depths
 18 and 50: 20 dB and 16 dB with the skips in the kernels, 36 dB both with them beside the kernels; plain
 networks have 41 dB. At depth 18 it costs about 3 % of the time on ONNX Runtime and 12 % on OpenVINO. Compare
-the answers before int8 is used: `runtime.int8` does, and refuses what is too far off.
+the answers before int8 is used: `int8.certified` does, and refuses what is too far off.
 """
 
 from __future__ import annotations

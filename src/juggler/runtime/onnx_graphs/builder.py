@@ -22,23 +22,23 @@ OPSET, NEWER, IR_VERSION = 17, 20, 9
 
 
 @dataclass
-class Draft:
+class GraphBuilder:
     """A graph being written: nodes in order, weights, and the shapes of what comes in and goes out."""
 
     nodes: list[NodeProto] = field(default_factory=list)
     weights: list[TensorProto] = field(default_factory=list)
     inputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
-    def take(self, name: str, shape: tuple[int, ...], *, before: bool = False) -> str:
+    def add_input(self, name: str, shape: tuple[int, ...], *, before: bool = False) -> str:
         """Add an input, and a kernel that hands it on where it is to come from one; return its tensor."""
         self.inputs[name] = shape
         if not before:
             return name
         if len(shape) == 4:
-            return self.node("MaxPool", (name,), f"before_{name}", kernel_shape=[1, 1])
-        return self.node("Neg", (name,), f"before_{name}")  # pools take images only
+            return self.add_node("MaxPool", (name,), f"before_{name}", kernel_shape=[1, 1])
+        return self.add_node("Neg", (name,), f"before_{name}")  # pools take images only
 
-    def node(
+    def add_node(
         self, op: str, inputs: tuple[str, ...], name: str, output: str | None = None, /, **attributes: Any
     ) -> str:
         """Add an operator; return its output, `NAME_out` where no other name is given."""
@@ -48,7 +48,7 @@ class Draft:
         self.nodes.append(helper.make_node(op, list(inputs), [output], name=name, **attributes))
         return output
 
-    def weight(self, name: str, shape: tuple[int, ...], scale: float = 1.0, *, shift: float = 0.0) -> str:
+    def add_weight(self, name: str, shape: tuple[int, ...], scale: float = 1.0, *, shift: float = 0.0) -> str:
         """Add normal weights of that standard deviation; return their tensor."""
         from onnx import TensorProto, helper  # noqa: PLC0415
 
@@ -58,20 +58,20 @@ class Draft:
         self.weights.append(helper.make_tensor(name, TensorProto.FLOAT, shape, values.tobytes(), raw=True))
         return name
 
-    def number(self, name: str, value: float) -> str:
+    def add_scalar(self, name: str, value: float) -> str:
         """Add one number; return its tensor."""
         from onnx import TensorProto, helper  # noqa: PLC0415
 
         self.weights.append(helper.make_tensor(name, TensorProto.FLOAT, (), [value]))
         return name
 
-    def integers(self, name: str, values: list[int]) -> None:
+    def add_integers(self, name: str, values: list[int]) -> None:
         """Add a vector of whole numbers."""
         from onnx import TensorProto, helper  # noqa: PLC0415
 
         self.weights.append(helper.make_tensor(name, TensorProto.INT64, (len(values),), values))
 
-    def model(self, name: str, inputs: Shapes, outputs: Shapes, ir_version: int = IR_VERSION) -> bytes:
+    def to_onnx(self, name: str, inputs: Shapes, outputs: Shapes, ir_version: int = IR_VERSION) -> bytes:
         """Return what was written as ONNX bytes; a text or None in a shape is a size free at run time."""
         from onnx import TensorProto, helper  # noqa: PLC0415  # heavy
 
@@ -104,6 +104,6 @@ class KernelGraph:
         return {name: part[: prod(shape)].reshape(shape) for (name, shape), part in parts}
 
 
-def packed(draft: Draft, outputs: Mapping[str, tuple[int, ...]]) -> KernelGraph:
+def kernel_graph_of(builder: GraphBuilder, outputs: Mapping[str, tuple[int, ...]]) -> KernelGraph:
     """Make a model of what was written."""
-    return KernelGraph(draft.model("one kernel", draft.inputs, outputs), dict(draft.inputs))
+    return KernelGraph(builder.to_onnx("one kernel", builder.inputs, outputs), dict(builder.inputs))

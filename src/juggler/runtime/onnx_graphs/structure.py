@@ -34,12 +34,12 @@ def read_structure(graph: Path | bytes) -> onnx.ModelProto:
     """
     try:
         if isinstance(graph, bytes):
-            return _parsed(graph)
+            return _parse(graph)
         with (
             Path(graph).open("rb") as file,
             closing(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) as mapped,
         ):
-            return _parsed(mapped)
+            return _parse(mapped)
     except (OSError, ValueError) as error:  # an empty file cannot be mapped
         raise _unread(graph, str(error)) from error
 
@@ -60,7 +60,7 @@ def with_tensors(model: bytes, tensors: Iterable[tuple[str, list[int], int, byte
     return b"".join(pieces)
 
 
-def _parsed(buffer: Buffer) -> onnx.ModelProto:
+def _parse(buffer: Buffer) -> onnx.ModelProto:
     import onnx  # noqa: PLC0415  # heavy
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # noqa: PLC0415
 

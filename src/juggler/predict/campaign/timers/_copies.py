@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from juggler.predict.graphs.kernel_graph import draft_kernel, out_shape
+from juggler.predict.graphs.kernel_graph import out_shape, write_nodes
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.runtime.backends.onnxruntime import session_options
-from juggler.runtime.onnx_graphs.builder import Draft, KernelGraph, packed
+from juggler.runtime.onnx_graphs.builder import GraphBuilder, KernelGraph, kernel_graph_of
 
 FEW, MANY, FEWEST = 2, 10, 4
 # Of the outputs of all copies: beyond a private cache they would slow each other down.
@@ -107,10 +107,10 @@ def _copied(spec: KernelSpec, copies: int) -> tuple[KernelGraph, str]:
     """Write copies of a kernel that read the same inputs and weights."""
     from onnx import NodeProto  # noqa: PLC0415  # heavy
 
-    draft, last = draft_kernel(spec)
-    own = [node for node in draft.nodes if node.name.startswith("kernel")]
+    builder, last = write_nodes(spec)
+    own = [node for node in builder.nodes if node.name.startswith("kernel")]
     written = {output for node in own for output in node.output}
-    draft.nodes = [node for node in draft.nodes if not node.name.startswith("kernel")]
+    builder.nodes = [node for node in builder.nodes if not node.name.startswith("kernel")]
     shape, outputs = out_shape(spec), {}
     for copy in range(copies):
         for node in own:
@@ -119,28 +119,32 @@ def _copied(spec: KernelSpec, copies: int) -> tuple[KernelGraph, str]:
             again.name = f"{node.name}_{copy}"
             again.input[:] = [f"{name}_{copy}" if name in written else name for name in node.input]
             again.output[:] = [f"{name}_{copy}" for name in node.output]
-            draft.nodes.append(again)
-        name, size = _consumer(draft, f"{last}_{copy}", shape, copy)
+            builder.nodes.append(again)
+        name, size = _consumer(builder, f"{last}_{copy}", shape, copy)
         outputs[name] = size
-    return packed(draft, outputs), next(iter(outputs))
+    return kernel_graph_of(builder, outputs), next(iter(outputs))
 
 
 def _consumers(shape: tuple[int, ...], copies: int) -> tuple[KernelGraph, str]:
     """Write what follows the copies of a kernel, without them."""
-    draft = Draft()
-    source = draft.take("x", shape, before=True)
-    outputs = dict(_consumer(draft, source, shape, copy) for copy in range(copies))
-    return packed(draft, outputs), next(iter(outputs))
+    builder = GraphBuilder()
+    source = builder.add_input("x", shape, before=True)
+    outputs = dict(_consumer(builder, source, shape, copy) for copy in range(copies))
+    return kernel_graph_of(builder, outputs), next(iter(outputs))
 
 
-def _consumer(draft: Draft, source: str, shape: tuple[int, ...], copy: int) -> tuple[str, tuple[int, ...]]:
+def _consumer(
+    builder: GraphBuilder, source: str, shape: tuple[int, ...], copy: int
+) -> tuple[str, tuple[int, ...]]:
     """Add what reads one position; return its output and its size."""
     if len(shape) == 4:  # a pool runs in the blocked layout too
         strides = [shape[2], shape[3]]
-        name = draft.node("MaxPool", (source,), f"consumer_{copy}", kernel_shape=[1, 1], strides=strides)
+        name = builder.add_node(
+            "MaxPool", (source,), f"consumer_{copy}", kernel_shape=[1, 1], strides=strides
+        )
         return name, (*shape[:2], 1, 1)
     if copy == 0:
-        draft.integers("consumer_from", [0] * len(shape))
-        draft.integers("consumer_to", [1] * len(shape))
-    name = draft.node("Slice", (source, "consumer_from", "consumer_to"), f"consumer_{copy}")
+        builder.add_integers("consumer_from", [0] * len(shape))
+        builder.add_integers("consumer_to", [1] * len(shape))
+    name = builder.add_node("Slice", (source, "consumer_from", "consumer_to"), f"consumer_{copy}")
     return name, (1,) * len(shape)
