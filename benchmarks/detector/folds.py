@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from juggler.models.detector.distillation_set import DistillationSet, with_hard_labels, with_soft_labels
 from numpy.typing import NDArray
 from torch import nn
 
@@ -22,6 +21,7 @@ from benchmarks.detector.study import lend_lessons
 from juggler.data import DataSet, Encoder, Split
 from juggler.errors import ConfigError
 from juggler.models import Plan, fit
+from juggler.models.detector.distillation_set import DistillationSet, with_hard_labels, with_soft_labels
 from juggler.models.detector.ensemble import member_seeds, network_for
 from juggler.models.detector.teacher import Teacher, fit_trees
 from juggler.models.networks.checkpoint import read_tensors

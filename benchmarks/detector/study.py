@@ -13,7 +13,6 @@ from statistics import median
 from typing import Any
 
 import xgboost
-from juggler.models.detector.distillation_set import LABELS_FILE
 
 from juggler.cli.console import bars
 from juggler.data import DataSet
@@ -21,6 +20,7 @@ from juggler.errors import ConfigError
 from juggler.files import write_atomically
 from juggler.metrics import alarm_scores, threshold_for
 from juggler.models import Plan, TrainedDetector, probabilities, train_detector
+from juggler.models.detector.distillation_set import LABELS_FILE
 from juggler.models.detector.protocol import RATES
 from juggler.models.detector.teacher import Teacher, Trees, fit_trees
 from juggler.nouns import Progress, ReportProgress, as_stage
