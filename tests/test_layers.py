@@ -14,7 +14,7 @@ import juggler
 ROOT = Path(juggler.__file__).parent
 LEVELS = (
     {"errors"},
-    {"nouns", "files", "digest"},
+    {"nouns", "files", "digest", "extras"},
     {"registry"},
     {"metrics"},
     {"data"},

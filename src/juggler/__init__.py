@@ -79,10 +79,11 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     except ModuleNotFoundError as error:
         from juggler.errors import Unavailable  # noqa: PLC0415  # only on this way out
+        from juggler.extras import install_command  # noqa: PLC0415
 
         if str(error.name).startswith("juggler"):
             raise
-        remedy = "Install the workshop: pip install 'juggler[train]'"
+        remedy = f"Install the workshop: {install_command('train')}"
         raise Unavailable(f"use juggler.{name}", f"{error.name} is not installed", remedy) from error
 
 

@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from juggler.errors import Unavailable
+from juggler.extras import install_command
 
 if TYPE_CHECKING:
     from juggler.report.attribution_picture import attribution_figure
@@ -94,7 +95,7 @@ def __getattr__(name: str) -> Any:
         raise Unavailable(
             f"make a report ({name})",
             f"the package {package} is not installed",
-            "Install it with: pip install 'juggler[train]'",
+            f"Install it with: {install_command('train')}",
         ) from error
     globals()[name] = value
     return value

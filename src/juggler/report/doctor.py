@@ -9,6 +9,7 @@ from pathlib import Path
 
 from juggler.data import SETS, DataNotFound, Source, load_set
 from juggler.errors import JugglerError
+from juggler.extras import install_command
 from juggler.nouns import Noun
 from juggler.runtime import BACKENDS, Artefact
 from juggler.runtime.machine import machine
@@ -61,7 +62,7 @@ def _packages() -> Iterator[Finding]:
     for module, purpose in _WORKSHOP.items():
         part = f"{module} ({purpose})"
         if not is_installed(module):
-            yield Finding(part, False, None, "not installed", "pip install 'juggler[train]'")
+            yield Finding(part, False, None, "not installed", install_command("train"))
             continue
         yield Finding(part, True, release_of(module.replace("_", "-")))
 

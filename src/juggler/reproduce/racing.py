@@ -15,6 +15,7 @@ from juggler.cost.ceiling import Product
 from juggler.cost.clock import Progress, Samples, race, ratio
 from juggler.cost.energy import Meter, energy_mj
 from juggler.cost.turns import LONGEST_LED_IN_MS
+from juggler.extras import portable
 from juggler.reproduce.counting import count
 from juggler.reproduce.experiment import SLOW_TO_OPEN, Pair, Prepared, Race
 from juggler.reproduce.results import Cell, Comparison, NotRun, Row, Shape
@@ -221,4 +222,4 @@ def _peaks(
 def _not_run(contests: Sequence[Contest]) -> Iterator[NotRun]:
     for skip in dict.fromkeys(skip for contest in contests for skip in contest.skipped):
         what = f"{skip.backend} in {skip.precision}" if skip.precision else skip.backend
-        yield NotRun(what, f"{skip.missing}; {skip.remedy}")
+        yield NotRun(what, portable(f"{skip.missing}; {skip.remedy}"))

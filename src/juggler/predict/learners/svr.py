@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from juggler.errors import Unavailable
+from juggler.extras import install_command
 from juggler.predict.learner import Arrays, Epoch, Progress, Validation, checked_target
 from juggler.predict.net_inputs import Inputs
 from juggler.predict.scores import mape
@@ -123,7 +124,7 @@ def _fit(table: KernelTable, target: Floats, logs: bool, cost: float, gamma: flo
         from sklearn.svm import SVR  # noqa: PLC0415
     except ImportError as error:
         raise Unavailable(
-            "fit support vectors", "scikit-learn is not installed", "Run: pip install 'juggler[train]'"
+            "fit support vectors", "scikit-learn is not installed", f"Run: {install_command('train')}"
         ) from error
     inputs = Inputs.fit("log" if logs else "paper", table)
     goal = np.log(target) if logs else target

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from juggler.errors import ConfigError, Unavailable
+from juggler.extras import install_command
 from juggler.predict.graphs import build
 from juggler.predict.kernel import KernelSpec
 from juggler.predict.phases import Bench, Phases, Unfit
@@ -110,7 +111,7 @@ class OpenVinoPhaser:
         try:
             return OpenVinoBench(spec, threads)
         except ImportError as error:
-            remedy = "Run: pip install 'juggler[train]'"
+            remedy = f"Run: {install_command('train')}"
             raise Unavailable("time a kernel on openvino", "it is not installed", remedy) from error
 
 

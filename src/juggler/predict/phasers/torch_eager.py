@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from juggler.errors import ConfigError, Unavailable
+from juggler.extras import install_command
 from juggler.predict.kernel import KernelSpec
 from juggler.predict.normals import normal
 from juggler.predict.phases import Bench, Phases, Unfit
@@ -89,7 +90,7 @@ class TorchPhaser:
         try:
             return TorchBench(spec, threads)
         except ImportError as error:
-            remedy = "Run: pip install 'juggler[train]'"
+            remedy = f"Run: {install_command('train')}"
             raise Unavailable("time a kernel in torch", "it is not installed", remedy) from error
 
 

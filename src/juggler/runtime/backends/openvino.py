@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from juggler.errors import ArtefactError, ConfigError
+from juggler.extras import install_command
 from juggler.nouns import TensorSpec
 from juggler.runtime.precision import BFLOAT16, FLOAT32, INT8, require_precision
-from juggler.runtime.session import WORKSHOP, Array, BackendStatus, Session, Source, owned, status_of
+from juggler.runtime.session import Array, BackendStatus, Session, Source, owned, status_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,7 +98,7 @@ class OpenVino:
 
     def status(self) -> BackendStatus:
         """Say whether OpenVINO is installed."""
-        return status_of({"openvino": "openvino"}, WORKSHOP)
+        return status_of({"openvino": "openvino"}, install_command("train"))
 
     def precisions(self) -> tuple[str, ...]:
         """Name float32, int8, and bfloat16 where OpenVINO says that this CPU computes in it."""

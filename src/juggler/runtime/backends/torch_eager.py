@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from juggler.errors import ConfigError
+from juggler.extras import install_command
 from juggler.runtime.precision import FLOAT32, require_precision, torch_precisions
-from juggler.runtime.session import WORKSHOP, BackendStatus, Session, Source, status_of
+from juggler.runtime.session import BackendStatus, Session, Source, status_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -22,7 +23,7 @@ class TorchEager:
 
     def status(self) -> BackendStatus:
         """Say whether torch is installed."""
-        return status_of({"torch": "torch"}, WORKSHOP)
+        return status_of({"torch": "torch"}, install_command("train"))
 
     def precisions(self) -> tuple[str, ...]:
         """Name float32, and bfloat16 where torch has kernels for it on this CPU."""

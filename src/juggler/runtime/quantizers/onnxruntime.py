@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from juggler.runtime.session import WORKSHOP, Array, BackendStatus, status_of
+from juggler.extras import install_command
+from juggler.runtime.session import Array, BackendStatus, status_of
 
 
 class OnnxRuntimeTool:
@@ -26,7 +27,7 @@ class OnnxRuntimeTool:
 
     def status(self) -> BackendStatus:
         """Say whether ONNX Runtime and the onnx package, which its tool needs, are installed."""
-        return status_of({"onnxruntime": "onnxruntime", "onnx": "onnx"}, WORKSHOP)
+        return status_of({"onnxruntime": "onnxruntime", "onnx": "onnx"}, install_command("train"))
 
     def quantize(
         self, model: Any, feeds: Sequence[dict[str, Array]], *, spare: Sequence[str], reduce_range: bool
