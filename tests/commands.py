@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from juggler.cli.app import VERBS
 from juggler.data import Records, load_set
 from juggler.data.format import to_csv
 
@@ -84,6 +88,13 @@ class Outcome:
         for word in words:
             assert word in self.err, (word, self.err)
         return self
+
+
+def examples(verb: str) -> list[list[str]]:
+    """Return the words of the examples that a verb's own help gives, each up to its first pipe."""
+    text = " ".join((inspect.getdoc(VERBS.get(verb)) or "").split()).partition("Example")[2]
+    lines = re.findall(rf"juggler {verb}[^;|]*", text)
+    return [shlex.split(line.rstrip(". "))[1:] for line in lines]
 
 
 def environment(**changes: str) -> dict[str, str]:
