@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -26,17 +25,17 @@ def build(folder: Path) -> tuple[Path, Path]:
         The wheel and the sdist, in the folder.
     """
     copy = folder / "checkout"
-    made = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    beside = shutil.ignore_patterns(*NOT_SOURCE)
-    shutil.copytree(
-        ROOT,
-        copy,
-        ignore=lambda at, names: made(at, names) | (beside(at, names) if Path(at) == ROOT else set()),
-    )
+    shutil.copytree(ROOT, copy, ignore=_without_what_was_made)
     sdist = _call_backend("build_sdist", copy, folder)
     with tarfile.open(sdist) as archive:
         archive.extractall(folder, filter="data")
     return _call_backend("build_wheel", folder / sdist.name.removesuffix(".tar.gz"), folder), sdist
+
+
+def _without_what_was_made(folder: str, names: list[str]) -> set[str]:
+    """Return the names in a folder that a clean checkout lacks, or that no package is made of."""
+    left_out = shutil.ignore_patterns("__pycache__", "*.egg-info")(folder, names)
+    return left_out | (shutil.ignore_patterns(*NOT_SOURCE)(folder, names) if Path(folder) == ROOT else set())
 
 
 def _call_backend(hook: str, source: Path, folder: Path) -> Path:
@@ -87,4 +86,4 @@ def _files(distribution: Distribution, packages: Path) -> Iterator[tuple[Path, P
     """Yield the files of a distribution within its folder of packages, and where their links go."""
     for file in distribution.files or ():
         if ".." not in file.parts:  # a program of its own
-            yield Path(os.path.abspath(str(file.locate()))), packages / file
+            yield Path(str(file.locate())).absolute(), packages / file

@@ -42,6 +42,11 @@ EVERY = declared([*PROJECT["dependencies"], *(line for lines in EXTRAS.values() 
 FOR_USERS = declared([*PROJECT["dependencies"], *(line for extra in USERS for line in EXTRAS[extra])])
 
 
+def called(node: ast.Call) -> str:
+    """Return the last name of what is called: `import_module` of `importlib.import_module(...)`."""
+    return getattr(node.func, "attr", getattr(node.func, "id", ""))
+
+
 def imported(source: str) -> Iterator[str]:
     """Yield the packages that a file imports, wherever it does; `if TYPE_CHECKING` is left out."""
     tree = ast.parse(source)
@@ -59,7 +64,7 @@ def imported(source: str) -> Iterator[str]:
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             names = [node.module or ""]
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+        elif isinstance(node, ast.Call) and called(node) == "import_module":
             names = [str(text.value) for text in node.args[:1] if isinstance(text, ast.Constant)]
         yield from (name.partition(".")[0] for name in names)
 
@@ -77,10 +82,12 @@ def third_party(folder: str) -> dict[str, str]:
     }
 
 
-@functools.cache
-def distributions_of(name: str) -> frozenset[str]:
+INSTALLED = functools.cache(packages_distributions)
+
+
+def distributions_of(name: str) -> set[str]:
     """Return the distributions that may hold a package; its name where none is installed."""
-    return frozenset(map(normalised, packages_distributions().get(name, [name])))
+    return {*map(normalised, INSTALLED().get(name, [name]))}
 
 
 @pytest.mark.parametrize(
