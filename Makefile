@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 TORCH_OPTIONS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint figures clean
+.PHONY: demo test lint figures system clean
 
 demo: $(VENV)/.demo
 	$(BIN)/juggler demo
@@ -31,6 +31,19 @@ figures: $(VENV)/.demo
 	$(BIN)/python benchmarks/nsl_kdd_page.py
 	$(BIN)/python benchmarks/learners_page.py
 	$(BIN)/python benchmarks/accuracy/page.py
+
+SYSTEM_PACKAGES := system-packages.txt
+
+system:
+	@export PYTHON="$(PYTHON)"; missing=""; \
+	while read -r package check; do \
+	  case "$$package" in ""|"#"*) continue;; esac; \
+	  sh -c "$$check" >/dev/null 2>&1 || missing="$$missing $$package"; \
+	done < $(SYSTEM_PACKAGES); \
+	if [ -z "$$missing" ]; then echo "The system has all that the tests need."; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing; \
+	else echo "Missing:$$missing. Run: sudo apt-get install$$missing (or your system's way)"; fi
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
