@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture
 def system(tmp_path: Path):
-    """Run `make system` on lines of our own, as a user who may be root, where apt-get only says what it did."""
+    """Run `make system` on other lines, as root or not; apt-get says only how it was called."""
 
     def run(lines: str, *, user: int) -> str:
         (tmp_path / "packages.txt").write_text(f"# a comment\n\n{lines}", encoding="utf-8")
