@@ -8,27 +8,16 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import pytest
-from contracts_sinks import alert, check_sink
 
+from contracts_sinks import EVE, alert, check_sink, valid
 from juggler.detect.sink import SINKS, SinkError, open_sink
 from juggler.detect.sinks.eve import EveSink, eve_record
 from juggler.detect.sinks.null import NullSink
 from juggler.errors import ConfigError
 from juggler.nouns import Alert
-
-EVE = jsonschema.Draft202012Validator(
-    json.loads((Path(__file__).parent / "eve_alert.schema.json").read_text())
-)
-
-
-def valid(line: str) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads(line)
-    EVE.validate(record)
-    return record
 
 
 @pytest.mark.parametrize("attack_class", ["dos", "probe", "r2l", "u2r", "a class of tomorrow"])

@@ -9,12 +9,12 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report_parts import chain, residual
 
 from juggler.nouns import GraphNode, GraphSketch
 from juggler.report import draw_graphs
 from juggler.report.graphs import Grid, kind_of
 from juggler.report.layout import Layout, arrange
+from report_parts import chain, residual
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -7,7 +7,6 @@ import io
 import math
 
 import pytest
-from report_parts import make_certificate, make_scores, make_timing
 from rich.console import Console
 from rich.table import Table
 
@@ -24,6 +23,7 @@ from juggler.report import (
     units,
 )
 from juggler.report.summary import tiles
+from report_parts import make_certificate, make_scores, make_timing
 
 
 def shown(table: Table, width: int = 80) -> str:

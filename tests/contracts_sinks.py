@@ -1,12 +1,26 @@
-"""What every sink must pass, and a sample alert."""
+"""What every sink must pass, the schema of EVE records, and a sample alert."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+
 from juggler.detect.sink import Sink
 from juggler.nouns import Alert
+
+EVE = jsonschema.Draft202012Validator(
+    json.loads((Path(__file__).parent / "detect" / "eve_alert.schema.json").read_text(encoding="utf-8"))
+)
+
+
+def valid(line: str) -> dict[str, Any]:
+    """Return a line of an EVE file; raise where the schema refuses it."""
+    record: dict[str, Any] = json.loads(line)
+    EVE.validate(record)
+    return record
 
 
 def alert(identity: int = 1, **changes: Any) -> Alert:
