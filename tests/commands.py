@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from juggler.cli.app import VERBS
-from juggler.data import Records, load_set
+from juggler.data import Records, load_record_set
 from juggler.data.format import to_csv
 
 PROGRAM = (sys.executable, "-c", "from juggler.cli.app import main; main()")
@@ -66,9 +66,9 @@ class Workshop:
         from juggler.runtime.deploy import deploy  # noqa: PLC0415
 
         (folder / "plan.toml").write_text(PLAN, encoding="utf-8")
-        trained = train_detector(Plan.read(folder / "plan.toml"), load_set("synthetic"))
+        trained = train_detector(Plan.read(folder / "plan.toml"), load_record_set("synthetic"))
         trained.save(folder / "detector.safetensors")
-        records = load_set("synthetic").load("test")
+        records = load_record_set("synthetic").load("test")
         (folder / "records.csv").write_bytes(to_csv(records))
         return cls(folder, trained, deploy(trained, records, folder), records)
 

@@ -149,7 +149,7 @@ def macs_of(network: str, options: Mapping[str, Any], shape: Sequence[int] = (3,
 
     def tally(layer: nn.Module, _: object, out: Tensor) -> None:
         nonlocal total
-        total += out.numel() * layer.weight[0].numel()  # type: ignore[index,operator]
+        total += out.numel() * layer.weight[0].numel()  # type: ignore[index]
 
     with torch.device("meta"):
         module = create(network, stem="cifar", in_channels=shape[0], **options).eval()
