@@ -12,12 +12,15 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+import contracts_sinks
 from contracts_sinks import EVE, alert, check_sink, valid
 from juggler.detect.sink import SINKS, SinkError, open_sink
 from juggler.detect.sinks.eve import EveSink, eve_record
 from juggler.detect.sinks.null import NullSink
 from juggler.errors import ConfigError
 from juggler.nouns import Alert
+
+HELPERS = str(Path(contracts_sinks.__file__).parent)  # programs that a test starts import from it
 
 
 @pytest.mark.parametrize("attack_class", ["dos", "probe", "r2l", "u2r", "a class of tomorrow"])
@@ -144,7 +147,7 @@ except SinkError as error:
 
 def test_a_line_that_does_not_fit_leaves_no_half(tmp_path: Path) -> None:
     path = tmp_path / "eve.json"
-    arguments = [sys.executable, "-c", LIMITED, str(path), str(Path(__file__).parent)]
+    arguments = [sys.executable, "-c", LIMITED, str(path), HELPERS]
     done = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=300)
     lines = path.read_text().splitlines()
     assert len(lines) == int(done.stdout) > 0
@@ -166,7 +169,7 @@ with EveSink.open(sys.argv[1]) as sink:
 
 def test_two_writers_share_a_file_line_by_line(tmp_path: Path) -> None:
     path = tmp_path / "eve.json"
-    arguments = [sys.executable, "-c", WRITER, str(path), str(Path(__file__).parent), "400"]
+    arguments = [sys.executable, "-c", WRITER, str(path), HELPERS, "400"]
     writers = [subprocess.Popen(arguments) for _ in range(2)]
     assert [w.wait(300) for w in writers] == [0, 0]
     records = [valid(line) for line in path.read_text().splitlines()]
@@ -178,7 +181,7 @@ def test_two_writers_share_a_file_line_by_line(tmp_path: Path) -> None:
 
 def test_a_killed_writer_leaves_whole_lines(tmp_path: Path) -> None:
     path = tmp_path / "eve.json"
-    arguments = [sys.executable, "-c", WRITER, str(path), str(Path(__file__).parent), "100000000"]
+    arguments = [sys.executable, "-c", WRITER, str(path), HELPERS, "100000000"]
     writer = subprocess.Popen(arguments)
     while not path.exists() or path.stat().st_size < 100_000:
         assert writer.poll() is None
