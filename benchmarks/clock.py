@@ -13,7 +13,7 @@ In every tenth repeat a fourth arm, `twice`, races one session run twice a call 
 is 2, but for what the second call finds in the caches, so it is reported and not judged.
 
 Identical sessions are not quite: by where their memory lies they differ for good, by about 0.5 % and up to
-2 % (see `juggler.cost.clock.RESOLUTION`). Rounds cannot see that. The interval of `ratio` is widened for it
+2 % (see `juggler.clock.race.RESOLUTION`). Rounds cannot see that. The interval of `ratio` is widened for it
 by 1 % at either end; `held_by_rounds_alone` counts the intervals without.
 """
 
@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from common import Finding, options, progress, write
 
-from juggler.cost.clock import RESOLUTION, Ratio, Samples, race, ratio
+from juggler.clock.race import RESOLUTION, Ratio, Samples, race, ratio
 from juggler.models import create
 from juggler.runtime.export import export
 from juggler.runtime.session import BACKENDS, Session, Source

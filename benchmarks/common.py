@@ -15,8 +15,8 @@ from juggler.cli.console import ERRORS, bars
 from juggler.errors import DataError
 from juggler.files import write_atomically
 from juggler.nouns import Machine
+from juggler.packages import release_of
 from juggler.runtime.machine import machine
-from juggler.runtime.session import release_of
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

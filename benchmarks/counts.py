@@ -1,6 +1,6 @@
 """Counts equal fvcore's on every family of pytorchcv, and Table I of the analysis paper within 1.5 %.
 
-Every network is counted twice: by `juggler.cost.counts.count`, and by fvcore's `FlopCountAnalysis`, which
+Every network is counted twice: by `juggler.cost.count`, and by fvcore's `FlopCountAnalysis`, which
 traces it on values. Products (convolutions, linear layers, products of matrices, attention) are compared with
 each other; where they differ, the reason is in EXPLAINED below, or the claim is missed. Parameters are
 compared with fvcore's `parameter_count`. Table I counts 2 x MAC, and as parameters the moving statistics of
@@ -26,7 +26,7 @@ from common import ROOT, Finding, options, progress, write
 from counts_networks import Quoted, families, table_one
 from others_networks import Network
 
-from juggler.cost.counts import Counted, count
+from juggler.cost.count.network import Counted, count
 
 LIMIT_S, RUNS, TOLERANCE = 2.0, 5, 0.015
 PRODUCTS = ("conv", "linear", "addmm", "matmul", "bmm", "einsum")

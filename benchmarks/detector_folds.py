@@ -22,12 +22,12 @@ from torch import nn
 from juggler.data import DataSet, Encoder, Split
 from juggler.errors import ConfigError
 from juggler.models import Plan, fit
-from juggler.models.checkpoint import read_tensors
-from juggler.models.ensemble import member_seeds, network_for
-from juggler.models.lesson import Lesson, plain_lesson, taught_lesson
-from juggler.models.recipe import Recipe
-from juggler.models.run_state import STATE_FILE
-from juggler.models.teacher import Teacher, fit_trees
+from juggler.models.detector.ensemble import member_seeds, network_for
+from juggler.models.detector.lesson import Lesson, plain_lesson, taught_lesson
+from juggler.models.detector.teacher import Teacher, fit_trees
+from juggler.models.networks.checkpoint import read_tensors
+from juggler.models.train.recipe import Recipe
+from juggler.models.train.run_state import STATE_FILE
 
 Tell = Callable[..., None]
 

@@ -14,9 +14,9 @@ from common import Finding, options, progress, write
 
 from juggler.data import Encoder, load_record_set
 from juggler.models import Plan, create
-from juggler.models.ensemble import join
+from juggler.models.detector.ensemble import join
 from juggler.runtime.export import export
-from juggler.runtime.measure import measure
+from juggler.runtime.measure.speed import measure
 from juggler.transform import flatten
 
 MEMBERS = (1, 3, 5)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from juggler.metrics import alarm_scores, area_under_curve, decide, roc, threshold_for
-from juggler.models.protocol import RATES
+from juggler.models.detector.protocol import RATES
 
 FEW = 0.05
 """False-alarm rate up to which `auc_few` looks at the curve."""

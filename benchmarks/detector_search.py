@@ -43,8 +43,8 @@ from juggler.data import load_record_set
 from juggler.errors import ConfigError
 from juggler.files import write_atomically
 from juggler.models import Plan, probabilities
-from juggler.models.checkpoint import read_tensors, write_tensors
-from juggler.models.teacher import Teacher
+from juggler.models.detector.teacher import Teacher
+from juggler.models.networks.checkpoint import read_tensors, write_tensors
 from juggler.runtime.machine import machine
 
 NOTE = (

@@ -32,9 +32,9 @@ from juggler.detect.reader import LineReader
 from juggler.detect.run import _Run  # the loop of `detect` is taken apart here, to time each turn of it
 from juggler.models import TrainedDetector
 from juggler.runtime import Artefact
+from juggler.runtime.artefact.shipped import shipped
 from juggler.runtime.export import export
-from juggler.runtime.measure import measure
-from juggler.runtime.shipped import shipped
+from juggler.runtime.measure.speed import measure
 
 LIMIT_MS, LIMIT_PER_S, LIMIT_MB, LIMIT_P99_MS = 0.15, 20_000, 500, 2.0
 COPIES, REPEATS, STREAMED, RATE_PER_S = 5, 5, 5000, 200

@@ -23,11 +23,11 @@ from juggler.data import Records, load_record_set
 from juggler.detect import Detector
 from juggler.metrics import decide
 from juggler.models import TrainedDetector, create
-from juggler.models.families._staged import BLOCK_COUNTS
+from juggler.models.networks.families._staged import BLOCK_COUNTS
 from juggler.runtime import Artefact, open_session
-from juggler.runtime.deploy import deploy
+from juggler.runtime.artefact.shipped import shipped
+from juggler.runtime.deploy.detector import deploy
 from juggler.runtime.session import BACKENDS, Model
-from juggler.runtime.shipped import shipped
 from juggler.transform import Flattened, flatten
 
 LIMITS = {"float64": 1e-12, "float32": 1e-5}

@@ -27,7 +27,7 @@ from torch import nn
 
 from juggler.models import create
 from juggler.nouns import Rewrite
-from juggler.runtime.peak import MIB, own_peak_mib
+from juggler.runtime.measure.peak import MIB, own_peak_mib
 from juggler.transform import flatten, trace
 from juggler.transform.equivalence import randomise
 

@@ -24,11 +24,11 @@ from common import Finding, options, progress, write
 from torch import Tensor, fx, nn
 
 from juggler.transform import rules, trace
-from juggler.transform.forms import recipes
-from juggler.transform.planning import Planner
-from juggler.transform.regions import lift_all
-from juggler.transform.rewriting import carry_out
-from juggler.transform.trace import View, propagate_shapes
+from juggler.transform.graph.regions import lift_all
+from juggler.transform.plan.forms import recipes
+from juggler.transform.plan.policy import Planner
+from juggler.transform.plan.rewriting import carry_out
+from juggler.transform.tracing.graph import View, propagate_shapes
 
 LIMIT = 1.1
 SIZES, QUICK_SIZES = (100, 316, 1000, 3162, 10_000), (100, 316, 1000)

@@ -29,19 +29,19 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from juggler.cost.clock import Ratio, Samples, race, ratio
+from juggler.clock.race import Ratio, Samples, race, ratio
 from juggler.data import Source, load_record_set
 from juggler.errors import DataError, Refused
 from juggler.models import create
 from juggler.nouns import Quantization
 from juggler.reproduce.networks import CLASSES, depth_networks, drawn
-from juggler.runtime.artefact import Artefact
+from juggler.runtime.artefact.file import Artefact
+from juggler.runtime.artefact.shipped import shipped
 from juggler.runtime.export import export
-from juggler.runtime.int8 import Budget, quantize_certified, read_record
+from juggler.runtime.int8.certified import Budget, quantize_certified, read_record
+from juggler.runtime.int8.quantize import QUANTIZERS
 from juggler.runtime.open import open_session
-from juggler.runtime.quantize import QUANTIZERS
 from juggler.runtime.session import Array
-from juggler.runtime.shipped import shipped
 
 DEPTH, SIDE_PX, IMAGES = 152, 224, 32
 OVER_EAGER, OVER_PLAIN = 12.0, 1.9

@@ -27,13 +27,13 @@ from common import RESULTS, TRIALS, Finding, options, progress, write
 
 from juggler.data.justus import CITATION, FILES, LICENCE, read_layer_times
 from juggler.files import write_atomically
-from juggler.predict.learner import LEARNERS, Fitted
-from juggler.predict.learners.roofline_trees import RooflineTrees
-from juggler.predict.net_learner import NetLearner
-from juggler.predict.scores import Scores, score
-from juggler.predict.splits import random_split
-from juggler.predict.table import KernelTable
-from juggler.predict.transfer import transfer
+from juggler.predict.kernels.table import KernelTable
+from juggler.predict.learning.learner import LEARNERS, Fitted
+from juggler.predict.learning.learners.roofline_trees import RooflineTrees
+from juggler.predict.learning.net_learner import NetLearner
+from juggler.predict.learning.scores import Scores, score
+from juggler.predict.learning.splits import random_split
+from juggler.predict.learning.transfer import transfer
 
 SEEDS = (0, 1, 2, 3, 4)
 # The cheap and the most wanted first, so that a run cut short has them.

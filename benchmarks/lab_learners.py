@@ -21,9 +21,9 @@ from justus import PUBLISHED
 
 from juggler.errors import DataError
 from juggler.files import write_atomically
-from juggler.predict.comparison import compare_learners
-from juggler.predict.learner import LEARNERS
-from juggler.predict.store import Store
+from juggler.predict.campaign.store.samples import Store
+from juggler.predict.fit.comparison import compare_learners
+from juggler.predict.learning.learner import LEARNERS
 
 FAMILIES = ("conv", "depthwise", "pool", "dense")
 CELLS = TRIALS / "lab_learners_cells.json"

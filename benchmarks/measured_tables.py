@@ -10,9 +10,9 @@ from pages import folded
 
 from juggler.report import units
 from juggler.report.gain import gain_sheet, gains
+from juggler.report.kit.sheet import Sheet
 from juggler.report.reproduction_curves import dips
 from juggler.report.reproduction_sheets import MERGED, PAPER_BATCH, curves
-from juggler.report.sheets import Sheet
 from juggler.reproduce.results import Cell, Reproduction, Row
 
 Key = tuple[str, ...]

@@ -3,7 +3,7 @@
 Run: python benchmarks/network_shapes.py
 Writes src/juggler/predict/network_shapes.json. Needs pytorchcv. No weight is made: all runs on the meta
 device, at 224x224 and batch 1; campaigns draw batches and jitter. Networks that predictions are tested on,
-and their whole families, are left out (juggler.predict.held_out).
+and their whole families, are left out (juggler.predict.campaign.held_out).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from juggler.predict.held_out import is_held_out
+from juggler.predict.campaign.held_out import is_held_out
 
 OUT = Path(__file__).parents[1] / "src" / "juggler" / "predict" / "network_shapes.json"
 SIDE_PX = 224

@@ -1,10 +1,10 @@
 """Time the networks that predictions are tested on, and keep the times: no predictor has a part in it.
 
-LeNet, AlexNet, VGG16 and 20 networks of other people (juggler.predict.held_out; pytorchcv, random weights),
-over batches from 1 to 64. All batches of a network race in interleaved rounds; what takes above a second
-races by itself in two. Batches are tried in their order, and those that must take longer than the limit, by
-what the smaller ones took, are left out and listed. One file holds all, written after each network; a run
-goes on where the last one stopped.
+LeNet, AlexNet, VGG16 and 20 networks of other people (juggler.predict.campaign.held_out; pytorchcv, random
+weights), over batches from 1 to 64. All batches of a network race in interleaved rounds; what takes above a
+second races by itself in two. Batches are tried in their order, and those that must take longer than the
+limit, by what the smaller ones took, are left out and listed. One file holds all, written after each
+network; a run goes on where the last one stopped.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ import torch
 from common import ROOT
 from torch import nn
 
-from juggler.cost.clock import race
+from juggler.clock.race import race
 from juggler.errors import ConfigError, DataError
 from juggler.files import write_atomically
 from juggler.models import create
-from juggler.predict.held_out import BATCHES, PAPER, UNSEEN
-from juggler.predict.normals import normal
+from juggler.predict.campaign.held_out import BATCHES, PAPER, UNSEEN
 from juggler.runtime.export import draft
 from juggler.runtime.machine import machine
+from juggler.runtime.onnx_graphs.normals import normal
 from juggler.runtime.open import open_session
 from juggler.transform.equivalence import randomise
 

@@ -42,7 +42,7 @@ from juggler.cli.console import OUT
 from juggler.data import DataSet, load_record_set
 from juggler.metrics import score
 from juggler.models import Plan
-from juggler.models.protocol import RATES
+from juggler.models.detector.protocol import RATES
 from juggler.nouns import Noun
 
 

@@ -35,7 +35,7 @@ from nvidia_output import jsonable, lines, progress  # noqa: E402
 from nvidia_ways import NotHere, has_tensorrt  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from juggler.cost.clock import Samples, race, ratio  # noqa: E402
+from juggler.clock.race import Samples, race, ratio  # noqa: E402
 from juggler.errors import JugglerError  # noqa: E402
 from juggler.files import write_atomically  # noqa: E402
 

@@ -26,7 +26,7 @@ from juggler.errors import Refused
 from juggler.models import create
 from juggler.nouns import Certificate
 from juggler.transform import flatten, sketch, trace
-from juggler.transform.trace import propagate_shapes
+from juggler.transform.tracing.graph import propagate_shapes
 
 UNFOLDED = "plain, norms kept"
 SUBJECTS = ("plain", "flat", "wide")

@@ -25,12 +25,12 @@ import torch
 from common import ROOT, Finding, options, progress, write
 from others_networks import Network, named, shrunk
 
-from juggler.cost.clock import race, ratio
+from juggler.clock.race import race, ratio
 from juggler.errors import JugglerError
 from juggler.files import write_atomically
-from juggler.runtime.contest import contend
 from juggler.runtime.export import export
-from juggler.runtime.flattening import flatten
+from juggler.runtime.measure.contenders import contend
+from juggler.runtime.tuning.flattening import flatten
 from juggler.transform import Flattened
 
 RUNS = ROOT / "runs" / "others"

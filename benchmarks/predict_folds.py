@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 from common import progress
 
-from juggler.predict.conformal import LEVEL, Intervals
-from juggler.predict.family_fitting import fit_family
-from juggler.predict.fitting import LEARNED
-from juggler.predict.kernel import FAMILIES
-from juggler.predict.sample import AT_RANDOM, Sample
-from juggler.predict.scores import score
-from juggler.predict.splits import folds
-from juggler.predict.store import Floor
+from juggler.predict.campaign.store.samples import Floor
+from juggler.predict.fit.family import fit_family
+from juggler.predict.fit.predictor import LEARNED
+from juggler.predict.kernels.sample import AT_RANDOM, Sample
+from juggler.predict.kernels.spec import FAMILIES
+from juggler.predict.learning.scores import score
+from juggler.predict.learning.splits import folds
+from juggler.predict.predictor.intervals import LEVEL, Intervals
 
 FOLDS = 5
 FEWEST = 60  # kernels of a family drawn at random

@@ -32,10 +32,10 @@ from common import ROOT, TRIALS, Finding, options, write
 from predict_folds import Held, floor_later, from_fewer, held_out, row
 
 from juggler.nouns import Machine
-from juggler.predict.predictor import Predictor
-from juggler.predict.sample import Sample
-from juggler.predict.store import Store
-from juggler.runtime.peak import MIB, own_peak_mib
+from juggler.predict.campaign.store.samples import Store
+from juggler.predict.kernels.sample import Sample
+from juggler.predict.predictor.predictor import Predictor
+from juggler.runtime.measure.peak import MIB, own_peak_mib
 
 DB = ROOT / "runs" / "predict" / "lab.db"
 ASKED = ("conv", "pool", "dense")

@@ -1,9 +1,10 @@
 """Whole networks that no learner saw are predicted within 8 % on average, 80 % of them within 10 %.
 
-LeNet, AlexNet and VGG16 over batches from 1 to 64, as in section 6.2 of ResPerfNet, and 20 networks of other
-people (juggler.predict.held_out; pytorchcv, random weights). `--measure` times them and keeps the times, with
-as many threads as a campaign's kernels were timed with; it needs no predictor, and calls above 3 s are left
-out. `--device` holds a predictor against the times that are kept, as often as there is a better one.
+LeNet, AlexNet and VGG16 over batches from 1 to 64, as in section 6.2 of ResPerfNet, and 20 networks of
+other people (juggler.predict.campaign.held_out; pytorchcv, random weights). `--measure` times them and
+keeps the times, with as many threads as a campaign's kernels were timed with; it needs no predictor, and
+calls above 3 s are left out. `--device` holds a predictor against the times that are kept, as often as
+there is a better one.
 
 The share that the intervals cover has a binomial 95 % interval over the networks: a network counts as covered
 by its batch that was drawn, one a network, for its batches err together. The paper's Eq. 2 stands beside.
@@ -23,12 +24,12 @@ from common import TRIALS, Finding, options, progress, write
 from network_times import KEPT, LONGEST_MS, NAMES, ROUNDS, Plan, graph_of, measure_all, read
 
 from juggler.nouns import Machine
-from juggler.predict.conformal import binomial_interval
-from juggler.predict.held_out import BATCHES, PAPER, UNSEEN
-from juggler.predict.machine_check import differences
-from juggler.predict.prediction import Prediction
-from juggler.predict.predictor import Predictor
-from juggler.predict.scores import Scores, score
+from juggler.predict.campaign.held_out import BATCHES, PAPER, UNSEEN
+from juggler.predict.learning.scores import Scores, score
+from juggler.predict.predictor.intervals import binomial_interval
+from juggler.predict.predictor.machine import differences
+from juggler.predict.predictor.prediction import Prediction
+from juggler.predict.predictor.predictor import Predictor
 
 LIMITS = {"mape": 8.0, "within_10": 80.0, "level": 0.9}
 STRETCH = {"mape": 5.0, "within_10": 90.0}

@@ -11,7 +11,7 @@ import torch
 
 from juggler.models import TrainedDetector
 from juggler.report import draw_graphs
-from juggler.runtime.shipped import shipped
+from juggler.runtime.artefact.shipped import shipped
 from juggler.transform import flatten
 
 TARGET = Path(__file__).parent.parent / "docs" / "wide-and-flat.svg"

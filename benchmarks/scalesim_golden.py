@@ -2,7 +2,7 @@
 
 Makes an environment of its own with scalesim in build/scalesim, runs the products of AlexNet (as published,
 one group of each layer) and ResNet-18 through it on 32 x 32 elements in three dataflows, one process each,
-and keeps what it reports in tests/cost/golden, where the tests compare it. Every product is kept in
+and keeps what it reports in tests/cost/hardware/golden, where the tests compare it. Every product is kept in
 build/scalesim/layers as soon as it is done, so that the run can be stopped and started again. It takes about
 an hour on one core and up to 6 GB; AlexNet's first fully connected layer alone, weight-stationary, takes six
 minutes. --plan lists what is left; --tiny runs a few small products in seconds.
@@ -22,15 +22,15 @@ from typing import Any
 
 from common import ROOT, options, progress
 
-from juggler.cost.gemm import Gemm, gemm_of
-from juggler.cost.systolic import cycles
+from juggler.cost.hardware.gemm import Gemm, gemm_of
+from juggler.cost.hardware.systolic import cycles
 from juggler.cost.workloads import alexnet, resnet
 from juggler.files import write_atomically
 
 RELEASE = "3.0.0"
 NUMPY = "1.26.4"  # scalesim makes numbers of arrays, which later releases refuse
 FOLDER = ROOT / "build" / "scalesim"
-GOLDEN = ROOT / "tests" / "cost" / "golden"
+GOLDEN = ROOT / "tests" / "cost" / "hardware" / "golden"
 SIDE, TINY_SIDE = 32, 4
 DATAFLOWS = {"weight_stationary": "ws", "input_stationary": "is", "output_stationary": "os"}
 TINY = (Gemm(5, 7, 6), Gemm(9, 4, 3), Gemm(12, 8, 8), Gemm(1, 1, 1), Gemm(16, 27, 10), Gemm(49, 18, 8))

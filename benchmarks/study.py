@@ -20,9 +20,9 @@ from juggler.errors import ConfigError
 from juggler.files import write_atomically
 from juggler.metrics import alarm_scores, threshold_for
 from juggler.models import Plan, TrainedDetector, probabilities, train_detector
-from juggler.models.lesson import LESSON_FILE
-from juggler.models.protocol import RATES
-from juggler.models.teacher import Teacher, Trees, fit_trees
+from juggler.models.detector.lesson import LESSON_FILE
+from juggler.models.detector.protocol import RATES
+from juggler.models.detector.teacher import Teacher, Trees, fit_trees
 
 XGBOOST = Teacher(trees=200, depth=6, rate=0.1, record_share=0.8, column_share=0.5, members=1)
 # The paper's own networks, in their CIFAR form.

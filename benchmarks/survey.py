@@ -24,7 +24,7 @@ import numpy as np
 from common import ROOT, TRIALS, Finding, options, write
 
 from juggler.cli.app import main as program
-from juggler.runtime.peak import MIB, own_peak_mib
+from juggler.runtime.measure.peak import MIB, own_peak_mib
 from juggler.survey import ORIGINS, Survey
 
 LIMIT_S, LIMIT_GB, LEAST_CORRELATION = 600.0, 8.0, 0.8

@@ -21,14 +21,14 @@ import numpy as np
 from common import ROOT, TRIALS, Finding, options, progress, write
 from scalesim_golden import SIDE, Job, environment, simulate
 
-from juggler.cost.gemm import Gemm, gemm_of, network_gemms
-from juggler.cost.hierarchy import LEVELS, device
-from juggler.cost.row_stationary import row_stationary
-from juggler.cost.sweep import best_array, sweep, widest_within
-from juggler.cost.systolic import estimate
+from juggler.cost.hardware.gemm import Gemm, gemm_of, network_gemms
+from juggler.cost.hardware.hierarchy import LEVELS, device
+from juggler.cost.hardware.row_stationary import row_stationary
+from juggler.cost.hardware.sweep import best_array, sweep, widest_within
+from juggler.cost.hardware.systolic import estimate
 from juggler.cost.workloads import alexnet, resnet
 from juggler.files import write_atomically
-from juggler.runtime.peak import MIB, own_peak_mib
+from juggler.runtime.measure.peak import MIB, own_peak_mib
 
 SHAPES, ELEMENTS = 10_000, 65_536
 LIMIT_S, LIMIT_MB, LEAST_RATIO = 5.0, 500.0, 1000.0

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from contracts_rules import randomised
-from juggler.models.annealing import anneal
 from juggler.models.branches import STRUCTURES, Branched
 from juggler.models.branches.fusible import BESIDE
+from juggler.models.layers.annealing import anneal
 
 NAMES = sorted(STRUCTURES)
 ASYMMETRIC = {"juggler", "repvgg", "mobileone", "expandnet"}

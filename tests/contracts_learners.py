@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from juggler.errors import ConfigError, DataError
-from juggler.predict.learner import pack, unpack
-from juggler.predict.net_learner import NetLearner
-from juggler.predict.scores import mape
-from juggler.predict.table import KernelTable
+from juggler.predict.kernels.table import KernelTable
+from juggler.predict.learning.learner import pack, unpack
+from juggler.predict.learning.net_learner import NetLearner
+from juggler.predict.learning.scores import mape
 
 SIDES = ("height", "width")
 

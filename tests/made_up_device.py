@@ -12,20 +12,20 @@ from pathlib import Path
 import numpy as np
 
 from juggler.nouns import Machine
-from juggler.predict.compose import Composition, Parts
-from juggler.predict.conformal import LEVEL
-from juggler.predict.drawn_networks import drawn_network
-from juggler.predict.fit_report import FitReport, NetworkReport
-from juggler.predict.fitting import fit_predictor
-from juggler.predict.kernel import KernelSpec
-from juggler.predict.network_fitting import compose_predictor
-from juggler.predict.predictor import Predictor
-from juggler.predict.reading import Reading, read_kernels
-from juggler.predict.sample import Sample
-from juggler.predict.space import Space
-from juggler.predict.store import Store, machine_digest
-from juggler.predict.timed_networks import TimedNetwork
-from juggler.runtime.session import release_of
+from juggler.packages import release_of
+from juggler.predict.campaign.networks import TimedNetwork
+from juggler.predict.campaign.sampling import Space
+from juggler.predict.campaign.store.samples import Store, machine_digest
+from juggler.predict.extract.kernels import Reading, read_kernels
+from juggler.predict.fit.networks import compose_predictor
+from juggler.predict.fit.predictor import fit_predictor
+from juggler.predict.fit.report import FitReport, NetworkReport
+from juggler.predict.graphs.random_networks import drawn_network
+from juggler.predict.kernels.sample import Sample
+from juggler.predict.kernels.spec import KernelSpec
+from juggler.predict.predictor.composition import Composition, Parts
+from juggler.predict.predictor.intervals import LEVEL
+from juggler.predict.predictor.predictor import Predictor
 
 MACHINE = Machine(
     "A made-up CPU", 4, 16.0, "Linux 6", "3.11", {"onnxruntime": str(release_of("onnxruntime"))}

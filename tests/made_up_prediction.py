@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from juggler.predict.comparison import Comparison, LearnerScores
-from juggler.predict.evidence import NetworkPoint, PhaseEvidence
-from juggler.predict.fit_report import FamilyReport, FitReport, NetworkReport
-from juggler.predict.learner import Epoch
-from juggler.predict.scores import score
-from juggler.predict.store import Floor
+from juggler.predict.campaign.store.samples import Floor
+from juggler.predict.fit.comparison import Comparison, LearnerScores
+from juggler.predict.fit.evidence import NetworkPoint, PhaseEvidence
+from juggler.predict.fit.report import FamilyReport, FitReport, NetworkReport
+from juggler.predict.learning.learner import Epoch
+from juggler.predict.learning.scores import score
 from juggler.report.predict_page import PredictionStory
 from made_up_samples import MACHINE
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from contracts_learners import convolutions
 from juggler.nouns import Machine
-from juggler.predict.kernel import KernelSpec
-from juggler.predict.sample import Sample
-from juggler.predict.store import machine_digest
+from juggler.predict.campaign.store.samples import machine_digest
+from juggler.predict.kernels.sample import Sample
+from juggler.predict.kernels.spec import KernelSpec
 
 MACHINE = Machine("a processor", 2, 8.0, "a system", "3.12", {"onnxruntime": "1.2"})
 

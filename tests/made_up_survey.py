@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from juggler.cost.sweep import Choice
+from juggler.cost.hardware.sweep import Choice
 from juggler.nouns import Machine
 from juggler.survey import Amount, AtPrecision, NotSurveyed, Survey, Surveyed, WhatIf
 from juggler.survey.results import FORMAT, Share

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from juggler.models import ClassifierPlan
-from juggler.models.run_state import STATE_FILE
+from juggler.models.train.run_state import STATE_FILE
 from made_up_pictures import NOTE, Bars
 
 ROOT = Path(__file__).parents[1]

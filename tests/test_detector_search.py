@@ -13,7 +13,7 @@ import pytest
 
 from juggler.data import load_set
 from juggler.models import Plan
-from juggler.models.recipe import Recipe
+from juggler.models.train.recipe import Recipe
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 

@@ -28,16 +28,16 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FOLDERS = {  # where each group of entry points has its own plug-ins
-    "rules": ("rule", "juggler.transform.rules"),
+    "rules": ("rule", "juggler.transform.rewrite.rules"),
     "backends": ("backend", "juggler.runtime.backends"),
     "sets": ("set", "juggler.data.sets"),
     "schemas": ("schema", "juggler.data.schemas"),
-    "families": ("family", "juggler.models.families"),
+    "families": ("family", "juggler.models.networks.families"),
     "sinks": ("sink", "juggler.detect.sinks"),
     "verbs": ("verb", "juggler.cli.verbs"),
     "importers": ("importer", "juggler.runtime.importers"),
-    "handles": ("handles", "juggler.cost.handles"),
-    "quantizers": ("quantizer", "juggler.runtime.quantizers"),
+    "handles": ("handles", "juggler.cost.count.handles"),
+    "quantizers": ("quantizer", "juggler.runtime.int8.quantizers"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,14 +16,15 @@ ROOT = Path(juggler.__file__).parent
 LEVELS = (
     {"errors"},
     {"nouns", "files", "digest", "extras"},
-    {"registry"},
+    {"lazy"},
+    {"registry", "packages"},
     {"metrics"},
-    {"data"},
+    {"data", "clock", "kernels"},
     {"transform", "cost", "models"},
     {"runtime", "capture"},
-    {"predict", "compress"},
+    {"predict", "compress", "alerts"},
     {"detect", "lateral", "secure"},
-    {"sdn"},
+    {"sdn", "tune"},
     {"reproduce", "survey"},
     {"report"},
     {"cli"},
@@ -77,8 +79,7 @@ def hidden_by_files(room: Path) -> list[str]:
     Python puts an imported submodule where `__getattr__` would have been asked: whichever came first won.
     """
     tree = ast.parse((room / "__init__.py").read_text())
-    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-    if "__getattr__" not in functions:
+    if "face" not in {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}:
         return []
     every = next(
         node.value
@@ -98,8 +99,29 @@ def test_no_name_of_a_lazy_room_is_also_a_file_of_it():
     assert not found, "rename the files: a lazy name and a submodule of it cannot both be had"
 
 
+def faces() -> list[Path]:
+    return [path for path in ROOT.rglob("__init__.py") if "= face(" in path.read_text()]
+
+
+@pytest.mark.parametrize("path", faces(), ids=lambda path: path.parent.name)
+def test_the_lists_of_a_lazy_face_agree(path):
+    tree = ast.parse(path.read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    typed = {node.module: sorted(alias.name for alias in node.names) for node in block.body}
+    call = next(
+        node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "face"
+    )
+    assert {home: sorted(names) for home, names in ast.literal_eval(call.args[1]).items()} == typed
+    module = importlib.import_module(dotted(path))
+    eager = {name for name in module.__all__ if name in vars(module)}
+    assert set(module.__all__) - eager <= {name for names in typed.values() for name in names}
+    assert all(getattr(module, name) is not None for name in module.__all__)
+
+
 def test_a_name_that_a_file_hides_is_found(tmp_path):
-    (tmp_path / "__init__.py").write_text('__all__ = ["figure", "table"]\ndef __getattr__(name): ...\n')
+    (tmp_path / "__init__.py").write_text(
+        '__all__ = ["figure", "table"]\n__getattr__, __dir__ = face(__name__, {})\n'
+    )
     (tmp_path / "figure.py").touch()
     assert hidden_by_files(tmp_path) == ["figure"]
 
@@ -121,16 +143,16 @@ def test_imports_go_downwards():
     ("module", "source", "is_fault"),
     [
         ("juggler.data.encode", "from juggler.runtime import Artefact", True),
-        ("juggler.data.encode", "def f():\n    import juggler.models.plan", True),
+        ("juggler.data.encode", "def f():\n    import juggler.models.detector.plan", True),
         ("juggler.data.encode", "if TYPE_CHECKING:\n    from juggler.detect import Sink", True),
-        ("juggler.transform.trace", "from juggler.models import create", True),
-        ("juggler.transform.trace", "from ..models import create", True),
-        ("juggler.transform.trace", "from juggler import models", True),
-        ("juggler.transform.trace", "from juggler import create", True),
-        ("juggler.transform.trace", "import juggler", True),
-        ("juggler.transform.trace", "importlib.import_module('juggler.report.html')", True),
-        ("juggler.transform.trace", "from . import models", False),
-        ("juggler.transform.trace", "from juggler.data import Records", False),
+        ("juggler.transform.flatten", "from juggler.models import create", True),
+        ("juggler.transform.flatten", "from ..models import create", True),
+        ("juggler.transform.flatten", "from juggler import models", True),
+        ("juggler.transform.flatten", "from juggler import create", True),
+        ("juggler.transform.flatten", "import juggler", True),
+        ("juggler.transform.flatten", "importlib.import_module('juggler.report.html')", True),
+        ("juggler.transform.flatten", "from . import models", False),
+        ("juggler.transform.flatten", "from juggler.data import Records", False),
         ("juggler.report.river", "from juggler import metrics\nkey = 'juggler.format'", False),
     ],
 )

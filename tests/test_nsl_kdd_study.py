@@ -14,8 +14,8 @@ import pytest
 from juggler.data import load_set
 from juggler.errors import ConfigError
 from juggler.models import Plan, create, train_detector
-from juggler.models.lesson import LESSON_FILE
-from juggler.models.recipe import Recipe
+from juggler.models.detector.lesson import LESSON_FILE
+from juggler.models.train.recipe import Recipe
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 RECIPE = Recipe(epochs=1, batch=256, optimizer="adamw", rate=0.01, warmup_epochs=0.5, accelerator="cpu")

@@ -22,7 +22,6 @@ from juggler.cli.app import VERBS
 from juggler.data import load_set
 from juggler.data.format import to_csv
 from juggler.predict import Store
-from juggler.runtime.shipped import shipped
 from made_up_samples import MACHINE, samples
 
 SOURCE = packaging_parts.ROOT / "src" / "juggler"
@@ -75,7 +74,7 @@ def write_files(folder: Path) -> None:
         store.add_machine(MACHINE)
         for sample in samples(90):
             store.add(sample, "one")
-    copies = {".onnx": shipped("nsl_kdd.onnx"), ".predictor": PREDICTOR}
+    copies = {".onnx": SOURCE / "shipped" / "nsl_kdd.onnx", ".predictor": PREDICTOR}
     words = {word for name in VERBS.names() for line in examples(name) for word in line}
     for path in (folder / word for word in words if Path(word).suffix in copies):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,7 @@ import typer
 from juggler.data import load_set
 from juggler.detect.sinks.null import NullSink
 from juggler.runtime.backends.onnxruntime import BACKEND as ONNXRUNTIME
-from juggler.runtime.session import BackendStatus
+from juggler.packages import BackendStatus
 
 
 class Echo:
@@ -64,9 +64,9 @@ VERB = greet
 '''
 RULE = '''
 """A rule and a family: these need torch."""
-from juggler.models.families.plain import FAMILY as PLAIN
+from juggler.models.networks.families.plain import FAMILY as PLAIN
 from juggler.transform import Proposal
-from juggler.transform.values import Identity
+from juggler.transform.algebra.values import Identity
 
 
 class DropIdentity:
@@ -112,7 +112,8 @@ from juggler.data import SETS
 from juggler.detect import open_sink
 from juggler.models import create, names
 from juggler.runtime import BACKENDS, open_session
-from juggler.transform import flatten, rules
+from juggler.transform import flatten
+from juggler.transform import rules
 
 contracts_rules.check_rule("drop_nothing", rules().get("drop-nothing"))
 done = flatten(contracts_rules.randomised(contracts_rules.Branches()), torch.randn(1, 3, 9, 9))

@@ -13,10 +13,10 @@ from commands import Workshop
 from juggler.data import DataSet, Records, Source, load_set
 from juggler.errors import ConfigError
 from juggler.metrics import Scores
-from juggler.models.protocol import TrainedDetector
+from juggler.models.detector.protocol import TrainedDetector
 from juggler.report.river import SYNTHETIC, River, find_records, run_river
 from juggler.runtime import BACKENDS, Artefact
-from juggler.runtime.shipped import shipped
+from juggler.runtime.artefact.shipped import shipped
 
 # torch_compile compiles for half a minute: tests/runtime runs it on a smaller network.
 ASKED = tuple(name for name in BACKENDS.names() if name != "torch_compile")

@@ -24,14 +24,14 @@ from variants import read_cast
 from widths import SIDE_PX, SPEED_UPS, widths_of
 
 from juggler.cli.console import bar
-from juggler.cost.clock import race, ratio
+from juggler.clock.race import race, ratio
 from juggler.errors import ConfigError
 from juggler.models import create
-from juggler.models.annealing import anneal
+from juggler.models.layers.annealing import anneal
 from juggler.reproduce.counting import count
-from juggler.runtime.contest import contend
 from juggler.runtime.export import export
-from juggler.runtime.flattening import flatten
+from juggler.runtime.measure.contenders import contend
+from juggler.runtime.tuning.flattening import flatten
 
 BACKEND = "onnxruntime"
 SHAPE = (3, SIDE_PX, SIDE_PX)

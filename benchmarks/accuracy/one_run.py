@@ -14,11 +14,11 @@ from widths import macs_of
 from juggler.data import Pictures, PictureSet
 from juggler.files import write_atomically
 from juggler.models import ClassifierPlan, DivergenceError, TrainedClassifier, probabilities, train_classifier
-from juggler.models.classifier import Progress, divided, evaluate
-from juggler.models.feed import standardise
-from juggler.models.run_state import STATE_FILE
-from juggler.runtime.flattening import flatten
+from juggler.models.classifier.training import Progress, divided, evaluate
+from juggler.models.train.feed import standardise
+from juggler.models.train.run_state import STATE_FILE
 from juggler.runtime.machine import machine
+from juggler.runtime.tuning.flattening import flatten
 
 RESULT, PLAN, CLASSIFIER = "result.json", "plan.toml", "classifier.safetensors"
 TEACHERS = "teachers"

@@ -13,8 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import offset_copy
 from tables import Values, gap_of, latency_of, variant_of
 
-from juggler.report.figures import WHOLE_PX
-from juggler.report.svg import draw, quiet
+from juggler.report.svg import WHOLE_PX, draw, quiet
 from juggler.report.theme import LIGHT
 
 PANELS = (

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from variants import read_cast
 
 from juggler.cli.console import bar
-from juggler.cost.interval import median_interval
+from juggler.clock.interval import median_interval
 from juggler.data import Standard, TrainPictures
 from juggler.models import ClassifierPlan, create, fit
 

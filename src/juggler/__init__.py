@@ -18,8 +18,9 @@ bears the name of a room is not among them: `from juggler.detect import detect`.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from juggler.lazy import face
 
 if TYPE_CHECKING:
     from juggler.data import Encoder, load_set
@@ -28,29 +29,10 @@ if TYPE_CHECKING:
     from juggler.models.widen import widen
     from juggler.nouns import Certificate
     from juggler.runtime import Artefact, open_session
-    from juggler.runtime.deploy import deploy
+    from juggler.runtime.deploy.detector import deploy
     from juggler.runtime.export import export
-    from juggler.runtime.flattening import flatten
-    from juggler.runtime.measure import measure
-
-_HOMES = {
-    "Artefact": "runtime",
-    "Certificate": "nouns",
-    "Detector": "detect",
-    "Encoder": "data",
-    "Plan": "models",
-    "TrainedDetector": "models",
-    "create": "models",
-    "deploy": "runtime.deploy",
-    "evaluate": "detect",
-    "export": "runtime.export",
-    "flatten": "runtime.flattening",
-    "load_set": "data",
-    "measure": "runtime.measure",
-    "open_session": "runtime",
-    "train_detector": "models",
-    "widen": "models.widen",
-}
+    from juggler.runtime.measure.speed import measure
+    from juggler.runtime.tuning.flattening import flatten
 
 __all__ = [
     "Artefact",
@@ -71,21 +53,18 @@ __all__ = [
     "widen",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    except ModuleNotFoundError as error:
-        from juggler.errors import Unavailable  # noqa: PLC0415  # only on this way out
-        from juggler.extras import install_command  # noqa: PLC0415
-
-        if str(error.name).startswith("juggler"):
-            raise
-        remedy = f"Install the workshop: {install_command('train')}"
-        raise Unavailable(f"use juggler.{name}", f"{error.name} is not installed", remedy) from error
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+__getattr__, __dir__ = face(
+    __name__,
+    {
+        "juggler.data": ["Encoder", "load_set"],
+        "juggler.detect": ["Detector", "evaluate"],
+        "juggler.models": ["Plan", "TrainedDetector", "create", "train_detector"],
+        "juggler.models.widen": ["widen"],
+        "juggler.nouns": ["Certificate"],
+        "juggler.runtime": ["Artefact", "open_session"],
+        "juggler.runtime.deploy.detector": ["deploy"],
+        "juggler.runtime.export": ["export"],
+        "juggler.runtime.tuning.flattening": ["flatten"],
+        "juggler.runtime.measure.speed": ["measure"],
+    },
+)

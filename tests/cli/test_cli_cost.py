@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from commands import Program
-from juggler.cost.counts import Counted
+from juggler.cost.count.network import Counted
 from juggler.cost.roofline import Ceilings
 
 MODULE = """

@@ -9,7 +9,7 @@ import pytest
 
 from commands import Program
 from juggler.predict import Store
-from juggler.predict.predictor import Predictor
+from juggler.predict.predictor.predictor import Predictor
 from made_up_samples import MACHINE, samples
 
 QUICK = ("--learners", "polynomial,xgboost_log", "--use", "xgboost_log")

@@ -10,8 +10,8 @@ import pytest
 
 import made_up_device as made_up
 from commands import Program
-from juggler.predict.drawn_networks import drawn_network
-from juggler.predict.prediction import Prediction
+from juggler.predict.graphs.random_networks import drawn_network
+from juggler.predict.predictor.prediction import Prediction
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_a_network_that_cannot_be_opened_is_told_before_anything_is_measured(
     program: Program, device: str, nets: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured: list[object] = []
-    monkeypatch.setattr("juggler.predict.recalibrate.recalibrate", lambda *a, **k: measured.append(a))
+    monkeypatch.setattr("juggler.predict.fit.recalibrate.recalibrate", lambda *a, **k: measured.append(a))
     program("predict", nets[0], "lenet6", "--device", device, "--recalibrate").check(2, "lenet6")
     assert not measured
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from commands import Program, Workshop, start
-from juggler.models.plan import Plan
+from juggler.models.detector.plan import Plan
 from juggler.runtime import Artefact
 
 LINE = ("train", "synthetic", "--epochs", "3", "--seed", "5", "--plan")

@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from commands import Program, Workshop
+from juggler.clock.power import METERS
 from juggler.metrics import Scores
 from juggler.nouns import Certificate
 from juggler.runtime import BACKENDS
-from juggler.runtime.measure import Measured
-from juggler.runtime.metadata import split
-from juggler.runtime.power import METERS
+from juggler.runtime.measure.speed import Measured
+from juggler.runtime.onnx_graphs.metadata import split
 
 
 def test_flatten_prints_the_proof_and_writes_the_network(program: Program, elsewhere: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from juggler.cost.counts import count
+from juggler.cost.count.network import count
 from juggler.cost.layers import SORTS, WHOLE, Layer, layers, to_csv
 from juggler.cost.roofline import Ceilings, floor_of
 from juggler.errors import ConfigError

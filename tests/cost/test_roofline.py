@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from juggler.cost import roofline
-from juggler.cost.counts import count
+from juggler.cost.count.network import count
 from juggler.cost.roofline import Ceilings, Floor, floor_of, measure_ceilings
 from juggler.errors import ConfigError
 

@@ -3,10 +3,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from juggler.cost.factorise import asymmetric, merged, stacked_3x3
-from juggler.cost.gemm import gemm_of
 from juggler.cost.geometry import Geometry
-from juggler.cost.hierarchy import device
-from juggler.cost.systolic import cycles
+from juggler.cost.hardware.gemm import gemm_of
+from juggler.cost.hardware.hierarchy import device
+from juggler.cost.hardware.systolic import cycles
 from juggler.cost.whatif import (
     Variant,
     account,

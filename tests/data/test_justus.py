@@ -6,7 +6,7 @@ import pytest
 from juggler.data.justus import FILES, read_layer_times, same_pads
 from juggler.data.source import DataNotFound, Source
 from juggler.errors import ConfigError, DataError
-from juggler.predict.table import KernelTable
+from juggler.predict.kernels.table import KernelTable
 
 
 def test_padding_as_tensorflow_adds_it():

@@ -11,8 +11,8 @@ import juggler
 from contracts_rules import randomised
 from juggler import models
 from juggler.errors import ConfigError, Refused
-from juggler.models.blocks import BasicBlock, FusibleBlock
 from juggler.models.branches import STRUCTURES, Branched, FusibleStructure, RepVGGBlock
+from juggler.models.networks.blocks import BasicBlock, FusibleBlock
 from juggler.models.widen import Replacement, widen
 from juggler.transform import flatten
 

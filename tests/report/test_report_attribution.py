@@ -10,11 +10,11 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from juggler.cost.clock import Ratio
+from juggler.clock.race import Ratio
 from juggler.nouns import Decision, Machine
 from juggler.report import Story, attribution_figure, attribution_tables, decisions_table, render
-from juggler.runtime.attribution import Attribution, Step
-from juggler.runtime.contest import Skipped
+from juggler.runtime.measure.attribution import Attribution, Step
+from juggler.runtime.measure.contenders import Skipped
 from juggler.runtime.precision import Deviation
 from report_parts import make_timing
 

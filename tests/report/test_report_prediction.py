@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from juggler.errors import ConfigError
-from juggler.predict.learner import LEARNERS
+from juggler.predict.learning.learner import LEARNERS
 from juggler.report.predict_page import write_prediction_report
 from juggler.report.predict_published import COLUMN, published, published_layers, published_learners
 from juggler.report.predict_sheets import families_sheet, learners_sheet, phases_sheet

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from juggler.report.kit.terminal import sheet_table
 from juggler.report.survey_bubbles import BUBBLES, LARGEST, LARGEST_M, SMALLEST, area, bubble_figure
 from juggler.report.survey_figures import BARS, bar_figure
 from juggler.report.survey_hardware import choice_figure, energy_figure
@@ -22,7 +23,6 @@ from juggler.report.survey_sheets import (
     table_one_sheet,
     what_ifs_sheet,
 )
-from juggler.report.tables import sheet_table
 from juggler.survey import ORIGINS, Amount
 from made_up_survey import made_up_survey
 

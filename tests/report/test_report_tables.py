@@ -22,6 +22,7 @@ from juggler.report import (
     timings_table,
     units,
 )
+from juggler.report.detector.sheets import scores_sheet
 from juggler.report.summary import tiles
 from report_parts import make_certificate, make_scores, make_timing
 
@@ -47,7 +48,7 @@ def test_scores_fit_a_terminal_of_80_columns_with_no_number_cut() -> None:
 
 
 def test_a_threshold_that_differs_gets_a_column() -> None:
-    sheet = sheets.scores_sheet([("a", make_scores()), ("b", make_scores(threshold=0.5))])
+    sheet = scores_sheet([("a", make_scores()), ("b", make_scores(threshold=0.5))])
     place = [c.name for c in sheet.columns].index("threshold")
     assert [row[place] for row in sheet.rows] == ["0.2500", "0.5000"]
 

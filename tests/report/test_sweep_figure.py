@@ -3,8 +3,8 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from juggler.cost.gemm import network_gemms
-from juggler.cost.sweep import sweep, widest_within
+from juggler.cost.hardware.gemm import network_gemms
+from juggler.cost.hardware.sweep import sweep, widest_within
 from juggler.cost.workloads import resnet
 from juggler.errors import ConfigError
 from juggler.report.sweep_figure import sweep_figure

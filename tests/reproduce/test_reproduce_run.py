@@ -60,8 +60,8 @@ class Small:
 def small(monkeypatch):
     one = Small()
     monkeypatch.setattr(EXPERIMENTS, "get", lambda name: one)
-    monkeypatch.setattr("juggler.cost.ceiling.SIDES", (32,))
-    monkeypatch.setattr("juggler.cost.ceiling.COPY_BYTES", 4096)
+    monkeypatch.setattr("juggler.clock.ceiling.SIDES", (32,))
+    monkeypatch.setattr("juggler.clock.ceiling.COPY_BYTES", 4096)
     monkeypatch.setattr("juggler.reproduce.racing.WARMUP_S", 0.01)
     monkeypatch.setattr("juggler.reproduce.run.MOST_ROUNDS", 6)
     return one

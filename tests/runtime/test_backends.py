@@ -14,10 +14,11 @@ from torch import nn
 
 from contracts_backends import Network, check_precisions, check_session, check_status, draw
 from juggler.errors import ArtefactError, ConfigError, Unavailable
+from juggler.packages import BackendStatus
 from juggler.runtime.backends.openvino import OpenVinoSession
 from juggler.runtime.export import export
 from juggler.runtime.open import open_session
-from juggler.runtime.session import BACKENDS, BackendStatus
+from juggler.runtime.session import BACKENDS
 
 
 def test_the_registry_finds_every_file() -> None:
@@ -176,7 +177,8 @@ class Block:
             raise ImportError(name)
 sys.meta_path.insert(0, Block())
 import juggler.runtime as runtime
-import juggler.runtime.artefact, juggler.runtime.machine, juggler.runtime.measure, juggler.runtime.session
+import juggler.runtime.artefact.file, juggler.runtime.machine
+import juggler.runtime.measure.speed, juggler.runtime.session
 status = {name: backend.status() for name, backend in runtime.BACKENDS}
 assert [name for name in status if status[name].available] == ["onnxruntime"], status
 assert all(s.missing and s.remedy for s in status.values() if not s.available), status

@@ -17,7 +17,7 @@ from torch.nn import functional
 from juggler.errors import ConfigError, JugglerError, ParityError
 from juggler.runtime import open_session
 from juggler.runtime.export import OPSET, export
-from juggler.runtime.metadata import join, split
+from juggler.runtime.onnx_graphs.metadata import join, split
 
 
 def chain() -> nn.Module:

@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 from juggler.cost.geometry import Geometry
-from juggler.cost.hierarchy import device, parse_hierarchy
+from juggler.cost.hardware.hierarchy import device, parse_hierarchy
 from juggler.errors import ConfigError
 from juggler.survey.hardware import (
     NOT_MEASURED,

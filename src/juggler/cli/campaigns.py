@@ -11,17 +11,17 @@ from rich.table import Table
 from juggler.cli.console import ERRORS, OUT, escape
 
 if TYPE_CHECKING:
-    from juggler.predict.fleet_outcome import FleetOutcome
-    from juggler.predict.outcome import Outcome
-    from juggler.predict.planning import Chooser
-    from juggler.predict.store import Store
+    from juggler.predict.campaign.fleet.outcome import FleetOutcome
+    from juggler.predict.campaign.outcome import Outcome
+    from juggler.predict.campaign.scheduler import Chooser
+    from juggler.predict.campaign.store.samples import Store
 
 
 def chosen_chooser(active: bool, seed: int) -> Chooser | None:
     """Return the committee, or None where all is drawn at random."""
     if not active:
         return None
-    from juggler.predict.active import committee  # noqa: PLC0415  # xgboost is heavy
+    from juggler.predict.campaign.active import committee  # noqa: PLC0415  # xgboost is heavy
 
     return partial(committee, seed=seed)
 
@@ -29,17 +29,17 @@ def chosen_chooser(active: bool, seed: int) -> Chooser | None:
 def measured(store: Store, fleet: str | None, backend: str, **options: Any) -> Outcome | FleetOutcome:
     """Run a campaign on this machine, or on those of a fleet; return what it has."""
     if fleet is None:
-        from juggler.predict.campaign import run_campaign  # noqa: PLC0415
+        from juggler.predict.campaign.run import run_campaign  # noqa: PLC0415
 
         return run_campaign(store, backend, **options)
-    from juggler.predict.fleet import run_fleet  # noqa: PLC0415
+    from juggler.predict.campaign.fleet.driver import run_fleet  # noqa: PLC0415
 
     return run_fleet(store, fleet, backend, **options)
 
 
 def exit_code(outcome: Outcome | FleetOutcome) -> int:
     """Return 130 for a campaign that was interrupted, 1 for one that no worker is left for, else 0."""
-    from juggler.predict.fleet_outcome import FleetOutcome  # noqa: PLC0415
+    from juggler.predict.campaign.fleet.outcome import FleetOutcome  # noqa: PLC0415
 
     left = isinstance(outcome, FleetOutcome) and bool(outcome.unfinished)
     return 130 if outcome.stopped else int(left)
@@ -47,14 +47,14 @@ def exit_code(outcome: Outcome | FleetOutcome) -> int:
 
 def read_back(damaged: Path, store: Store) -> None:
     """Copy what can be read of a damaged database, and say how much that was."""
-    from juggler.predict.store import salvage  # noqa: PLC0415
+    from juggler.predict.campaign.store.samples import salvage  # noqa: PLC0415
 
     ERRORS.print(f"juggler: {salvage(damaged, store)} samples read back from {escape(str(damaged))}")
 
 
 def tell(outcome: Outcome | FleetOutcome, db: Path) -> None:
     """Say what a campaign has now, and how well its timings repeat; of a fleet, of each kind of machine."""
-    from juggler.predict.fleet_outcome import FleetOutcome  # noqa: PLC0415
+    from juggler.predict.campaign.fleet.outcome import FleetOutcome  # noqa: PLC0415
 
     if not isinstance(outcome, FleetOutcome):
         _tell_one(outcome, db)

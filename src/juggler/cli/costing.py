@@ -13,7 +13,7 @@ from juggler.files import write_atomically
 from juggler.report import costs, sheet_table
 
 if TYPE_CHECKING:
-    from juggler.cost.counts import Counted
+    from juggler.cost.count.network import Counted
     from juggler.cost.layers import Layer
     from juggler.cost.roofline import Ceilings
 
@@ -27,15 +27,15 @@ def counted_source(model: str, shape: str, batch: int, progress: Tell) -> Counte
         ConfigError: it cannot be opened, or does not take an input of that shape.
         ArtefactError: the file cannot be read.
     """
-    from juggler.runtime.named import open_with_example, parse_shape  # noqa: PLC0415
+    from juggler.runtime.sources.named import open_with_example, parse_shape  # noqa: PLC0415
 
     size = parse_shape(shape)
     module, example = open_with_example(model, size)
     progress(1, STEPS)
     import torch  # noqa: PLC0415  # after the name was checked, for it takes seconds
 
-    from juggler.cost.counts import count  # noqa: PLC0415
-    from juggler.transform.trace import trace  # noqa: PLC0415
+    from juggler.cost.count.network import count  # noqa: PLC0415
+    from juggler.transform.tracing.graph import trace  # noqa: PLC0415
 
     inputs = torch.empty(batch, *size, dtype=example.dtype, device="meta")
     counted = count(module, inputs, trace=lambda network, _: trace(network, example))

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from juggler.cli.console import Tell
 
 if TYPE_CHECKING:
-    from juggler.predict.comparison import Comparison
-    from juggler.predict.evidence import NetworkPoint
-    from juggler.predict.fit_report import FitReport
-    from juggler.predict.learner import Epoch
-    from juggler.predict.predictor import Predictor
-    from juggler.predict.store import Store
-    from juggler.predict.timed_networks import TimedNetwork
+    from juggler.predict.campaign.networks import TimedNetwork
+    from juggler.predict.campaign.store.samples import Store
+    from juggler.predict.fit.comparison import Comparison
+    from juggler.predict.fit.evidence import NetworkPoint
+    from juggler.predict.fit.report import FitReport
+    from juggler.predict.learning.learner import Epoch
+    from juggler.predict.predictor.predictor import Predictor
 
 
 def write_fit_report(
@@ -36,7 +36,7 @@ def write_fit_report(
 
     Its networks are the measured ones, or where there are none those that were timed for the fit.
     """
-    from juggler.predict.evidence import network_points, phase_evidence  # noqa: PLC0415
+    from juggler.predict.fit.evidence import network_points, phase_evidence  # noqa: PLC0415
     from juggler.report.predict_page import PredictionStory, write_prediction_report  # noqa: PLC0415
 
     told = "Networks that no learner saw, timed by benchmarks/predict_networks.py."
@@ -64,6 +64,6 @@ def write_fit_report(
 
 def read_measured(path: Path | None) -> tuple[NetworkPoint, ...] | None:
     """Read the networks that a report is to show; None where no file is named."""
-    from juggler.predict.evidence import read_points  # noqa: PLC0415
+    from juggler.predict.fit.evidence import read_points  # noqa: PLC0415
 
     return None if path is None else read_points(path)

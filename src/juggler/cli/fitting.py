@@ -14,13 +14,13 @@ from juggler.cli.console import ERRORS, OUT, Tell, escape
 from juggler.files import write_atomically
 
 if TYPE_CHECKING:
-    from juggler.predict.comparison import Comparison
-    from juggler.predict.fit_report import FitReport
-    from juggler.predict.learner import Epoch
-    from juggler.predict.predictor import Predictor
-    from juggler.predict.scores import Scores
-    from juggler.predict.store import Store
-    from juggler.predict.timed_networks import TimedNetwork
+    from juggler.predict.campaign.networks import TimedNetwork
+    from juggler.predict.campaign.store.samples import Store
+    from juggler.predict.fit.comparison import Comparison
+    from juggler.predict.fit.report import FitReport
+    from juggler.predict.learning.learner import Epoch
+    from juggler.predict.learning.scores import Scores
+    from juggler.predict.predictor.predictor import Predictor
 
 _COLUMNS = ("MAPE %", "in 5 %", "in 10 %", "RMSE ms", "MAE ms", "Spearman")
 
@@ -39,7 +39,7 @@ def compared(
 
     Errors by epoch on conv kernels are put into `histories`, by learner, where it is given.
     """
-    from juggler.predict.comparison import compare_learners  # noqa: PLC0415
+    from juggler.predict.fit.comparison import compare_learners  # noqa: PLC0415
 
     if learners == "none":
         return None
@@ -72,7 +72,7 @@ def kept(
     progress: Tell,
 ) -> tuple[Predictor, FitReport]:
     """Fit the predictor and print what it is made of."""
-    from juggler.predict.fitting import fit_predictor  # noqa: PLC0415
+    from juggler.predict.fit.predictor import fit_predictor  # noqa: PLC0415
 
     predictor, report = fit_predictor(
         store,

@@ -13,9 +13,9 @@ from juggler.report import predictions as sheets
 from juggler.report import sheet_table
 
 if TYPE_CHECKING:
-    from juggler.predict.prediction import Prediction
-    from juggler.predict.predictor import Predictor
-    from juggler.predict.skeleton import Skeleton
+    from juggler.predict.graphs.structure import Skeleton
+    from juggler.predict.predictor.prediction import Prediction
+    from juggler.predict.predictor.predictor import Predictor
 
     Opened = tuple[Skeleton, tuple[int, ...]]
 
@@ -28,7 +28,7 @@ def batches_of(text: str) -> list[int]:
     Raises:
         ConfigError: it is something else, or one is below 1.
     """
-    from juggler.runtime.named import parse_sizes  # noqa: PLC0415
+    from juggler.runtime.sources.named import parse_sizes  # noqa: PLC0415
 
     sizes = parse_sizes(",".join(text.replace(",", " ").split()))
     if min(sizes) < 1:
@@ -43,7 +43,7 @@ def load_predictor(device: str) -> Predictor:
         ConfigError: no such device.
         ArtefactError: no predictor, or a damaged one.
     """
-    from juggler.predict.predictor import Predictor  # noqa: PLC0415
+    from juggler.predict.predictor.predictor import Predictor  # noqa: PLC0415
 
     return Predictor.load(device)
 
@@ -54,8 +54,8 @@ def corrected_here(predictor: Predictor, *, anew: bool = False) -> Predictor:
     Raises:
         Unavailable: it is to be recalibrated, and its backend cannot work here.
     """
-    from juggler.predict.machine_check import differences, warning  # noqa: PLC0415
-    from juggler.predict.recalibrate import corrected, keep, kept, recalibrate  # noqa: PLC0415
+    from juggler.predict.fit.recalibrate import corrected, keep, kept, recalibrate  # noqa: PLC0415
+    from juggler.predict.predictor.machine import differences, warning  # noqa: PLC0415
 
     if anew:
         with bar(f"recalibrating {escape(predictor.name)}") as tell:
@@ -80,8 +80,8 @@ def open_networks(models: Sequence[str], shape: str | None) -> list[Opened]:
         ConfigError: a network cannot be opened, or does not take such an input.
         ArtefactError: a file cannot be read.
     """
-    from juggler.predict.opening import open_skeleton  # noqa: PLC0415
-    from juggler.runtime.named import parse_shape  # noqa: PLC0415
+    from juggler.predict.graphs.sources import open_skeleton  # noqa: PLC0415
+    from juggler.runtime.sources.named import parse_shape  # noqa: PLC0415
 
     sides = parse_shape(shape) if shape else None
     return [open_skeleton(model, sides) for model in models]
@@ -95,7 +95,7 @@ def predict_all(
     Raises:
         ConfigError: a network does not take such an input.
     """
-    from juggler.predict.reading import read_kernels  # noqa: PLC0415
+    from juggler.predict.extract.kernels import read_kernels  # noqa: PLC0415
 
     for skeleton, own in networks:
         for batch in batches:

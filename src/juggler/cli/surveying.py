@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from juggler.errors import ConfigError
 
 if TYPE_CHECKING:
-    from juggler.cost.hierarchy import Hierarchy
+    from juggler.cost.hardware.hierarchy import Hierarchy
     from juggler.survey import Options, Survey
 
 
@@ -39,7 +39,7 @@ def options_of(
         raise ConfigError(f"read weights from {weights}", "it is no folder", "Name a folder of weights")
     folder = None
     if pictures is not None:
-        from juggler.runtime.picture_folder import picture_folder  # noqa: PLC0415
+        from juggler.runtime.sources.picture_folder import picture_folder  # noqa: PLC0415
 
         folder = picture_folder(pictures, sample)
     return Options(
@@ -76,7 +76,7 @@ def device_of(name: str) -> Hierarchy:
     Raises:
         ConfigError: there is none, or the file describes none.
     """
-    from juggler.cost.hierarchy import device, read_hierarchy  # noqa: PLC0415
+    from juggler.cost.hardware.hierarchy import device, read_hierarchy  # noqa: PLC0415
 
     return read_hierarchy(name) if Path(name).suffix == ".toml" else device(name)
 

@@ -23,7 +23,7 @@ def train_detector(plan: Plan, data_set: DataSet, data: Path | None, folder: Pat
     """Train, flatten and export a detector in a folder, its records looked for in `data` first."""
     from juggler import models  # noqa: PLC0415  # torch takes two seconds to import
     from juggler.report import certificate_table  # noqa: PLC0415
-    from juggler.runtime.deploy import deploy  # noqa: PLC0415
+    from juggler.runtime.deploy.detector import deploy  # noqa: PLC0415
 
     _keep_plan(folder, plan.to_toml(), first=True)
     with bars() as progress:
@@ -43,9 +43,9 @@ def train_detector(plan: Plan, data_set: DataSet, data: Path | None, folder: Pat
 def train_classifier(plan: ClassifierPlan, data_set: PictureSet, data: Path | None, folder: Path) -> None:
     """Train, flatten and export a classifier in a folder, its pictures looked for in `data` first."""
     from juggler import models  # noqa: PLC0415
-    from juggler.models.classifier import divided  # noqa: PLC0415
+    from juggler.models.classifier.training import divided  # noqa: PLC0415
     from juggler.report import certificate_table  # noqa: PLC0415
-    from juggler.runtime.deploy_classifier import deploy_classifier  # noqa: PLC0415
+    from juggler.runtime.deploy.classifier import deploy_classifier  # noqa: PLC0415
 
     _keep_plan(folder, plan.to_toml(), first=True)
     with bars() as progress:

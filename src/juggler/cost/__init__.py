@@ -1,1 +1,1 @@
-"""What it should cost, and the clock that says what it did."""
+"""What a network should cost: counts, rooflines, and models of hardware that is not at hand."""

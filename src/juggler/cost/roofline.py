@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from juggler.cost.ceiling import copy_gb_per_s, tuned_product
-from juggler.cost.counted import OpCount
+from juggler.clock.ceiling import copy_gb_per_s, tuned_product
+from juggler.cost.count.counted import OpCount
 from juggler.errors import ConfigError, Unavailable
 from juggler.nouns import Noun
 

@@ -2,7 +2,7 @@
 
 D. Justus, J. Brennan, S. Bonner, A. S. McGough: Predicting the Computational Cost of Deep Learning Models.
 IEEE Big Data 2018; data under Apache-2.0. Inference rows, in float32. Each time is the median of a few runs.
-The columns come as `juggler.predict.table.KernelTable` names them.
+The columns come as `juggler.predict.kernels.table.KernelTable` names them.
 """
 
 from __future__ import annotations

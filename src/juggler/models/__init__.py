@@ -6,23 +6,23 @@ and `fit` trains one by a `Recipe`: the only training loop of the house.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from juggler.digest import weights_sha256
+from juggler.lazy import face
 
 if TYPE_CHECKING:
-    from juggler.models.checkpoint import load, save
-    from juggler.models.classifier import TrainedClassifier, train_classifier
-    from juggler.models.classifier_plan import ClassifierPlan, Learner
-    from juggler.models.creation import create, names, origin
-    from juggler.models.history import EpochRecord, History
-    from juggler.models.inference import probabilities
-    from juggler.models.plan import Plan
-    from juggler.models.protocol import TrainedDetector, train_detector
-    from juggler.models.recipe import Recipe
-    from juggler.models.run import DivergenceError
-    from juggler.models.training import fit
+    from juggler.models.classifier.plan import ClassifierPlan, Learner
+    from juggler.models.classifier.training import TrainedClassifier, train_classifier
+    from juggler.models.detector.plan import Plan
+    from juggler.models.detector.protocol import TrainedDetector, train_detector
+    from juggler.models.networks.checkpoint import load, save
+    from juggler.models.networks.creation import create, names, origin
+    from juggler.models.train.history import EpochRecord, History
+    from juggler.models.train.inference import probabilities
+    from juggler.models.train.loop import fit
+    from juggler.models.train.recipe import Recipe
+    from juggler.models.train.run import DivergenceError
 
 __all__ = [
     "ClassifierPlan",
@@ -46,34 +46,19 @@ __all__ = [
     "weights_sha256",
 ]
 
-_HOMES = {
-    "ClassifierPlan": "classifier_plan",
-    "Learner": "classifier_plan",
-    "TrainedClassifier": "classifier",
-    "train_classifier": "classifier",
-    "DivergenceError": "run",
-    "EpochRecord": "history",
-    "History": "history",
-    "Plan": "plan",
-    "Recipe": "recipe",
-    "TrainedDetector": "protocol",
-    "create": "creation",
-    "fit": "training",
-    "load": "checkpoint",
-    "names": "creation",
-    "origin": "creation",
-    "probabilities": "inference",
-    "save": "checkpoint",
-    "train_detector": "protocol",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a name's file when it is first asked for (PEP 562): importing this room imports no torch."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = face(
+    __name__,
+    {
+        "juggler.models.networks.checkpoint": ["load", "save"],
+        "juggler.models.classifier.training": ["TrainedClassifier", "train_classifier"],
+        "juggler.models.classifier.plan": ["ClassifierPlan", "Learner"],
+        "juggler.models.networks.creation": ["create", "names", "origin"],
+        "juggler.models.train.history": ["EpochRecord", "History"],
+        "juggler.models.train.inference": ["probabilities"],
+        "juggler.models.detector.plan": ["Plan"],
+        "juggler.models.detector.protocol": ["TrainedDetector", "train_detector"],
+        "juggler.models.train.recipe": ["Recipe"],
+        "juggler.models.train.run": ["DivergenceError"],
+        "juggler.models.train.loop": ["fit"],
+    },
+)

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from juggler.errors import ConfigError, Refused
-from juggler.models.blocks import FusibleBlock
 from juggler.models.branches import STRUCTURES, Chain, restate
-from juggler.models.candidates import Candidate, Chosen, candidates, matching_blocks, set_module
+from juggler.models.networks.blocks import FusibleBlock
+from juggler.models.widen_candidates import Candidate, Chosen, candidates, matching_blocks, set_module
 from juggler.nouns import Noun, Refusal
 
 _POINTWISE = {"mobileone"}  # the paper has a form for 1x1 convolutions; elsewhere they stay

@@ -6,31 +6,30 @@ neither torch nor onnx.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from juggler.lazy import face
 
 if TYPE_CHECKING:
-    from juggler.predict.kernel import FAMILIES, KernelSpec
-    from juggler.predict.sample import Sample
-    from juggler.predict.store import Store
-    from juggler.predict.table import KernelTable
+    from juggler.predict.campaign.store.samples import Store
+    from juggler.predict.kernels.sample import Sample
+    from juggler.predict.kernels.spec import FAMILIES, KernelSpec
+    from juggler.predict.kernels.table import KernelTable
 
-_HOMES = {
-    "FAMILIES": "kernel",
-    "KernelSpec": "kernel",
-    "KernelTable": "table",
-    "Sample": "sample",
-    "Store": "store",
-}
+__all__ = [
+    "FAMILIES",
+    "KernelSpec",
+    "KernelTable",
+    "Sample",
+    "Store",
+]
 
-__all__ = ["FAMILIES", "KernelSpec", "KernelTable", "Sample", "Store"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+__getattr__, __dir__ = face(
+    __name__,
+    {
+        "juggler.predict.kernels.spec": ["FAMILIES", "KernelSpec"],
+        "juggler.predict.kernels.sample": ["Sample"],
+        "juggler.predict.campaign.store.samples": ["Store"],
+        "juggler.predict.kernels.table": ["KernelTable"],
+    },
+)

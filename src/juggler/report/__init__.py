@@ -8,18 +8,18 @@ The face is lazy: tables need rich alone; matplotlib and jinja2 come in with the
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from juggler.errors import Unavailable
-from juggler.extras import install_command
+from juggler.lazy import face
 
 if TYPE_CHECKING:
     from juggler.report.attribution_picture import attribution_figure
-    from juggler.report.figures import certificate_figure, confusion_figure, curve_figure, latency_figure
+    from juggler.report.detector.figures import confusion_figure, curve_figure
+    from juggler.report.figures import certificate_figure, latency_figure
     from juggler.report.gain import Gain, gains
     from juggler.report.graphs import GraphPicture, draw_graphs
     from juggler.report.html import render, write
+    from juggler.report.kit.terminal import sheet_table
     from juggler.report.reproductions import reproduction_figure
     from juggler.report.story import Story
     from juggler.report.svg import standalone
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
         reproduction_table,
         rewrites_table,
         scores_table,
-        sheet_table,
         timings_table,
     )
 
@@ -67,40 +66,35 @@ __all__ = [
     "write",
 ]
 
-_FILES = {
-    "Gain": "gain",
-    "GraphPicture": "graphs",
-    "Story": "story",
-    "attribution_figure": "attribution_picture",
-    "draw_graphs": "graphs",
-    "gains": "gain",
-    "render": "html",
-    "reproduction_figure": "reproductions",
-    "standalone": "svg",
-    "write": "html",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import the file that holds `name` when it is first asked for."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    file = _FILES.get(name, "figures" if name.endswith("_figure") else "tables")
-    try:
-        value = getattr(importlib.import_module(f"{__name__}.{file}"), name)
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in {"matplotlib", "jinja2"}:
-            raise
-        raise Unavailable(
-            f"make a report ({name})",
-            f"the package {package} is not installed",
-            f"Install it with: {install_command('train')}",
-        ) from error
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """List the public names."""
-    return sorted(__all__)
+__getattr__, __dir__ = face(
+    __name__,
+    {
+        "juggler.report.attribution_picture": ["attribution_figure"],
+        "juggler.report.figures": [
+            "certificate_figure",
+            "confusion_figure",
+            "curve_figure",
+            "latency_figure",
+        ],
+        "juggler.report.gain": ["Gain", "gains"],
+        "juggler.report.graphs": ["GraphPicture", "draw_graphs"],
+        "juggler.report.html": ["render", "write"],
+        "juggler.report.reproductions": ["reproduction_figure"],
+        "juggler.report.story": ["Story"],
+        "juggler.report.svg": ["standalone"],
+        "juggler.report.tables": [
+            "alerts_table",
+            "attribution_tables",
+            "certificate_table",
+            "decisions_table",
+            "gain_table",
+            "recall_table",
+            "refusals_table",
+            "reproduction_table",
+            "rewrites_table",
+            "scores_table",
+            "sheet_table",
+            "timings_table",
+        ],
+    },
+)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from juggler.nouns import Decision
 from juggler.report import units
-from juggler.report.sheets import Column, Sheet
+from juggler.report.kit.sheet import Column, Sheet
 
 if TYPE_CHECKING:
-    from juggler.cost.clock import Ratio
-    from juggler.runtime.attribution import Attribution, Step
+    from juggler.clock.race import Ratio
+    from juggler.runtime.measure.attribution import Attribution, Step
     from juggler.runtime.precision import Deviation
 
 EAGER = "torch_eager"

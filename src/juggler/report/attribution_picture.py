@@ -11,12 +11,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from juggler.report import units
 from juggler.report.attribution import step_name
-from juggler.report.figures import WHOLE_PX
-from juggler.report.svg import draw, quiet
+from juggler.report.svg import WHOLE_PX, draw, quiet
 from juggler.report.theme import LIGHT
 
 if TYPE_CHECKING:
-    from juggler.runtime.attribution import Attribution, Step
+    from juggler.runtime.measure.attribution import Attribution, Step
 
 COLOURS = {"original": LIGHT["wide"], "flat": LIGHT["flat"]}
 NAMES = {"eager": "eager torch", "runtime": "runtime, float32"}

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from juggler.report import units
-from juggler.report.sheets import Column, Sheet
+from juggler.report.kit.sheet import Column, Sheet
 
 if TYPE_CHECKING:
-    from juggler.cost.counted import Counted
+    from juggler.cost.count.counted import Counted
     from juggler.cost.layers import Layer
     from juggler.cost.roofline import Ceilings
 

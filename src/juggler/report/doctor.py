@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from juggler.clock.power import CPU, GPU, METERS
 from juggler.data import SETS, DataNotFound, Source, load_set
 from juggler.errors import JugglerError
 from juggler.extras import install_command
 from juggler.nouns import Noun
+from juggler.packages import is_installed, release_of
 from juggler.runtime import BACKENDS, Artefact
+from juggler.runtime.artefact.shipped import shipped
 from juggler.runtime.machine import machine
-from juggler.runtime.power import CPU, GPU, METERS
-from juggler.runtime.session import is_installed, release_of
-from juggler.runtime.shipped import shipped
 
 _WORKSHOP = {
     "torch": "training and flattening",

@@ -9,7 +9,7 @@ from juggler.report.html import write
 from juggler.report.story import Story
 
 if TYPE_CHECKING:
-    from juggler.runtime.attribution import Attribution
+    from juggler.runtime.measure.attribution import Attribution
     from juggler.transform import Flattened
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from juggler.report import units
-from juggler.report.sheets import Column, Sheet
+from juggler.report.kit.sheet import Column, Sheet
 
 if TYPE_CHECKING:
     from juggler.reproduce.results import Cell, Comparison, Reproduction

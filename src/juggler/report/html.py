@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 from markupsafe import Markup
 
 from juggler.files import write_atomically
 from juggler.report import figures, sheets, theme, units
 from juggler.report.attribution import attribution_sheets, decisions_sheet
 from juggler.report.attribution_picture import attribution_figure
+from juggler.report.detector.figures import confusion_figure, curve_figure
+from juggler.report.detector.sheets import alerts_sheet, recall_sheet, scores_sheet
 from juggler.report.graphs import draw_graphs
+from juggler.report.page import Drawing, environment
 from juggler.report.story import Story
 from juggler.report.summary import tiles
 
@@ -22,14 +23,6 @@ if TYPE_CHECKING:
     from juggler.metrics import Scores
 
 ALERTS_SHOWN = 20
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """An SVG with the line above it; the SVG was built by this package and goes into the page as it is."""
-
-    caption: str
-    svg: Markup
 
 
 def write(story: Story, path: str | os.PathLike[str]) -> Path:
@@ -62,18 +55,6 @@ def render(story: Story) -> str:
             dark=theme.DARK,
             parts={name: part for name, part in parts.items() if part},
         )
-    )
-
-
-def environment() -> jinja2.Environment:
-    """Return what fills the templates: every value is escaped, but for drawings of this package."""
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("juggler.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: value if isinstance(value, Markup) else units.clean(value),
     )
 
 
@@ -139,14 +120,12 @@ def _detection(story: Story) -> dict[str, Any]:
         return {}
     drawings = []
     if any(scores.curve for _, scores in story.scores):
-        drawings.append(
-            _drawing("Detection rate against false-alarm rate", figures.curve_figure(story.scores))
-        )
+        drawings.append(_drawing("Detection rate against false-alarm rate", curve_figure(story.scores)))
     for number, (label, scores) in enumerate(_confusions(story.scores)[:3]):
-        svg = figures.confusion_figure(scores, story.class_names, f"confusion{number}")
+        svg = confusion_figure(scores, story.class_names, f"confusion{number}")
         drawings.append(_drawing(f"Confusion matrix: {label}", svg))
-    part: dict[str, Any] = {"sheet": sheets.scores_sheet(story.scores), "drawings": drawings}
-    recall = sheets.recall_sheet(story.scores)
+    part: dict[str, Any] = {"sheet": scores_sheet(story.scores), "drawings": drawings}
+    recall = recall_sheet(story.scores)
     if len(recall.columns) > 1:
         part["recall"] = recall
     return part
@@ -169,7 +148,7 @@ def _alerts(story: Story) -> dict[str, Any]:
         return {}
     shown = story.alerts[:ALERTS_SHOWN]
     note = f"The first {len(shown)} of {units.count(len(story.alerts))}." if shown != story.alerts else ""
-    return {"sheet": sheets.alerts_sheet(shown), "note": note}
+    return {"sheet": alerts_sheet(shown), "note": note}
 
 
 def _machine(story: Story) -> dict[str, Any]:

@@ -6,10 +6,32 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import jinja2
+from markupsafe import Markup
+
 from juggler.files import write_atomically
-from juggler.report import theme
-from juggler.report.html import Drawing, environment
-from juggler.report.sheets import Sheet
+from juggler.report import theme, units
+from juggler.report.kit.sheet import Sheet
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """An SVG with the line above it; the SVG was built by this package and goes into the page as it is."""
+
+    caption: str
+    svg: Markup
+
+
+def environment() -> jinja2.Environment:
+    """Return what fills the templates: every value is escaped, but for drawings of this package."""
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("juggler.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: value if isinstance(value, Markup) else units.clean(value),
+    )
 
 
 @dataclass(frozen=True)

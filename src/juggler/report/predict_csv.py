@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from juggler.report.predict_published import COLUMN, published, published_layers
 
 if TYPE_CHECKING:
-    from juggler.predict.comparison import Comparison
-    from juggler.predict.evidence import NetworkPoint, PhaseEvidence
-    from juggler.predict.fit_report import FitReport
-    from juggler.predict.learner import Epoch
+    from juggler.predict.fit.comparison import Comparison
+    from juggler.predict.fit.evidence import NetworkPoint, PhaseEvidence
+    from juggler.predict.fit.report import FitReport
+    from juggler.predict.learning.learner import Epoch
 
 Row = Mapping[str, Any]
 MEASURED, PUBLISHED = "measured here", "published"

@@ -14,14 +14,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from juggler.report import units
-from juggler.report.figures import WHOLE_PX
-from juggler.report.svg import draw, quiet
+from juggler.report.svg import WHOLE_PX, draw, quiet
 from juggler.report.theme import LIGHT
 
 if TYPE_CHECKING:
-    from juggler.predict.evidence import NetworkPoint, PhaseEvidence
-    from juggler.predict.learner import Epoch
-    from juggler.predict.scores import Scores
+    from juggler.predict.fit.evidence import NetworkPoint, PhaseEvidence
+    from juggler.predict.learning.learner import Epoch
+    from juggler.predict.learning.scores import Scores
 
 Floats = npt.NDArray[np.float64]
 Histories = Mapping[str, "Sequence[Epoch]"]

@@ -14,18 +14,18 @@ from juggler.report import predict_csv as rows
 from juggler.report import predict_figures as figures
 from juggler.report import predict_sheets as sheets
 from juggler.report import units
-from juggler.report.html import Drawing
-from juggler.report.page import Page, Section, write_page
-from juggler.report.sheets import Sheet, machine_sheet
+from juggler.report.kit.sheet import Sheet
+from juggler.report.page import Drawing, Page, Section, write_page
+from juggler.report.sheets import machine_sheet
 from juggler.report.svg import standalone
 
 if TYPE_CHECKING:
     from juggler.nouns import Machine
-    from juggler.predict.comparison import Comparison
-    from juggler.predict.evidence import NetworkPoint, PhaseEvidence
-    from juggler.predict.fit_report import FitReport
-    from juggler.predict.learner import Epoch
-    from juggler.predict.scores import Scores
+    from juggler.predict.fit.comparison import Comparison
+    from juggler.predict.fit.evidence import NetworkPoint, PhaseEvidence
+    from juggler.predict.fit.report import FitReport
+    from juggler.predict.learning.learner import Epoch
+    from juggler.predict.learning.scores import Scores
 
 PAGE, FIGURES, TABLES = "prediction.html", "figures", "tables"
 PAPER_NETWORKS = ("lenet", "alexnet", "vgg16")  # of Figs. 3 and 5 to 7
@@ -157,7 +157,7 @@ def _scores_by_network(points: Sequence[NetworkPoint]) -> dict[str, Scores]:
 
 
 def _scores(points: Sequence[NetworkPoint]) -> Scores:
-    from juggler.predict.scores import score  # noqa: PLC0415  # tables need no more than the nouns
+    from juggler.predict.learning.scores import score  # noqa: PLC0415  # tables need no more than the nouns
 
     return score([one.measured_ms for one in points], [one.predicted_ms for one in points])
 

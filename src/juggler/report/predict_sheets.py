@@ -9,15 +9,15 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from juggler.report import units
+from juggler.report.kit.sheet import Column, Sheet
 from juggler.report.predict_published import published, published_layers, published_learners
-from juggler.report.sheets import Column, Sheet
 
 if TYPE_CHECKING:
     from juggler.nouns import Machine
-    from juggler.predict.comparison import Comparison
-    from juggler.predict.evidence import NetworkPoint, PhaseEvidence
-    from juggler.predict.fit_report import FitReport
-    from juggler.predict.scores import Scores
+    from juggler.predict.fit.comparison import Comparison
+    from juggler.predict.fit.evidence import NetworkPoint, PhaseEvidence
+    from juggler.predict.fit.report import FitReport
+    from juggler.predict.learning.scores import Scores
 
 OTHER = "Published: ResPerfNet's own, as printed, on other devices, other runtimes and other data."
 _PHASES = {"pre": "preprocess", "exec": "execution", "post": "postprocess"}

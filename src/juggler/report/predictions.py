@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from juggler.report.sheets import Column, Sheet
+from juggler.report.kit.sheet import Column, Sheet
 from juggler.report.units import percent, significant
 
 if TYPE_CHECKING:
-    from juggler.predict.prediction import Prediction
+    from juggler.predict.predictor.prediction import Prediction
 
 MARKS = {"surely": "good", "likely": "", "unlikely": "", "no": "bad"}
 

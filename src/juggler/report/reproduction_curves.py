@@ -13,9 +13,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from juggler.report import units
-from juggler.report.figures import WHOLE_PX
 from juggler.report.reproduction_sheets import batches_note
-from juggler.report.svg import draw, quiet
+from juggler.report.svg import WHOLE_PX, draw, quiet
 from juggler.report.theme import LIGHT
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from juggler.errors import ConfigError
 from juggler.report import units
 from juggler.report.gain import span
-from juggler.report.sheets import Column, Sheet
+from juggler.report.kit.sheet import Column, Sheet
 
 if TYPE_CHECKING:
     from juggler.reproduce.results import Cell, Published, Reproduction, Row

@@ -14,9 +14,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from juggler.errors import ConfigError
 from juggler.report import units
-from juggler.report.figures import WHOLE_PX
 from juggler.report.reproduction_curves import fig8_figure, fig9_figure
-from juggler.report.svg import draw, quiet
+from juggler.report.svg import WHOLE_PX, draw, quiet
 from juggler.report.theme import LIGHT
 
 if TYPE_CHECKING:

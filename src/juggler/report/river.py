@@ -12,14 +12,14 @@ from juggler.data import DataNotFound, DataSet, Records, Source, load_record_set
 from juggler.data.format import to_csv
 from juggler.detect import Detector, Sink, Summary, detect, evaluate, open_sink
 from juggler.metrics import Scores
-from juggler.models.protocol import TrainedDetector
+from juggler.models.detector.protocol import TrainedDetector
 from juggler.nouns import Alert, Rewrite
 from juggler.registry import normalise
 from juggler.report.html import write
 from juggler.report.story import Story
 from juggler.runtime import BACKENDS, Artefact, open_session
-from juggler.runtime.deploy import Deployed, deploy
-from juggler.runtime.measure import Measured, measure
+from juggler.runtime.deploy.detector import Deployed, deploy
+from juggler.runtime.measure.speed import Measured, measure
 
 Tell = Callable[[str, int, int], None]
 """Told a stage, what is done of it and what there is in all."""

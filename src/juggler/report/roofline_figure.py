@@ -9,9 +9,8 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from juggler.report.figures import WHOLE_PX
-from juggler.report.html import Drawing
-from juggler.report.svg import draw, quiet
+from juggler.report.page import Drawing
+from juggler.report.svg import WHOLE_PX, draw, quiet
 from juggler.report.theme import LIGHT
 
 if TYPE_CHECKING:

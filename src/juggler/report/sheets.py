@@ -4,96 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from juggler.nouns import Alert, Certificate, Check, Machine, Refusal, Rewrite, Timing
+from juggler.nouns import Certificate, Check, Machine, Refusal, Rewrite, Timing
 from juggler.report import units
 from juggler.report.int8 import int8_note
+from juggler.report.kit.sheet import Column, Sheet, text_columns
 
 if TYPE_CHECKING:
-    from juggler.metrics import Scores
     from juggler.runtime import Speedup
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column's header and the unit of its cells; numbers stand to the right."""
-
-    name: str
-    unit: str = ""
-    numeric: bool = True
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A table of text cells; `moods` says of each row whether it is `good`, `bad` or neither."""
-
-    title: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[str, ...], ...]
-    moods: tuple[str, ...] = ()
-    note: str = ""
-
-    def mood(self, row: int) -> str:
-        """Return the mood of a row, empty where there is none."""
-        return self.moods[row] if row < len(self.moods) else ""
-
-
-def _words(*names: str) -> tuple[Column, ...]:
-    return tuple(Column(name, numeric=False) for name in names)
-
-
-def scores_sheet(scores: Iterable[tuple[str, Scores]]) -> Sheet:
-    """Lay out the detection scores, one row a run."""
-    scores = tuple(scores)
-    thresholds = {s.threshold for _, s in scores}
-    columns = (
-        *_words("run"),
-        Column("records"),
-        *((Column("threshold"),) if len(thresholds) > 1 else ()),
-        Column("AUC"),
-        Column("false alarms", "%"),
-        Column("detected", "%"),
-        Column("known types", "%"),
-        Column("unseen types", "%"),
-        Column("2-class accuracy", "%"),
-        Column("all-class accuracy", "%"),
-        Column("macro F1"),
-    )
-    rows = tuple(
-        (
-            units.clean(label),
-            units.count(s.records),
-            *((units.significant(s.threshold, 4),) if len(thresholds) > 1 else ()),
-            units.decimal(s.auc, 3),
-            units.percent(s.false_alarm_rate, 2),
-            units.percent(s.detection_rate, 2),
-            units.percent(s.detection_rate_known, 2),
-            units.percent(s.detection_rate_unseen, 2),
-            units.percent(s.accuracy_2class, 2),
-            units.percent(s.accuracy_5class, 2),
-            units.decimal(s.macro_f1, 3),
-        )
-        for label, s in scores
-    )
-    at = f" ({units.significant(thresholds.pop(), 4)} in every run)" if len(thresholds) == 1 else ""
-    note = (
-        f"An alarm is raised where 1 - p(normal) >= threshold{at}. Detected: attacks that raised an alarm, "
-        "then those of types known from training, and of types unseen there; false alarms: normal records "
-        "that raised one. AUC: area under the detection/false-alarm curve."
-    )
-    return Sheet("Detection scores", columns, rows, note=note)
-
-
-def recall_sheet(scores: Sequence[tuple[str, Scores]]) -> Sheet:
-    """Lay out the recall of each class, one row a run."""
-    names = list(dict.fromkeys(name for _, s in scores for name in s.recall))
-    columns = (*_words("run"), *(Column(units.clean(name), "%") for name in names))
-    rows = tuple(
-        (units.clean(label), *(units.percent(s.recall.get(n), 2) for n in names)) for label, s in scores
-    )
-    return Sheet("Recall by class", columns, rows)
 
 
 def timings_sheet(timings: Sequence[Timing], speedups: Sequence[Speedup] = ()) -> Sheet:
@@ -107,7 +26,7 @@ def timings_sheet(timings: Sequence[Timing], speedups: Sequence[Speedup] = ()) -
     with_precision = len({t.precision for t in timings}) > 1
     with_memory = any(t.peak_rss_mib is not None for t in timings)
     columns = (
-        *_words("network", "backend", *(["precision"] if with_precision else [])),
+        *text_columns("network", "backend", *(["precision"] if with_precision else [])),
         Column("batch", "inputs"),
         Column("median", "ms"),
         Column("p95", "ms"),
@@ -161,12 +80,12 @@ def _ratio(base: Mapping[_Alike, float], timing: Timing) -> float | None:
 def certificate_sheet(certificate: Certificate) -> Sheet:
     """Lay out the checks of a certificate, each with its errors, its limit and whether it is within it."""
     columns = (
-        *_words("weights", "type", "input"),
+        *text_columns("weights", "type", "input"),
         Column("inside"),
         Column("border"),
         Column("output"),
         Column("limit"),
-        *_words("verdict"),
+        *text_columns("verdict"),
     )
     within = [_within(certificate, check) for check in certificate.checks]
     rows = tuple(
@@ -206,7 +125,7 @@ def rewrites_sheet(rewrites: Iterable[Rewrite]) -> Sheet:
     for rewrite in rewrites:
         groups.setdefault((rewrite.rule, rewrite.source), []).append(rewrite)
     columns = (
-        *_words("rule", "source"),
+        *text_columns("rule", "source"),
         Column("times"),
         Column("ops replaced"),
         Column("before", "MACs"),
@@ -248,37 +167,8 @@ def refusals_sheet(refusals: Iterable[Refusal]) -> Sheet:
         )
         for (rule, reason, remedy), group in groups.items()
     )
-    columns = (*_words("rule"), Column("times"), *_words("at", "why not", "what to do"))
+    columns = (*text_columns("rule"), Column("times"), *text_columns("at", "why not", "what to do"))
     return Sheet("Refusals", columns, rows)
-
-
-def alerts_sheet(alerts: Iterable[Alert]) -> Sheet:
-    """Lay out alerts, with the features that weighed most."""
-    columns = (
-        Column("alert"),
-        *_words("time", "state", "class"),
-        Column("score"),
-        Column("threshold"),
-        Column("records"),
-        *_words("first to last", "protocol, service", "weighed most"),
-    )
-    rows = tuple(
-        (
-            units.count(a.identity),
-            units.clean(a.timestamp).replace("T", " ", 1),
-            units.clean(a.state),
-            units.clean(a.attack_class),
-            units.decimal(a.score, 4),
-            units.significant(a.threshold, 4),
-            units.count(a.count),
-            f"{units.count(a.first_record)} to {units.count(a.last_record)}",
-            units.clean(", ".join(filter(None, (a.protocol, a.service)))) or units.DASH,
-            ", ".join(f"{units.clean(n)} {units.decimal(v, 2)}" for n, v in a.weighed.items()) or units.DASH,
-        )
-        for a in alerts
-    )
-    note = "Weighed most: the features without which the score falls most, and by how much."
-    return Sheet("Alerts", columns, rows, note=note)
 
 
 def machine_sheet(machine: Machine) -> Sheet:
@@ -292,4 +182,4 @@ def machine_sheet(machine: Machine) -> Sheet:
         ("Python", units.clean(machine.python)),
         *((units.clean(name), units.clean(release)) for name, release in machine.packages.items()),
     ]
-    return Sheet("Machine", _words("part", "value"), tuple(rows))
+    return Sheet("Machine", text_columns("part", "value"), tuple(rows))

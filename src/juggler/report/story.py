@@ -12,7 +12,7 @@ from juggler.nouns import Alert, Certificate, Decision, GraphSketch, Machine, Re
 if TYPE_CHECKING:
     from juggler.metrics import Scores
     from juggler.runtime import Speedup
-    from juggler.runtime.attribution import Attribution
+    from juggler.runtime.measure.attribution import Attribution
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from juggler.report import units
-from juggler.report.figures import WHOLE_PX
 from juggler.report.survey_figures import OURS, PAPERS, TITLE_CHARS
 from juggler.report.survey_marks import HOLLOW, MARKERS, SIGNS, weakest
-from juggler.report.svg import draw, quiet
+from juggler.report.svg import WHOLE_PX, draw, quiet
 from juggler.report.theme import LIGHT
 
 if TYPE_CHECKING:

@@ -12,9 +12,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from juggler.report import units
-from juggler.report.figures import HALF_PX
 from juggler.report.survey_marks import HATCHES, SIGNS, number
-from juggler.report.svg import draw, quiet
+from juggler.report.svg import HALF_PX, draw, quiet
 from juggler.report.theme import LIGHT
 
 if TYPE_CHECKING:

@@ -10,11 +10,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from juggler.report import units
-from juggler.report.figures import HALF_PX
 from juggler.report.survey_bubbles import LARGEST_M, Bubble, draw_bubbles
 from juggler.report.survey_figures import OURS, ROW_PX, TITLE_CHARS
 from juggler.report.survey_marks import weakest
-from juggler.report.svg import draw, quiet
+from juggler.report.svg import HALF_PX, draw, quiet
 from juggler.report.theme import LIGHT
 
 if TYPE_CHECKING:

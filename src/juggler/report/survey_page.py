@@ -11,8 +11,9 @@ from markupsafe import Markup, escape
 from juggler.files import write_atomically
 from juggler.report import survey_sheets as sheets
 from juggler.report import theme, units
-from juggler.report.html import Drawing, environment
-from juggler.report.sheets import Sheet, machine_sheet
+from juggler.report.kit.sheet import Sheet
+from juggler.report.page import Drawing, environment
+from juggler.report.sheets import machine_sheet
 from juggler.report.survey_bubbles import BUBBLES, bubble_figure
 from juggler.report.survey_figures import BARS, bar_figure
 from juggler.report.survey_hardware import CHOICE_CAPTION, ENERGY_CAPTION, choice_figure, energy_figure

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from juggler.report import units
-from juggler.report.sheets import Column, Sheet
+from juggler.report.kit.sheet import Column, Sheet
 from juggler.report.survey_marks import legend, marked
 
 if TYPE_CHECKING:

@@ -15,6 +15,9 @@ from matplotlib.figure import Figure
 from juggler.report.theme import DARK, LIGHT, variable
 from juggler.report.units import clean
 
+# Widths of a figure that stands alone and of one that stands beside another.
+WHOLE_PX, HALF_PX = 1120, 545
+
 # One typographic point is one pixel on the page, so that 11 here is 11 px there.
 POINTS_PER_INCH = 72
 

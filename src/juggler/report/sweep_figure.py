@@ -8,11 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from juggler.cost.sweep import Sweep
+from juggler.cost.hardware.sweep import Sweep
 from juggler.errors import ConfigError
 from juggler.report import units
-from juggler.report.figures import WHOLE_PX
-from juggler.report.svg import draw, quiet
+from juggler.report.svg import WHOLE_PX, draw, quiet
 from juggler.report.theme import LIGHT
 
 HEIGHT_PX = 380

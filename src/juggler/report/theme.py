@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 # Every light colour is different from every other one, so that a drawn colour leads back to its name.
 LIGHT: dict[str, str] = {
     "page": "#f6f7f9",
@@ -61,3 +63,13 @@ DARK: dict[str, str] = {
 def variable(name: str) -> str:
     """Return the CSS value of a colour: the page's, or the light one where a drawing stands alone."""
     return f"var(--{name}, {LIGHT[name]})"
+
+
+SERIES = ("flat", "third", "fourth", "op-conv", "op-add")
+
+
+def subject_colours(subjects: Sequence[str]) -> dict[str, str]:
+    """Return a colour for each subject: the wide network always grey, the others in a fixed order."""
+    others = [s for s in subjects if s.lower() != "wide"]
+    colours = {s: LIGHT[SERIES[i % len(SERIES)]] for i, s in enumerate(others)}
+    return {s: colours.get(s, LIGHT["wide"]) for s in subjects}

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from juggler.models.blocks import conv_norm
+from juggler.models.networks.blocks import conv_norm
 
 CHANNELS, SIDE_PX = 256, 56
 

@@ -11,16 +11,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from juggler.cost.ceiling import Product
-from juggler.cost.clock import Progress, Samples, race, ratio
-from juggler.cost.energy import Meter, energy_mj
-from juggler.cost.turns import LONGEST_LED_IN_MS
+from juggler.clock.ceiling import Product
+from juggler.clock.energy import Meter, energy_mj
+from juggler.clock.race import Progress, Samples, race, ratio
+from juggler.clock.turns import LONGEST_LED_IN_MS
 from juggler.extras import portable
 from juggler.reproduce.counting import count
 from juggler.reproduce.experiment import SLOW_TO_OPEN, Pair, Prepared, Race
 from juggler.reproduce.results import Cell, Comparison, NotRun, Row, Shape
-from juggler.runtime.contest import Call, Contest, Entry, contend
-from juggler.runtime.peak import Peak, measure_peak
+from juggler.runtime.measure.contenders import Call, Contest, Entry, contend
+from juggler.runtime.measure.peak import Peak, measure_peak
 
 LEAST_ROUNDS = 6  # fewer give no 95 % interval of a median
 LEAST_ALONE = 3  # where nothing is compared

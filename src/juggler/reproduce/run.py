@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-from juggler.cost.ceiling import Product, copy_gb_per_s, tuned_product
-from juggler.cost.energy import find_meter
+from juggler.clock.ceiling import Product, copy_gb_per_s, tuned_product
+from juggler.clock.energy import find_meter
 from juggler.errors import ConfigError, Unavailable
 from juggler.registry import normalise
 from juggler.reproduce.experiment import EXPERIMENTS, PRECISIONS, Experiment, Race, Scale

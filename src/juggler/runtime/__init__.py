@@ -1,49 +1,27 @@
 """From a network to a session: export, import, artefacts, backends, measurement.
 
 The names are looked up when they are first used, so that the base install, which has neither torch nor
-onnx, can open artefacts and run them. Functions called like their files are not offered here, for a file
-that is imported takes its name in this package: `from juggler.runtime.export import export`, and the same
-for `measure`, `machine` and `quantize`.
+onnx, can open artefacts and run them. A function called like a file is not offered here, for a file that is
+imported takes its name in this package: `from juggler.runtime.export import export`.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from juggler.lazy import face
 
 if TYPE_CHECKING:
-    from juggler.runtime.artefact import Artefact
-    from juggler.runtime.contest import Contest, Entry, contend
-    from juggler.runtime.fields import Fields
-    from juggler.runtime.int8 import Budget, Quantized, quantize_certified
-    from juggler.runtime.measure import Measured, Speedup
+    from juggler.packages import BackendStatus
+    from juggler.runtime.artefact.fields import Fields
+    from juggler.runtime.artefact.file import Artefact
+    from juggler.runtime.int8.certified import Budget, Quantized, quantize_certified
+    from juggler.runtime.measure.contenders import Contest, Entry, contend
+    from juggler.runtime.measure.peak import Peak
+    from juggler.runtime.measure.speed import Measured, Speedup
     from juggler.runtime.open import open_session
-    from juggler.runtime.peak import Peak
     from juggler.runtime.precision import PRECISIONS, Deviation, deviation
-    from juggler.runtime.session import BACKENDS, IMPORTERS, Backend, BackendStatus, Session
-
-_HOMES = {
-    "Artefact": "artefact",
-    "Fields": "fields",
-    "Budget": "int8",
-    "Quantized": "int8",
-    "quantize_certified": "int8",
-    "Measured": "measure",
-    "Speedup": "measure",
-    "Contest": "contest",
-    "Entry": "contest",
-    "contend": "contest",
-    "BACKENDS": "session",
-    "IMPORTERS": "session",
-    "Backend": "session",
-    "BackendStatus": "session",
-    "Session": "session",
-    "open_session": "open",
-    "Peak": "peak",
-    "PRECISIONS": "precision",
-    "Deviation": "precision",
-    "deviation": "precision",
-}
+    from juggler.runtime.session import BACKENDS, IMPORTERS, Backend, Session
 
 __all__ = [
     "BACKENDS",
@@ -68,12 +46,18 @@ __all__ = [
     "quantize_certified",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+__getattr__, __dir__ = face(
+    __name__,
+    {
+        "juggler.packages": ["BackendStatus"],
+        "juggler.runtime.artefact.file": ["Artefact"],
+        "juggler.runtime.measure.contenders": ["Contest", "Entry", "contend"],
+        "juggler.runtime.artefact.fields": ["Fields"],
+        "juggler.runtime.int8.certified": ["Budget", "Quantized", "quantize_certified"],
+        "juggler.runtime.measure.speed": ["Measured", "Speedup"],
+        "juggler.runtime.open": ["open_session"],
+        "juggler.runtime.measure.peak": ["Peak"],
+        "juggler.runtime.precision": ["PRECISIONS", "Deviation", "deviation"],
+        "juggler.runtime.session": ["BACKENDS", "IMPORTERS", "Backend", "Session"],
+    },
+)

@@ -20,8 +20,8 @@ from torch.jit import TracerWarning  # type: ignore[attr-defined]
 from juggler.errors import ConfigError, JugglerError, ParityError
 from juggler.files import write_atomically
 from juggler.runtime.backends.onnxruntime import BACKEND as ONNX_RUNTIME
-from juggler.runtime.constants import fold_constants
 from juggler.runtime.modules import check_evaluating, end_names, examples, outputs_of, try_example
+from juggler.runtime.onnx_graphs.constants import fold_constants
 from juggler.runtime.session import Source
 
 OPSET = 17  # the newest that the tracing exporter writes without converting; every runtime here reads it

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from juggler.nouns import Machine
-from juggler.runtime.session import release_of
+from juggler.packages import release_of
 
 PACKAGES = ("juggler", "numpy", "onnxruntime", "onnx", "openvino", "torch", "tensorrt")
 

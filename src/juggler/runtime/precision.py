@@ -144,7 +144,7 @@ def require_precision(backend: Backend, precision: str, source: Source) -> None:
         raise ConfigError(
             asked,
             "the graph is not quantised",
-            "Quantise it on inputs like those that it will meet: juggler.runtime.int8.quantize_certified",
+            "Quantise it on inputs like those that it will meet: juggler.runtime.quantize_certified",
         )
 
 

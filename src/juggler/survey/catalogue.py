@@ -10,8 +10,8 @@ from pathlib import Path
 from torch import nn
 
 from juggler.nouns import Noun
-from juggler.runtime.factory import is_factory
-from juggler.runtime.named import parse_shape
+from juggler.runtime.sources.factory import is_factory
+from juggler.runtime.sources.named import parse_shape
 
 ALL = "all"
 IMAGE, LARGE = (3, 224, 224), (3, 299, 299)

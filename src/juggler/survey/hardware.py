@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from juggler.cost.factorise import asymmetric, stacked_3x3
-from juggler.cost.gemm import Gemms, gemm_of, network_gemms
 from juggler.cost.geometry import Geometry
-from juggler.cost.hierarchy import Hierarchy
-from juggler.cost.sweep import Choice, best_array
-from juggler.cost.systolic import cycles
+from juggler.cost.hardware.gemm import Gemms, gemm_of, network_gemms
+from juggler.cost.hardware.hierarchy import Hierarchy
+from juggler.cost.hardware.sweep import Choice, best_array
+from juggler.cost.hardware.systolic import cycles
 from juggler.cost.whatif import (
     Variant,
     account,

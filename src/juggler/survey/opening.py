@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from juggler.data.standard import Standard
 from juggler.errors import ArtefactError, ConfigError, Unavailable
 from juggler.files import write_atomically
-from juggler.models import checkpoint
-from juggler.runtime.deploy_classifier import CLASSIFIER
+from juggler.models.networks import checkpoint
+from juggler.packages import is_installed
+from juggler.runtime.deploy.classifier import CLASSIFIER
 from juggler.runtime.export import draft
-from juggler.runtime.named import open_module
-from juggler.runtime.picture_folder import IMAGENET
-from juggler.runtime.session import is_installed
+from juggler.runtime.sources.named import open_module
+from juggler.runtime.sources.picture_folder import IMAGENET
 from juggler.survey.catalogue import PYTORCHCV, Candidate
 from juggler.transform import flatten
 from juggler.transform.equivalence import randomise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from juggler.cost.sweep import Choice
+from juggler.cost.hardware.sweep import Choice
 from juggler.nouns import Machine, Noun
 from juggler.survey.amount import Amount
 

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import torch
 
-from juggler.cost.counts import Counted, count
+from juggler.clock.power import best_meter, why_none
+from juggler.cost.count.network import Counted, count
 from juggler.cost.geometry import Geometry
-from juggler.cost.hierarchy import Hierarchy, device
+from juggler.cost.hardware.hierarchy import Hierarchy, device
 from juggler.errors import ConfigError, JugglerError
 from juggler.runtime.machine import machine
 from juggler.runtime.open import require
-from juggler.runtime.picture_folder import PictureFolder
-from juggler.runtime.power import best_meter, why_none
 from juggler.runtime.session import BACKENDS
+from juggler.runtime.sources.picture_folder import PictureFolder
 from juggler.survey import published
 from juggler.survey.amount import COUNTED, ESTIMATED, MODELLED, Amount
 from juggler.survey.catalogue import Candidate

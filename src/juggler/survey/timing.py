@@ -9,12 +9,12 @@ from pathlib import Path
 
 import psutil
 
-from juggler.cost.clock import race
-from juggler.cost.interval import median_interval
+from juggler.clock.interval import median_interval
+from juggler.clock.power import best_meter, why_none
+from juggler.clock.race import race
 from juggler.errors import Unavailable
-from juggler.runtime.contest import normal
+from juggler.runtime.measure.contenders import normal
 from juggler.runtime.open import open_session
-from juggler.runtime.power import best_meter, why_none
 from juggler.survey.amount import MEASURED, Amount
 
 WARMUP_S, BLOCK_MS = 0.5, 5.0

@@ -10,11 +10,11 @@ import numpy as np
 
 from juggler.data.standard import Standard
 from juggler.errors import JugglerError
-from juggler.runtime.accuracy import Ranks, accuracy_of, points_lost, rank_pictures
+from juggler.runtime.int8.accuracy import Ranks, accuracy_of, points_lost, rank_pictures
+from juggler.runtime.int8.quantize import quantize
 from juggler.runtime.open import open_session
-from juggler.runtime.picture_folder import PictureFolder, crops
 from juggler.runtime.precision import INT8
-from juggler.runtime.quantize import quantize
+from juggler.runtime.sources.picture_folder import PictureFolder, crops
 from juggler.survey.amount import COUNTED, MEASURED, Amount
 from juggler.survey.hardware import BLOCK, BLOCKS, DENSITY, WEIGHTS, Losses
 from juggler.survey.pruning import pruned

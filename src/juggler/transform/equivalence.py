@@ -14,10 +14,10 @@ from torch.utils import _pytree as pytree
 
 from juggler.digest import weights_sha256
 from juggler.nouns import Certificate, Check
-from juggler.transform.algebra import relative_error
-from juggler.transform.casting import in_type
-from juggler.transform.fusing import LIMITS
-from juggler.transform.trace import View
+from juggler.transform.algebra.conv import relative_error
+from juggler.transform.rewrite.fusing import LIMITS
+from juggler.transform.tracing.casting import in_type
+from juggler.transform.tracing.graph import View
 
 _EVEN_SIDE, _ODD_SIDE = 64, 33  # errors do not grow with the image; time does
 _BATCH_OF_INPUTS = 1024

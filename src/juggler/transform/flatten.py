@@ -10,14 +10,14 @@ from torch import Tensor, fx, nn
 
 from juggler.errors import ConfigError, Refused
 from juggler.nouns import Certificate, Decision, GraphSketch, Refusal, Rewrite
-from juggler.transform.casting import in_type
 from juggler.transform.equivalence import certify
-from juggler.transform.forms import recipes
-from juggler.transform.planning import Cost, Plan, Planner, Policy, check_policy
-from juggler.transform.regions import lift_all
-from juggler.transform.rewriting import Rewritten, carry_out
-from juggler.transform.rule import Rule, rules
-from juggler.transform.trace import View, propagate_shapes, sketch, trace
+from juggler.transform.graph.regions import lift_all
+from juggler.transform.plan.forms import recipes
+from juggler.transform.plan.policy import Cost, Plan, Planner, Policy, check_policy
+from juggler.transform.plan.rewriting import Rewritten, carry_out
+from juggler.transform.rewrite.rule import Rule, rules
+from juggler.transform.tracing.casting import in_type
+from juggler.transform.tracing.graph import View, propagate_shapes, sketch, trace
 
 
 @dataclass(frozen=True)

@@ -61,8 +61,8 @@ def campaign(
 
     juggler campaign --fleet 10.0.0.1:6379 --minutes 40 --db fleet.db
     """
-    from juggler.predict.space import families as shares  # noqa: PLC0415
-    from juggler.predict.store import Store  # noqa: PLC0415
+    from juggler.predict.campaign.sampling import families as shares  # noqa: PLC0415
+    from juggler.predict.campaign.store.samples import Store  # noqa: PLC0415
 
     chosen = shares(families)
     with Store.open(db, create=True) as store:

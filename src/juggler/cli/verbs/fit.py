@@ -67,8 +67,8 @@ def fit(
     """
     from juggler.cli.fit_reporting import read_measured, write_fit_report  # noqa: PLC0415
     from juggler.cli.fitting import compared, kept, write_scores  # noqa: PLC0415
-    from juggler.predict.store import Store  # noqa: PLC0415
-    from juggler.predict.timed_networks import networks_for  # noqa: PLC0415
+    from juggler.predict.campaign.networks import networks_for  # noqa: PLC0415
+    from juggler.predict.campaign.store.samples import Store  # noqa: PLC0415
 
     points = read_measured(measured)
     histories: dict[str, Any] | None = None if report is None else {}

@@ -68,10 +68,10 @@ def flatten(
 
     juggler flatten net.pt2 --attribute --int8 images.npy --out net.onnx --report net.html
     """
-    from juggler.runtime.attribution import attribute as race  # noqa: PLC0415  # torch takes two seconds
-    from juggler.runtime.flattening import flatten as rewrite  # noqa: PLC0415
-    from juggler.runtime.named import open_with_example, parse_shape, read_inputs  # noqa: PLC0415
-    from juggler.runtime.shipping import ship  # noqa: PLC0415
+    from juggler.runtime.deploy.flat_graph import ship  # noqa: PLC0415
+    from juggler.runtime.measure.attribution import attribute as race  # noqa: PLC0415  # torch takes two seconds
+    from juggler.runtime.sources.named import open_with_example, parse_shape, read_inputs  # noqa: PLC0415
+    from juggler.runtime.tuning.flattening import flatten as rewrite  # noqa: PLC0415
 
     if int8 and not out:
         raise ConfigError("write the network in int8", "no path to write it to", "Give one: --out net.onnx")

@@ -10,7 +10,7 @@ import typer
 
 from juggler.cli.console import OUT, escape
 from juggler.runtime import Artefact
-from juggler.runtime.shipped import shipped
+from juggler.runtime.artefact.shipped import shipped
 
 
 def info(

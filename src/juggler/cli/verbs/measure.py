@@ -43,8 +43,8 @@ def measure(
 
     juggler measure flat.onnx --precisions float32,bfloat16,int8 --batches 1,8
     """
-    from juggler.runtime.measure import measure as race  # noqa: PLC0415  # heavy
-    from juggler.runtime.named import contenders, parse_sizes  # noqa: PLC0415
+    from juggler.runtime.measure.speed import measure as race  # noqa: PLC0415  # heavy
+    from juggler.runtime.sources.named import contenders, parse_sizes  # noqa: PLC0415
 
     sizes = parse_sizes(batches)
     entries, input_shape = contenders(models, shape, flat=flat)

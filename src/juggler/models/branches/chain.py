@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from juggler.models.annealing import AnnealedReLU
 from juggler.models.branches.geometry import Geometry, Size, geometry, width
 from juggler.models.branches.parts import Branched, batch_norm, by_group, eye, padded_point, unpadded
-from juggler.models.inside_norm import InsideBatchNorm2d
+from juggler.models.layers.annealing import AnnealedReLU
+from juggler.models.layers.inside_norm import InsideBatchNorm2d
 
 
 class Chain(Branched):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from juggler.models.branches.geometry import Geometry, Pair
-from juggler.models.inside_norm import InsideBatchNorm2d
+from juggler.models.layers.inside_norm import InsideBatchNorm2d
 
 
 class Branched(nn.Module, ABC):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from juggler.models.families._staged import STAGE_WIDTHS
+from juggler.models.networks.families._staged import STAGE_WIDTHS
 from juggler.reproduce.experiment import Prepared, Race, Scale, Subject
 from juggler.reproduce.networks import drawn, exported
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from juggler.errors import ArtefactError, ConfigError, JugglerError
 from juggler.nouns import TensorSpec
+from juggler.packages import BackendStatus, status_of
 from juggler.runtime.precision import FLOAT32, INT8, require_precision
-from juggler.runtime.session import Array, BackendStatus, Session, Source, status_of
+from juggler.runtime.session import Array, Session, Source
 
 if TYPE_CHECKING:
     from pathlib import Path

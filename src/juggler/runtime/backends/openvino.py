@@ -9,8 +9,9 @@ import numpy as np
 from juggler.errors import ArtefactError, ConfigError
 from juggler.extras import install_command
 from juggler.nouns import TensorSpec
+from juggler.packages import BackendStatus, status_of
 from juggler.runtime.precision import BFLOAT16, FLOAT32, INT8, require_precision
-from juggler.runtime.session import Array, BackendStatus, Session, Source, owned, status_of
+from juggler.runtime.session import Array, Session, Source, owned
 
 if TYPE_CHECKING:
     from pathlib import Path

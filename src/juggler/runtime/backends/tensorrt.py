@@ -14,8 +14,9 @@ import numpy as np
 
 from juggler.errors import ArtefactError, ConfigError, Unavailable
 from juggler.nouns import TensorSpec
+from juggler.packages import BackendStatus, is_installed, release_of
 from juggler.runtime.precision import FLOAT32, require_precision
-from juggler.runtime.session import Array, BackendStatus, Session, Source, is_installed, owned, release_of
+from juggler.runtime.session import Array, Session, Source, owned
 
 INSTALL = "pip install 'tensorrt-cu12>=10', with a CUDA build of torch"
 WORKSPACE_BYTES = 1 << 30

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from juggler.errors import ConfigError
 from juggler.extras import install_command
+from juggler.packages import BackendStatus, status_of
 from juggler.runtime.precision import FLOAT32, require_precision, torch_precisions
-from juggler.runtime.session import BackendStatus, Session, Source, status_of
+from juggler.runtime.session import Session, Source
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -19,9 +19,9 @@ from torch import fx
 
 from juggler.errors import ArtefactError, ConfigError
 from juggler.nouns import TensorSpec
-from juggler.runtime.constants import fold_constants
 from juggler.runtime.importers._onnx_graph import Build, Op, Unsupported
 from juggler.runtime.importers._onnx_ops import HANDLES
+from juggler.runtime.onnx_graphs.constants import fold_constants
 
 SHOWN = 4  # names of nodes of one kind that an error lists
 

@@ -25,7 +25,7 @@ from torch._export.serde.serialize import SerializeError
 from torch.export.pt2_archive._package import PT2ArchiveReader
 
 from juggler.errors import ArtefactError
-from juggler.transform.exported import from_exported
+from juggler.transform.tracing.exported import from_exported
 
 MODEL, EXAMPLES = "models/model.json", "data/sample_inputs/model.pt"
 _PLAIN = re.compile(

@@ -1,0 +1,1 @@
+"""What reads energy, one file each: `METER`, see `juggler.clock.power.Meter`."""

@@ -1,0 +1,1 @@
+"""What a network does, counted operator by operator: work, weights, traffic, buffers."""

@@ -1,0 +1,1 @@
+"""What other hardware would take: matrix products, systolic arrays, memory hierarchies, dataflows."""

@@ -1,0 +1,47 @@
+"""Lazy faces (PEP 562): a room offers names without importing the files that hold them.
+
+    __getattr__, __dir__ = face(__name__, {"juggler.data.encode": ["Encoder"]})
+
+The base install has neither torch nor onnx, and a command line that lists its verbs imports no numpy: the
+file of a name is imported when the name is first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from juggler.errors import Unavailable
+
+
+def face(
+    room: str, homes: Mapping[str, Sequence[str]]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return the `__getattr__` and the `__dir__` of a room.
+
+    Args:
+        room: its dotted name, `__name__`.
+        homes: the dotted names of files, each with the names that it holds.
+
+    Raises:
+        Unavailable: by `__getattr__`, where a package that the name needs is not installed.
+    """
+    home_of = {name: home for home, names in homes.items() for name in names}
+
+    def get(name: str) -> Any:
+        if name not in home_of:
+            raise AttributeError(f"module {room!r} has no attribute {name!r}")
+        try:
+            return getattr(importlib.import_module(home_of[name]), name)
+        except ModuleNotFoundError as error:
+            package = str(error.name).partition(".")[0]
+            if package == "juggler":
+                raise
+            from juggler.extras import install_command  # noqa: PLC0415  # only on this way out
+
+            remedy = f"Install the workshop: {install_command('train')}"
+            raise Unavailable(f"use {room}.{name}", f"{package} is not installed", remedy) from error
+
+    return get, lambda: sorted(sys.modules[room].__all__)

@@ -1,0 +1,1 @@
+"""How a classifier of pictures is made."""

@@ -1,0 +1,1 @@
+"""How a detector of records is made: its plan, its lessons, and the honest protocol."""

@@ -1,0 +1,1 @@
+"""The one training loop: recipes, losses, optimisation, and a run's state."""

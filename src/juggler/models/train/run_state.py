@@ -1,0 +1,149 @@
+"""The state of a training run, in one file: a killed run goes on as if it had not been."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from juggler.errors import ArtefactError, ConfigError
+from juggler.models.networks.checkpoint import read_tensors, write_tensors
+from juggler.models.networks.creation import defaults, names
+from juggler.models.train.averaging import WeightAverage
+from juggler.models.train.history import History
+from juggler.models.train.recipe import Recipe
+
+STATE_FILE = "training.safetensors"
+LOG_FILE = "log.csv"
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """An epoch that was cut off.
+
+    Attributes:
+        steps: that are done.
+        losses: of those steps, `[steps]`.
+        duration_s: how long they took.
+        generators: where torch's generators stand, by name.
+        numpy_state: where numpy's stands.
+    """
+
+    steps: int
+    losses: Tensor
+    duration_s: float
+    generators: dict[str, Tensor]
+    numpy_state: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunState:
+    """All that a run is, kept in its folder.
+
+    Attributes:
+        folder: of the run.
+        module: the network.
+        optimizer: of its weights.
+        average: of its weights, where there is one.
+        identity: by which it is known whether two runs are the same.
+    """
+
+    folder: Path
+    module: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: WeightAverage | None
+    identity: Mapping[str, Any]
+
+    def save(self, history: History, unfinished: Unfinished | None = None) -> None:
+        """Write weights, optimizer, weight average and history, atomically; then the log."""
+        tensors = {f"module.{name}": tensor for name, tensor in self.module.state_dict().items()}
+        for index, slots in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{slot}": v for slot, v in slots.items() if isinstance(v, Tensor)}
+        if self.average is not None:
+            tensors |= {f"average.{name}": tensor for name, tensor in self.average.weights.items()}
+        about: dict[str, Any] = {"identity": dict(self.identity), "history": history.to_list()}
+        if unfinished is not None:
+            tensors |= {f"generator.{name}": state for name, state in unfinished.generators.items()}
+            tensors["losses"] = unfinished.losses
+            about["unfinished"] = {
+                "steps": unfinished.steps,
+                "duration_s": unfinished.duration_s,
+                "numpy_state": unfinished.numpy_state,
+            }
+        write_tensors(self.folder / STATE_FILE, "training", tensors, about)
+        history.write_csv(self.folder / LOG_FILE)
+
+    def load(self) -> tuple[History, Unfinished | None]:
+        """Bring everything to where the interrupted run stood; return its epochs, none where there was none.
+
+        Raises:
+            ArtefactError: the state is damaged or of another version.
+            ConfigError: it belongs to a run with another recipe, network or data.
+        """
+        path = self.folder / STATE_FILE
+        if not path.exists():
+            return History(), None
+        tensors, header = read_tensors(path, "training")
+        try:
+            theirs, rows = header["identity"], History.from_list(header["history"])
+            unfinished = _unfinished(tensors, header.get("unfinished"))
+        except (KeyError, TypeError) as error:
+            raise ArtefactError(f"resume from {path}", f"its header lacks {error}", "Train anew") from error
+        _check_same(path, _completed(theirs), self.identity)
+        self.module.load_state_dict(_under("module.", tensors))
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in _under("optimizer.", tensors).items():
+            index, slot = key.split(".", 1)
+            state.setdefault(int(index), {})[slot] = tensor
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        if self.average is not None:
+            for name, tensor in _under("average.", tensors).items():
+                self.average.weights[name].copy_(tensor)
+        rows.write_csv(self.folder / LOG_FILE)
+        return rows, unfinished
+
+
+def _unfinished(tensors: Mapping[str, Tensor], about: Mapping[str, Any] | None) -> Unfinished | None:
+    if about is None:
+        return None
+    generators = _under("generator.", tensors)
+    return Unfinished(generators=generators, losses=tensors["losses"], **about)
+
+
+def _completed(theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the identity of a run with what the release that began it did not have yet: at its default."""
+    network = theirs.get("network", {})
+    known = defaults(network["name"]) if network.get("name") in names() else {}
+    # Through JSON and back, as an identity is.
+    options = json.loads(json.dumps(known, default=str))
+    return {
+        **theirs,
+        "recipe": {**Recipe().to_dict(), **theirs.get("recipe", {})},
+        "network": {**options, **network},
+    }
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _check_same(path: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run that is not this one, and say in which fields it differs."""
+    differing = [
+        f"{part}.{name} was {theirs.get(part, {}).get(name)!r} and is {ours[part].get(name)!r}"
+        for part in ours
+        for name in sorted({*theirs.get(part, {}), *ours[part]})
+        if theirs.get(part, {}).get(name) != ours[part].get(name)
+    ]
+    if differing:
+        raise ConfigError(
+            f"resume the run in {path.parent}",
+            "it is another run: " + "; ".join(differing),
+            "Give another folder, or what that run was given",
+        )

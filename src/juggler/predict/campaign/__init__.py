@@ -1,0 +1,1 @@
+"""Campaigns: what is measured next, by whom, and where it is kept."""

@@ -1,0 +1,1 @@
+"""A campaign over many machines, one worker a device."""

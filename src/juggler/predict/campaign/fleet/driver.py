@@ -1,0 +1,183 @@
+"""A campaign over many machines: one worker a device, all samples in one database that the driver keeps.
+
+Machines of one record are one device: their workers share one campaign, the same that a run on one of them
+would be. Others have campaigns of their own. Blocks are given to whoever is free; each turn is on disk
+before the next begins, so a worker that dies takes only the turn with it that it was in. Its block goes to
+another of the same record, which takes what is left of it; where there is none, the same call goes on later.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+
+from juggler.predict.campaign.block import ROUNDS, Measured, Where, measure_block
+from juggler.predict.campaign.fleet.cluster import Lost, Member, open_fleet
+from juggler.predict.campaign.fleet.outcome import FleetOutcome
+from juggler.predict.campaign.outcome import Campaign
+from juggler.predict.campaign.run import RETEST, check_campaign, kept_campaign
+from juggler.predict.campaign.sampling import CAP_MS
+from juggler.predict.campaign.scheduler import Block, Chooser, Limits, Planner, Progress
+from juggler.predict.campaign.stopping import stop_asked
+from juggler.predict.campaign.store.measurements import Ledger
+from juggler.predict.campaign.store.samples import Store, machine_digest
+from juggler.predict.campaign.timing import PHASERS
+from juggler.runtime.session import BACKENDS
+
+LOOK_S = 0.5  # how often the driver looks whether it is to stop
+Out = dict[Future[Measured], tuple["Crew", Member, Block]]
+
+
+def run_fleet(
+    store: Store,
+    fleet: str,
+    backend: str = "onnxruntime",
+    *,
+    minutes: float | None = None,
+    samples: int | None = None,
+    families: Mapping[str, float] | None = None,
+    threads: int = 1,
+    seed: int = 0,
+    retest: int = RETEST,
+    rounds: int = ROUNDS,
+    cap_ms: float = CAP_MS,
+    chooser: Chooser | None = None,
+    progress: Progress | None = None,
+) -> FleetOutcome:
+    """Measure kernels on all machines of a fleet; go on where an earlier run stopped.
+
+    Each kind of machine has the campaign that `juggler.predict.campaign.run.run_campaign` would have there
+    with the same options; minutes and samples are those of each kind, all of its workers together.
+
+    Args:
+        store: where samples go; only this process writes to it.
+        fleet: `local:N` for N workers on this machine, or the address of a Ray cluster, `HOST:PORT`.
+        backend: what runs the kernels.
+        minutes: under measurement, all runs and workers of one kind together.
+        samples: of kernels of one kind, probes and second measurements not counted.
+        families: shares of the draws; None is `juggler.predict.campaign.sampling.SHARES`.
+        threads: cores that a kernel may use.
+        seed: of all draws and orders.
+        retest: how many kernels are measured again at the end.
+        rounds: turns of each kernel.
+        cap_ms: longest kernel drawn, by the roofline, in milliseconds.
+        chooser: is given kernels and the samples so far, and returns the places of those to measure next.
+        progress: called with seconds, or samples, done and in all, of all kinds together.
+
+    Raises:
+        ConfigError: neither minutes nor samples, a number out of range, or no such backend, family or fleet.
+        Unavailable: ray is not installed, the cluster does not answer, or no worker can work.
+        StoreError: samples cannot be written; those so far are kept.
+    """
+    limits = Limits.of(minutes, samples, retest, chooser, None)
+    check_campaign(families, threads=threads, rounds=rounds, cap_ms=cap_ms)
+    BACKENDS.get(backend)
+    phaser = PHASERS.get(backend)
+    with open_fleet(fleet, backend, threads) as found, stop_asked() as stop:
+        kinds: dict[str, list[Member]] = {}
+        for member in found.members:
+            kinds.setdefault(machine_digest(member.machine), []).append(member)
+        shown = _Progress(progress)
+        crews = []
+        for digest, members in kinds.items():
+            campaign = kept_campaign(
+                store, members[0].machine, backend, limits, families=families, threads=threads, seed=seed,
+                rounds=rounds, cap_ms=cap_ms,
+            )  # fmt: skip
+            own = replace(limits, progress=shown.of(digest))
+            memory_bytes = min(member.memory_bytes for member in members)
+            planner = Planner(store, campaign, own, phaser.adapt, memory_bytes)
+            crews.append(Crew(campaign, planner, deque(members), planner.blocks()))
+        lost = _measure_all(crews, store, len(found.members), stop)
+        return FleetOutcome(
+            outcomes=tuple(crew.planner.outcome() for crew in crews),
+            workers=len(found.members),
+            lost=(*found.absent, *lost),
+            unfinished=tuple(crew.campaign.name for crew in crews if crew.given_back and not crew.free),
+            stopped=stop(),
+        )
+
+
+@dataclass
+class Crew:
+    """The workers of one kind of machine, and what they measure; used by the driver's own thread only."""
+
+    campaign: Campaign
+    planner: Planner
+    free: deque[Member]
+    blocks: Iterator[Block | None]
+    given_back: list[Block] = field(default_factory=list)
+
+    def next(self) -> Block | None:
+        """Return what a free worker is to measure; None where there is nothing, or not yet."""
+        return self.given_back.pop() if self.given_back else next(self.blocks, None)
+
+
+class _Progress:
+    """Adds up what is done of all kinds."""
+
+    def __init__(self, told: Progress | None) -> None:
+        self._told = told
+        self._of: dict[str, tuple[float, float]] = {}
+
+    def of(self, kind: str) -> Progress:
+        """Return what one kind tells."""
+
+        def tell(done: float, total: float) -> None:
+            self._of[kind] = (done, total)
+            if self._told is not None:
+                self._told(sum(d for d, _ in self._of.values()), sum(t for _, t in self._of.values()))
+
+        return tell
+
+
+def _measure_all(crews: list[Crew], store: Store, workers: int, stop: Callable[[], bool]) -> list[str]:
+    """Keep all workers busy until there is nothing left to measure; return who was lost."""
+    lost: list[str] = []
+    out: Out = {}
+    failed = False
+    with ThreadPoolExecutor(workers, thread_name_prefix="fleet") as pool:
+        try:
+            _give_out(crews, out, pool, store, lambda: failed or stop())
+            while out:
+                for future in wait(out, LOOK_S, FIRST_COMPLETED).done:
+                    crew, member, block = out.pop(future)
+                    try:
+                        crew.planner.took(block, future.result())
+                        crew.free.append(member)
+                    except Lost as error:
+                        crew.given_back.append(block)
+                        lost.append(f"{member.name}: {error.found}")
+                if not stop():
+                    _give_out(crews, out, pool, store, lambda: failed or stop())
+        finally:
+            failed = True  # whatever ended this loop ends the turns of all
+    return lost
+
+
+def _give_out(
+    crews: list[Crew], out: Out, pool: ThreadPoolExecutor, store: Store, stop: Callable[[], bool]
+) -> None:
+    """Give each free worker a block, as far as there are any."""
+    for crew in crews:
+        while crew.free and (block := crew.next()) is not None:
+            member = crew.free.popleft()
+            out[pool.submit(_measured, block, member, crew.campaign, store, stop)] = (crew, member, block)
+
+
+def _measured(
+    block: Block, member: Member, campaign: Campaign, store: Store, stop: Callable[[], bool]
+) -> Measured:
+    """Measure a block on a worker; turns are written by a connection of this thread's own.
+
+    Raises:
+        Lost: the worker is gone; the turns that it had are kept.
+    """
+    where = Where(campaign.backend, campaign.threads, campaign.machine)
+    with Store.open(store.path) as own:
+        return measure_block(
+            block.draws, member, Ledger(own, campaign.name), where, seed=block.seed, rounds=campaign.rounds,
+            attempts=block.attempts, stop=stop,
+        )  # fmt: skip

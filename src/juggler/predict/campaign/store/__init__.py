@@ -1,0 +1,1 @@
+"""A campaign's database: samples and measurements in one SQLite file."""

@@ -1,0 +1,97 @@
+"""What a campaign has done so far, turn by turn, in its database: a kill loses the turn that was running.
+
+A plan's digest is that of the kernel as it was drawn; the runtime may then run it in another layout, which
+the sample says.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from juggler.predict.campaign.sampling import Draw
+from juggler.predict.campaign.store.samples import Store
+from juggler.predict.campaign.store.schema import told
+from juggler.predict.campaign.timing import Turn
+from juggler.predict.kernels.spec import KernelSpec
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a campaign has taken so far: time under measurement in seconds, and turns."""
+
+    seconds: float
+    turns: int
+
+
+class Ledger:
+    """The turns of one campaign.
+
+    Args:
+        store: the database.
+        campaign: its name there.
+    """
+
+    def __init__(self, store: Store, campaign: str) -> None:
+        self._store, self.campaign = store, campaign
+
+    def done(self) -> set[tuple[str, str]]:
+        """Return plan and drawn of everything that needs no more measuring: samples, and unfit kernels."""
+        found = {(plan_of(s.spec), s.drawn) for s in self._store.samples(campaign=self.campaign)}
+        with told(self._store.path):
+            rows = self._store.connection.execute(
+                "SELECT plan FROM unfit WHERE campaign = ?", (self.campaign,)
+            ).fetchall()
+        return found | {
+            (plan, drawn) for (plan,) in rows for drawn in ("random", "network", "active", "probe")
+        }
+
+    def turns(self, draw: Draw) -> dict[tuple[int, int], Turn]:
+        """Return the turns that a draw has had, by attempt and round."""
+        question = "SELECT attempt, round, turn FROM turns WHERE campaign = ? AND plan = ? AND drawn = ?"
+        with told(self._store.path):
+            rows = self._store.connection.execute(question, (self.campaign, plan_of(draw.spec), draw.drawn))
+            return {(attempt, number): turn_of(text) for attempt, number, text in rows.fetchall()}
+
+    def add(self, draw: Draw, attempt: int, number: int, turn: Turn, took_s: float) -> None:
+        """Keep a turn, on disk when this returns."""
+        row = (self.campaign, plan_of(draw.spec), draw.drawn, attempt, number, turn_text(turn), took_s)
+        with told(self._store.path):
+            self._store.connection.execute("INSERT OR IGNORE INTO turns VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+    def reject(self, draw: Draw, reason: str) -> None:
+        """Keep that the runtime does not make this kernel, so that it is not tried again."""
+        row = (self.campaign, plan_of(draw.spec), reason)
+        with told(self._store.path):
+            self._store.connection.execute("INSERT OR IGNORE INTO unfit VALUES (?, ?, ?)", row)
+
+    def spent(self) -> Spent:
+        """Return what all turns have taken."""
+        question = "SELECT coalesce(sum(took_s), 0.0), count(*) FROM turns WHERE campaign = ?"
+        with told(self._store.path):
+            seconds, turns = self._store.connection.execute(question, (self.campaign,)).fetchone()
+        return Spent(float(seconds), int(turns))
+
+    def unfit(self) -> int:
+        """Return how many kernels the runtime did not make."""
+        question = "SELECT count(*) FROM unfit WHERE campaign = ?"
+        with told(self._store.path):
+            return int(self._store.connection.execute(question, (self.campaign,)).fetchone()[0])
+
+
+def plan_of(spec: KernelSpec) -> str:
+    """Return the digest of a kernel as it was drawn, whatever layout it ran in."""
+    return replace(spec, layout="nchw").digest
+
+
+def turn_text(turn: Turn) -> str:
+    """Return a turn as JSON."""
+    return json.dumps(asdict(turn))
+
+
+def turn_of(text: str) -> Turn:
+    """Return the turn that `turn_text` wrote."""
+    values: Mapping[str, Any] = json.loads(text)
+    return Turn(**{**values, "spec": KernelSpec.from_dict(values["spec"])})

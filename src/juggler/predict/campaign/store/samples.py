@@ -1,0 +1,257 @@
+"""Samples on disk: one SQLite file for campaigns of any number of machines.
+
+Each sample is committed as it is added. Two processes may add to one file at once; a sample that is there
+already is not added again, so a campaign that is started twice is one campaign.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from juggler.errors import ArtefactError, ConfigError, JugglerError
+from juggler.nouns import Machine, Noun
+from juggler.predict.campaign.store.schema import BUSY_S, StoreError, connect, told
+from juggler.predict.kernels.sample import Sample
+from juggler.predict.kernels.spec import KernelSpec
+
+PLAIN = ("backend", "precision", "threads", "pre_ms", "exec_ms", "post_ms", "spread", "rounds", "rejected")
+LAST = ("drawn", "machine", "taken_at")
+COLUMNS = ("campaign", "family", "digest", "spec", *PLAIN, *LAST)
+INSERT = (
+    f"INSERT OR IGNORE INTO samples ({', '.join(COLUMNS)}) "  # noqa: S608  # names of this file only
+    f"VALUES ({', '.join('?' * len(COLUMNS))})"
+)
+LEAST_ROW_BYTES = 200  # of a sample in the file, its kernel's fields among it
+SELECT = f"SELECT spec, {', '.join((*PLAIN, *LAST))} FROM samples"  # noqa: S608
+
+
+@dataclass(frozen=True)
+class Floor(Noun):
+    """How well timings of the same kernels repeat: no prediction can be held to less.
+
+    Attributes:
+        family: of the kernels.
+        samples: kernels that were timed twice.
+        mape: mean of |second - first| / first of the execution phase, in percent.
+        median_ape: the median of it, in percent.
+        hours: median time between the two, in hours.
+    """
+
+    family: str
+    samples: int
+    mape: float
+    median_ape: float
+    hours: float
+
+
+class Store:
+    """A database of samples; a context manager, used by the thread that opened it.
+
+    Make one with `Store.open`.
+
+    Attributes:
+        path: of the file.
+        connection: to it, for the ledger of a campaign.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path, self.connection = path, connection
+
+    @classmethod
+    def open(cls, path: Path | str, create: bool = False, *, busy_s: float = BUSY_S) -> Self:
+        """Open a database of samples.
+
+        Args:
+            path: the SQLite file.
+            create: whether to make it where there is none.
+            busy_s: how long to wait for another writer, in seconds.
+
+        Raises:
+            ArtefactError: no such file, no database of samples, of another format, cut off or damaged.
+            StoreError: it cannot be made or written, or another process holds it.
+        """
+        return cls(Path(path), connect(Path(path), create=create, busy_s=busy_s))
+
+    def close(self) -> None:
+        """Close the file; closing twice is no error."""
+        self.connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def add(self, sample: Sample, campaign: str = "") -> bool:
+        """Keep a sample, on disk when this returns; say whether it is new.
+
+        Args:
+            sample: what was measured.
+            campaign: name of the campaign that it belongs to.
+
+        Raises:
+            StoreError: the disk is full, or the file is held by another process or cannot be written.
+        """
+        spec = json.dumps(sample.spec.to_dict(), sort_keys=True, separators=(",", ":"))
+        plain = [getattr(sample, name) for name in (*PLAIN, *LAST)]
+        row = (campaign, sample.spec.family, sample.spec.digest, spec, *plain)
+        with told(self.path):
+            return self.connection.execute(INSERT, row).rowcount == 1
+
+    def add_machine(self, record: Machine) -> str:
+        """Keep a machine's record; return its digest, which its samples carry."""
+        text = json.dumps(record.to_dict(), sort_keys=True)
+        digest = machine_digest(record)
+        with told(self.path):
+            self.connection.execute("INSERT OR IGNORE INTO machines VALUES (?, ?)", (digest, text))
+        return digest
+
+    def add_campaign(self, name: str, settings: Mapping[str, Any], machine: str) -> None:
+        """Keep what a campaign was started with; one of that name that is there already stays."""
+        row = (name, json.dumps(dict(settings), sort_keys=True), machine, now())
+        with told(self.path):
+            self.connection.execute("INSERT OR IGNORE INTO campaigns VALUES (?, ?, ?, ?)", row)
+
+    def samples(
+        self,
+        family: str | None = None,
+        drawn: str | None = None,
+        machine: str | None = None,
+        campaign: str | None = None,
+    ) -> list[Sample]:
+        """Return samples in the order in which they came; None takes all.
+
+        Raises:
+            ArtefactError: the file is damaged, or a row is none of this release's.
+        """
+        wanted = {"family": family, "drawn": drawn, "machine": machine, "campaign": campaign}
+        given = {name: value for name, value in wanted.items() if value is not None}
+        where = " AND ".join(f"{name} = ?" for name in given)
+        question = f"{SELECT}{f' WHERE {where}' if where else ''} ORDER BY id"
+        with told(self.path):
+            rows = self.connection.execute(question, tuple(given.values())).fetchall()
+        return [_sample(row, self.path) for row in rows]
+
+    def count(self, campaign: str | None = None) -> int:
+        """Return how many samples there are, of one campaign or in all."""
+        where, values = ("", ()) if campaign is None else (" WHERE campaign = ?", (campaign,))
+        with told(self.path):
+            found = self.connection.execute(f"SELECT count(*) FROM samples{where}", values)  # noqa: S608
+            return int(found.fetchone()[0])
+
+    def machines(self) -> dict[str, Machine]:
+        """Return the records of all machines, by digest."""
+        with told(self.path):
+            rows = self.connection.execute("SELECT digest, record FROM machines ORDER BY rowid").fetchall()
+        return {digest: Machine.from_json(record) for digest, record in rows}
+
+    def campaigns(self) -> dict[str, dict[str, Any]]:
+        """Return the settings of all campaigns, by name, `machine` and `started_at` among them."""
+        with told(self.path):
+            rows = self.connection.execute("SELECT * FROM campaigns ORDER BY rowid").fetchall()
+        return {n: json.loads(s) | {"machine": m, "started_at": at} for n, s, m, at in rows}
+
+    def floors(self, machine: str | None = None) -> tuple[Floor, ...]:
+        """Return how well timings repeat, by family, from the kernels that were timed twice."""
+        question = "SELECT family, first_ms, again_ms, hours FROM floors"
+        with told(self.path):
+            rows = self.connection.execute(
+                f"{question} WHERE machine = ?" if machine else question, (machine,) if machine else ()
+            ).fetchall()
+        return tuple(_floor(name, rows) for name in sorted({row[0] for row in rows}))
+
+    def export_parquet(self, path: Path | str) -> Path:
+        """Write all samples as parquet, one row each, the fields of the kernel as columns.
+
+        Raises:
+            ConfigError: no sample, or the file cannot be written.
+        """
+        from juggler.predict.campaign.store.parquet import write_samples  # noqa: PLC0415  # pyarrow is heavy
+
+        samples = self.samples()
+        if not samples:
+            raise ConfigError(f"export {self.path}", "it holds no sample", "Measure first: juggler campaign")
+        return write_samples(samples, self.machines(), Path(path))
+
+
+def machine_digest(record: Machine) -> str:
+    """Return 16 digits that name a machine's record."""
+    return hashlib.sha256(json.dumps(record.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def now() -> str:
+    """Return the time as ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def salvage(damaged: Path, store: Store) -> int:
+    """Copy every sample that can still be read from a damaged database; return how many were new.
+
+    The damaged file is opened for reading only.
+
+    Raises:
+        StoreError: the new database cannot be written.
+        ArtefactError: nothing can be read.
+    """
+    if not damaged.is_file():
+        raise ArtefactError(f"salvage {damaged}", "no such file", "Name the damaged database")
+    uri = f"{damaged.absolute().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True)) as connection:
+        with suppress(sqlite3.Error):  # else SQLite reads nothing of a file that is shorter than it says
+            connection.execute("PRAGMA writable_schema = ON")
+        machines = list(_readable(connection, "SELECT record FROM machines"))
+        # One by one: a page that is gone ends a question, and takes only its own rows with it.
+        question = f"SELECT campaign, {SELECT.removeprefix('SELECT ')} WHERE id = ?"
+        most = damaged.stat().st_size // LEAST_ROW_BYTES
+        rows = [row for number in range(1, most) for row in _readable(connection, question, number)]
+    for (record,) in machines:
+        with suppress(ArtefactError):
+            store.add_machine(Machine.from_json(record))
+    new = 0
+    for campaign, *row in rows:
+        with suppress(ArtefactError):  # a row of which only a part is left
+            new += store.add(_sample(tuple(row), damaged), campaign)
+    if not rows:
+        raise ArtefactError(f"salvage {damaged}", "nothing in it can be read", "Measure again")
+    return new
+
+
+def _readable(connection: sqlite3.Connection, question: str, *values: int) -> Iterator[tuple[Any, ...]]:
+    """Yield rows up to where the file is damaged."""
+    with suppress(sqlite3.Error):
+        yield from connection.execute(question, values)
+
+
+def _sample(row: tuple[Any, ...], path: Path) -> Sample:
+    try:
+        spec = KernelSpec.from_json(row[0])
+        return Sample(spec, **dict(zip((*PLAIN, *LAST), row[1:], strict=True)))
+    except (JugglerError, TypeError, ValueError) as error:
+        found = f"a row that is no sample ({error})"
+        raise ArtefactError(
+            f"read {path}", found, "It was written by something else: leave it out"
+        ) from error
+
+
+def _floor(family: str, rows: list[tuple[Any, ...]]) -> Floor:
+    own = np.array([row[1:] for row in rows if row[0] == family], np.float64)
+    errors = 100.0 * np.abs(own[:, 1] - own[:, 0]) / own[:, 0]
+    return Floor(
+        family, len(own), float(errors.mean()), float(np.median(errors)), float(np.median(own[:, 2]))
+    )
+
+
+__all__ = ["Floor", "Store", "StoreError", "machine_digest", "salvage"]

@@ -1,0 +1,173 @@
+"""ONNX Runtime: a kernel's time from its profiler, which times every node of every run.
+
+The profiler cuts every duration off to whole microseconds, so half of one is added: over many runs what is
+cut off is spread about evenly. It also adds about two microseconds to each node; how many is measured on a
+very small kernel, and taken off. Kernels of less than 40 microseconds are timed without it: see `_copies`.
+Inputs are handed over without a copy; what the call takes beside the executor, the copy of the output among
+it, counts as `post`.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections import defaultdict
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from juggler.errors import ConfigError
+from juggler.predict.campaign.store.schema import StoreError
+from juggler.predict.campaign.timers._copies import (
+    LEAST_US,
+    SMALL_POOL,
+    can_copy,
+    filled,
+    kernel_us,
+    small_pool_us,
+)
+from juggler.predict.campaign.timing import Bench, Floats, Phases, Unfit, midmean, scratch
+from juggler.predict.graphs.kernel_graph import build, operators
+from juggler.predict.kernels.spec import KernelSpec
+from juggler.runtime.backends.onnxruntime import failures, session_options
+
+HALF_US = 0.5
+CALLS = 200  # of the kernel that the profiler is judged by
+SHORT_US = 40.0  # below, the profiler is too coarse
+EXECUTOR = "SequentialExecutor::Execute"
+BEFORE = ("ReorderInput", "Reshape", "Transpose")  # what a runtime may put before a kernel
+AFTER = ("ReorderOutput", "Reshape", "Transpose")
+Node = tuple[str, str]  # its name in the profile, and its operator
+
+
+class OnnxRuntimeBench:
+    """One kernel in a session that writes a profile.
+
+    Args:
+        spec: the kernel.
+        threads: cores that it may use.
+        raw: whether to leave what the profiler says as it is.
+    """
+
+    def __init__(self, spec: KernelSpec, threads: int, *, raw: bool = False) -> None:
+        import onnxruntime as ort  # noqa: PLC0415  # heavy
+
+        self._spec, self._threads, self._raw = spec, threads, raw
+        options = session_options(threads)
+        options.enable_profiling = True
+        self._folder = tempfile.TemporaryDirectory(dir=scratch(), prefix="juggler-")
+        options.profile_file_prefix = str(Path(self._folder.name) / "profile")
+        refusals: tuple[type[Exception], ...] = (*failures(), ConfigError)
+        try:
+            graph = build(spec)
+            self._session = ort.InferenceSession(graph.model, options, providers=["CPUExecutionProvider"])
+        except refusals as error:
+            self._folder.cleanup()
+            raise _unfit(spec, str(error).strip().partition("\n")[0][:200]) from error
+        self._feed = graph.feed()
+        self._wall_us: list[float] = []
+
+    def run(self) -> None:
+        """Call it once."""
+        start_ns = time.perf_counter_ns()
+        self._session.run(None, self._feed)
+        self._wall_us.append((time.perf_counter_ns() - start_ns) / 1e3)
+
+    def finish(self) -> Phases:
+        """Read the profile."""
+        with self._folder:
+            path = Path(self._session.end_profiling())
+            del self._session, self._feed
+            events = _read(path)
+        added_us = 0.0 if self._raw else profiler_us(self._threads)
+        phases = _phases(self._spec, events, np.array(self._wall_us), added_us)
+        short = midmean(phases.exec_ms) * 1e3 < SHORT_US
+        is_reordered = any(event.get("args", {}).get("op_name") == "ReorderOutput" for event in events)
+        copied = filled(phases.spec) if is_reordered else phases.spec
+        if self._raw or not (short and can_copy(copied)):
+            return phases
+        exec_ms = kernel_us(copied, self._threads) / 1e3
+        return replace(phases, exec_ms=np.full_like(phases.exec_ms, exec_ms))
+
+
+class OnnxRuntimePhaser:
+    """Times kernels on ONNX Runtime."""
+
+    name = "onnxruntime"
+
+    def adapt(self, spec: KernelSpec) -> KernelSpec:
+        """Return the kernel as it is: whether it is made is seen when it is timed."""
+        return spec
+
+    def open(self, spec: KernelSpec, threads: int) -> Bench:
+        """Open a session on the one kernel."""
+        return OnnxRuntimeBench(spec, threads)
+
+
+@lru_cache(maxsize=8)
+def profiler_us(threads: int) -> float:
+    """Return what the profiler adds to a node, in microseconds: about two."""
+    bench = OnnxRuntimeBench(replace(SMALL_POOL, layout="nchw"), threads, raw=True)
+    for _ in range(CALLS):
+        bench.run()
+    return max(0.0, midmean(bench.finish().exec_ms) * 1e3 - small_pool_us(threads))
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    try:
+        events: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        remedy = "Make room there, then run the same line again: it goes on where it stopped"
+        raise StoreError(f"write a profile to {path.parent.parent}", "it was cut off", remedy) from error
+    return events
+
+
+def _phases(spec: KernelSpec, events: list[dict[str, Any]], wall_us: Floats, added_us: float) -> Phases:
+    nodes: dict[Node, list[int]] = defaultdict(list)
+    executor_us: list[int] = []
+    for event in events:
+        if event["cat"] == "Node" and event["name"].endswith("_kernel_time"):
+            nodes[event["name"], event["args"]["op_name"]].append(event["dur"])
+        elif event["name"] == EXECUTOR:
+            executor_us.append(event["dur"])
+    order = list(nodes)
+    at = _kernel(spec, order)
+    took = {n: np.maximum(np.array(own) + HALF_US - added_us, LEAST_US) for n, own in nodes.items()}
+    if len(executor_us) != wall_us.size or any(own.size != wall_us.size for own in took.values()):
+        raise _unfit(spec, "its profile is incomplete")
+    nothing = np.zeros(wall_us.size)
+    around_us = np.maximum(wall_us - np.array(executor_us), 0.0)
+    pre_us = sum((took[node] for node in order[:at] if node[1] in BEFORE), nothing)
+    post_us = sum((took[node] for node in order[at + 1 :] if node[1] in AFTER), nothing)
+    blocked = spec.family != "reorder" and any(op == "ReorderInput" for _, op in order[:at])
+    ran = replace(spec, layout="blocked" if blocked else "nchw")
+    return Phases(ran, pre_us / 1e3, took[order[at]] / 1e3, (post_us + around_us) / 1e3)
+
+
+def _kernel(spec: KernelSpec, order: list[Node]) -> int:
+    """Return which node is the kernel: the last of its operators, with nothing of its own left outside."""
+    wanted = set(operators(spec))
+    found = [index for index, (_, op) in enumerate(order) if op in wanted]
+    if spec.family == "reorder":
+        found = found[-1:] if spec.kind == "from_blocked" else found[:1]
+    seen = ", ".join(op for _, op in order)
+    if not found:
+        raise _unfit(spec, f"it ran {seen}")
+    at = found[-1]
+    if spec.family != "reorder":
+        strangers = [op for name, op in order[:at] if op not in BEFORE and not name.startswith("before_")]
+        strangers += [op for _, op in order[at + 1 :] if op not in AFTER]
+        if strangers:
+            raise _unfit(spec, f"it ran {seen}")
+    return at
+
+
+def _unfit(spec: KernelSpec, found: str) -> Unfit:
+    return Unfit(f"time a {spec.family} kernel on onnxruntime", found, "Leave this kernel out")
+
+
+PHASER = OnnxRuntimePhaser()

@@ -1,0 +1,1 @@
+"""The kernels that a runtime really runs, extracted from its optimised graph."""

@@ -1,0 +1,159 @@
+"""Read the kernels that a runtime really runs: from its optimised graph, not from the layers of the source.
+
+One file of `readers` reads one runtime. What a reader cannot describe as a kernel it lists; nothing is taken
+for free but what moves no data.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from juggler.errors import ConfigError
+from juggler.nouns import Noun
+from juggler.predict.graphs.structure import Skeleton, skeleton_of
+from juggler.predict.kernels.spec import KernelSpec
+from juggler.registry import Registry
+
+if TYPE_CHECKING:
+    from juggler.runtime.session import Model
+
+
+@dataclass(frozen=True)
+class NetworkKernel(Noun):
+    """A kernel at its place in a network.
+
+    Attributes:
+        name: of the node, as the runtime has it.
+        op: the runtime's own word for it.
+        spec: what it does.
+    """
+
+    name: str
+    op: str
+    spec: KernelSpec
+
+
+@dataclass(frozen=True)
+class Uncovered(Noun):
+    """Nodes that no kernel describes.
+
+    Attributes:
+        op: the runtime's word for them.
+        name: the first of them.
+        count: how many there are.
+        bytes: what they read and write, together, as float32 and as far as it is known.
+    """
+
+    op: str
+    name: str
+    count: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Reading(Noun):
+    """What a runtime makes of a network at one batch.
+
+    Attributes:
+        network: its name.
+        backend: the runtime.
+        release: of the runtime that read it.
+        shape: of the first input, the batch first.
+        kernels: in the order in which they run.
+        uncovered: what no kernel describes.
+        free: nodes that only rename what they are given, or compute sizes; they cost an overhead.
+    """
+
+    network: str
+    backend: str
+    release: str
+    shape: tuple[int, ...]
+    kernels: tuple[NetworkKernel, ...]
+    uncovered: tuple[Uncovered, ...]
+    free: int
+
+    @property
+    def nodes(self) -> int:
+        """Return how many nodes run."""
+        return len(self.kernels) + self.free + sum(one.count for one in self.uncovered)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Return the bytes of all weights, in float32."""
+        return sum(kernel.spec.weight_bytes for kernel in self.kernels)
+
+    @property
+    def largest_bytes(self) -> int:
+        """Return the largest working set of one kernel beside its weights, in bytes."""
+        return max((k.spec.input_bytes + k.spec.output_bytes for k in self.kernels), default=0)
+
+
+class Reader(Protocol):
+    """What reads the graphs of one runtime; offered as `READER`.
+
+    Attributes:
+        backend: the runtime, as `juggler.runtime.backends` calls it.
+    """
+
+    backend: str
+
+    def read(self, skeleton: Skeleton, *shapes: tuple[int, ...]) -> Reading:
+        """Let the runtime optimise the graph, and describe what it will run for inputs of these shapes.
+
+        Raises:
+            Unavailable: the runtime is not installed.
+            ArtefactError: it cannot open the graph.
+            ConfigError: the network takes another input.
+        """
+        ...
+
+
+READERS: Registry[Reader] = Registry("reader", "juggler.predict.extract.runtimes")
+
+
+def read_kernels(
+    model: Model | Skeleton,
+    backend: str = "onnxruntime",
+    *,
+    shape: tuple[int, ...] | None = None,
+    batch: int = 1,
+    name: str = "",
+) -> Reading:
+    """Return the kernels that a runtime runs for a network.
+
+    Args:
+        model: path or bytes of an ONNX model, a module in evaluation mode, or what `skeleton_of` gave.
+        backend: the runtime.
+        shape: of the input, without the batch; an ONNX model's own where absent.
+        batch: inputs at once.
+        name: of the network.
+
+    Raises:
+        ConfigError: no such reader, or a shape or batch that the network does not take.
+        ArtefactError: no ONNX model, or none that the runtime can open.
+        Unavailable: the runtime is not installed.
+    """
+    reader = READERS.get(backend)
+    if batch < 1:
+        raise ConfigError("read a network", f"a batch of {batch}", "Give 1 or more")
+    skeleton = model if isinstance(model, Skeleton) else skeleton_of(model, shape or (), name)
+    sides = shape if shape is not None else skeleton.input_shape[1:]
+    if any(side is None for side in sides):
+        raise ConfigError(
+            f"read {skeleton.name}", f"no size for its input {list(sides)}", "Give channels, height and width"
+        )
+    return reader.read(skeleton, (batch, *(int(side) for side in sides if side is not None)))
+
+
+def counted(missed: Iterable[tuple[str, str, int]]) -> tuple[Uncovered, ...]:
+    """Return what was missed, `(op, name, bytes)` each, one entry an op."""
+    found = list(missed)
+    firsts = {op: name for op, name, _ in reversed(found)}
+    sizes: Counter[str] = Counter()
+    for op, _, size in found:
+        sizes[op] += size
+    counts = Counter(op for op, _, _ in found)
+    return tuple(Uncovered(op, firsts[op], counts[op], sizes[op]) for op in counts)

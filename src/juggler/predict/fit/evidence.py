@@ -1,0 +1,184 @@
+"""What a report on a predictor shows beside its scores: three phases, every prediction, errors by epoch.
+
+Each family is parted as when learners are compared, so that its figures are of kernels held out; the learner
+is the one that the predictor took for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from juggler.errors import ArtefactError
+from juggler.predict.campaign.networks import TimedNetwork
+from juggler.predict.fit.comparison import parted_samples
+from juggler.predict.fit.family import PHASE_LEARNER, PHASED, SHORTEST_MS
+from juggler.predict.fit.networks import without_own
+from juggler.predict.kernels.sample import Sample
+from juggler.predict.kernels.table import KernelTable
+from juggler.predict.learning.learner import LEARNERS
+from juggler.predict.learning.scores import Scores, score
+from juggler.predict.predictor.kernel_model import EXEC, POST, PRE
+from juggler.predict.predictor.predictor import NETWORK, Predictor
+
+Floats = npt.NDArray[np.float64]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class PhaseEvidence:
+    """One phase of one family, on kernels held out.
+
+    Attributes:
+        family: of the kernels.
+        phase: `pre`, `exec` or `post`.
+        learner: that was fitted to the others.
+        training: how many those were.
+        measured_ms: `[n]`.
+        predicted_ms: `[n]`.
+        scores: of these.
+    """
+
+    family: str
+    phase: str
+    learner: str
+    training: int
+    measured_ms: Floats
+    predicted_ms: Floats
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class NetworkPoint:
+    """One network at one batch, predicted and measured.
+
+    Attributes:
+        network: its name.
+        batch: inputs a call.
+        measured_ms: of a call.
+        predicted_ms: of it.
+        low_ms: lower end of the interval.
+        high_ms: upper end.
+        paper_ms: the paper's Eq. 2 on the same kernels; None where it has no pre- and postprocessing.
+    """
+
+    network: str
+    batch: int
+    measured_ms: float
+    predicted_ms: float
+    low_ms: float
+    high_ms: float
+    paper_ms: float | None
+
+    @property
+    def error(self) -> float:
+        """Return how far the prediction is off, in percent."""
+        return 100.0 * (self.predicted_ms / self.measured_ms - 1.0)
+
+    @property
+    def covered(self) -> bool:
+        """Say whether the interval holds what was measured."""
+        return self.low_ms <= self.measured_ms <= self.high_ms
+
+
+def phase_evidence(
+    samples: Sequence[Sample],
+    learners: Mapping[str, str],
+    *,
+    split: str = "random",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[PhaseEvidence, ...]:
+    """Fit and score the three phases of the paper's layers, and of depthwise convolutions.
+
+    Args:
+        samples: of one machine, backend and number of threads.
+        learners: of the execution phase, by family; families that it lacks are left out.
+        split: how they are parted; see `compare_learners`.
+        seed: of the parts and the learners.
+        progress: called with fits done and in all.
+    """
+    own = {
+        family: [s for s in samples if s.spec.family == family and s.drawn != "retest"] for family in PHASED
+    }
+    parts = {family: parted_samples(of, split, seed) for family, of in own.items() if family in learners}
+    wanted = [(family, phase) for family, part in parts.items() if part for phase in (PRE, EXEC, POST)]
+    found = []
+    for done, (family, phase) in enumerate(wanted):
+        if progress:
+            progress(done, len(wanted))
+        part = parts[family]
+        if part is None:
+            continue
+        train, test = ([own[family][row] for row in rows] for rows in part)
+        name = learners[family] if phase == EXEC else PHASE_LEARNER
+        fitted = LEARNERS.get(name).fit(_table(train), _target(train, phase), seed=seed)
+        measured, predicted = _target(test, phase), fitted.predict(_table(test))
+        scores = score(measured, predicted)
+        found.append(PhaseEvidence(family, phase, name, len(train), measured, predicted, scores))
+    if progress:
+        progress(len(wanted), len(wanted))
+    return tuple(found)
+
+
+def network_points(predictor: Predictor, networks: Sequence[TimedNetwork]) -> tuple[NetworkPoint, ...]:
+    """Return timed networks, each predicted by a composition that was fitted without it."""
+    if not networks:
+        return ()
+    names, measured = [one.name for one in networks], np.array([one.latency_ms for one in networks])
+    left_out = without_own([predictor.parts(one.reading) for one in networks], measured, names)
+    factor = float(np.exp(predictor.networks.half_widths.get(NETWORK, 0.0)))
+    return tuple(
+        NetworkPoint(
+            network=one.name,
+            batch=one.reading.shape[0],
+            measured_ms=one.latency_ms,
+            predicted_ms=float(predicted),
+            low_ms=float(predicted) / factor,
+            high_ms=float(predicted) * factor,
+            paper_ms=predictor.predict(one.reading).paper_ms,
+        )
+        for one, predicted in zip(networks, left_out, strict=True)
+    )
+
+
+def read_points(path: Path) -> tuple[NetworkPoint, ...]:
+    """Read the result of benchmarks/predict_networks.py.
+
+    Raises:
+        ArtefactError: there is no such file, or it holds something else.
+    """
+    asked = f"read {path}"
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["networks"]
+        return tuple(
+            NetworkPoint(
+                network=str(row["network"]),
+                batch=int(row["batch"]),
+                paper_ms=None if row["paper_ms"] is None else float(row["paper_ms"]),
+                **{
+                    f"{name}_ms": float(row[f"{name}_ms"])
+                    for name in ("measured", "predicted", "low", "high")
+                },
+            )
+            for row in rows
+        )
+    except FileNotFoundError as error:
+        raise ArtefactError(asked, "no such file", "Run benchmarks/predict_networks.py") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = f"no timed networks ({type(error).__name__}: {error})"
+        raise ArtefactError(asked, found, "Name a result of benchmarks/predict_networks.py") from error
+
+
+def _table(samples: Sequence[Sample]) -> KernelTable:
+    return KernelTable.of([sample.spec for sample in samples])
+
+
+def _target(samples: Sequence[Sample], phase: str) -> Floats:
+    values = np.array([getattr(sample, f"{phase}_ms") for sample in samples], np.float64)
+    return np.maximum(values, SHORTEST_MS)

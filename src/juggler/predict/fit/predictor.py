@@ -1,0 +1,158 @@
+"""Fit a predictor to a database of samples: a learner a family, intervals, and how networks are composed.
+
+Of the samples that were drawn at random a fifth calibrates the intervals and is seen by nothing else; of the
+others a part chooses among learners, and the chosen one is fitted on all but the calibration. Samples that a
+committee chose, and probes, are for training only. Compositions are fitted on timed networks, each of which
+is scored by one that was fitted without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from juggler.cost.hardware.hierarchy import cache_bytes
+from juggler.errors import DataError
+from juggler.nouns import Machine
+from juggler.predict.campaign.networks import TimedNetwork, beside, kept_networks
+from juggler.predict.campaign.store.samples import Store, now
+from juggler.predict.fit.family import FittedFamily, fit_family
+from juggler.predict.fit.networks import compose_predictor
+from juggler.predict.fit.report import FamilyReport, FitReport
+from juggler.predict.kernels.sample import Sample
+from juggler.predict.kernels.spec import FAMILIES
+from juggler.predict.learning.learner import FEWEST, LEARNERS
+from juggler.predict.learning.scores import score
+from juggler.predict.predictor.composition import Composition
+from juggler.predict.predictor.intervals import LEVEL, Intervals
+from juggler.predict.predictor.predictor import Predictor
+
+Progress = Callable[[int, int], None]
+
+LEARNED = ("counted", "roofline_trees")  # quick to load, without torch
+
+
+def fit_predictor(
+    store: Store,
+    *,
+    learners: Sequence[str] | None = None,
+    device: str = "this machine",
+    networks: Sequence[TimedNetwork] | None = None,
+    machine: str | None = None,
+    level: float = LEVEL,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[Predictor, FitReport]:
+    """Fit the predictor of one device.
+
+    Args:
+        store: its samples, of one backend and number of threads.
+        learners: names to choose from; by default those that load without torch.
+        device: what to call it.
+        networks: timed on the same machine; None takes those that are kept beside the database.
+        machine: digest of the machine, where the database holds samples of several.
+        level: share that intervals are to cover.
+        seed: of the splits and the learners.
+        progress: called with families done and in all.
+
+    Returns:
+        The predictor, and what it was fitted on and how well it does.
+
+    Raises:
+        DataError: no samples, too few of any family, or of several machines or backends.
+        ConfigError: no such learner.
+    """
+    names = tuple(learners or LEARNED)
+    for name in names:
+        LEARNERS.get(name)
+    samples, place = _of_one_machine(store, machine)
+    grouped = {family: [s for s in samples if s.spec.family == family] for family in FAMILIES}
+    enough = {family: own for family, own in grouped.items() if len(own) >= FEWEST}
+    if not enough:
+        found = f"{len(samples)} samples, fewer than {FEWEST} of each family"
+        raise DataError(f"fit {store.path}", found, "Measure more of them: juggler campaign")
+    fitted: list[FittedFamily] = []
+    for done, (family, own) in enumerate(enough.items()):
+        if progress:
+            progress(done, len(enough))
+        fitted.append(fit_family(family, own, names, seed))
+    first = samples[0]
+    bare = _bare(device, place, first, fitted, level)
+    timed = kept_networks(beside(store.path)) if networks is None else networks
+    own_networks = [n for n in timed if (n.machine, n.threads) == (first.machine, first.threads)]
+    whole, found_networks = compose_predictor(bare, own_networks, level)
+    if progress:
+        progress(len(enough), len(enough))
+    report = FitReport(
+        device=device,
+        samples=len(samples),
+        families=tuple(_reported(one, whole.intervals) for one in fitted),
+        left_out={f: len(own) for f, own in grouped.items() if 0 < len(own) < FEWEST},
+        floors=store.floors(first.machine),
+        networks=found_networks,
+        seed=seed,
+    )
+    return replace(whole, report=report.to_dict()), report
+
+
+def _bare(
+    device: str, place: Machine, first: Sample, fitted: Sequence[FittedFamily], level: float
+) -> Predictor:
+    """Return the predictor of kernels, whose networks are composed as is believed beforehand."""
+    intervals = Intervals.fit(
+        [one.model.family for one in fitted for _ in one.measured_ms],
+        np.concatenate([one.measured_ms for one in fitted]),
+        np.concatenate([one.predicted_ms for one in fitted]),
+        level=level,
+    )
+    return Predictor(
+        name=device,
+        machine=place,
+        backend=first.backend,
+        release=place.packages.get(first.backend, "unknown"),
+        precision=first.precision,
+        threads=first.threads,
+        cache_bytes=cache_bytes(2) or 1 << 20,
+        models={one.model.family: one.model for one in fitted},
+        intervals=intervals,
+        composition=Composition(),
+        networks=Intervals(level, {}, {}),
+        fitted_at=now(),
+    )
+
+
+def _reported(one: FittedFamily, intervals: Intervals) -> FamilyReport:
+    scores = score(one.measured_ms, one.predicted_ms) if one.measured_ms.size else None
+    return FamilyReport(
+        family=one.model.family,
+        learner=one.model.learner,
+        chosen_from=one.chosen_from,
+        training=one.model.sampled.samples,
+        calibration=int(one.measured_ms.size),
+        scores=scores,
+        half_width=float(np.expm1(intervals.half_width(one.model.family))),
+    )
+
+
+def _of_one_machine(store: Store, machine: str | None) -> tuple[list[Sample], Machine]:
+    """Return the samples to fit on, and the record of the machine that they are of.
+
+    Raises:
+        DataError: there are none, or they are of several machines, backends, precisions or threads.
+    """
+    asked = f"fit {store.path}"
+    samples = [sample for sample in store.samples(machine=machine) if sample.drawn != "retest"]
+    if not samples:
+        raise DataError(
+            asked, "no sample" + (f" of {machine}" if machine else ""), "Measure: juggler campaign"
+        )
+    kinds = sorted({(s.machine, s.backend, s.precision, s.threads) for s in samples})
+    if len(kinds) > 1:
+        found = "; ".join(f"{m}: {b}, {p}, threads {t}" for m, b, p, t in kinds)
+        raise DataError(asked, f"samples of several kinds ({found})", "Name one machine, or keep one of them")
+    records = store.machines()
+    if samples[0].machine not in records:
+        raise DataError(asked, f"no record of the machine {samples[0].machine}", "Measure it again")
+    return samples, records[samples[0].machine]

@@ -1,0 +1,1 @@
+"""Graphs to time and to read: of one kernel, of random networks, of what a user names."""

@@ -1,0 +1,265 @@
+"""A network's graph without its weights, and the same graph dressed for a runtime to optimise.
+
+What a runtime makes of a graph depends on its ops and sizes, not on what the weights are. So all weights of
+one size share one stand-in: ResNet-152 has 240 MB of weights and 37 MB of sizes that differ, and the runtime
+repacks each of them once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from juggler.errors import ArtefactError, ConfigError
+from juggler.runtime.onnx_graphs.protobuf import read_structure, with_tensors
+from juggler.runtime.onnx_graphs.shape_inference import with_sizes
+
+if TYPE_CHECKING:
+    import onnx
+    from torch import Tensor, nn
+
+    from juggler.runtime.session import Model
+
+WEIGHT = "juggler_weight_"  # how stand-ins are called, and what follows is their type and size
+PRODUCTS = ("Gemm", "MatMul")
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """A graph whose large tensors are empty.
+
+    Attributes:
+        model: the structure, with the input's sizes as the file has them; never changed.
+        name: of the network.
+    """
+
+    model: onnx.ModelProto
+    name: str
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """Return the first input's shape; None where a size is free."""
+        return _shape_of(self.inputs[0])
+
+    @property
+    def inputs(self) -> list[Any]:
+        """Return the inputs that are no weights."""
+        given = {tensor.name for tensor in self.model.graph.initializer}
+        return [value for value in self.model.graph.input if value.name not in given]
+
+    def sized(self, *shapes: tuple[int, ...]) -> onnx.ModelProto:
+        """Return a copy for inputs of these shapes, `[batch, ...]`, every size in between inferred.
+
+        Raises:
+            ConfigError: the network takes other shapes, or another number of inputs.
+        """
+        import onnx  # noqa: PLC0415  # heavy
+
+        asked = f"read {self.name} for an input of {', '.join(str(list(shape)) for shape in shapes)}"
+        if len(self.inputs) != len(shapes):
+            raise ConfigError(asked, f"it has {len(self.inputs)} inputs", "Give one shape for each")
+        model = onnx.ModelProto()
+        model.CopyFrom(self.model)
+        del model.graph.value_info[:]
+        own = {value.name: value for value in model.graph.input}
+        for value, shape in zip(self.inputs, shapes, strict=True):
+            wanted = _shape_of(value)
+            pairs = zip(wanted, shape, strict=False)
+            if len(wanted) != len(shape) or any(w not in (None, s) for w, s in pairs):
+                found = f"it takes {['any' if size is None else size for size in wanted]}"
+                raise ConfigError(
+                    asked, found, "Give its own shape and batch, or export it with a free batch"
+                )
+            for dim, size in zip(own[value.name].type.tensor_type.shape.dim, shape, strict=True):
+                dim.dim_value = size
+        for value in model.graph.output:
+            value.type.tensor_type.ClearField("shape")
+        try:
+            return with_sizes(model)
+        except (onnx.shape_inference.InferenceError, RuntimeError) as error:
+            raise ConfigError(asked, str(error).splitlines()[0], "Give the shape it was made for") from error
+
+
+def _shape_of(value: Any) -> tuple[int | None, ...]:
+    dims = value.type.tensor_type.shape.dim
+    return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
+
+
+def skeleton_of(model: Model, shape: tuple[int, ...], name: str = "") -> Skeleton:
+    """Return the structure of a network.
+
+    Args:
+        model: path or bytes of an ONNX model, or a module in evaluation mode.
+        shape: the input's shape without the batch, which a module is traced at.
+        name: what to call it; a file's own where absent.
+
+    Raises:
+        ArtefactError: no ONNX model.
+        ConfigError: a module that cannot be exported, or is in training mode.
+    """
+    if isinstance(model, str | Path | bytes):
+        own = "a graph" if isinstance(model, bytes) else Path(model).stem
+        return Skeleton(read_structure(model if isinstance(model, bytes) else Path(model)), name or own)
+    import torch  # noqa: PLC0415  # heavy
+
+    types = (p.dtype for p in model.parameters() if p.is_floating_point())
+    example = torch.randn(1, *shape, dtype=next(types, torch.float32))
+    return skeleton_of_module(model, (example,), name)
+
+
+def skeleton_of_module(module: nn.Module, examples: tuple[Tensor, ...], name: str = "") -> Skeleton:
+    """Return the structure of a module for one example of each input, without its weights where that works.
+
+    Raises:
+        ConfigError: it cannot be exported, or is in training mode.
+    """
+    from juggler.runtime.export import draft, outline  # noqa: PLC0415
+
+    try:
+        model = _with_weights(outline(module, examples), len(examples))
+    except ConfigError:  # the exporter that needs the weights may still write it, or say why not
+        model = read_structure(draft(module, examples))
+    return Skeleton(model, name or type(module).__name__)
+
+
+def dressed(model: onnx.ModelProto, *, dense_as_inputs: bool = False) -> bytes:
+    """Return the graph with stand-ins for its weights, batch norms folded into the convolutions before them.
+
+    Every runtime folds these norms; done here, the stand-ins stay shared.
+
+    Args:
+        model: as `Skeleton.model` or `Skeleton.sized` have it; not changed.
+        dense_as_inputs: make the weights of dense layers inputs of the graph, which need no memory.
+    """
+    import onnx  # noqa: PLC0415  # heavy
+
+    own = onnx.ModelProto()
+    own.CopyFrom(model)
+    _fold_norms(own.graph)
+    sizes = {t.name: t for t in own.graph.initializer if _is_empty(t)}
+    free = _only_dense(own.graph, sizes) if dense_as_inputs else set()
+    read = {name for node in own.graph.node for name in node.input}
+    kept = [t for t in own.graph.initializer if t.name not in sizes and t.name in read]
+    made: dict[str, onnx.TensorProto] = {}
+    given: dict[str, onnx.TensorProto] = {}
+    kin: dict[tuple[str, ...], dict[tuple[str, ...], int]] = {}
+    for node in own.graph.node:
+        weights = tuple(name for name in node.input if name in sizes)
+        # Two layers that read one map through equal weights would be merged: theirs differ.
+        like = (node.op_type, *(_size_name(sizes[n]) if n in sizes else n for n in node.input))
+        variant = kin.setdefault(like, {}).setdefault(weights, len(kin[like]))
+        for index, name in enumerate(node.input):
+            if name in sizes:
+                new = f"{WEIGHT}{_size_name(sizes[name])}_{variant}" + ("_dense" if name in free else "")
+                (given if name in free else made)[new] = sizes[name]
+                node.input[index] = new
+    del own.graph.initializer[:]
+    own.graph.initializer.extend(kept)
+    inputs = [value for value in own.graph.input if value.name not in sizes]
+    del own.graph.input[:]
+    own.graph.input.extend(inputs)
+    make = onnx.helper.make_tensor_value_info
+    own.graph.input.extend(make(name, t.data_type, list(t.dims)) for name, t in given.items())
+    filled = (
+        (name, list(t.dims), t.data_type, _numbers(t, int(name.rpartition("_")[2])))
+        for name, t in made.items()
+    )
+    return with_tensors(own.SerializeToString(), filled)
+
+
+def is_weight(name: str) -> bool:
+    """Say whether a graph's input is the stand-in of a dense layer's weights."""
+    return name.startswith(WEIGHT)
+
+
+def _is_empty(tensor: onnx.TensorProto) -> bool:
+    filled = tensor.raw_data or tensor.float_data or tensor.int32_data or tensor.int64_data
+    return not filled and not tensor.double_data and math.prod(tensor.dims) > 0
+
+
+def _only_dense(graph: onnx.GraphProto, sizes: Mapping[str, Any]) -> set[str]:
+    """Return the weights that only dense layers read, as their second factor."""
+    uses = Counter(name for node in graph.node for name in node.input)
+    dense = Counter(n.input[1] for n in graph.node if n.op_type in PRODUCTS and not n.domain)
+    return {name for name in sizes if dense[name] and dense[name] == uses[name]}
+
+
+def _fold_norms(graph: onnx.GraphProto) -> None:
+    """Drop each batch norm behind a convolution that nobody else reads; the convolution gets a bias."""
+    import onnx  # noqa: PLC0415  # heavy
+
+    constants = {tensor.name for tensor in graph.initializer}
+    uses = Counter(name for node in graph.node for name in node.input)
+    uses.update(value.name for value in graph.output)
+    makers = {node.output[0]: node for node in graph.node if node.op_type == "Conv" and not node.domain}
+    kept = []
+    for node in graph.node:
+        conv = makers.get(node.input[0]) if node.op_type == "BatchNormalization" else None
+        if (
+            conv is None
+            or uses[node.input[0]] != 1
+            or not constants.issuperset([*conv.input[1:], *node.input[1:]])
+        ):
+            kept.append(node)
+            continue
+        if len(conv.input) == 2:
+            size = next(t for t in graph.initializer if t.name == node.input[2]).dims[0]
+            bias = onnx.TensorProto(
+                name=f"{conv.output[0]}_bias", data_type=onnx.TensorProto.FLOAT, dims=[size]
+            )
+            graph.initializer.append(bias)
+            constants.add(bias.name)
+            conv.input.append(bias.name)
+        conv.output[0] = node.output[0]
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def _size_name(tensor: onnx.TensorProto) -> str:
+    return f"{tensor.data_type}_{'x'.join(map(str, tensor.dims))}"
+
+
+def _numbers(tensor: onnx.TensorProto, variant: int) -> bytes:
+    """Return numbers for a stand-in: not 0 and not 1, so that nothing is dropped because it does nothing."""
+    import numpy as np  # noqa: PLC0415
+    import onnx  # noqa: PLC0415  # heavy
+
+    if tensor.data_type == onnx.TensorProto.STRING:
+        raise ArtefactError(
+            "read a network", f"a tensor of texts, {tensor.name}", "Give a network of numbers"
+        )
+    kind = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))
+    count = math.prod(tensor.dims)
+    if kind.kind != "f":
+        return bytes(np.full(count, 3 + variant % 100, kind).data)
+    first = bytes(np.full(1, 0.0115 + 1e-4 * variant, kind).data)
+    # Repeated, these bytes are 0.0115 in float32; and nothing makes 37 MB of numbers faster.
+    return first + b"\x3c" * int((count - 1) * kind.itemsize)
+
+
+def _with_weights(model: onnx.ModelProto, inputs: int) -> onnx.ModelProto:
+    """Turn the inputs that are weights into empty constants, and read shared ones where they are."""
+    import onnx  # noqa: PLC0415  # heavy
+
+    graph = model.graph
+    weights = list(graph.input[inputs:])
+    same = {value.name: value.name for value in weights}
+    kept = []
+    for node in graph.node:
+        if node.op_type == "Identity" and node.input[0] in same:
+            same[node.output[0]] = same[node.input[0]]
+        else:
+            kept.append(node)
+            for index, name in enumerate(node.input):
+                node.input[index] = same.get(name, name)
+    for value in weights:
+        kind = value.type.tensor_type
+        dims = [dim.dim_value for dim in kind.shape.dim]
+        graph.initializer.append(onnx.TensorProto(name=value.name, data_type=kind.elem_type, dims=dims))
+    del graph.node[:], graph.input[inputs:]
+    graph.node.extend(kept)
+    return model

@@ -1,0 +1,67 @@
+"""One kernel, timed on one machine."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from juggler.errors import ConfigError
+from juggler.nouns import Noun
+from juggler.predict.kernels.spec import KernelSpec
+
+# How a kernel came to be timed: drawn from ranges, from the shapes of real networks, where a committee
+# disagreed, as one of the few that a roofline is fitted to, or again, to learn how well figures repeat.
+DRAWN = ("random", "network", "active", "probe", "retest")
+AT_RANDOM = ("random", "network")  # exchangeable: what intervals are calibrated and tested on
+
+
+@dataclass(frozen=True)
+class Sample(Noun):
+    """What one kernel took, in three phases (section 4 of ResPerfNet), in milliseconds a call.
+
+    Attributes:
+        spec: the kernel.
+        backend: what ran it.
+        precision: what it ran in.
+        threads: cores that it could use.
+        pre_ms: copying its input in and reordering it.
+        exec_ms: the kernel itself.
+        post_ms: reordering its output and copying it out.
+        spread: how far the rounds lie apart: (largest - smallest) / smallest of their execution times.
+        rounds: turns it had.
+        rejected: turns that were run again because the machine was disturbed.
+        drawn: how it was chosen, one of `DRAWN`.
+        machine: digest of the record of the machine that ran it.
+        taken_at: when, as ISO 8601 in UTC.
+
+    Raises:
+        ConfigError: a duration that is negative or not finite, an execution of no length, or no round.
+    """
+
+    spec: KernelSpec
+    backend: str
+    precision: str
+    threads: int
+    pre_ms: float
+    exec_ms: float
+    post_ms: float
+    spread: float
+    rounds: int
+    rejected: int
+    drawn: str
+    machine: str
+    taken_at: str
+
+    def __post_init__(self) -> None:
+        durations = {"pre_ms": self.pre_ms, "exec_ms": self.exec_ms, "post_ms": self.post_ms}
+        wrong = [f"{k} {v}" for k, v in durations.items() if not (math.isfinite(v) and v >= 0.0)]
+        if wrong or not self.exec_ms > 0.0:
+            found = ", ".join(wrong) or "an execution of 0 ms"
+            raise ConfigError(f"keep a sample of {self.spec.family}", found, "Time it again, for longer")
+        if self.drawn not in DRAWN:
+            remedy = f"Choose from {', '.join(DRAWN)}"
+            raise ConfigError("keep a sample", f"drawn as {self.drawn!r}", remedy)
+        if self.rounds < 1 or self.rejected < 0 or self.threads < 1 or not self.spread >= 0.0:
+            found = f"rounds {self.rounds}, rejected {self.rejected}, threads {self.threads}, "
+            found += f"spread {self.spread}"
+            raise ConfigError("keep a sample", found, "Give one round and one thread or more")

@@ -1,0 +1,193 @@
+"""What one kernel does: enough to rebuild it as a network of one kernel, and to predict it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from juggler.errors import ConfigError
+from juggler.nouns import Noun
+from juggler.predict.kernels.sizes import CONVOLUTIONS, DERIVED, WINDOWED
+
+FAMILIES = (
+    *("conv", "depthwise", "pool", "dense", "global_pool", "add", "elementwise", "norm", "concat"),
+    *("softmax", "reorder"),
+)
+LAYOUTS = ("nchw", "blocked")
+# Where the kind decides what a kernel computes, and a wrong one would be taken for another; "" is the first.
+KINDS = {
+    "pool": ("max", "average"),
+    "dense": ("gemm", "matmul", "product"),
+    "global_pool": ("average", "max"),
+    "norm": ("batch", "layer"),
+    "reorder": ("to_blocked", "from_blocked", "transpose"),
+}
+NUMBERS = ("batch", "in_channels", "out_channels", "height", "width", "groups")
+CATEGORIES = ("activation", "kind", "layout")
+FLAGS = ("bias", "adds", "cold")
+WORD = re.compile(r"[a-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class KernelSpec(Noun):
+    """One kernel: what the device runs as one piece after the runtime has fused the graph.
+
+    Images are `[batch, channels, height, width]`. A dense kernel multiplies `[batch * height * width,
+    in_channels]` by `[in_channels, out_channels]`; the kind `product` multiplies two activations, in `groups`
+    heads. Softmax and layer norm go over the channels; `groups` of a concat is how many tensors it joins.
+
+    Attributes:
+        family: one of `FAMILIES`.
+        batch: inputs at once.
+        in_channels: channels read, all groups together.
+        out_channels: channels written.
+        height: rows read.
+        width: columns read.
+        kernel: taps, down and across.
+        stride: steps, down and across.
+        dilation: distance of neighbouring taps, down and across.
+        pads: zeros at the top, the left, the bottom and the right.
+        groups: groups of channels that do not see each other.
+        bias: whether a number a channel is added.
+        activation: function fused into the kernel; `none` without.
+        adds: whether another tensor is added to the result inside the kernel, before the activation.
+        kind: which of a family: `max` or `average` pools, `relu` or `mul` elementwise, and so on.
+        layout: `blocked` where its input is in the runtime's own order of channels.
+        cold: whether the weights are out of the caches when it runs.
+
+    Raises:
+        ConfigError: the values make no kernel.
+    """
+
+    family: str
+    batch: int
+    in_channels: int
+    out_channels: int
+    height: int = 1
+    width: int = 1
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    groups: int = 1
+    bias: bool = False
+    activation: str = "none"
+    adds: bool = False
+    kind: str = ""
+    layout: str = "nchw"
+    cold: bool = False
+
+    def __post_init__(self) -> None:
+        if self.family not in FAMILIES:
+            self._refuse(f"the family {self.family!r}", f"Choose from {', '.join(FAMILIES)}")
+        self._check_numbers()
+        self._check_words()
+        if self.family in CONVOLUTIONS or self.kind == "product":
+            if self.in_channels % self.groups or self.out_channels % self.groups:
+                found = f"{self.in_channels} channels in, {self.out_channels} out, {self.groups} groups"
+                self._refuse(found, "Make both multiples of the groups")
+        elif self.family != "dense" and self.in_channels != self.out_channels:
+            found = f"{self.in_channels} channels in and {self.out_channels} out"
+            self._refuse(found, "Give both the same number")
+        if self.family == "depthwise" and self.groups != self.in_channels:
+            self._refuse(f"{self.groups} groups", f"Give it one a channel: {self.in_channels}")
+        if self.family == "concat" and self.groups > self.in_channels:
+            self._refuse(f"{self.groups} parts", f"Join at most {self.in_channels}, the channels")
+        if self.family in WINDOWED and (self.out_height < 1 or self.out_width < 1):
+            found = f"an output of {self.out_height}x{self.out_width}"
+            self._refuse(found, "Give a larger input, a smaller kernel or more padding")
+
+    def columns(self) -> dict[str, Any]:
+        """Return the fields as a `KernelTable` names them: `kernel_height`, `pad_top` and so on."""
+        flat: dict[str, Any] = {name: getattr(self, name) for name in (*NUMBERS, *FLAGS, *CATEGORIES)}
+        for name in ("kernel", "stride", "dilation"):
+            flat[f"{name}_height"], flat[f"{name}_width"] = getattr(self, name)
+        for side, value in zip(("top", "left", "bottom", "right"), self.pads, strict=True):
+            flat[f"pad_{side}"] = value
+        return flat
+
+    @property
+    def out_height(self) -> int:
+        """Return the rows written."""
+        return self._derived("out_height")
+
+    @property
+    def out_width(self) -> int:
+        """Return the columns written."""
+        return self._derived("out_width")
+
+    @property
+    def macs(self) -> int:
+        """Return multiply-accumulates; zero for what only compares, adds or moves."""
+        return self._derived("macs")
+
+    @property
+    def operations(self) -> int:
+        """Return arithmetic operations: two a MAC, one a tap of a pool's window, one an element elsewhere."""
+        return self._derived("operations")
+
+    @property
+    def input_bytes(self) -> int:
+        """Return the bytes of all activations read, in float32."""
+        return self._derived("input_bytes")
+
+    @property
+    def weight_bytes(self) -> int:
+        """Return the bytes of weights and biases, in float32."""
+        return self._derived("weight_bytes")
+
+    @property
+    def output_bytes(self) -> int:
+        """Return the bytes written, in float32."""
+        return self._derived("output_bytes")
+
+    @property
+    def bytes(self) -> int:
+        """Return the bytes read and written, each once, in float32."""
+        return self._derived("bytes")
+
+    @property
+    def im2col_bytes(self) -> int:
+        """Return the bytes of a convolution's unfolded input, in float32."""
+        return self._derived("im2col_bytes")
+
+    @cached_property
+    def digest(self) -> str:
+        """Return 16 digits that name this kernel: of the SHA-256 of its fields as sorted JSON."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _derived(self, name: str) -> int:
+        return int(DERIVED[name](self.family, self.columns()))
+
+    def _check_numbers(self) -> None:
+        pairs = {"kernel": 2, "stride": 2, "dilation": 2, "pads": 4}
+        lists = {name: (getattr(self, name),) for name in NUMBERS} | {n: getattr(self, n) for n in pairs}
+        for name, values in lists.items():
+            lowest = 0 if name == "pads" else 1
+            fits = isinstance(values, tuple) and len(values) == pairs.get(name, 1)
+            if not fits or any(type(value) is not int or value < lowest for value in values):
+                found = values if name in pairs else values[0]
+                wanted = f"{pairs[name]} whole numbers" if name in pairs else "a whole number"
+                self._refuse(f"{name} {found!r}", f"Give {wanted}, {lowest} or more")
+        for name in FLAGS:
+            if type(getattr(self, name)) is not bool:
+                self._refuse(f"{name} {getattr(self, name)!r}", "Give True or False")
+
+    def _check_words(self) -> None:
+        if self.layout not in LAYOUTS:
+            self._refuse(f"the layout {self.layout!r}", f"Choose from {', '.join(LAYOUTS)}")
+        if self.kind and self.kind not in KINDS.get(self.family, (self.kind,)):
+            self._refuse(f"the kind {self.kind!r}", f"Choose from {', '.join(KINDS[self.family])}")
+        for name in ("kind", "activation"):
+            value = getattr(self, name)
+            named = isinstance(value, str) and WORD.fullmatch(value) is not None
+            if not named or (name == "activation" and not value):
+                self._refuse(f"{name} {value!r}", "Give one lower-case word")
+
+    def _refuse(self, found: str, remedy: str) -> None:
+        raise ConfigError(f"describe a kernel of the family {self.family!r}", found, remedy)

@@ -1,1 +1,0 @@
-"""Learners, one file each: each offers `LEARNER`, see `juggler.predict.learner.Learner`."""

@@ -1,0 +1,1 @@
+"""From timed kernels to a function that gives the milliseconds of others."""

@@ -1,0 +1,200 @@
+"""Learners: from timed kernels of one family to a function that gives the milliseconds of others.
+
+One file in `juggler.predict.learning.learners` is one learner, under the one name `LEARNER`. What a fit
+gives is kept as plain JSON and arrays, never as a pickle, so that it reads the same in years and runs
+nobody's code.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from juggler.errors import ArtefactError, DataError
+from juggler.files import write_atomically
+from juggler.predict.kernels.table import KernelTable
+from juggler.predict.learning.splits import random_split
+from juggler.registry import Registry
+
+Floats = npt.NDArray[np.float64]
+Arrays = dict[str, npt.NDArray[Any]]
+Progress = Callable[[int, int], None]  # done, total
+Validation = tuple[KernelTable, Floats]
+
+FORMAT = 3  # up to 2, counts and processes meant something else: prices would be charged for the wrong work
+TRANSFERRED = "transferred"  # not in the registry: it is fitted on top of another
+FEWEST = 8
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The errors after one pass over the training rows, as the paper's Fig. 2 draws them."""
+
+    epoch: int
+    train_mape: float
+    train_rmse_ms: float
+    validation_mape: float | None
+    validation_rmse_ms: float | None
+
+
+class Fitted(Protocol):
+    """What a learner has learned of one family's kernels on one device."""
+
+    @property
+    def history(self) -> tuple[Epoch, ...]:
+        """Return the errors by epoch; empty where a fit has no epochs, and after a reload."""
+
+    def predict(self, table: KernelTable) -> Floats:
+        """Return milliseconds `[n]`, finite and above 0.
+
+        Raises:
+            ConfigError: kernels of another family.
+        """
+
+    def state(self) -> tuple[dict[str, Any], Arrays]:
+        """Return all that `Learner.restore` needs: JSON values, and arrays without objects."""
+
+
+class Learner(Protocol):
+    """One way to learn latencies."""
+
+    @property
+    def name(self) -> str:
+        """Return the name of its file."""
+
+    @property
+    def summary(self) -> str:
+        """Return in one line what it is."""
+
+    def fit(
+        self,
+        table: KernelTable,
+        target_ms: Floats,
+        *,
+        seed: int = 0,
+        progress: Progress | None = None,
+        validation: Validation | None = None,
+    ) -> Fitted:
+        """Learn; settings are chosen on `validation`, or on a part of the training rows where there is none.
+
+        Raises:
+            DataError: too few kernels, or latencies that are missing, not finite or not above 0.
+            Unavailable: a package that it is fitted with is not installed.
+        """
+
+    def restore(self, fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Fitted:
+        """Return what was fitted from its state; it predicts the same."""
+
+
+LEARNERS: Registry[Learner] = Registry("learner", "juggler.predict.learning.learners")
+
+
+def checked_target(table: KernelTable, target_ms: npt.ArrayLike) -> Floats:
+    """Return latencies `[n]` as float64 once they and the kernels can be learned from.
+
+    Raises:
+        DataError: too few kernels, or latencies that are missing, not finite or not above 0.
+    """
+    target = np.asarray(target_ms, np.float64)
+    asked = f"learn the latency of {table.family} kernels"
+    if len(table) < FEWEST:
+        raise DataError(asked, f"{len(table)} of them", f"Measure {FEWEST} or more")
+    if target.shape != (len(table),):
+        raise DataError(asked, f"{len(table)} kernels and latencies of shape {target.shape}", "Give one each")
+    wrong = ~(np.isfinite(target) & (target > 0.0))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        found = f"{int(wrong.sum())} latencies that are not above 0 ms, the first {target[row]} in row {row}"
+        raise DataError(asked, found, "Leave those rows out, or measure them again")
+    return target
+
+
+def choosing_rows(
+    table: KernelTable, target: Floats, validation: Validation | None, seed: int
+) -> tuple[KernelTable, Floats, KernelTable, Floats]:
+    """Return kernels and latencies to try settings on, and those to choose by: a fifth where none are given.
+
+    Raises:
+        DataError: latencies to choose by that are missing, not finite or not above 0.
+    """
+    if validation is not None:
+        others, answers = validation
+        return table, target, others, checked_target(others, answers)
+    train, held = random_split(len(table), seed=seed)
+    return table.take(train), target[train], table.take(held), target[held]
+
+
+def pack(name: str, fitted: Fitted) -> tuple[dict[str, Any], Arrays]:
+    """Return what was fitted by the learner `name` as JSON values and arrays."""
+    fields, arrays = fitted.state()
+    return {"format": FORMAT, "learner": name, "fields": fields}, arrays
+
+
+def unpack(packed: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Fitted:
+    """Return what was packed.
+
+    Raises:
+        ArtefactError: it is of another format, or damaged.
+        ConfigError: no learner has the name.
+    """
+    if packed.get("format") != FORMAT or not isinstance(packed.get("fields"), Mapping):
+        found = f"format {packed.get('format')!r}, this release reads {FORMAT}"
+        raise ArtefactError("read a fitted learner", found, "Fit it again with this release")
+    name, fields = str(packed.get("learner")), packed["fields"]
+    try:
+        if name == TRANSFERRED:
+            from juggler.predict.learning.transfer import restore  # noqa: PLC0415  # it imports this module
+
+            return restore(fields, arrays)
+        return LEARNERS.get(name).restore(fields, arrays)
+    except (KeyError, TypeError, ValueError) as error:
+        found = f"{type(error).__name__}: {error}"
+        raise ArtefactError(f"read a fitted {name}", found, "It is damaged: fit it again") from error
+
+
+def save(path: str | Path, name: str, fitted: Fitted) -> Path:
+    """Write what was fitted as one `.npz` file, whole or not at all; return the path."""
+    packed, arrays = pack(name, fitted)
+    buffer = io.BytesIO()
+    text = np.frombuffer(json.dumps(packed, allow_nan=False).encode(), np.uint8)
+    np.savez_compressed(buffer, allow_pickle=False, **{**arrays, "json": text})
+    return write_atomically(Path(path), buffer.getvalue())
+
+
+def load(path: str | Path) -> Fitted:
+    """Read what `save` wrote.
+
+    Raises:
+        ArtefactError: there is no such file, or it is none of ours, or damaged.
+    """
+    asked = f"read {path}"
+    try:
+        # By its bytes, for numpy leaves a file open that turns out to be none of its own.
+        with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+        packed = json.loads(arrays.pop("json").tobytes())
+    except FileNotFoundError as error:
+        raise ArtefactError(asked, "there is no such file", "Name a file that was saved") from error
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        found = f"no fitted learner ({type(error).__name__}: {error})"
+        raise ArtefactError(asked, found, "Fit and save it again") from error
+    return unpack(packed, arrays)
+
+
+def part(arrays: Mapping[str, npt.NDArray[Any]], prefix: str) -> Arrays:
+    """Return the arrays whose names begin with `prefix/`, without it."""
+    start = f"{prefix}/"
+    return {key[len(start) :]: value for key, value in arrays.items() if key.startswith(start)}
+
+
+def joined(parts: Mapping[str, Mapping[str, npt.NDArray[Any]]]) -> Arrays:
+    """Return the arrays of several parts in one mapping, each part's names begun with `its own/`."""
+    return {f"{prefix}/{key}": value for prefix, arrays in parts.items() for key, value in arrays.items()}

@@ -1,0 +1,1 @@
+"""Learners, one file each: each offers `LEARNER`, see `juggler.predict.learning.learner.Learner`."""

@@ -1,0 +1,142 @@
+"""Boosted trees on the log of the ratio to a fitted roofline.
+
+Trees alone answer with a constant beyond what they saw; the roofline goes on. And they need not learn that
+twice the work takes twice the time: the ratio says how well a kernel uses the device, which varies little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from juggler.predict.kernels.roofline import Roofline
+from juggler.predict.kernels.table import KernelTable
+from juggler.predict.learning.boosting import Boosters, Settings, boost, chosen
+from juggler.predict.learning.features import Features
+from juggler.predict.learning.learner import (
+    Arrays,
+    Epoch,
+    Progress,
+    Validation,
+    checked_target,
+    choosing_rows,
+)
+
+Floats = npt.NDArray[np.float64]
+
+# Depth and rate trade off against each other little here; what counts is that several are averaged.
+_CANDIDATES = (
+    Settings(depth=4, rate=0.08, rounds=1000),
+    Settings(depth=6, rate=0.08, rounds=800),
+)
+_MEMBERS = 3
+
+
+@dataclass(frozen=True)
+class FittedRooflineTrees:
+    """What `RooflineTrees` learned.
+
+    Attributes:
+        features: the columns.
+        roofline: the time by which the boosters' answers are multiplied.
+        boosters: of the log of the ratio.
+        span: least and largest log ratio seen; answers are kept to within it.
+        settings: those chosen.
+        history: empty.
+    """
+
+    features: Features
+    roofline: Roofline
+    boosters: Boosters
+    span: tuple[float, float]
+    settings: dict[str, Any]
+    history: tuple[Epoch, ...] = ()
+
+    def predict(self, table: KernelTable) -> Floats:
+        """Return milliseconds `[n]`."""
+        ratio = np.clip(self.boosters.predict(self.features.matrix(table)), *self.span)
+        predicted: Floats = self.roofline.latency_ms(table) * np.exp(ratio)
+        return predicted
+
+    @property
+    def chosen(self) -> Settings:
+        """Return the settings that were chosen."""
+        return Settings(**self.settings)
+
+    def state(self) -> tuple[dict[str, Any], Arrays]:
+        """Return JSON values and arrays."""
+        fields = {"features": self.features.to_dict(), "roofline": self.roofline.to_dict()}
+        return {**fields, "span": list(self.span), "settings": self.settings}, self.boosters.arrays()
+
+
+@dataclass(frozen=True)
+class RooflineTrees:
+    """Several boosters on the log of the ratio to a roofline, depth and rounds chosen on validation.
+
+    Attributes:
+        members: boosters that are averaged, each of another seed.
+        candidates: settings to choose from.
+    """
+
+    name: str = "roofline_trees"
+    summary: str = "boosted trees of the log of the ratio to a fitted roofline, on rich features"
+    members: int = _MEMBERS
+    candidates: tuple[Settings, ...] = _CANDIDATES
+
+    def fit(
+        self,
+        table: KernelTable,
+        target_ms: Floats,
+        *,
+        seed: int = 0,
+        progress: Progress | None = None,
+        validation: Validation | None = None,
+    ) -> FittedRooflineTrees:
+        """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
+        target = checked_target(table, target_ms)
+        tell = progress or (lambda done, total: None)
+        settings = self._chosen(table, target, validation, seed)
+        tell(1, self.members + 1)
+        roofline, features = Roofline.fit(table, target), Features.fit("rich", table)
+        matrix, goal = features.matrix(table), np.log(target / roofline.latency_ms(table))
+        contents = []
+        for member in range(self.members):
+            content, _, _ = boost(matrix, goal, settings, seed=seed * 1000 + member)
+            contents.append(content)
+            tell(member + 2, self.members + 1)
+        span = float(goal.min()), float(goal.max())
+        return FittedRooflineTrees(features, roofline, Boosters(tuple(contents)), span, asdict(settings))
+
+    def restore(
+        self, fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
+    ) -> FittedRooflineTrees:
+        """Return what was fitted from its state."""
+        low, high = (float(bound) for bound in fields["span"])
+        return FittedRooflineTrees(
+            Features.from_dict(fields["features"]),
+            Roofline.from_dict(fields["roofline"]),
+            Boosters.from_arrays(arrays),
+            (low, high),
+            dict(fields["settings"]),
+        )
+
+    def _chosen(
+        self, table: KernelTable, target: Floats, validation: Validation | None, seed: int
+    ) -> Settings:
+        if len(self.candidates) == 1:
+            return self.candidates[0]
+        rows, target, others, other_target = choosing_rows(table, target, validation, seed)
+        roofline, features = Roofline.fit(rows, target), Features.fit("rich", rows)
+        goal = np.log(target / roofline.latency_ms(rows))
+        other_goal = np.log(other_target / roofline.latency_ms(others))
+        found = features.matrix(others), other_goal
+        best = chosen(features.matrix(rows), goal, found, self.candidates, seed=seed)
+        # The trees of all rows can use a few more rounds than those of the part.
+        return replace(best, rounds=max(10, round(best.rounds * 1.1)))
+
+
+LEARNER = RooflineTrees()

@@ -1,0 +1,71 @@
+"""What networks see: features, Box-Cox where the paper has it, z-scores; all fitted on training rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from juggler.nouns import Noun
+from juggler.predict.kernels.table import KernelTable
+from juggler.predict.learning.boxcox import box_cox, fit_power, fit_z
+from juggler.predict.learning.features import BOX_COX, Features
+
+Floats = npt.NDArray[np.float64]
+_FARTHEST = 6.0  # standard deviations: beyond, a network's answer would be anybody's guess
+
+
+@dataclass(frozen=True)
+class Inputs(Noun):
+    """Features as a network takes them.
+
+    Attributes:
+        features: the columns.
+        powers: Box-Cox's lambda by column; columns not named stay as they are.
+        mean: of each column, after Box-Cox.
+        deviation: standard deviation of each.
+    """
+
+    features: Features
+    powers: dict[str, float]
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, kind: str, table: KernelTable, *, transform: bool = False) -> Self:
+        """Fit on training rows.
+
+        Args:
+            kind: of features.
+            table: the training rows.
+            transform: apply Box-Cox to matrix size and kernel size, as the paper does for ResPerfNet.
+        """
+        features = Features.fit(kind, table)
+        named = dict(zip(features.names, features.matrix(table).T, strict=False))
+        powers = {name: fit_power(named[name]) for name in BOX_COX if transform and name in named}
+        mean, deviation = fit_z(_transformed(features, powers, table))
+        return cls(features, powers, tuple(map(float, mean)), tuple(map(float, deviation)))
+
+    @property
+    def width(self) -> int:
+        """Return the number of columns."""
+        return len(self.mean)
+
+    def matrix(self, table: KernelTable) -> npt.NDArray[np.float32]:
+        """Return float32 `[n, columns]`.
+
+        Raises:
+            ConfigError: kernels of another family.
+        """
+        scores = (_transformed(self.features, self.powers, table) - self.mean) / self.deviation
+        return np.clip(scores, -_FARTHEST, _FARTHEST).astype(np.float32)
+
+
+def _transformed(features: Features, powers: dict[str, float], table: KernelTable) -> Floats:
+    matrix = features.matrix(table)
+    for column, name in enumerate(features.names):
+        if name in powers:
+            matrix[:, column] = box_cox(matrix[:, column], powers[name])
+    return matrix

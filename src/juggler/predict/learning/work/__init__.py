@@ -1,0 +1,1 @@
+"""The work of a kernel by the algorithm that it runs by, counted."""

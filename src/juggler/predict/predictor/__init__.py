@@ -1,0 +1,1 @@
+"""The predictor of one device: a network in, milliseconds with an interval out."""

@@ -1,0 +1,1 @@
+"""A detector in words and pictures: scores, confusion, the detection curve, alerts."""

@@ -1,0 +1,1 @@
+"""What every table, picture and page is made of: sheets, units, colours, SVG, the page itself."""

@@ -1,0 +1,1 @@
+"""The artefact: one ONNX file that holds a detector whole."""

@@ -1,0 +1,1 @@
+"""Tools that quantise graphs, one file each, offered as `QUANTIZER`; see `juggler.runtime.int8.quantize`."""

@@ -1,0 +1,1 @@
+"""What networks take on backends, measured: time, peak memory, and where the speed comes from."""

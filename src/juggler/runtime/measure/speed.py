@@ -1,0 +1,182 @@
+"""Time networks on backends, all of them in one race."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from juggler.clock.race import Progress, Samples, race, ratio
+from juggler.nouns import Machine, Noun, Timing
+from juggler.runtime.machine import machine
+from juggler.runtime.measure.contenders import Contest, Entry, Skipped, contend
+from juggler.runtime.measure.peak import Peak, measure_peak
+from juggler.runtime.precision import FLOAT32
+from juggler.runtime.session import Model
+
+
+@dataclass(frozen=True)
+class Speedup(Noun):
+    """How many times faster a network is than the first one, on one backend in one precision at one batch.
+
+    Attributes:
+        subject: the network.
+        baseline: the first network of the measurement.
+        backend: what ran both.
+        batch: inputs a call.
+        median: median over the paired rounds of `baseline` time over `subject` time.
+        low: lower end of its 95 % interval.
+        high: upper end.
+        precision: what both were run in.
+    """
+
+    subject: str
+    baseline: str
+    backend: str
+    batch: int
+    median: float
+    low: float
+    high: float
+    precision: str = FLOAT32
+
+
+@dataclass(frozen=True)
+class Measured(Noun):
+    """What was measured, what was not, and where.
+
+    Attributes:
+        timings: one a network, backend, precision and batch.
+        speedups: every network against the first, one a backend, precision and batch.
+        skipped: backends, and precisions of backends, that cannot work here.
+        machine: where it was measured.
+        threads: cores that one call may use; None is each backend's own choice.
+        rounds: turns of each contender.
+        interruptions: times that the process was taken off a core, all turns together.
+        peaks: memory at the largest batch, one a network, backend and precision, where it was asked for.
+    """
+
+    timings: tuple[Timing, ...]
+    speedups: tuple[Speedup, ...]
+    skipped: tuple[Skipped, ...]
+    machine: Machine
+    threads: int | None
+    rounds: int
+    interruptions: int
+    peaks: tuple[Peak, ...] = ()
+
+
+def measure(
+    models: Mapping[str, Model],
+    backends: Sequence[str] | None = None,
+    *,
+    shape: Sequence[int],
+    batches: Sequence[int] = (1,),
+    precisions: Sequence[str] = (FLOAT32,),
+    threads: int | None = None,
+    rounds: int = 20,
+    min_block_ms: float = 5.0,
+    warmup_s: float = 1.0,
+    seed: int = 0,
+    memory: bool = False,
+    progress: Progress | None = None,
+) -> Measured:
+    """Time every network on every backend in every precision at every batch, in interleaved rounds.
+
+    Inputs are random normal, and so are those that int8 is calibrated on: see `contend`, which opens what is
+    timed here. Speed-ups compare networks within one backend, precision and batch.
+
+    Args:
+        models: ONNX paths or bytes, or modules in evaluation mode, by name; the first is the baseline.
+        backends: names; None takes all there are. Those that cannot work here are skipped and reported.
+        shape: the input's shape without the batch.
+        batches: inputs a call.
+        precisions: names; those that a backend lacks are skipped and reported.
+        threads: cores that one call may use; None is each backend's own choice.
+        rounds: turns of each contender.
+        min_block_ms: shortest turn, in milliseconds.
+        warmup_s: longest warm-up of each contender, in seconds.
+        seed: draws inputs, orders and resamples.
+        memory: measure the peak memory of each network on each backend too, in processes of their own.
+        progress: called with turns done and turns in all.
+
+    Raises:
+        ConfigError: nothing to measure, or an option out of range.
+        ArtefactError: a model that a backend cannot open.
+    """
+    with contend(
+        models,
+        backends,
+        shape=shape,
+        batches=batches,
+        precisions=precisions,
+        threads=threads,
+        seed=seed,
+    ) as contest:
+        named = {str(index): call for index, call in enumerate(contest.calls.values())}
+        options = {"min_block_ms": min_block_ms, "warmup_s": warmup_s, "seed": seed, "progress": progress}
+        raced = race(named, rounds=rounds, **options) if named else {}  # type: ignore[arg-type]
+    samples = dict(zip(contest.calls, raced.values(), strict=True))
+    peaks = _peaks(contest, shape, max(batches), threads) if memory else {}
+    return Measured(
+        timings=tuple(
+            _timing(e, s, peaks.get((e.subject, e.backend, e.precision))) for e, s in samples.items()
+        ),
+        speedups=tuple(_speedups(next(iter(models)), samples, seed)),
+        skipped=contest.skipped,
+        machine=machine(),
+        threads=threads,
+        rounds=rounds,
+        interruptions=sum(sum(s.interruptions) for s in samples.values()),
+        peaks=tuple(peaks.values()),
+    )
+
+
+def _timing(entry: Entry, samples: Samples, peak: Peak | None) -> Timing:
+    return Timing(
+        subject=entry.subject,
+        backend=entry.backend,
+        batch=entry.batch,
+        calls=samples.values.size,
+        min_ms=samples.min_ms,
+        median_ms=samples.median_ms,
+        p95_ms=samples.p95_ms,
+        p99_ms=samples.p99_ms,
+        peak_rss_mib=peak.process_mib if peak else None,
+        precision=entry.precision,
+    )
+
+
+def _speedups(baseline: str, samples: Mapping[Entry, Samples], seed: int) -> Iterator[Speedup]:
+    for entry, own in samples.items():
+        if entry.subject != baseline:
+            found = ratio(samples[entry._replace(subject=baseline)], own, seed=seed)
+            yield Speedup(
+                subject=entry.subject,
+                baseline=baseline,
+                backend=entry.backend,
+                batch=entry.batch,
+                median=found.median,
+                low=found.low,
+                high=found.high,
+                precision=entry.precision,
+            )
+
+
+def _peaks(
+    contest: Contest, shape: Sequence[int], batch: int, threads: int | None
+) -> dict[tuple[str, str, str], Peak]:
+    """Measure the peak memory of each network, backend and precision at one batch, the largest asked for."""
+    peaks = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for index, (subject, backend, precision, size) in enumerate(contest.calls):
+            if size != batch:
+                continue
+            graph = contest.forms.source(subject, "onnx", precision).graph
+            path = graph if isinstance(graph, Path) else Path(folder) / f"{index}.onnx"
+            if isinstance(graph, bytes):
+                path.write_bytes(graph)
+            peaks[subject, backend, precision] = measure_peak(
+                path, backend, (batch, *shape), threads=threads, precision=precision, subject=subject
+            )
+    return peaks

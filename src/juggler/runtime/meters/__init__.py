@@ -1,1 +1,0 @@
-"""What reads energy, one file each: `METER`."""

@@ -1,0 +1,1 @@
+"""ONNX graphs as data: read, edited, built, their metadata and their shapes."""

@@ -1,0 +1,101 @@
+"""Write an ONNX graph node by node, with normal weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from juggler.runtime.onnx_graphs.normals import inputs, normal, on_line
+
+if TYPE_CHECKING:
+    from onnx import NodeProto, TensorProto
+
+Array = npt.NDArray[Any]
+# As networks are exported: average pools of newer sets are run by another, slower kernel. Gelu is of 20.
+OPSET, NEWER, IR_VERSION = 17, 20, 9
+
+
+@dataclass
+class Draft:
+    """A graph being written: nodes in order, weights, and the shapes of what comes in and goes out."""
+
+    nodes: list[NodeProto] = field(default_factory=list)
+    weights: list[TensorProto] = field(default_factory=list)
+    inputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def take(self, name: str, shape: tuple[int, ...], *, before: bool = False) -> str:
+        """Add an input, and a kernel that hands it on where it is to come from one; return its tensor."""
+        self.inputs[name] = shape
+        if not before:
+            return name
+        if len(shape) == 4:
+            return self.node("MaxPool", (name,), f"before_{name}", kernel_shape=[1, 1])
+        return self.node("Neg", (name,), f"before_{name}")  # pools take images only
+
+    def node(self, op: str, inputs: tuple[str, ...], name: str, **attributes: Any) -> str:
+        """Add an operator; return its output, which has its name."""
+        from onnx import helper  # noqa: PLC0415  # heavy
+
+        self.nodes.append(helper.make_node(op, list(inputs), [f"{name}_out"], name=name, **attributes))
+        return f"{name}_out"
+
+    def weight(self, name: str, shape: tuple[int, ...], scale: float = 1.0, *, shift: float = 0.0) -> str:
+        """Add normal weights of that standard deviation; return their tensor."""
+        from onnx import TensorProto, helper  # noqa: PLC0415
+
+        values = normal(shape)
+        values *= np.float32(scale)
+        values += np.float32(shift)
+        self.weights.append(helper.make_tensor(name, TensorProto.FLOAT, shape, values.tobytes(), raw=True))
+        return name
+
+    def number(self, name: str, value: float) -> str:
+        """Add one number; return its tensor."""
+        from onnx import TensorProto, helper  # noqa: PLC0415
+
+        self.weights.append(helper.make_tensor(name, TensorProto.FLOAT, (), [value]))
+        return name
+
+    def whole(self, name: str, values: list[int]) -> None:
+        """Add a vector of whole numbers."""
+        from onnx import TensorProto, helper  # noqa: PLC0415
+
+        self.weights.append(helper.make_tensor(name, TensorProto.INT64, (len(values),), values))
+
+
+@dataclass(frozen=True)
+class KernelGraph:
+    """One kernel as a graph.
+
+    Attributes:
+        model: ONNX bytes.
+        inputs: shapes by name.
+    """
+
+    model: bytes
+    inputs: dict[str, tuple[int, ...]]
+
+    def feed(self) -> dict[str, Array]:
+        """Return normal inputs, views of numbers that are drawn once; nobody may write to them."""
+        ends = np.cumsum([on_line(prod(shape)) for shape in self.inputs.values()])
+        parts = zip(self.inputs.items(), np.split(inputs(int(ends[-1])), ends), strict=False)
+        return {name: part[: prod(shape)].reshape(shape) for (name, shape), part in parts}
+
+
+def packed(draft: Draft, outputs: Mapping[str, tuple[int, ...]]) -> KernelGraph:
+    """Make a model of what was written."""
+    from onnx import TensorProto, helper  # noqa: PLC0415  # heavy
+
+    ends = [
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+        for shapes in (draft.inputs, outputs)
+    ]
+    graph = helper.make_graph(draft.nodes, "one kernel", *ends, draft.weights)
+    opset = helper.make_opsetid("", NEWER if "Gelu" in {node.op_type for node in draft.nodes} else OPSET)
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
+    return KernelGraph(model.SerializeToString(), dict(draft.inputs))

@@ -1,1 +1,0 @@
-"""Tools that quantise graphs, one file each, offered as `QUANTIZER`; see `juggler.runtime.quantize`."""

@@ -1,0 +1,1 @@
+"""The algebra of linear operations: tensors in, tensors out."""

@@ -1,0 +1,1 @@
+"""Between graphs and expressions: lift a region out, put a rewritten one back."""

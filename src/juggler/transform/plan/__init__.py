@@ -1,0 +1,1 @@
+"""Which form each region takes, and carrying that out."""

@@ -1,0 +1,1 @@
+"""Rules over expressions, each proposal weighed and checked."""

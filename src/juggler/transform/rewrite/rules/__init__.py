@@ -1,0 +1,1 @@
+"""Rewriting rules, one file each: each offers `RULE`, see `juggler.transform.rewrite.rule.Rule`."""

@@ -1,1 +1,0 @@
-"""Rewriting rules, one file each: each offers `RULE`, see `juggler.transform.rule.Rule`."""

@@ -1,0 +1,1 @@
+"""From a module to a graph that rules can read: tracers, exported programs, element types."""

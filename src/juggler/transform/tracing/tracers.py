@@ -1,0 +1,140 @@
+"""The ways from a forward to a graph, and the check that every graph is held to.
+
+Symbolically, with sizes left free; by example, with sizes known; by torch.export, where Python cannot be
+followed any other way.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.utils import _pytree as pytree
+
+from juggler.errors import JugglerError, Refused
+from juggler.transform.tracing.fx_tracers import ByExample, Symbolic, place
+from juggler.transform.tracing.preparation import plain
+
+_REMEDY = (
+    "Take control flow that depends on the input's values out of forward, or flatten the submodules one by "
+    "one"
+)
+
+
+def symbolically(own: nn.Module, inputs: tuple[Tensor, ...] | None) -> fx.GraphModule:
+    """Trace by torch.fx, with every size left free.
+
+    Raises:
+        Refused: torch.fx cannot follow the forward; the message says where.
+    """
+    return _follow(own, Symbolic(None if inputs is None else len(inputs)))
+
+
+def by_example(own: nn.Module, inputs: tuple[Tensor, ...]) -> fx.GraphModule:
+    """Trace by torch.fx, with every size but the batch as it is for the inputs.
+
+    Raises:
+        Refused: what the forward does depends on what the inputs hold, or is made for one batch.
+    """
+    traced = _follow(own, ByExample(inputs))
+    twice = _doubled(inputs)
+    try:
+        wanted = run(own, twice)
+    except Refused:
+        return traced  # the network itself takes no other batch
+    hold_against(traced, twice, wanted)
+    return traced
+
+
+def exported(own: nn.Module, inputs: tuple[Tensor, ...]) -> fx.GraphModule:
+    """Trace by torch.export, with the batch free where the network allows it.
+
+    Raises:
+        Refused: torch.export cannot follow the forward; the message says where.
+    """
+    from juggler.transform.tracing.exported import from_exported  # noqa: PLC0415  # torch.export is slow to import
+
+    free = tuple({0: torch.export.Dim.AUTO} if tensor.ndim else None for tensor in inputs)
+    # A batch of 1 would be taken for a constant, so one of 2 is tried first.
+    for given, sizes in ((_doubled(inputs), free), (inputs, None)):
+        try:
+            with torch.no_grad():
+                return from_exported(torch.export.export(own, given, dynamic_shapes=sizes, strict=False))
+        except JugglerError:
+            raise
+        except Exception as error:  # noqa: BLE001  # a forward may raise whatever it likes
+            failed = error
+    said = next(iter(str(failed).strip().splitlines()), repr(failed))
+    raise Refused("trace the network", f"{said} {place(failed, own)}", _REMEDY) from failed
+
+
+def _follow(own: nn.Module, tracer: Symbolic) -> fx.GraphModule:
+    try:
+        with torch.no_grad():
+            graph = tracer.trace(own)
+    except Exception as error:  # a forward may raise whatever it likes
+        found = f"torch.fx could not follow {type(own).__name__}.forward {place(error, own)} ({error})"
+        raise Refused("trace the network", found, _REMEDY) from error
+    if isinstance(tracer, ByExample):
+        tracer.forget_sizes()
+    return fx.GraphModule(own, graph, class_name=type(own).__name__)
+
+
+def _doubled(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(torch.cat([tensor, tensor]) if tensor.ndim else tensor for tensor in inputs)
+
+
+def run(network: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
+    """Return what the network gives for copies of the inputs, in plain containers.
+
+    Raises:
+        Refused: it does not run on them.
+    """
+    try:
+        with torch.no_grad():
+            # A graph's call would print what its forward raises.
+            call = network.forward if isinstance(network, fx.GraphModule) else network
+            return plain(call(*(tensor.clone() for tensor in inputs)))
+    except Exception as error:  # a forward may raise whatever it likes
+        raise unfit(inputs, f"{error} ({place(error, network)})") from error
+
+
+def unfit(inputs: tuple[Tensor, ...], found: str) -> Refused:
+    """Return the refusal of inputs that a network does not run on."""
+    given = " and ".join(f"shape {tuple(tensor.shape)} and type {tensor.dtype}" for tensor in inputs)
+    return Refused(
+        "run the network on the example",
+        f"an input of {given} gave: {found}",
+        "Pass an example of the shape and type that the network is made for",
+    )
+
+
+def hold_against(traced: fx.GraphModule, inputs: tuple[Tensor, ...], wanted: Any) -> None:
+    """Refuse a graph that does not give what the network gave.
+
+    Raises:
+        Refused: it gives something else, or does not run.
+    """
+    found = run(traced, inputs)
+    pairs = list(itertools.zip_longest(pytree.tree_leaves(found), pytree.tree_leaves(wanted)))
+    if all(_alike(one, other) for one, other in pairs):
+        return
+    raise Refused(
+        "trace the network",
+        f"its graph does not give what the network gave for a batch of {len(inputs[0])}: the network draws "
+        "random numbers, keeps state between calls, or is made for one size of batch",
+        "Take these out of forward",
+    )
+
+
+def _alike(one: object, other: object) -> bool:
+    if not isinstance(one, Tensor) or not isinstance(other, Tensor):
+        return type(one) is type(other)
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    if not one.is_floating_point() or not one.numel():
+        return torch.equal(one, other)
+    scale = other.abs().nan_to_num(0.0, 0.0, 0.0).max().item()
+    return torch.allclose(one, other, rtol=1e-4, atol=1e-4 * scale, equal_nan=True)

@@ -1,0 +1,43 @@
+"""What OpenVINO compiled is read: all the work of the source is found again, or listed."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from juggler.predict.extract.kernels import Reading, read_kernels
+from juggler.predict.graphs.random_networks import drawn_network
+
+pytest.importorskip("openvino")
+
+
+def families(reading: Reading) -> Counter[str]:
+    return Counter(kernel.spec.family for kernel in reading.kernels)
+
+
+@pytest.mark.parametrize("seed", [2, 12, 15, 19, 24])
+def test_all_work_is_found_again(seed: int) -> None:
+    drawn = drawn_network(seed)
+    reading = read_kernels(drawn.model, "openvino", batch=2, name=drawn.name)
+    assert not reading.uncovered
+    assert sum(kernel.spec.macs for kernel in reading.kernels) == 2 * drawn.macs
+    other = families(read_kernels(drawn.model, batch=2))
+    for family in ("conv", "depthwise", "pool", "dense", "concat", "global_pool"):
+        assert families(reading)[family] == other[family]
+
+
+def test_sums_and_activations_are_fused_as_it_fuses_them() -> None:
+    reading = read_kernels(drawn_network(19).model, "openvino")
+    convolutions = [kernel.spec for kernel in reading.kernels if kernel.spec.family == "conv"]
+    assert {"relu", "none"} <= {spec.activation for spec in convolutions}
+    assert any(spec.adds for spec in convolutions) and all(spec.bias for spec in convolutions if spec.adds)
+    assert reading.kernels[0].spec.kind == "to_blocked"
+
+
+def test_dense_layers_compiled_into_one_are_listed() -> None:
+    drawn = drawn_network(6)
+    reading = read_kernels(drawn.model, "openvino")
+    (missed,) = reading.uncovered
+    assert (missed.op, missed.count) == ("Subgraph", 1) and missed.bytes > 4 * (64 * 256 + 256 * 256)
+    assert sum(kernel.spec.macs for kernel in reading.kernels) == drawn.macs - 64 * 256 - 256 * 256
