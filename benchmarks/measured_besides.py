@@ -8,7 +8,7 @@ from statistics import median
 from measured_files import Column
 from measured_tables import NONE_YET, Cells, escaped, rows_of, side_by_side
 
-from juggler.report import units
+from juggler.report.kit import units
 from juggler.reproduce.results import Cell, Reproduction, Row
 
 NETWORKS = ("plain", "flat", "wide")

@@ -8,11 +8,11 @@ from statistics import median
 from measured_files import Column
 from pages import folded
 
-from juggler.report import units
-from juggler.report.gain import gain_sheet, gains
+from juggler.report.kit import units
 from juggler.report.kit.sheet import Sheet
-from juggler.report.reproduction_curves import dips
-from juggler.report.reproduction_sheets import MERGED, PAPER_BATCH, curves
+from juggler.report.reproduction.curves import dips
+from juggler.report.reproduction.gain import gain_sheet, gains
+from juggler.report.reproduction.sheets import MERGED, PAPER_BATCH, curves
 from juggler.reproduce.results import Cell, Reproduction, Row
 
 Key = tuple[str, ...]

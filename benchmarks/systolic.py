@@ -120,8 +120,8 @@ def eyeriss() -> dict[str, dict[str, float]]:
 
 def picture(*, quick: bool) -> None:
     """Draw cycles over the shape of the array for ResNet-50."""
-    from juggler.report.svg import standalone  # noqa: PLC0415  # matplotlib, whose memory is not the sweep's
-    from juggler.report.sweep_figure import sweep_figure  # noqa: PLC0415
+    from juggler.report.cost.sweep import sweep_figure  # noqa: PLC0415
+    from juggler.report.kit.svg import standalone  # noqa: PLC0415  # matplotlib, whose memory is not the sweep's
 
     network = network_gemms(list(resnet(50).values()))
     svg = standalone(sweep_figure(sweep(network, *widest_within(BUDGET))))

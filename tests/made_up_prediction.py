@@ -10,7 +10,7 @@ from juggler.predict.fit.evidence import NetworkPoint, PhaseEvidence
 from juggler.predict.fit.report import FamilyReport, FitReport, NetworkReport
 from juggler.predict.learning.learner import Epoch
 from juggler.predict.learning.scores import score
-from juggler.report.predict_page import PredictionStory
+from juggler.report.prediction.page import PredictionStory
 from made_up_samples import MACHINE
 
 ERRORS = {

@@ -153,7 +153,7 @@ def test_imports_go_downwards():
         ("juggler.transform.flatten", "importlib.import_module('juggler.report.html')", True),
         ("juggler.transform.flatten", "from . import models", False),
         ("juggler.transform.flatten", "from juggler.data import Records", False),
-        ("juggler.report.river", "from juggler import metrics\nkey = 'juggler.format'", False),
+        ("juggler.report.demo", "from juggler import metrics\nkey = 'juggler.format'", False),
     ],
 )
 def test_the_reader_of_imports_sees(module, source, is_fault):

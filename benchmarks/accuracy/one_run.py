@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
+from gradients import GradientLog, gradients_by_depth
 from scale import Task
 from widths import macs_of
 
@@ -37,7 +39,13 @@ def kept(task: Task, home: Path) -> dict[str, Any] | None:
     return None
 
 
-def carried_out(task: Task, data: PictureSet, home: Path, progress: Progress | None = None) -> dict[str, Any]:
+def carried_out(
+    task: Task,
+    data: PictureSet,
+    home: Path,
+    progress: Progress | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Do a run, or what is left of it, and return its result, which is kept.
 
     A run whose loss is no longer a number is a result as well: it is kept as failed.
@@ -47,6 +55,7 @@ def carried_out(task: Task, data: PictureSet, home: Path, progress: Progress | N
         data: the pictures.
         home: where the runs' folders are, and the teachers that they share.
         progress: told the stage, and epoch, epochs, step, steps and loss within it.
+        extra: kept with the result.
     """
     place = home / task.folder
     write_atomically(place / PLAN, task.plan.to_toml().encode())
@@ -56,6 +65,7 @@ def carried_out(task: Task, data: PictureSet, home: Path, progress: Progress | N
         "seed": task.seed,
         "plan": task.plan.to_dict(),
         "date": datetime.now(UTC).date().isoformat(),
+        **(extra or {}),
     }
     try:
         classifier = trained(task.plan, data, place, home / TEACHERS, progress)
@@ -63,6 +73,8 @@ def carried_out(task: Task, data: PictureSet, home: Path, progress: Progress | N
         found = about | {"failed": str(error), "machine": machine().to_dict()}
     else:
         found = about | judged(classifier, task.plan, data) | {"machine": machine().to_dict()}
+        found["teacher_sha256"] = teacher_sha256(task.plan, home / TEACHERS)
+        found["gradients"] = gradients_by_depth(place, classifier.network, task.plan.learner.recipe)
     write_atomically(place / RESULT, f"{json.dumps(found, indent=1, allow_nan=False)}\n".encode())
     (place / STATE_FILE).unlink(missing_ok=True)  # as large as three networks, and done with
     return found
@@ -75,9 +87,19 @@ def trained(
     path = place / CLASSIFIER
     if path.is_file():
         return TrainedClassifier.load(path)
-    classifier = train_classifier(plan, data, folder=place, teachers=teachers, progress=progress)
+    with GradientLog(place, progress) as log:
+        classifier = train_classifier(plan, data, folder=place, teachers=teachers, progress=log.tell)
     classifier.save(path)
     return classifier
+
+
+def teacher_sha256(plan: ClassifierPlan, teachers: Path) -> str | None:
+    """Return the digest of the weights that taught a run, None where there was no teacher."""
+    lesson = plan.taught_by
+    if lesson is None:
+        return None
+    teacher = TrainedClassifier.load(teachers / lesson.digest / CLASSIFIER)
+    return str(teacher.provenance["weights_sha256"])
 
 
 def judged(classifier: TrainedClassifier, plan: ClassifierPlan, data: PictureSet) -> dict[str, Any]:

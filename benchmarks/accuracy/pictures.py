@@ -13,8 +13,8 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import offset_copy
 from tables import Values, gap_of, latency_of, variant_of
 
-from juggler.report.svg import WHOLE_PX, draw, quiet
-from juggler.report.theme import LIGHT
+from juggler.report.kit.svg import WHOLE_PX, draw, quiet
+from juggler.report.kit.theme import LIGHT
 
 PANELS = (
     ("accuracy_train", "accuracy on training pictures, %"),

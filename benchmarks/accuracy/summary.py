@@ -181,12 +181,16 @@ def mixed(ours: Mapping[int, Mapping[str, Any]], theirs: Mapping[int, Mapping[st
     return [seed for seed in both if differ(circumstances(ours[seed]), circumstances(theirs[seed]))]
 
 
-def is_same_recipe(ours: Mapping[int, Mapping[str, Any]], theirs: Mapping[int, Mapping[str, Any]]) -> bool:
-    """Say whether two variants differ in nothing but the network and what acts on its structure alone."""
+def is_same_recipe(
+    ours: Mapping[int, Mapping[str, Any]],
+    theirs: Mapping[int, Mapping[str, Any]],
+    aside: Sequence[str] = INSIDE,
+) -> bool:
+    """Say whether two variants differ in nothing but the network and fields of the recipe left aside."""
     told = []
     for runs in (ours, theirs):
         plan = next(iter(runs.values()))["plan"]
-        own = {name: value for name, value in plan["recipe"].items() if name not in INSIDE}
+        own = {name: value for name, value in plan["recipe"].items() if name not in aside}
         told.append((own, plan.get("teacher")))
     return told[0] == told[1]
 

@@ -18,11 +18,11 @@ from juggler.report import (
     refusals_table,
     rewrites_table,
     scores_table,
-    sheets,
     timings_table,
-    units,
 )
 from juggler.report.detector.sheets import scores_sheet
+from juggler.report.kit import units
+from juggler.report.network import sheets
 from juggler.report.summary import tiles
 from report_parts import make_certificate, make_scores, make_timing
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from juggler.cli.console import ERRORS, OUT, Tell, escape
 from juggler.errors import ConfigError
 from juggler.files import write_atomically
-from juggler.report import costs, sheet_table
+from juggler.report import sheet_table
+from juggler.report.cost import layers as costs
 
 if TYPE_CHECKING:
     from juggler.cost.count.network import Counted

@@ -37,7 +37,7 @@ def write_fit_report(
     Its networks are the measured ones, or where there are none those that were timed for the fit.
     """
     from juggler.predict.fit.evidence import network_points, phase_evidence  # noqa: PLC0415
-    from juggler.report.predict_page import PredictionStory, write_prediction_report  # noqa: PLC0415
+    from juggler.report.prediction.page import PredictionStory, write_prediction_report  # noqa: PLC0415
 
     told = "Networks that no learner saw, timed by benchmarks/predict_networks.py."
     if measured is None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from juggler.cli.console import ERRORS, OUT, bar, escape
 from juggler.errors import ConfigError
-from juggler.report import predictions as sheets
 from juggler.report import sheet_table
+from juggler.report.prediction import networks as sheets
 
 if TYPE_CHECKING:
     from juggler.predict.graphs.structure import Skeleton

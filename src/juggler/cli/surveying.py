@@ -87,7 +87,7 @@ def written(found: Survey, folder: Path) -> tuple[Path, ...]:
     Raises:
         ConfigError: nothing can be written there.
     """
-    from juggler.report import survey_page  # noqa: PLC0415
+    from juggler.report.survey import page as survey_page  # noqa: PLC0415
     from juggler.survey import write_survey  # noqa: PLC0415
 
     page = survey_page.write_survey(found, folder)

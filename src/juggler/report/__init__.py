@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 from juggler.lazy import face
 
 if TYPE_CHECKING:
-    from juggler.report.attribution_picture import attribution_figure
     from juggler.report.detector.figures import confusion_figure, curve_figure
-    from juggler.report.figures import certificate_figure, latency_figure
-    from juggler.report.gain import Gain, gains
-    from juggler.report.graphs import GraphPicture, draw_graphs
     from juggler.report.html import render, write
+    from juggler.report.kit.svg import standalone
     from juggler.report.kit.terminal import sheet_table
-    from juggler.report.reproductions import reproduction_figure
+    from juggler.report.network.attribution_figure import attribution_figure
+    from juggler.report.network.figures import certificate_figure, latency_figure
+    from juggler.report.network.graphs import GraphPicture, draw_graphs
+    from juggler.report.reproduction.figures import reproduction_figure
+    from juggler.report.reproduction.gain import Gain, gains
     from juggler.report.story import Story
-    from juggler.report.svg import standalone
     from juggler.report.tables import (
         alerts_table,
         attribution_tables,
@@ -69,19 +69,16 @@ __all__ = [
 __getattr__, __dir__ = face(
     __name__,
     {
-        "juggler.report.attribution_picture": ["attribution_figure"],
-        "juggler.report.figures": [
-            "certificate_figure",
-            "confusion_figure",
-            "curve_figure",
-            "latency_figure",
-        ],
-        "juggler.report.gain": ["Gain", "gains"],
-        "juggler.report.graphs": ["GraphPicture", "draw_graphs"],
+        "juggler.report.network.attribution_figure": ["attribution_figure"],
+        "juggler.report.network.figures": ["certificate_figure", "latency_figure"],
+        "juggler.report.detector.figures": ["confusion_figure", "curve_figure"],
+        "juggler.report.reproduction.gain": ["Gain", "gains"],
+        "juggler.report.network.graphs": ["GraphPicture", "draw_graphs"],
         "juggler.report.html": ["render", "write"],
-        "juggler.report.reproductions": ["reproduction_figure"],
+        "juggler.report.reproduction.figures": ["reproduction_figure"],
         "juggler.report.story": ["Story"],
-        "juggler.report.svg": ["standalone"],
+        "juggler.report.kit.svg": ["standalone"],
+        "juggler.report.kit.terminal": ["sheet_table"],
         "juggler.report.tables": [
             "alerts_table",
             "attribution_tables",
@@ -93,7 +90,6 @@ __getattr__, __dir__ = face(
             "reproduction_table",
             "rewrites_table",
             "scores_table",
-            "sheet_table",
             "timings_table",
         ],
     },

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from juggler.files import write_atomically
-from juggler.report import figures, sheets, theme, units
-from juggler.report.attribution import attribution_sheets, decisions_sheet
-from juggler.report.attribution_picture import attribution_figure
 from juggler.report.detector.figures import confusion_figure, curve_figure
 from juggler.report.detector.sheets import alerts_sheet, recall_sheet, scores_sheet
-from juggler.report.graphs import draw_graphs
-from juggler.report.page import Drawing, environment
+from juggler.report.kit import theme, units
+from juggler.report.kit.page import Drawing, environment
+from juggler.report.network import figures, sheets
+from juggler.report.network.attribution import attribution_sheets, decisions_sheet
+from juggler.report.network.attribution_figure import attribution_figure
+from juggler.report.network.graphs import draw_graphs
 from juggler.report.story import Story
 from juggler.report.summary import tiles
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from juggler.report import units
-from juggler.report.int8 import int8_figures
+from juggler.report.kit import units
+from juggler.report.network.int8 import int8_figures
 from juggler.report.story import Story
 
 

@@ -26,7 +26,7 @@ def demo(out: Out = Path("juggler-demo"), data: Folder = None, backends: Backend
     """
     with ERRORS.status("waking torch"):
         from juggler.models import TrainedDetector  # noqa: PLC0415  # torch takes two seconds to import
-        from juggler.report.river import SYNTHETIC, find_records, run_river  # noqa: PLC0415
+        from juggler.report.demo import SYNTHETIC, find_records, run_river  # noqa: PLC0415
 
     with bars() as progress:
         tasks: dict[str, TaskID] = {}

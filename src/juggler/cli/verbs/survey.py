@@ -59,7 +59,7 @@ def survey(
     """
     from juggler import survey as room  # noqa: PLC0415  # heavy
     from juggler.report import sheet_table  # noqa: PLC0415
-    from juggler.report.survey_sheets import sheets_for_terminal  # noqa: PLC0415
+    from juggler.report.survey.sheets import sheets_for_terminal  # noqa: PLC0415
 
     chosen = options_of(
         budget=budget,

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from juggler.report import units
-from juggler.report.svg import HALF_PX, draw, quiet
-from juggler.report.theme import LIGHT, SERIES
+from juggler.report.kit import units
+from juggler.report.kit.svg import HALF_PX, draw, quiet
+from juggler.report.kit.theme import LIGHT, SERIES
 
 if TYPE_CHECKING:
     from juggler.metrics import Scores

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from juggler.nouns import Alert
-from juggler.report import units
+from juggler.report.kit import units
 from juggler.report.kit.sheet import Column, Sheet, text_columns
 
 if TYPE_CHECKING:

@@ -1,0 +1,76 @@
+"""Draw a sweep over systolic arrays: cycles against the array's shape, one curve a dataflow."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from juggler.cost.hardware.sweep import Sweep
+from juggler.errors import ConfigError
+from juggler.report.kit import units
+from juggler.report.kit.svg import WHOLE_PX, draw, quiet
+from juggler.report.kit.theme import LIGHT
+
+HEIGHT_PX = 380
+_COLOURS = ("flat", "third", "fourth", "op-conv")
+_TICKS = 7
+_POINTS = 1500  # more cannot be told apart on the screen
+
+
+def sweep_figure(sweep: Sweep, name: str = "sweep") -> str:
+    """Draw a network's modelled cycles against the rows of the array; a dot is a dataflow's best.
+
+    Args:
+        sweep: arrays of about the same number of elements, such as those of `widest_within`.
+        name: prefix of the SVG's identifiers.
+
+    Raises:
+        ConfigError: fewer than two numbers of rows.
+    """
+    order = np.argsort(sweep.rows, kind="stable")
+    order = order[np.unique(np.linspace(0, order.size - 1, min(order.size, _POINTS)).round().astype(int))]
+    rows = sweep.rows[order]
+    if rows[0] == rows[-1]:
+        raise ConfigError("draw a sweep", f"only arrays of {rows[0]} rows", "Sweep arrays of different rows")
+    lowest, highest = int(sweep.cycles.min()), int(sweep.cycles.max())
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        for place, dataflow in enumerate(sweep.dataflows):
+            colour = LIGHT[_COLOURS[place % len(_COLOURS)]]
+            best = sweep.best(dataflow)
+            label = f"{dataflow.replace('_', ' ')}: {units.macs(best.cycles)} at {best.rows}×{best.columns}"
+            axes.plot(rows, sweep.cycles[place, order], color=colour, linewidth=1.6, label=label)
+            axes.plot([best.rows], [best.cycles], "o", color=colour, markersize=8, clip_on=False, zorder=5)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.xaxis.set_major_locator(FixedLocator(_powers(int(rows[0]), int(rows[-1]))))
+        axes.yaxis.set_major_locator(FixedLocator(_round(lowest, highest)))
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: units.count(value)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: units.macs(value)))
+        elements = int((sweep.rows * sweep.columns).max())
+        axes.set_xlabel(f"rows of an array of {units.count(elements)} elements")
+        axes.set_ylabel("cycles, modelled")
+        quiet(axes, grid="y")
+        figure.legend(loc="outside upper left", ncols=2, handlelength=1.2, borderaxespad=0)
+
+    label = "Modelled cycles of the whole network against the rows of the systolic array, by dataflow"
+    return draw(name, label, (WHOLE_PX, HEIGHT_PX), paint)
+
+
+def _powers(low: int, high: int) -> list[float]:
+    """Return powers of two within a range, not too many of them."""
+    found = [2.0**power for power in range(64) if low <= 2**power <= high]
+    return found[:: math.ceil(len(found) / _TICKS)] if found else []
+
+
+def _round(low: int, high: int) -> list[float]:
+    """Return 1, 2, 5, 10 and so on within a range, only powers of ten where these are too many."""
+    found = [lead * 10.0**power for power in range(19) for lead in (1, 2, 5)]
+    inside = [tick for tick in found if low <= tick <= high]
+    return inside if len(inside) <= _TICKS else [tick for tick in inside if f"{tick:g}"[0] == "1"]

@@ -1,0 +1,185 @@
+"""Lay out every table once, as text cells; the terminal and the page then show the same figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from juggler.nouns import Certificate, Check, Machine, Refusal, Rewrite, Timing
+from juggler.report.kit import units
+from juggler.report.kit.sheet import Column, Sheet, text_columns
+from juggler.report.network.int8 import int8_note
+
+if TYPE_CHECKING:
+    from juggler.runtime import Speedup
+
+
+def timings_sheet(timings: Sequence[Timing], speedups: Sequence[Speedup] = ()) -> Sheet:
+    """Lay out the latencies; the last column compares with the first subject, all else equal.
+
+    It is the median over paired rounds where `speedups` hold it, and the ratio of medians elsewhere.
+    """
+    first = timings[0].subject if timings else ""
+    base = {_alike(t): t.median_ms for t in timings if t.subject == first}
+    paired = {(s.subject, _alike(s)): s for s in speedups}
+    with_precision = len({t.precision for t in timings}) > 1
+    with_memory = any(t.peak_rss_mib is not None for t in timings)
+    columns = (
+        *text_columns("network", "backend", *(["precision"] if with_precision else [])),
+        Column("batch", "inputs"),
+        Column("median", "ms"),
+        Column("p95", "ms"),
+        Column("p99", "ms"),
+        Column("throughput", "inputs/s"),
+        *([Column("peak memory", "MiB")] if with_memory else []),
+        Column(f"faster than {units.shorten(first, 6)}", "×"),
+        *([Column("interval", "95 %")] if paired else []),
+    )
+    rows = tuple(
+        (
+            units.clean(t.subject),
+            units.clean(t.backend),
+            *([units.clean(t.precision)] if with_precision else []),
+            units.count(t.batch),
+            *(units.significant(v) for v in (t.median_ms, t.p95_ms, t.p99_ms)),
+            units.count(t.throughput_per_s if t.median_ms else None),
+            *([units.count(t.peak_rss_mib)] if with_memory else []),
+            *((units.DASH,) * (1 + bool(paired)) if t.subject == first else _faster(t, base, paired)),
+        )
+        for t in timings
+    )
+    note = "Measured, times of one call; throughput is at the median."
+    return Sheet("Latency", columns, rows, note=note)
+
+
+_Alike = tuple[str, str, int]
+
+
+def _alike(row: Timing | Speedup) -> _Alike:
+    """Return what must be equal for two rows to be compared."""
+    return row.backend, row.precision, row.batch
+
+
+def _faster(
+    timing: Timing, base: Mapping[_Alike, float], paired: Mapping[tuple[str, _Alike], Speedup]
+) -> tuple[str, ...]:
+    """Return the ratio and, where there are paired rounds, its interval."""
+    found = paired.get((timing.subject, _alike(timing)))
+    if found is not None:
+        return f"{found.median:.2f}", f"{found.low:.2f}-{found.high:.2f}"
+    ratio = units.decimal(_ratio(base, timing), 2)
+    return (ratio, units.DASH) if paired else (ratio,)
+
+
+def _ratio(base: Mapping[_Alike, float], timing: Timing) -> float | None:
+    before = base.get(_alike(timing))
+    return before / timing.median_ms if before and timing.median_ms else None
+
+
+def certificate_sheet(certificate: Certificate) -> Sheet:
+    """Lay out the checks of a certificate, each with its errors, its limit and whether it is within it."""
+    columns = (
+        *text_columns("weights", "type", "input"),
+        Column("inside"),
+        Column("border"),
+        Column("output"),
+        Column("limit"),
+        *text_columns("verdict"),
+    )
+    within = [_within(certificate, check) for check in certificate.checks]
+    rows = tuple(
+        (
+            units.clean(c.weights),
+            units.clean(c.dtype),
+            units.shape(c.shape),
+            units.error(c.inside),
+            units.error(c.border),
+            units.error(c.output),
+            units.limit(certificate.limits.get(c.dtype)),
+            "within" if ok else "EXCEEDED",
+        )
+        for c, ok in zip(certificate.checks, within, strict=True)
+    )
+    notes = ["Errors are max|difference| / max|reference| of the flat network against the wide one."]
+    if certificate.classes_compared:
+        agreed, compared = units.count(certificate.classes_agreed), units.count(certificate.classes_compared)
+        notes.append(f"Same predicted class on {agreed} of {compared} real inputs.")
+    else:
+        notes.append("No real inputs were given to compare predicted classes on.")
+    if certificate.skipped:
+        notes.append(f"The wide network does not accept: {units.clean(', '.join(certificate.skipped))}.")
+    if certificate.int8 is not None:
+        notes.append(int8_note(certificate.int8))
+    moods = tuple("good" if ok else "bad" for ok in within)
+    return Sheet("Certificate", columns, rows, moods, " ".join(notes))
+
+
+def _within(certificate: Certificate, check: Check) -> bool:
+    return check.worst <= certificate.limits.get(check.dtype, -math.inf)
+
+
+def rewrites_sheet(rewrites: Iterable[Rewrite]) -> Sheet:
+    """Lay out the rewrites, one row a rule."""
+    groups: dict[tuple[str, str], list[Rewrite]] = {}
+    for rewrite in rewrites:
+        groups.setdefault((rewrite.rule, rewrite.source), []).append(rewrite)
+    columns = (
+        *text_columns("rule", "source"),
+        Column("times"),
+        Column("ops replaced"),
+        Column("before", "MACs"),
+        Column("after", "MACs"),
+        Column("worst error", "float64"),
+    )
+    rows = tuple(
+        (
+            units.clean(rule),
+            units.clean(source) or units.DASH,
+            units.count(len(group)),
+            units.count(sum(len(r.nodes) for r in group)),
+            units.macs(sum(r.macs_before for r in group)),
+            units.macs(sum(r.macs_after for r in group)),
+            units.error(_worst([r.error for r in group])),
+        )
+        for (rule, source), group in groups.items()
+    )
+    note = "Rewrites build on one another: an op can be counted by several, so the rows do not add up."
+    return Sheet("Rewrites", columns, rows, note=note)
+
+
+def _worst(errors: Sequence[float]) -> float:
+    return math.nan if any(map(math.isnan, errors)) else max(errors)
+
+
+def refusals_sheet(refusals: Iterable[Refusal]) -> Sheet:
+    """Lay out the refusals, one row a reason, with what the network's owner can do."""
+    groups: dict[tuple[str, str, str], list[Refusal]] = {}
+    for refusal in refusals:
+        groups.setdefault((refusal.rule, refusal.reason, refusal.remedy), []).append(refusal)
+    rows = tuple(
+        (
+            units.clean(rule),
+            units.count(len(group)),
+            units.shorten(", ".join(group[0].nodes), 48) + (" …" if len(group) > 1 else ""),
+            units.clean(reason),
+            units.clean(remedy),
+        )
+        for (rule, reason, remedy), group in groups.items()
+    )
+    columns = (*text_columns("rule"), Column("times"), *text_columns("at", "why not", "what to do"))
+    return Sheet("Refusals", columns, rows)
+
+
+def machine_sheet(machine: Machine) -> Sheet:
+    """Lay out the machine and the releases that the measurements belong to."""
+    rows = [
+        ("processor", units.clean(machine.cpu)),
+        ("cores", units.count(machine.cores)),
+        ("memory", f"{units.decimal(machine.memory_gib, 1)} GiB"),
+        ("accelerator", units.clean(machine.accelerator or "none")),
+        ("system", units.clean(machine.system)),
+        ("Python", units.clean(machine.python)),
+        *((units.clean(name), units.clean(release)) for name, release in machine.packages.items()),
+    ]
+    return Sheet("Machine", text_columns("part", "value"), tuple(rows))

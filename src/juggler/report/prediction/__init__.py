@@ -1,0 +1,1 @@
+"""Predictions and predictors, in words and pictures, published values beside."""

@@ -1,0 +1,258 @@
+"""Lay out the paper's tables and figures as text cells, published values in columns of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from juggler.errors import ConfigError
+from juggler.report.kit import units
+from juggler.report.kit.sheet import Column, Sheet
+from juggler.report.reproduction.gain import span
+
+if TYPE_CHECKING:
+    from juggler.reproduce.results import Cell, Published, Reproduction, Row
+
+MERGED = " merged"
+PAPER_BATCH = 32  # of Table II as it says; of Table III as its counts of work say
+_CEILING = "Ceiling: share of a matrix product's GFLOP/s in the same race."
+
+
+def reproduction_sheet(result: Reproduction) -> Sheet:
+    """Lay out one experiment, such as a table of the paper.
+
+    Raises:
+        ConfigError: there is no table of such an experiment.
+    """
+    makers: dict[str, Callable[[Reproduction], Sheet]] = {
+        "table2": _rates_sheet,
+        "table3": _rates_sheet,
+        "layers": _rates_sheet,
+        "merge_penalty": _merge_sheet,
+        "fig8": _depths_sheet,
+        "fig9": _batches_sheet,
+    }
+    if result.experiment not in makers:
+        raise ConfigError(f"show {result.experiment}", "no such table", f"There is {', '.join(makers)}")
+    return makers[result.experiment](result)
+
+
+def _rates_sheet(result: Reproduction) -> Sheet:
+    """Lay out Table II or III, or layers: work, latency and rate of each module or convolution."""
+    said = {(p.subject, p.quantity): p for p in result.published}
+    columns = (
+        Column("what", numeric=False),
+        Column("backend", numeric=False),
+        Column("batch"),
+        Column("work", "GMAC"),
+        Column("median", "ms"),
+        Column("rate", "GMAC/s"),
+        Column("ceiling", "%"),
+        *((Column("published", "ms"), Column("published", "GMAC/s")) if said else ()),
+    )
+    rows = tuple(
+        (
+            units.clean(row.subject),
+            units.clean(row.backend),
+            units.count(row.batch),
+            units.significant(_gmacs(cell, row)),
+            units.significant(row.median_ms),
+            units.significant(row.gmac_per_s),
+            units.percent(row.ceiling_share, 0),
+            *(
+                units.significant(_value(said, row.subject, quantity))
+                for quantity in (("latency_ms", "gmac_per_s") if said else ())
+            ),
+        )
+        for cell in result.cells
+        for row in cell.rows
+        if row.precision == "float32"
+    )
+    note = f"{_CEILING} {_published_on(result)} Its ms are for batch {PAPER_BATCH}." if said else _CEILING
+    return Sheet(result.title, columns, rows, note=note)
+
+
+def _gmacs(cell: Cell, row: Row) -> float | None:
+    shape = cell.shapes.get(row.subject)
+    return shape.macs * row.batch / 1e9 if shape else None
+
+
+def _value(said: Mapping[tuple[str, str], Published], subject: str, quantity: str) -> float | None:
+    found = said.get((subject, quantity))
+    return found.value if found else None
+
+
+def _published_on(result: Reproduction) -> str:
+    """Return whose device published values were measured on, and where they stand."""
+    places = dict.fromkeys(f"{p.device} ({p.source})" for p in result.published)
+    return f"Published: the paper's own, on {'; '.join(map(units.clean, places))}." if places else ""
+
+
+def _merge_sheet(result: Reproduction) -> Sheet:
+    """Lay out what merging a block outright costs, on each backend."""
+    batches = {found.batch for cell in result.cells for found in cell.comparisons}
+    columns = (
+        Column("block", numeric=False),
+        Column("backend", numeric=False),
+        *((Column("batch"),) if len(batches) > 1 else ()),
+        Column("block", "ms"),
+        Column("merged", "ms"),
+        Column("latency", "×"),
+        Column("interval", "95 %"),
+        Column("MACs", "×"),
+        Column("parameters", "×"),
+        Column("published parameters", "×"),
+    )
+    said = {(p.subject, p.quantity): p for p in result.published}
+    rows = []
+    for cell in result.cells:
+        for found in cell.comparisons:
+            if found.subject != found.against + MERGED or found.precision != "float32":
+                continue
+            before, after = (cell.row(s, found.backend, found.batch) for s in (found.against, found.subject))
+            shapes = cell.shapes.get(found.against), cell.shapes.get(found.subject)
+            work = shapes[1].macs / shapes[0].macs if shapes[0] and shapes[1] else None
+            parameters = shapes[1].parameters / shapes[0].parameters if shapes[0] and shapes[1] else None
+            rows.append(
+                (
+                    units.clean(found.against),
+                    units.clean(found.backend),
+                    *((units.count(found.batch),) if len(batches) > 1 else ()),
+                    *(units.significant(row.median_ms if row else None) for row in (before, after)),
+                    units.decimal(1 / found.times, 2),
+                    span((1 / found.high, 1 / found.low)),
+                    units.decimal(work, 2),
+                    units.decimal(parameters, 2),
+                    units.decimal(_value(said, found.subject, "parameter_ratio"), 2),
+                )
+            )
+    at = f"Batch {batches.pop()}. " if len(batches) == 1 else ""
+    return Sheet(result.title, columns, tuple(rows), note=f"{at}{_merge_note(result)}")
+
+
+def _merge_note(result: Reproduction) -> str:
+    """Return the published range of the latency penalty, in words."""
+    ends = {p.quantity: p.value for p in result.published}
+    low, high = ends.get("latency_penalty_low"), ends.get("latency_penalty_high")
+    said = f" Published: {units.percent(low)} to {units.percent(high)} % slower." if low and high else ""
+    return f"All ratios are merged over block: above 1 the merged one is slower or larger.{said}"
+
+
+def _depths_sheet(result: Reproduction) -> Sheet:
+    """Lay out Fig. 8: flat against plain in every precision, one row a cell, backend and precision."""
+    columns = (
+        Column("depth"),
+        Column("side", "px"),
+        Column("batch"),
+        Column("backend", numeric=False),
+        Column("precision", numeric=False),
+        Column("plain", "ms"),
+        Column("flat", "ms"),
+        Column("as fast", "×"),
+        Column("interval", "95 %"),
+        Column("MACs", "×"),
+        Column("ceiling flat", "%"),
+    )
+    rows = []
+    for cell in result.cells:
+        for found in cell.comparisons:
+            if (found.subject, found.against) != ("flat", "plain"):
+                continue
+            plain, flat = (
+                cell.row(s, found.backend, found.batch, found.precision) for s in ("plain", "flat")
+            )
+            work = cell.shapes.get("plain"), cell.shapes.get("flat")
+            rows.append(
+                (
+                    str(cell.case.get("depth", units.DASH)),
+                    str(cell.case.get("side_px", units.DASH)),
+                    units.count(found.batch),
+                    units.clean(found.backend),
+                    units.clean(found.precision),
+                    *(units.significant(row.median_ms if row else None) for row in (plain, flat)),
+                    units.decimal(found.times, 2),
+                    span((found.low, found.high)),
+                    units.decimal(work[0].macs / work[1].macs if work[0] and work[1] else None, 2),
+                    units.percent(flat.ceiling_share if flat else None, 0),
+                )
+            )
+    note = f"Flat against plain. {_CEILING} {_depths_published(result)}"
+    return Sheet(result.title, columns, tuple(rows), note=note)
+
+
+def _depths_published(result: Reproduction) -> str:
+    """Return the published ranges of Fig. 8 in words."""
+    lows = {p.device: p.value for p in result.published if p.quantity == "times_low"}
+    highs = [p for p in result.published if p.quantity == "times_high"]
+    said = [
+        f"{lows[p.device]:g} to {p.value:g} times as fast on {p.device}"
+        if p.device in lows
+        else f"up to {p.value:g} on {p.device}"
+        for p in highs
+    ]
+    return f"Published: {'; '.join(said)}." if said else ""
+
+
+def _batches_sheet(result: Reproduction) -> Sheet:
+    """Lay out Fig. 9: peak throughput and the deepest dip at 2^n + 2, one row a backend and network."""
+    columns = (
+        Column("backend", numeric=False),
+        Column("network", numeric=False),
+        Column("side", "px"),
+        Column("peak", "inputs/s"),
+        Column("at batch"),
+        Column("at batch 1", "inputs/s"),
+        Column("2ⁿ+2 over 2ⁿ, least", "×"),
+        Column("interval", "95 %"),
+        Column("at batch"),
+    )
+    rows = []
+    for cell, backend, subject in curves(result):
+        points = [r for r in cell.rows if (r.backend, r.subject) == (backend, subject)]
+        best = max(points, key=lambda row: row.throughput_per_s)
+        first = cell.row(subject, backend, 1)
+        found = [
+            f
+            for f in cell.comparisons
+            if (f.subject, f.against, f.backend) == (subject, subject, backend)
+            and f.batch == f.against_batch + 2
+        ]
+        dip = min(found, key=lambda f: f.times, default=None)
+        rows.append(
+            (
+                units.clean(backend),
+                units.clean(subject),
+                str(cell.case.get("side_px", units.DASH)),
+                units.significant(best.throughput_per_s),
+                units.count(best.batch),
+                units.significant(first.throughput_per_s if first else None),
+                units.decimal(dip.times if dip else None, 2),
+                span((dip.low, dip.high)) if dip else units.DASH,
+                units.count(dip.batch if dip else None),
+            )
+        )
+    return Sheet(result.title, columns, tuple(rows), note=batches_note(result))
+
+
+def curves(result: Reproduction) -> list[tuple[Cell, str, str]]:
+    """Return cell, backend and network of each curve of Fig. 9."""
+    return [
+        (cell, backend, subject)
+        for cell in result.cells
+        for backend in dict.fromkeys(row.backend for row in cell.rows)
+        for subject in dict.fromkeys(row.subject for row in cell.rows if row.backend == backend)
+    ]
+
+
+def batches_note(result: Reproduction) -> str:
+    """Return what the paper says of Fig. 9, one line a device."""
+    words = {
+        "peak_batch": "{0} peaks at batch {1:g}",
+        "peak_throughput_ratio": "{0} at its peak {1:g} times plain at its own",
+        "dip_at_18": "{0} {2:.2f} % less at batch 18 than at 16",
+    }
+    lines: dict[str, list[str]] = {}
+    for p in result.published:
+        form = words.get(p.quantity, f"{{0}} {p.quantity.replace('_', ' ')} {{1:g}}")
+        lines.setdefault(p.device, []).append(form.format(p.subject, p.value, p.value * 100))
+    return "\n".join(f"Published ({device}): {'; '.join(said)}." for device, said in lines.items())

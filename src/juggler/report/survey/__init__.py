@@ -1,0 +1,1 @@
+"""The hardware survey, in words and pictures."""

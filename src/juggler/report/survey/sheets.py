@@ -1,0 +1,187 @@
+"""Lay out the survey's tables as text cells: Table I beside the paper's, arrays, precisions, what-ifs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from juggler.report.kit import units
+from juggler.report.kit.sheet import Column, Sheet
+from juggler.report.survey.marks import legend, marked
+
+if TYPE_CHECKING:
+    from juggler.survey.amount import Amount
+    from juggler.survey.results import Survey, Surveyed
+
+Mark = Callable[[str, "Amount | None"], str]
+PAPER = "  the paper's"
+TABLE_ONE = ("top1", "top5", "parameters_m", "gflop", "latency_ms", "power_w")
+HEADS = (
+    Column("top-1", "%"),
+    Column("top-5", "%"),
+    Column("parameters", "10⁶"),
+    Column("operations", "GFLOP"),
+    Column("time", "ms"),
+    Column("power", "W"),
+)
+NOTE = (
+    "Operations are 2 x multiply-accumulates. The paper's parameters hold batch-norm statistics too, its "
+    "times are of a 2 GHz Core i5, its power of a GTX 1080."
+)
+
+
+def table_one_sheet(found: Survey) -> Sheet:
+    """Lay out the paper's Table I with our figures, each network's published row beneath it."""
+    rows = []
+    for one in found.networks:
+        rows.append((units.clean(one.title), *(marked(key, one.amounts.get(key)) for key in TABLE_ONE)))
+        if one.paper:
+            rows.append((PAPER, *(marked(key, one.paper.get(key)) for key in TABLE_ONE)))
+    origins = [a.origin for one in found.networks for a in (*one.amounts.values(), *one.paper.values())]
+    note = f"{legend(origins)}. {NOTE}"
+    return Sheet("Table I", (Column("network", numeric=False), *HEADS), tuple(rows), note=note)
+
+
+def arrays_sheet(found: Survey, *, narrow: bool = False) -> Sheet:
+    """Lay out each network's best array, and what the array that is best for all costs it.
+
+    Args:
+        found: the survey.
+        narrow: for a terminal: the dataflow's first word, and nothing of what sets the cycles.
+    """
+    from juggler.survey.verdict import array_of, compromise, why  # noqa: PLC0415  # the base install has it not
+
+    several = len(found.networks) > 1
+    owner, _ = compromise(found.networks)
+    columns = (
+        Column("network", numeric=False),
+        Column("best array", numeric=False),
+        Column("elements"),
+        Column("▲ cycles"),
+        Column("▲ busy", "%"),
+        *((Column("▲ on one array for all", "× cycles"),) if several else ()),
+        *(() if narrow else (Column("▲ what sets it", numeric=False),)),
+    )
+    rows = tuple(
+        (
+            units.clean(one.title),
+            array_of(one).removesuffix("-stationary") if narrow else array_of(one),
+            units.count(one.array.elements),
+            units.count(one.array.cycles),
+            units.percent(one.array.utilisation, 0),
+            *((units.decimal(one.cycles_on[owner.name] / one.array.cycles, 2),) if several else ()),
+            *(() if narrow else (why(one),)),
+        )
+        for one in found.networks
+    )
+    shared = f" One array for all: {array_of(owner)}." if several else ""
+    note = f"▲ All modelled, at most {units.count(found.budget)} elements, batch 1.{shared}"
+    return Sheet("Arrays", columns, rows, note=note)
+
+
+def precisions_sheet(found: Survey) -> Sheet:
+    """Lay out weights, energy and lost accuracy of each network in each precision."""
+    columns = [Column("network", numeric=False)]
+    for bits in found.bits:
+        columns += [
+            Column(f"■ weights {bits} bit", "MB"),
+            Column(f"▲ energy {bits} bit", "mJ"),
+            Column(f"lost {bits} bit", "points"),
+        ]
+    rows = tuple(
+        (
+            units.clean(one.title),
+            *(
+                cell
+                for at in one.precisions
+                for cell in (
+                    units.significant(at.weight_mb),
+                    units.significant(at.energy_mj),
+                    points(at.loss),
+                )
+            ),
+        )
+        for one in found.networks
+    )
+    device = found.device.partition(":")[0]
+    note = (
+        f"▲ Energy is modelled on {device}, ■ weights are counted, ● points of top-1 accuracy lost are "
+        "measured; a dash: not measured. Cycles are the same at every width."
+    )
+    return Sheet("Precision", tuple(columns), rows, note=note)
+
+
+def points(loss: Amount) -> str:
+    """Return lost points with their interval; a dash where they were not measured."""
+    if loss.value is None:
+        return units.DASH
+    if loss.origin != "measured":
+        return f"{loss.value:g}"
+    ends = f" ({loss.low:+.1f} to {loss.high:+.1f})" if loss.low is not None and loss.high is not None else ""
+    return f"{loss.value:+.1f}{ends} ●"
+
+
+def ratios_sheet(found: Survey) -> Sheet:
+    """Lay out the energy and the cycles after each change over those of the network as it is."""
+    names = list(dict.fromkeys(change.name for one in found.networks for change in one.what_ifs[1:]))
+    columns = (Column("network", numeric=False), *(Column(f"▲ {name}", "× energy, cycles") for name in names))
+    rows = tuple((units.clean(one.title), *(_ratio(one, name) for name in names)) for one in found.networks)
+    note = (
+        f"▲ All modelled at {found.bits[-1]} bits, over the network as it is, on its own best array; a dash "
+        "where nothing changes. What each change does to accuracy stands below, where it was measured."
+    )
+    return Sheet("What if", columns, rows, note=note)
+
+
+def _ratio(one: Surveyed, name: str) -> str:
+    before = one.what_ifs[0]
+    after = next((change for change in one.what_ifs if change.name == name), None)
+    if after is None:
+        return units.DASH
+    return f"{after.energy_mj / before.energy_mj:.2f}, {after.cycles / before.cycles:.2f}"
+
+
+def what_ifs_sheet(found: Survey, one: Surveyed) -> Sheet:
+    """Lay out one network after each change."""
+    columns = (
+        Column("change", numeric=False),
+        Column("▲ weights", "MB"),
+        Column("▲ work", "GMAC"),
+        Column("▲ cycles"),
+        Column("▲ energy", "mJ"),
+        Column("top-1 lost", "points"),
+    )
+    rows = tuple(
+        (
+            change.name,
+            units.significant(change.weight_mb),
+            units.significant(change.gmac),
+            units.count(change.cycles),
+            units.significant(change.energy_mj),
+            points(change.loss),
+        )
+        for change in one.what_ifs
+    )
+    note = f"▲ Modelled at {found.bits[-1]} bits; {_loss_note(one)}"
+    return Sheet(one.title, columns, rows, note=note)
+
+
+def _loss_note(one: Surveyed) -> str:
+    measured = [change.loss.source for change in one.what_ifs if change.loss.origin == "measured"]
+    if measured:
+        return f"● points lost are measured: {measured[0]}. A dash: not measured."
+    missing = [change.loss.source for change in one.what_ifs if change.loss.value is None]
+    return f"points lost: {missing[0] if missing else 'none'}."
+
+
+def left_out_sheet(found: Survey) -> Sheet:
+    """Lay out the networks that could not be surveyed, and why."""
+    columns = tuple(Column(name, numeric=False) for name in ("network", "why", "what to do"))
+    rows = tuple(tuple(map(units.clean, (one.title, one.why, one.remedy))) for one in found.left_out)
+    return Sheet("Left out", columns, rows, ("bad",) * len(rows))
+
+
+def sheets_for_terminal(found: Survey) -> Sequence[Sheet]:
+    """Return the tables that a terminal shows."""
+    sheets = [table_one_sheet(found), arrays_sheet(found, narrow=True), precisions_sheet(found)]
+    return [*sheets, left_out_sheet(found)] if found.left_out else sheets
