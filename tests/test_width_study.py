@@ -9,9 +9,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from juggler.models.run_state import STATE_FILE
 
 from juggler.models import ClassifierPlan, TrainedClassifier
+from juggler.models.train.run_state import STATE_FILE
 from made_up_pictures import Bars
 
 ROOT = Path(__file__).parents[1]
@@ -152,7 +152,7 @@ def test_the_gradients_of_a_killed_run_are_those_of_an_unbroken_one(
 ):
     task = study.width_study.task_at(small, cast, "plain_pooled", 1, 0.05)
     whole = study.one_run.carried_out(task, Bars(), tmp_path / "whole")
-    monkeypatch.setattr("juggler.models.run.SECONDS_BETWEEN_STATES", 0.0)
+    monkeypatch.setattr("juggler.models.train.run.SECONDS_BETWEEN_STATES", 0.0)
     place = tmp_path / "broken" / task.folder
     with pytest.raises(KilledError):
         study.one_run.carried_out(task, Bars(), tmp_path / "broken", kill_at(2, 3))

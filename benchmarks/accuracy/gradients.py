@@ -10,13 +10,13 @@ from types import TracebackType
 from typing import Any
 
 import torch
-from juggler.models.optimization import make_optimizer
-from juggler.models.recipe import Recipe
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from juggler.files import write_atomically
-from juggler.models.classifier import Progress
+from juggler.models.classifier.training import Progress
+from juggler.models.train.optimization import make_optimizer
+from juggler.models.train.recipe import Recipe
 
 FILE = "gradients.jsonl"
 LOOKS_AN_EPOCH = 8
