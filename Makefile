@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 TORCH_OPTIONS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint figures system clean
+.PHONY: demo test lint figures docs system clean
 
 demo: $(VENV)/.demo
 	$(BIN)/juggler demo
@@ -24,13 +24,17 @@ lint: $(VENV)/.test
 	$(BIN)/mypy
 
 figures: $(VENV)/.demo
-	$(BIN)/python benchmarks/readme_figures.py
-	$(BIN)/python benchmarks/measured_page.py
-	$(BIN)/python benchmarks/others_page.py
-	$(BIN)/python benchmarks/predict_page.py
-	$(BIN)/python benchmarks/nsl_kdd_page.py
-	$(BIN)/python benchmarks/learners_page.py
-	$(BIN)/python benchmarks/accuracy/page.py
+	$(BIN)/python -m benchmarks.pages.readme_figures
+	$(BIN)/python -m benchmarks.pages.measured_page
+	$(BIN)/python -m benchmarks.pages.others_page
+	$(BIN)/python -m benchmarks.pages.predict_page
+	$(BIN)/python -m benchmarks.pages.nsl_kdd_page
+	$(BIN)/python -m benchmarks.pages.learners_page
+	$(BIN)/python -m benchmarks.accuracy.page
+	$(BIN)/python tools/docs/generate.py
+
+docs: $(VENV)/.test
+	$(BIN)/python tools/docs/site_build.py
 
 SYSTEM_PACKAGES := system-packages.txt
 
@@ -56,7 +60,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.demo
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[train,int8,test,lint]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[train,int8,test,lint,docs]'
 	$(BIN)/pip install --quiet -c constraints.txt --no-deps pytorchcv  # see the extra `test` in pyproject.toml
 	@touch $@
 

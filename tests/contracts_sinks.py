@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema
 
-from juggler.detect.sink import Sink
+from juggler.alerts.sink import Sink
 from juggler.nouns import Alert
 
 EVE = jsonschema.Draft202012Validator(

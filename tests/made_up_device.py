@@ -16,11 +16,11 @@ from juggler.packages import release_of
 from juggler.predict.campaign.networks import TimedNetwork
 from juggler.predict.campaign.sampling import Space
 from juggler.predict.campaign.store.samples import Store, machine_digest
-from juggler.predict.extract.kernels import Reading, read_kernels
+from juggler.predict.extract.kernels import ExtractedKernels, extract_kernels
 from juggler.predict.fit.networks import compose_predictor
 from juggler.predict.fit.predictor import fit_predictor
 from juggler.predict.fit.report import FitReport, NetworkReport
-from juggler.predict.graphs.random_networks import drawn_network
+from juggler.predict.graphs.random_networks import random_network
 from juggler.predict.kernels.sample import Sample
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.predict.predictor.composition import Composition, Parts
@@ -73,10 +73,10 @@ def fill(path: Path, count: int = 700, seed: int = 0) -> Store:
 
 
 @cache
-def reading(seed: int, batch: int) -> Reading:
+def reading(seed: int, batch: int) -> ExtractedKernels:
     """Return the kernels of a drawn network."""
-    drawn = drawn_network(seed, batch * 4)  # small ones
-    return read_kernels(drawn.model, batch=batch, name=drawn.name)
+    drawn = random_network(seed, batch * 4)  # small ones
+    return extract_kernels(drawn.model, batch=batch, name=drawn.name)
 
 
 @cache
@@ -92,14 +92,14 @@ def predictor() -> tuple[Predictor, FitReport, NetworkReport]:
         return replace(whole, name="made-up"), report, found
 
 
-def network_ms(own: Reading, cold: list[KernelSpec] | None = None) -> float:
+def network_ms(own: ExtractedKernels, cold: list[KernelSpec] | None = None) -> float:
     """Return what the device takes for a network, of the kernels as they run within it."""
     specs = cold if cold is not None else [kernel.spec for kernel in own.kernels]
     parts = Parts.of(own, [truth_ms(spec) for spec in specs], CACHE_BYTES)
     return COMPOSITION.compose(parts)
 
 
-def timed(own: Reading, latency_ms: float, generator: np.random.Generator) -> TimedNetwork:
+def timed(own: ExtractedKernels, latency_ms: float, generator: np.random.Generator) -> TimedNetwork:
     """Return a network as if it had been timed."""
     noise = math.exp(NOISE * generator.standard_normal())
     return TimedNetwork(own.network, own, latency_ms * noise, 0.01, 1, machine_digest(MACHINE))

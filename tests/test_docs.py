@@ -15,30 +15,20 @@ from pathlib import Path
 import pytest
 import typer
 
+from docs_tools import docs_tool
 from juggler.cli.app import build
-from juggler.registry import Registry
 
 ROOT = Path(__file__).resolve().parent.parent
 TOLD = [
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
 ]
 PAGES = [page for page in TOLD if page.is_file()]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-FOLDERS = {  # where each group of entry points has its own plug-ins
-    "rules": ("rule", "juggler.transform.rewrite.rules"),
-    "backends": ("backend", "juggler.runtime.backends"),
-    "sets": ("set", "juggler.data.sets"),
-    "schemas": ("schema", "juggler.data.schemas"),
-    "families": ("family", "juggler.models.networks.families"),
-    "sinks": ("sink", "juggler.detect.sinks"),
-    "verbs": ("verb", "juggler.cli.verbs"),
-    "importers": ("importer", "juggler.runtime.importers"),
-    "handles": ("handles", "juggler.cost.count.handles"),
-    "quantizers": ("quantizer", "juggler.runtime.int8.quantizers"),
-}
+KINDS = [kind.registry for kind in docs_tool("plugins").kinds()]
+REGISTRIES = {registry.group: registry for registry in KINDS}
 
 
 def fenced(page, language):
@@ -150,24 +140,32 @@ def test_links_lead_to_files_and_headings(page):
 
 
 def test_every_page_can_be_reached_from_the_index():
-    linked = set(LINK.findall((ROOT / "docs" / "index.md").read_text(encoding="utf-8")))
-    assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"} <= linked
+    reached, ahead = set(), [ROOT / "docs" / "index.md"]
+    while ahead:
+        page = ahead.pop()
+        reached.add(page)
+        links = (link.partition("#")[0] for link in LINK.findall(page.read_text(encoding="utf-8")))
+        near = {(page.parent / link).resolve() for link in links if link.endswith(".md")}
+        ahead += [other for other in near - reached - {*ahead} if other.is_file()]
+    assert {*(ROOT / "docs").rglob("*.md")} <= reached
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if entry_points(page)], ids=lambda page: page.stem)
 def test_a_plug_in_of_another_package_is_found_by_its_entry_point(page, installed):
     for group, name, _ in installed(page):
-        registry = Registry(*FOLDERS[group.removeprefix("juggler.")])
-        assert registry.group == group
+        registry = REGISTRIES[group]
         assert name in registry.names()
         assert getattr(registry.get(name), "name", name) == name
 
 
-def test_groups_of_entry_points_are_those_of_the_registries():
-    text = (ROOT / "docs" / "add-a-rule.md").read_text(encoding="utf-8")
-    for kind, package in FOLDERS.values():
-        group = Registry(kind, package).group
-        assert f"`{group}`" in text, f"add-a-rule.md does not name {group}"
+def test_every_registry_has_its_page():
+    text = (ROOT / "docs" / "extend" / "index.md").read_text(encoding="utf-8")
+    folders = [
+        path for path in (ROOT / "src").rglob("__init__.py") if "Contract: `" in path.read_text("utf-8")
+    ]
+    assert len(REGISTRIES) == len(KINDS) == len(folders), "a group each, and each is found"
+    for registry in KINDS:
+        assert f"`{registry.group}`" in text, f"extend/index.md does not name {registry.group}"
 
 
 @pytest.mark.parametrize("script", EXAMPLES, ids=[script.stem for script in EXAMPLES])

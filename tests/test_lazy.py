@@ -1,40 +1,42 @@
-"""A lazy face imports a name's file when the name is first asked for, and says what to install for it."""
+"""Lazy faces and names of the last release."""
 
 from __future__ import annotations
 
 import sys
-import types
+from types import ModuleType
 
 import pytest
 
 from juggler.errors import Unavailable
 from juggler.extras import install_command
-from juggler.lazy import face
+from juggler.lazy import face, renamed
 
 
 @pytest.fixture
-def room(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-    module = types.ModuleType("room_of_this_test")
-    module.__all__ = ["Torchless", "loads"]  # type: ignore[attr-defined]
-    homes = {"json": ["loads"], "no_such_package.inside": ["Torchless"], "juggler.no_such_file": ["Ours"]}
-    module.__getattr__, module.__dir__ = face(module.__name__, homes)  # type: ignore[attr-defined,method-assign]
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    return module
+def room(monkeypatch):
+    module = ModuleType("a_room")
+    module.__all__ = ["Registry", "absent"]
+    monkeypatch.setitem(sys.modules, "a_room", module)
+    return face("a_room", {"juggler.registry": ["Registry"], "juggler_absent.file": ["absent"]})
 
 
-def test_a_name_is_what_its_file_holds(room: types.ModuleType) -> None:
-    assert room.loads("[1]") == [1]
-    assert dir(room) == ["Torchless", "loads"]
+def test_a_name_is_imported_when_it_is_first_asked_for(room):
+    get, names = room
+    assert get("Registry").__module__ == "juggler.registry"
+    assert names() == ["Registry", "absent"]
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        get("nothing")
 
 
-def test_a_package_that_is_missing_is_named_with_what_installs_it(room: types.ModuleType) -> None:
-    with pytest.raises(Unavailable, match=r"use room_of_this_test\.Torchless: no_such_package is") as caught:
-        _ = room.Torchless
+def test_a_package_that_is_not_installed_is_named_with_its_remedy(room):
+    with pytest.raises(Unavailable, match="juggler_absent is not installed") as caught:
+        room[0]("absent")
     assert install_command("train") in caught.value.remedy
 
 
-def test_what_is_no_name_of_the_room_is_an_error_of_python(room: types.ModuleType) -> None:
-    with pytest.raises(AttributeError, match="'room_of_this_test' has no attribute 'torchless'"):
-        _ = room.torchless
-    with pytest.raises(ModuleNotFoundError, match="no_such_file"):  # a fault of ours keeps its traceback
-        _ = room.Ours
+def test_an_old_name_works_and_warns():
+    get = renamed("juggler.old", {"Plugins": "juggler.registry:Registry"})
+    with pytest.warns(DeprecationWarning, match=r"juggler\.old\.Plugins is now juggler\.registry\.Registry"):
+        assert get("Plugins").__name__ == "Registry"
+    with pytest.raises(AttributeError, match="no attribute 'Other'"):
+        get("Other")

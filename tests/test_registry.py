@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import juggler
 from commands import environment
 from juggler.data import SETS
 from juggler.detect import SINKS
@@ -17,6 +18,7 @@ from juggler.registry import Registry, normalise
 from juggler.runtime import BACKENDS
 
 TESTS = Path(__file__).parent
+SOURCE = Path(juggler.__file__).parent.parent
 MODULE = '''
 """A package of someone else's, with one plug-in of each kind."""
 from dataclasses import replace
@@ -25,7 +27,7 @@ from typing import Annotated
 import typer
 
 from juggler.data import load_set
-from juggler.detect.sinks.null import NullSink
+from juggler.alerts.sinks.null import NullSink
 from juggler.runtime.backends.onnxruntime import BACKEND as ONNXRUNTIME
 from juggler.packages import BackendStatus
 
@@ -151,7 +153,7 @@ def strangers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def python(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *arguments],
-        env=environment(PYTHONPATH=f"{site}:{TESTS}"),
+        env=environment(PYTHONPATH=f"{site}:{TESTS}:{SOURCE}"),
         cwd=site,
         capture_output=True,
         text=True,

@@ -16,26 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-import torch
-from scale import Scale, add_flags, options_of, remembered, scale_of
-from shared import RUNS, STUDIES, Finding, write
-from torch import nn
-from variants import read_cast
-from widths import SIDE_PX, SPEED_UPS, widths_of
 
+from benchmarks.accuracy.flat_race import BACKEND, SHAPE, SIDE_PX, graph_of, latencies
+from benchmarks.accuracy.scale import RUNS, STUDIES, Scale, add_flags, options_of, remembered, scale_of
+from benchmarks.accuracy.variants import read_cast
+from benchmarks.accuracy.widths import SPEED_UPS, widths_of
+from benchmarks.common import Finding, write
 from juggler.cli.console import bar
-from juggler.clock.race import race, ratio
-from juggler.errors import ConfigError
-from juggler.models import create
-from juggler.models.layers.annealing import anneal
+from juggler.clock.race import ratio
 from juggler.reproduce.counting import count
-from juggler.runtime.export import export
-from juggler.runtime.measure.contenders import contend
-from juggler.runtime.tuning.flattening import flatten
 
-BACKEND = "onnxruntime"
-SHAPE = (3, SIDE_PX, SIDE_PX)
-ROUNDS, QUICK_ROUNDS, BLOCK_MS, WARMUP_S = 60, 8, 20.0, 0.5
+ROUNDS, QUICK_ROUNDS = 60, 8
 
 
 def main() -> None:
@@ -107,16 +98,6 @@ def with_gain(row: Mapping[str, Any], raced: Mapping[str, Any], rows: Sequence[M
     return plain | {"times_as_fast": gain.to_dict()}
 
 
-def graph_of(network: str, options: Mapping[str, Any]) -> bytes:
-    """Return a network's flat form as an ONNX graph, its weights drawn, its annealed activations gone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        module: nn.Module = create(network, **{"stem": "cifar", **options}).eval()
-    anneal(module, 1.0)
-    example = torch.zeros(1, *SHAPE)
-    return export(flatten(module, example).model, example)
-
-
 def sketch_of(graph: bytes) -> str:
     """Return a digest of what a graph is made of: operators, attributes, shapes of weights; no values."""
     parts = onnx.load_from_string(graph).graph
@@ -127,27 +108,6 @@ def sketch_of(graph: bytes) -> str:
         for node in parts.node
     ]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def latencies(
-    graphs: Mapping[str, bytes],
-    against: str | None,
-    rounds: int,
-    threads: int | None,
-    progress: Any = None,
-) -> dict[str, dict[str, Any]]:
-    """Race graphs in one race; return medians, and how many times longer than `against` each takes."""
-    with contend(graphs, [BACKEND], shape=SHAPE, threads=threads) as contest:
-        if contest.skipped:
-            raise ConfigError("race the networks", str(contest.skipped[0]), "Install it")
-        calls = {entry.subject: call for entry, call in contest.calls.items()}
-        samples = race(calls, rounds=rounds, min_block_ms=BLOCK_MS, warmup_s=WARMUP_S, progress=progress)
-    found: dict[str, dict[str, Any]] = {}
-    for name, own in samples.items():
-        found[name] = {"latency_ms": own.median_ms, "p95_ms": own.p95_ms, "samples": own}
-        if against is not None:
-            found[name]["times"] = ratio(own, samples[against]).median
-    return found
 
 
 def judge(details: Mapping[str, Any]) -> list[Finding]:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from shared import quantile
+from scipy.stats import t as student_t  # type: ignore[import-untyped]
 
 from juggler.nouns import Noun
 
@@ -72,7 +72,7 @@ class Gap(Noun):
         found = Spread.of([100 * (ours[seed] - theirs[seed]) for seed in seeds])
         if found.sd is None:
             return cls(found.mean, None, None, None, found.n)
-        half = quantile(found.n - 1) * found.sd / math.sqrt(found.n)
+        half = float(student_t.ppf(0.975, found.n - 1)) * found.sd / math.sqrt(found.n)
         return cls(found.mean, found.mean - half, found.mean + half, found.sd, found.n)
 
     @property

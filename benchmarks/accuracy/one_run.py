@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gradients import GradientLog, gradients_by_depth
-from scale import Task
-from widths import macs_of
 
+from benchmarks.accuracy.gradients import GradientLog, gradients_by_depth
+from benchmarks.accuracy.scale import Task
+from benchmarks.accuracy.widths import macs_of
 from juggler.data import Pictures, PictureSet
 from juggler.files import write_atomically
 from juggler.models import ClassifierPlan, DivergenceError, TrainedClassifier, probabilities, train_classifier

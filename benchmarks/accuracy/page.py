@@ -1,9 +1,9 @@
-"""docs/accuracy.md shows what the result files of the study say: write it, or check it.
+"""docs/explain/accuracy.md shows what the result files of the study say: write it, or check it.
 
 Reads benchmarks/results/accuracy.json and accuracy_gpu.json, their races (`front.py`) and the training's
 speed (`throughput.py`), as far as they are there, and writes a block between each pair of markers of the
-page, the pictures and Table V as CSV in docs/accuracy/. With --check nothing is written, and the exit code
-is 1 where something differs.
+page, the pictures and Table V as CSV in docs/explain/accuracy/. With --check nothing is written, and the
+exit code is 1 where something differs.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import pictures
-import tables
-from gaps import seeds_told
-from shared import RESULTS, ROOT, STUDIES, pages, read
-from table5 import table5, table5_csv
-from tables import Values
-
+from benchmarks.accuracy import pictures, tables
+from benchmarks.accuracy.gaps import seeds_told
+from benchmarks.accuracy.scale import STUDIES
+from benchmarks.accuracy.table5 import table5, table5_csv
+from benchmarks.accuracy.tables import Values
+from benchmarks.common import RESULTS, ROOT, read
+from benchmarks.pages import blocks
 from juggler.errors import JugglerError
 from juggler.files import write_atomically
 from juggler.report import standalone
 
-PAGE = ROOT / "docs" / "accuracy.md"
-NOTHING = "*The study has not been run yet: `python benchmarks/accuracy/run.py`.*"
-NO_RACE = "*The race has not been run yet: `python benchmarks/accuracy/front.py --last`.*"
-NO_SPEED = "*The training's speed has not been measured yet: `python benchmarks/accuracy/throughput.py`.*"
+PAGE = ROOT / "docs" / "explain" / "accuracy.md"
+NOTHING = "*The study has not been run yet: `python -m benchmarks.accuracy.run`.*"
+NO_RACE = "*The race has not been run yet: `python -m benchmarks.accuracy.front --last`.*"
+NO_SPEED = "*The training's speed has not been measured yet: `python -m benchmarks.accuracy.throughput`.*"
 NUMBERED = ("findings", "table5", "gaps", "front", "ablation")
 """Blocks beneath which stands what must be said beside every number."""
 PICTURES = {"fig7": "Fig. 7", "ablation": "The ablation", "front": "Accuracy against latency"}
@@ -53,7 +53,7 @@ class Study:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the page and what lies beside it, or check it; return the exit code."""
-    parser = pages.options(__doc__)
+    parser = blocks.options(__doc__)
     parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--results", type=Path, default=RESULTS)
     given = parser.parse_args(arguments)
@@ -102,11 +102,11 @@ def filled(text: str, studies: Sequence[Study], speed: Values | None, folder: st
     Raises:
         DataError: a pair of markers is not there, once each and in this order.
     """
-    wanted = {name: blocks(name, studies, folder) for name in BLOCKS}
-    return pages.filled(text, {**wanted, "throughput": throughput(speed)})
+    wanted = {name: block_of(name, studies, folder) for name in BLOCKS}
+    return blocks.filled(text, {**wanted, "throughput": throughput(speed)})
 
 
-def blocks(name: str, studies: Sequence[Study], folder: str) -> str:
+def block_of(name: str, studies: Sequence[Study], folder: str) -> str:
     """Return one block of every study, under its scale where there are several."""
     parts = []
     for study in studies:
@@ -149,7 +149,7 @@ def scale(study: Study) -> str:
 def findings(study: Study) -> str:
     """Return what was claimed and what came out."""
     every = [*study.result["findings"], *(study.front["findings"] if study.front else [])]
-    return pages.claims(every)
+    return blocks.claims(every)
 
 
 def front(study: Study) -> str:
@@ -180,7 +180,7 @@ def throughput(speed: Values | None) -> str:
     where = (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['accelerator'] or 'no GPU'}, {speed['date']}."
     )
-    return f"{pages.claims(speed['findings'])}\n\n{where}"
+    return f"{blocks.claims(speed['findings'])}\n\n{where}"
 
 
 BLOCKS: Mapping[str, Callable[[Study], str]] = {

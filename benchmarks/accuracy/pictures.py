@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import offset_copy
-from tables import Values, gap_of, latency_of, variant_of
 
+from benchmarks.accuracy.tables import Values, gap_of, latency_of, variant_of
 from juggler.report.kit.svg import WHOLE_PX, draw, quiet
 from juggler.report.kit.theme import LIGHT
 

@@ -6,8 +6,8 @@ finished, and `report.py` counts the others with them. A run is put back only if
 today is the plan that it was trained by. Only the means of its curves are known, so a variant shows those of
 its runs that were reported last. What is there already is left alone.
 
-    python benchmarks/accuracy/recall.py          # of benchmarks/results/accuracy.json
-    python benchmarks/accuracy/run.py [FLAGS]     # the runs that are left
+    python -m benchmarks.accuracy.recall          # of benchmarks/results/accuracy.json
+    python -m benchmarks.accuracy.run [FLAGS]     # the runs that are left
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from one_run import RESULT
-from page import optional
-from scale import Scale, Task, remember, tasks
-from shared import RESULTS, RUNS, STUDIES, read
-from variants import read_cast
-from widths import place, widths_of
-
+from benchmarks.accuracy.one_run import RESULT
+from benchmarks.accuracy.page import optional
+from benchmarks.accuracy.scale import RUNS, STUDIES, Scale, Task, remember, tasks
+from benchmarks.accuracy.variants import read_cast
+from benchmarks.accuracy.widths import place, widths_of
+from benchmarks.common import RESULTS, read
 from juggler.cli.console import ERRORS
 from juggler.files import write_atomically
 

@@ -1,9 +1,9 @@
 """A flat network that gives nothing away: Juggler-ResNet against the ResNet of its depth, by the same recipe.
 
 Reads the runs that `run.py` has finished at the scale of the last study, and writes
-benchmarks/results/accuracy.json (accuracy_gpu.json of the preset of that name), then docs/accuracy.md with
-its tables and pictures. Everything was chosen on validation; the figures are of the test part, which was
-read once a finished run.
+benchmarks/results/accuracy.json (accuracy_gpu.json of the preset of that name), then docs/explain/accuracy.md
+with its tables and pictures. Everything was chosen on validation; the figures are of the test part, which
+was read once a finished run.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from one_run import kept
-from page import main as write_page
-from page import optional
 from rich.table import Table
-from scale import remembered, tasks
-from shared import RESULTS, RUNS, STUDIES, write
-from summary import judge, summarised
-from tables import on_front, percent, points
-from variants import read_cast
-from widths import widths_of
 
+from benchmarks.accuracy.one_run import kept
+from benchmarks.accuracy.page import main as write_page
+from benchmarks.accuracy.page import optional
+from benchmarks.accuracy.scale import RUNS, STUDIES, remembered, tasks
+from benchmarks.accuracy.summary import judge, summarised
+from benchmarks.accuracy.tables import on_front, percent, points
+from benchmarks.accuracy.variants import read_cast
+from benchmarks.accuracy.widths import widths_of
+from benchmarks.common import RESULTS, write
 from juggler.cli.console import ERRORS, OUT
 from juggler.errors import ConfigError
 from juggler.nouns import Machine
@@ -95,7 +95,7 @@ def collected(preset: str, folder: Path) -> tuple[dict[str, Any], tuple[Machine,
         raise ConfigError(
             f"report on the study in {folder}",
             f"no run is finished at this scale: {scale.words}",
-            "Run `python benchmarks/accuracy/run.py`",
+            "Run `python -m benchmarks.accuracy.run`",
         )
     details = summarised(scale, cast, results, asked)
     machines = [Machine.from_dict(result["machine"]) for result in results]

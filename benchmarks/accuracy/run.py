@@ -7,10 +7,10 @@ again. Each run's folder, runs/accuracy/<variant>-<depth>-<seed>-<digest>, holds
 `juggler train` makes it again, its log, the wide network and its result. Everything is chosen on pictures
 held out of the training part; the test part is read once a finished run, to report.
 
-    python benchmarks/accuracy/widths.py                # widths of thinned and widened networks, by the clock
-    python benchmarks/accuracy/run.py --minutes 60      # as long as there is time; again to go on
-    python benchmarks/accuracy/front.py --last          # latencies, when nothing else runs
-    python benchmarks/accuracy/report.py                # benchmarks/results/accuracy.json, docs/accuracy.md
+    python -m benchmarks.accuracy.widths                # widths of thinned and widened networks, by the clock
+    python -m benchmarks.accuracy.run --minutes 60      # as long as there is time; again to go on
+    python -m benchmarks.accuracy.front --last          # latencies, when nothing else runs
+    python -m benchmarks.accuracy.report                # results/accuracy.json, docs/explain/accuracy.md
 """
 
 from __future__ import annotations
@@ -23,13 +23,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from one_run import carried_out, kept, teacher_work, work_of
 from rich.progress import Progress, TaskID
-from scale import Task, add_flags, remember, scale_of, tasks
-from shared import RUNS
-from variants import GROUPS, read_cast
-from widths import widths_of
 
+from benchmarks.accuracy.one_run import carried_out, kept, teacher_work, work_of
+from benchmarks.accuracy.scale import RUNS, Task, add_flags, remember, scale_of, tasks
+from benchmarks.accuracy.variants import GROUPS, read_cast
+from benchmarks.accuracy.widths import widths_of
 from juggler.cli.console import ERRORS, bars
 from juggler.data import PictureSet, is_pictures, load_set
 from juggler.errors import ConfigError
@@ -51,7 +50,7 @@ def main() -> None:
     if left:
         ERRORS.print(f"{left} of {len(wanted)} runs are left: run the same line again to go on")
     elif not given.no_report:
-        from report import report  # noqa: PLC0415  # matplotlib is needed only at the end
+        from benchmarks.accuracy.report import report  # noqa: PLC0415  # matplotlib is needed only at the end
 
         report(scale.preset, folder, quick=given.quick)
 

@@ -11,12 +11,15 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from variants import Cast, Variant
-
+from benchmarks.accuracy.variants import Cast, Variant
+from benchmarks.common import ROOT
 from juggler.errors import ConfigError
 from juggler.files import write_atomically
 from juggler.models import ClassifierPlan, Learner, Recipe
 
+RUNS = ROOT / "runs" / "accuracy"
+STUDIES = {"cpu": "accuracy", "gpu": "accuracy_gpu"}
+"""The result file of each preset of scale, by name."""
 PAPER = Path(__file__).parent / "paper.toml"
 PAPERS_EPOCHS, PAPERS_WARMUP, PAPERS_BATCH = 120, 5, 256
 LEAST_SEEDS = 3
@@ -221,7 +224,7 @@ def options_of(variant: Variant, depth: int, scale: Scale, widths: Widths) -> di
         raise ConfigError(
             f"make {variant.name} at depth {depth}",
             "its widths, by latency, are not known",
-            "Run `python benchmarks/accuracy/widths.py` with the study's flags",
+            "Run `python -m benchmarks.accuracy.widths` with the study's flags",
         )
     return {"stem": "cifar", "widths": list(widths[variant.sized][depth]), **variant.options}
 
@@ -266,7 +269,7 @@ def remembered(preset: str, folder: Path) -> tuple[Scale, Asked]:
         raise ConfigError(
             f"find the study of the preset {preset}",
             f"there is no {path.name} in {folder}",
-            "Run `python benchmarks/accuracy/run.py` first, with --gpu for that preset",
+            "Run `python -m benchmarks.accuracy.run` first, with --gpu for that preset",
         )
     kept = json.loads(path.read_text(encoding="utf-8"))
     return Scale.from_dict(kept["scale"]), dict(kept["seeds"])

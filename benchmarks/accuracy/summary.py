@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gaps import PARITY_POINTS, Gap, Spread, seeds_told
-from scale import LEAST_SEEDS, PAPERS_EPOCHS, Asked, Scale
-from shared import Finding
-from variants import Cast, Variant
+from benchmarks.accuracy.gaps import PARITY_POINTS, Gap, Spread, seeds_told
+from benchmarks.accuracy.scale import LEAST_SEEDS, PAPERS_EPOCHS, Asked, Scale
+from benchmarks.accuracy.variants import Cast, Variant
+from benchmarks.common import Finding
 
 CURVES = ("accuracy_train", "accuracy_validation", "loss_train", "loss_validation")
 PAIRS = {

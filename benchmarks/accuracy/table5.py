@@ -6,8 +6,8 @@ import csv
 import io
 from typing import Any
 
-from shared import pages
-from tables import Values, gap_of, latency_of, percent, points
+from benchmarks.accuracy.tables import Values, gap_of, latency_of, percent, points
+from benchmarks.pages.blocks import table
 
 # Table V of the paper, accuracy in per cent after 120 epochs: CIFAR-10, CIFAR-100.
 PUBLISHED = {
@@ -126,4 +126,4 @@ def table5(study: Values, front: Values | None) -> str:
         ),
         *("gap to ResNet (95 %)", "training time / ResNet's", "MACs, flat (M)", "latency (ms)"),
     ]
-    return pages.table(head, rows)
+    return table(head, rows)

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from gaps import PARITY_POINTS
-from scale import LEAST_SEEDS, PAPERS_EPOCHS
-from shared import Finding, pages
-from summary import interval
+from benchmarks.accuracy.gaps import PARITY_POINTS
+from benchmarks.accuracy.scale import LEAST_SEEDS, PAPERS_EPOCHS
+from benchmarks.accuracy.summary import interval
+from benchmarks.common import Finding
+from benchmarks.pages.blocks import table
 
 Values = Mapping[str, Any]
 
@@ -59,7 +60,7 @@ def gap_table(study: Values) -> str:
         if not set(_groups(study, g)) <= {"ablation", "more"}
     ]
     parity = f"lower end at least {PARITY_POINTS}"
-    return pages.table(["network", "against", "same recipe", "test", "validation", "seeds", parity], rows)
+    return table(["network", "against", "same recipe", "test", "validation", "seeds", parity], rows)
 
 
 def _groups(study: Values, gap: Values) -> Sequence[str]:
@@ -92,7 +93,7 @@ def ablation(study: Values) -> str:
         *("depth", "lever", "source", "in the winner", "paper's network with it alone, test", "validation"),
         *("all levers without it, test", "validation", "seeds"),
     ]
-    return pages.table(head, rows) if rows else ""
+    return table(head, rows) if rows else ""
 
 
 def front_table(study: Values, front: Values) -> str:
@@ -125,7 +126,7 @@ def front_table(study: Values, front: Values) -> str:
         ),
         "parameters",
     ]
-    return pages.table(head, rows)
+    return table(head, rows)
 
 
 def variant_of(study: Values, name: str, depth: int) -> Values | None:

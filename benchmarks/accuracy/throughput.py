@@ -20,12 +20,12 @@ from typing import Any
 import kornia.augmentation
 import numpy as np
 import torch
-from scale import Scale, add_flags, plan_of, scale_of
-from shared import Finding, write
 from torch import nn
 from torch.nn import functional as F
-from variants import read_cast
 
+from benchmarks.accuracy.scale import Scale, add_flags, plan_of, scale_of
+from benchmarks.accuracy.variants import read_cast
+from benchmarks.common import Finding, write
 from juggler.cli.console import bar
 from juggler.clock.interval import median_interval
 from juggler.data import Standard, TrainPictures

@@ -5,8 +5,8 @@ benchmarks/results/width_study_runs.jsonl, a line a run with its plan, its curve
 gradients, and width_study.json, with rates, means and gaps. Lines of runs whose folders are elsewhere stay.
 The figures are of the test part, which was read once a finished run.
 
-    python benchmarks/accuracy/width_result.py                  # of the runs that are finished
-    python benchmarks/accuracy/width_result.py --restore        # puts runs back, to go on elsewhere
+    python -m benchmarks.accuracy.width_result                  # of the runs that are finished
+    python -m benchmarks.accuracy.width_result --restore        # puts runs back, to go on elsewhere
 """
 
 from __future__ import annotations
@@ -17,14 +17,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gaps import PARITY_POINTS, Gap
-from one_run import RESULT
-from scale import PAPERS_EPOCHS
-from shared import RESULTS, Finding, write
-from summary import INSIDE, accuracies, finished, gathered, interval, is_same_recipe, machines_of, mixed, row
-from variants import Cast, read_cast
-from width_study import FOLDER, Part, Result, better_rate, read_parts
-
+from benchmarks.accuracy.gaps import PARITY_POINTS, Gap
+from benchmarks.accuracy.one_run import RESULT
+from benchmarks.accuracy.scale import PAPERS_EPOCHS
+from benchmarks.accuracy.summary import (
+    INSIDE,
+    accuracies,
+    finished,
+    gathered,
+    interval,
+    is_same_recipe,
+    machines_of,
+    mixed,
+    row,
+)
+from benchmarks.accuracy.variants import Cast, read_cast
+from benchmarks.accuracy.width_study import FOLDER, Part, Result, better_rate, read_parts
+from benchmarks.common import RESULTS, Finding, write
 from juggler.cli.console import ERRORS
 from juggler.errors import ConfigError
 from juggler.files import write_atomically
@@ -62,7 +71,7 @@ def main() -> None:
         raise ConfigError(
             f"report on the study in {options.folder}",
             "no run is finished",
-            "Run `python benchmarks/accuracy/width_study.py`",
+            "Run `python -m benchmarks.accuracy.width_study`",
         )
     write_runs(path, results)
     parts, cast = read_parts(), read_cast()

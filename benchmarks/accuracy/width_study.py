@@ -6,8 +6,8 @@ before the next begins, and one teacher file teaches all seeds of a part. A stud
 goes on at the step where it was a minute ago: run the same line again. Each run's folder in runs/width holds
 its plan, its log, the norms of its gradients, the wide network and its result.
 
-    python benchmarks/accuracy/width_study.py              # trains what is not finished
-    python benchmarks/accuracy/width_result.py             # the result files, of the runs that are finished
+    python -m benchmarks.accuracy.width_study              # trains what is not finished
+    python -m benchmarks.accuracy.width_result             # the result files, of the runs that are finished
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from one_run import carried_out, kept
-from scale import PRESETS, Scale, Task, plan_of
-from shared import ROOT, RUNS
-from variants import Cast, Variant, read_cast
-
+from benchmarks.accuracy.one_run import carried_out, kept
+from benchmarks.accuracy.scale import PRESETS, RUNS, Scale, Task, plan_of
+from benchmarks.accuracy.variants import Cast, Variant, read_cast
+from benchmarks.common import ROOT
 from juggler.cli.console import ERRORS
 from juggler.data import PictureSet, is_pictures, load_set
 from juggler.errors import ConfigError

@@ -21,16 +21,15 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from scale import Scale, Widths, add_flags, scale_of
-from shared import RUNS
 from torch import Tensor, nn
 
+from benchmarks.accuracy.flat_race import SIDE_PX, graph_of, latencies
+from benchmarks.accuracy.scale import RUNS, Scale, Widths, add_flags, scale_of
 from juggler.cli.console import OUT
 from juggler.files import write_atomically
 from juggler.models import create
 
 BASE = (64, 128, 256, 512)
-SIDE_PX = 32
 SPEED_UPS = {18: 1.9, 34: 1.9, 50: 2.0, 101: 2.0, 152: 2.0}
 """By depth: how many times as fast as its ResNet a flat Juggler-ResNet has to be on ONNX Runtime."""
 SIZES = ("thinned", "widened")
@@ -198,8 +197,6 @@ def raced(
     network: str, tried: Sequence[tuple[int, ...]], against: str, width: float, threads: int | None
 ) -> tuple[dict[tuple[int, ...], float], dict[tuple[int, ...], int]]:
     """Race a network of several widths against another one; return relative latency and work of each."""
-    from front import graph_of, latencies  # noqa: PLC0415  # which needs this file's widths
-
     networks = {"base": graph_of(against, {"width": width})}
     networks |= {str(list(w)): graph_of(network, {"widths": list(w)}) for w in tried}
     found = latencies(networks, against="base", rounds=ROUNDS, threads=threads)

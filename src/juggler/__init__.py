@@ -6,7 +6,8 @@ The rooms, in the order in which data flows through them:
 - `juggler.models`     arrays -> a trained wide network: blocks, families, recipes, the training loop
 - `juggler.transform`  exact rewriting of torch.fx graphs, proved or refused
 - `juggler.runtime`    export, artefacts, and one `Session` over every backend
-- `juggler.detect`     records -> alerts; no torch in the process
+- `juggler.detect`     records -> alarms; no torch in the process
+- `juggler.alerts`     alarms -> alerts: aggregation, and the sinks that take them
 - `juggler.report`     tables, figures, one-file HTML
 - `juggler.cost`       a gauge to hold at any point: so far, the clock
 
@@ -21,6 +22,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from juggler.lazy import face
+from juggler.moved import install
+from juggler.privacy import silence
 
 if TYPE_CHECKING:
     from juggler.data import Encoder, load_set
@@ -52,6 +55,9 @@ __all__ = [
     "train_detector",
     "widen",
 ]
+
+silence()  # before anything that reports home is imported
+install()  # modules that have moved since the last release are found by their old names
 
 __getattr__, __dir__ = face(
     __name__,

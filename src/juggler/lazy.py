@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -45,3 +46,25 @@ def face(
             raise Unavailable(f"use {room}.{name}", f"{package} is not installed", remedy) from error
 
     return get, lambda: sorted(sys.modules[room].__all__)
+
+
+def renamed(module: str, new_names: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return a `__getattr__` by which names of the last release still work, each with a warning.
+
+    Args:
+        module: the dotted name of the module that had them, `__name__`.
+        new_names: by old name, `dotted.module:Name`.
+    """
+
+    def get(name: str) -> Any:
+        if name not in new_names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        home, _, new_name = new_names[name].partition(":")
+        warnings.warn(
+            f"{module}.{name} is now {home}.{new_name}; the old name goes with the next release",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return getattr(importlib.import_module(home), new_name)
+
+    return get

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from commands import Program
-from juggler.cost.count.network import Counted
 from juggler.cost.roofline import Ceilings
+from juggler.count.network import Counted
 
 MODULE = """
 import torch

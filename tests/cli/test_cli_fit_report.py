@@ -36,5 +36,5 @@ def test_networks_that_are_not_there_are_told_before_anything_is_fitted(
 ) -> None:
     done = program("fit", "lab.db", "--report", "told", "--measured", "absent.json").check(4)
     assert "absent.json" in done.err
-    assert "benchmarks/predict_networks.py" in done.err
+    assert "benchmarks/predict/networks.py" in done.err
     assert not (elsewhere / "told").exists()

@@ -9,6 +9,7 @@ from typer.main import get_command
 
 from commands import Program, examples
 from juggler.cli.app import EXIT_CODES, VERBS, build
+from juggler.cli.audience import NETWORK, OTHERS, PANELS, PLANT
 from juggler.errors import JugglerError
 
 NAMES = VERBS.names()
@@ -39,6 +40,27 @@ def test_the_program_lists_its_verbs_and_exit_codes(program: Program) -> None:
     assert all(name in done.out for name in NAMES)
     assert program("--version").check(0).out.startswith("juggler 0.")
     assert program().check(2).out, "without a verb there is help"
+
+
+def test_verbs_are_grouped_by_who_uses_them(program: Program) -> None:
+    text = program("--help").check(0).out
+    shown = [panel for panel in PANELS if panel in text]
+    assert shown == [*PANELS[:-1]], "every verb of the house says who uses it"
+    assert [text.index(panel) for panel in shown] == sorted(text.index(panel) for panel in shown)
+    groups = dict(zip(shown, re.split("|".join(map(re.escape, shown)), text)[1:], strict=True))
+    assert re.search(r"\bdetect\b", groups[PLANT]) and re.search(r"\bflatten\b", groups[NETWORK])
+
+
+def test_a_verb_of_another_package_stands_in_a_group_of_its_own(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def juggle(balls: int = 3) -> None:
+        """Keep balls in the air."""
+
+    names, get = VERBS.names, VERBS.get
+    monkeypatch.setattr(VERBS, "names", lambda: (*names(), "juggle"))
+    monkeypatch.setattr(VERBS, "get", lambda name: juggle if name == "juggle" else get(name))
+    assert re.search(r"\bjuggle\b", program("--help").check(0).out.partition(OTHERS)[2])
 
 
 def test_every_exit_code_of_an_error_is_documented() -> None:

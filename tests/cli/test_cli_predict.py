@@ -10,7 +10,7 @@ import pytest
 
 import made_up_device as made_up
 from commands import Program
-from juggler.predict.graphs.random_networks import drawn_network
+from juggler.predict.graphs.random_networks import random_network
 from juggler.predict.predictor.prediction import Prediction
 
 
@@ -22,7 +22,7 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def nets(elsewhere: Path) -> tuple[str, str]:
     for name, seed in (("small.onnx", 44), ("large.onnx", 42)):
-        (elsewhere / name).write_bytes(drawn_network(seed).model)
+        (elsewhere / name).write_bytes(random_network(seed).model)
     return "small.onnx", "large.onnx"
 
 

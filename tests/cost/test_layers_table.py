@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from juggler.cost.count.network import count
 from juggler.cost.layers import SORTS, WHOLE, Layer, layers, to_csv
 from juggler.cost.roofline import Ceilings, floor_of
+from juggler.count.network import count
 from juggler.errors import ConfigError
 
 ROOF = Ceilings(100.0, 10.0, 5.0)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from juggler.cost import roofline
-from juggler.cost.count.network import count
 from juggler.cost.roofline import Ceilings, Floor, floor_of, measure_ceilings
+from juggler.count.network import count
 from juggler.errors import ConfigError
 
 RATES = st.floats(1e-3, 1e6)

@@ -3,7 +3,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from juggler.cost.factorise import asymmetric, merged, stacked_3x3
-from juggler.cost.geometry import Geometry
 from juggler.cost.hardware.gemm import gemm_of
 from juggler.cost.hardware.hierarchy import device
 from juggler.cost.hardware.systolic import cycles
@@ -20,6 +19,7 @@ from juggler.cost.whatif import (
     what_if,
 )
 from juggler.cost.workloads import alexnet, resnet
+from juggler.count.geometry import Geometry
 from juggler.errors import ConfigError
 
 ALEXNET = tuple(alexnet().values())

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from juggler.data import BadRow
 from juggler.detect.reader import Block, LineReader, opened
-from juggler.detect.stop import StopRequest
 from juggler.errors import ConfigError, DataError
+from juggler.stopping import StopRequest
 
 
 def read_all(path: Path, **limits: int) -> list[Block | BadRow]:
@@ -120,7 +120,7 @@ def test_a_request_to_stop_ends_it_and_names_the_line_it_cut(pipe: tuple[int, in
     with StopRequest() as stop:
         reader = iter(LineReader(pipe[0], stop, idle_s=30))
         assert isinstance(next(reader), Block)
-        stop.ask()
+        stop.request()
         (bad,) = reader
     assert isinstance(bad, BadRow)
     assert (bad.line, bad.text) == (2, "tw")
@@ -134,7 +134,7 @@ def test_an_interrupt_ends_a_reader_that_waits(pipe: tuple[int, int]) -> None:
         timer.start()
         assert list(LineReader(pipe[0], stop, idle_s=30)) == []
         timer.join()
-        assert stop.asked
+        assert stop.requested
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
@@ -151,7 +151,7 @@ def test_another_thread_can_ask(pipe: tuple[int, int]) -> None:
 
     thread = threading.Thread(target=work)
     thread.start()
-    stop.ask()
+    stop.request()
     thread.join(30)
     assert found == ["ended"]
 
@@ -181,5 +181,5 @@ def test_an_open_file_is_read_and_left_open(tmp_path: Path) -> None:
 def test_a_request_after_the_end_is_harmless() -> None:
     with StopRequest() as stop:
         pass
-    stop.ask()
-    assert stop.asked
+    stop.request()
+    assert stop.requested

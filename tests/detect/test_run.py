@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 
 from contracts_sinks import valid
+from juggler.alerts.sinks.eve import EveSink
+from juggler.alerts.sinks.null import NullSink
 from juggler.data import BadRow, load_set
 from juggler.detect import (
     DetectOptions,
@@ -28,8 +30,6 @@ from juggler.detect import (
     detect,
     open_sink,
 )
-from juggler.detect.sinks.eve import EveSink
-from juggler.detect.sinks.null import NullSink
 from juggler.errors import ConfigError, DataError
 from juggler.nouns import Alert
 from juggler.runtime import Artefact, open_session
@@ -155,7 +155,7 @@ def test_an_alert_closes_when_the_stream_falls_silent(
         def write(self, alert: Alert) -> None:
             super().write(alert)
             if alert.state == "closed":
-                stop.ask()
+                stop.request()
 
     sink = Asking()
     summary = detect(artefact, read_end, sink, options=DetectOptions(window_s=0.01), stop=stop)

@@ -4,8 +4,8 @@ import numpy as np
 import onnx
 import pytest
 
-from juggler.cost.geometry import Geometry
 from juggler.cost.hardware.hierarchy import device, parse_hierarchy
+from juggler.count.geometry import Geometry
 from juggler.errors import ConfigError
 from juggler.survey.hardware import (
     NOT_MEASURED,

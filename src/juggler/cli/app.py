@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from typing import Annotated, ClassVar, NoReturn
 
 import typer
 
+from juggler.cli.audience import OTHERS, PANELS
 from juggler.cli.console import ERRORS, escape
 from juggler.errors import JugglerError, Unavailable
 from juggler.extras import install_command
@@ -45,14 +46,23 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
+    for name, verb, panel in sorted(_verbs(), key=lambda verb: PANELS.index(verb[2])):
+        app.command(name.replace("_", "-"), help=_help(verb), no_args_is_help=False, rich_help_panel=panel)(
+            verb
+        )
+    return app
+
+
+def _verbs() -> Iterator[tuple[str, Callable[..., None], str]]:
+    """Yield name, function and group of every verb that can be loaded."""
     for name in VERBS.names():
         try:
             verb = VERBS.get(name)
         except Unavailable as error:  # a broken package of others must not take the house's verbs away
             ERRORS.print(f"[yellow]juggler:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
         else:
-            app.command(name.replace("_", "-"), help=_help(verb), no_args_is_help=False)(verb)
-    return app
+            panel = getattr(inspect.getmodule(verb), "PANEL", OTHERS)
+            yield name, verb, panel if panel in PANELS else OTHERS
 
 
 def _help(verb: Callable[..., None]) -> str:

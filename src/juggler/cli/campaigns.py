@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -12,8 +13,8 @@ from juggler.cli.console import ERRORS, OUT, escape
 
 if TYPE_CHECKING:
     from juggler.predict.campaign.fleet.outcome import FleetOutcome
+    from juggler.predict.campaign.options import CampaignOptions, Chooser
     from juggler.predict.campaign.outcome import Outcome
-    from juggler.predict.campaign.scheduler import Chooser
     from juggler.predict.campaign.store.samples import Store
 
 
@@ -26,15 +27,22 @@ def chosen_chooser(active: bool, seed: int) -> Chooser | None:
     return partial(committee, seed=seed)
 
 
-def measured(store: Store, fleet: str | None, backend: str, **options: Any) -> Outcome | FleetOutcome:
+def measured(
+    store: Store,
+    fleet: str | None,
+    options: CampaignOptions,
+    *,
+    chooser: Chooser | None,
+    progress: Callable[[float, float], None],
+) -> Outcome | FleetOutcome:
     """Run a campaign on this machine, or on those of a fleet; return what it has."""
     if fleet is None:
         from juggler.predict.campaign.run import run_campaign  # noqa: PLC0415
 
-        return run_campaign(store, backend, **options)
+        return run_campaign(store, options, chooser=chooser, progress=progress)
     from juggler.predict.campaign.fleet.driver import run_fleet  # noqa: PLC0415
 
-    return run_fleet(store, fleet, backend, **options)
+    return run_fleet(store, fleet, options, chooser=chooser, progress=progress)
 
 
 def exit_code(outcome: Outcome | FleetOutcome) -> int:

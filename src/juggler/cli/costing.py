@@ -14,9 +14,9 @@ from juggler.report import sheet_table
 from juggler.report.cost import layers as costs
 
 if TYPE_CHECKING:
-    from juggler.cost.count.network import Counted
     from juggler.cost.layers import Layer
     from juggler.cost.roofline import Ceilings
+    from juggler.count.network import Counted
 
 STEPS = 2
 
@@ -35,7 +35,7 @@ def counted_source(model: str, shape: str, batch: int, progress: Tell) -> Counte
     progress(1, STEPS)
     import torch  # noqa: PLC0415  # after the name was checked, for it takes seconds
 
-    from juggler.cost.count.network import count  # noqa: PLC0415
+    from juggler.count.network import count  # noqa: PLC0415
     from juggler.transform.tracing.graph import trace  # noqa: PLC0415
 
     inputs = torch.empty(batch, *size, dtype=example.dtype, device="meta")

@@ -39,7 +39,7 @@ def write_fit_report(
     from juggler.predict.fit.evidence import network_points, phase_evidence  # noqa: PLC0415
     from juggler.report.prediction.page import PredictionStory, write_prediction_report  # noqa: PLC0415
 
-    told = "Networks that no learner saw, timed by benchmarks/predict_networks.py."
+    told = "Networks that no learner saw, timed by benchmarks/predict/networks.py."
     if measured is None:
         measured = network_points(predictor, timed)
         told = "Networks drawn at random, each predicted by a composition that was fitted without it."

@@ -13,11 +13,11 @@ from juggler.report import sheet_table
 from juggler.report.prediction import networks as sheets
 
 if TYPE_CHECKING:
-    from juggler.predict.graphs.structure import Skeleton
+    from juggler.predict.graphs.structure import GraphStructure
     from juggler.predict.predictor.prediction import Prediction
     from juggler.predict.predictor.predictor import Predictor
 
-    Opened = tuple[Skeleton, tuple[int, ...]]
+    Opened = tuple[GraphStructure, tuple[int, ...]]
 
 KERNELS_SHOWN = 12
 
@@ -80,11 +80,11 @@ def open_networks(models: Sequence[str], shape: str | None) -> list[Opened]:
         ConfigError: a network cannot be opened, or does not take such an input.
         ArtefactError: a file cannot be read.
     """
-    from juggler.predict.graphs.sources import open_skeleton  # noqa: PLC0415
+    from juggler.predict.graphs.sources import open_graph_structure  # noqa: PLC0415
     from juggler.runtime.sources.named import parse_shape  # noqa: PLC0415
 
     sides = parse_shape(shape) if shape else None
-    return [open_skeleton(model, sides) for model in models]
+    return [open_graph_structure(model, sides) for model in models]
 
 
 def predict_all(
@@ -95,12 +95,12 @@ def predict_all(
     Raises:
         ConfigError: a network does not take such an input.
     """
-    from juggler.predict.extract.kernels import read_kernels  # noqa: PLC0415
+    from juggler.predict.extract.kernels import extract_kernels  # noqa: PLC0415
 
-    for skeleton, own in networks:
+    for structure, own in networks:
         for batch in batches:
             readings = {
-                backend: read_kernels(skeleton, backend, shape=own, batch=batch)
+                backend: extract_kernels(structure, backend, shape=own, batch=batch)
                 for backend in dict.fromkeys(one.backend for one in predictors)
             }
             for predictor in predictors:

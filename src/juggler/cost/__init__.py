@@ -1,1 +1,1 @@
-"""What a network should cost: counts, rooflines, and models of hardware that is not at hand."""
+"""What a network should cost: layers, rooflines, and models of hardware that is not at hand."""

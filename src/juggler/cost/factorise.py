@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from juggler.cost.geometry import Geometry
 from juggler.cost.whatif import Change, Variant
+from juggler.count.geometry import Geometry
 from juggler.errors import ConfigError
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from juggler.cost.count.counted import Counted, OpCount
 from juggler.cost.roofline import Ceilings, floor_of
+from juggler.count.counted import Counted, OpCount
 from juggler.errors import ConfigError
 from juggler.nouns import Noun
 

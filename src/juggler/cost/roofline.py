@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from juggler.clock.ceiling import copy_gb_per_s, tuned_product
-from juggler.cost.count.counted import OpCount
+from juggler.count.counted import OpCount
 from juggler.errors import ConfigError, Unavailable
 from juggler.nouns import Noun
 

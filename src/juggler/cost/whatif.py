@@ -10,11 +10,11 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from juggler.cost.geometry import Geometry
 from juggler.cost.hardware.gemm import gemm_of
 from juggler.cost.hardware.hierarchy import Hierarchy
 from juggler.cost.hardware.row_stationary import MemoryEnergy, Numbers, device_numbers, row_stationary
 from juggler.cost.hardware.systolic import estimate
+from juggler.count.geometry import Geometry
 from juggler.errors import ConfigError
 from juggler.nouns import Noun
 

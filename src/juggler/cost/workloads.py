@@ -6,7 +6,7 @@ against name them: the AlexNet of Eyeriss has two groups, as its authors' had, a
 
 from __future__ import annotations
 
-from juggler.cost.geometry import Geometry
+from juggler.count.geometry import Geometry
 from juggler.errors import ConfigError
 
 Workload = dict[str, Geometry]

@@ -5,16 +5,16 @@
         summary = detect(artefact, "records.csv", sink)
 
 `Detector` scores records in memory, `evaluate` compares it with the truth. A sink is one file in
-`detect/sinks` offering `SINK`.
+`alerts/sinks` offering `SINK`.
 """
 
-from juggler.detect.aggregate import Aggregator, Alarm
+from juggler.alerts.aggregation import Aggregator, Alarm
+from juggler.alerts.sink import SINKS, Sink, SinkError, open_sink
 from juggler.detect.detector import Detector, Verdicts
 from juggler.detect.evaluate import evaluate
 from juggler.detect.options import BadRecord, DetectOptions, Summary
 from juggler.detect.run import RunError, detect
-from juggler.detect.sink import SINKS, Sink, SinkError, open_sink
-from juggler.detect.stop import StopRequest
+from juggler.stopping import StopRequest
 
 __all__ = [
     "SINKS",

@@ -15,8 +15,8 @@ from typing import Protocol
 import numpy as np
 
 from juggler.data import BadRow
-from juggler.detect.stop import StopRequest
 from juggler.errors import ConfigError, DataError
+from juggler.stopping import StopRequest
 
 BLOCK_BYTES = 1 << 20
 BLOCK_LINES = 1 << 14  # a block of empty lines would otherwise become a million bad rows at once
@@ -127,11 +127,11 @@ class LineReader:
         waiting = select.poll()
         waiting.register(self._descriptor, select.POLLIN)
         waiting.register(self._stop.fileno(), select.POLLIN)
-        while not self._stop.asked:
+        while not self._stop.requested:
             ready = waiting.poll(self._idle_ms)
             if not ready:
                 yield Block(b"", self._line, 0, self._read_bytes)
-            elif not self._stop.asked:
+            elif not self._stop.requested:
                 chunk = self._read()
                 if not chunk:
                     break
@@ -201,7 +201,7 @@ class LineReader:
         """Yield what is left when the input ends or the run is asked to stop."""
         if self._overlong_bytes:
             yield self._end_overlong()
-        elif self._tail and self._stop.asked:
+        elif self._tail and self._stop.requested:
             yield self._bad(bytes(self._tail), "the run was stopped before the end of this line arrived")
         elif self._tail:
             yield self._block(bytes(self._tail), 1)

@@ -9,18 +9,18 @@ from functools import partial
 
 import numpy as np
 
+from juggler.alerts.aggregation import Aggregator, Alarm
+from juggler.alerts.sink import Sink, SinkError
 from juggler.data import BadRow, Records, Schema, parse_block, parse_line
 from juggler.data.rows import first_width
-from juggler.detect.aggregate import Aggregator, Alarm
 from juggler.detect.detector import Detector
 from juggler.detect.options import BadRecord, DetectOptions, Summary
 from juggler.detect.reader import Block, LineReader, Stream, opened
-from juggler.detect.sink import Sink, SinkError
-from juggler.detect.stop import StopRequest
 from juggler.detect.weigh import Weigher
 from juggler.errors import DataError, JugglerError
 from juggler.nouns import Alert
 from juggler.runtime import Artefact, Session
+from juggler.stopping import StopRequest
 
 OnProgress = Callable[[int, int, int | None], None]
 """Called with the records scored, the bytes read, and the bytes in all where the input is a file."""
@@ -62,7 +62,7 @@ def detect(
         sink: takes each alert when it opens and when it ends.
         options: thresholds and windows.
         session: runs the network; the artefact's own where it is left out.
-        stop: its `ask()` ends the run, for a caller outside the main thread.
+        stop: its `request()` ends the run, for a caller outside the main thread.
         on_progress: told at most ten times a second.
         on_bad_row: told of every line that is no record.
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from juggler.cost.factorise import asymmetric, stacked_3x3
-from juggler.cost.geometry import Geometry
 from juggler.cost.hardware.gemm import Gemms, gemm_of, network_gemms
 from juggler.cost.hardware.hierarchy import Hierarchy
 from juggler.cost.hardware.sweep import Choice, best_array
@@ -24,6 +23,7 @@ from juggler.cost.whatif import (
     quantise,
     what_if,
 )
+from juggler.count.geometry import Geometry
 from juggler.errors import ConfigError
 from juggler.survey.amount import Amount
 from juggler.survey.results import AtPrecision, Share, WhatIf

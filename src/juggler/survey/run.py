@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 
 from juggler.clock.power import best_meter, why_none
-from juggler.cost.count.network import Counted, count
-from juggler.cost.geometry import Geometry
 from juggler.cost.hardware.hierarchy import Hierarchy, device
+from juggler.count.geometry import Geometry
+from juggler.count.network import Counted, count
 from juggler.errors import ConfigError, JugglerError
 from juggler.runtime.machine import machine
 from juggler.runtime.open import require

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from juggler.cost.geometry import Geometry
 from juggler.cost.hardware.gemm import Gemm, Gemms, gemm_of, network_gemms, product, total
 from juggler.cost.workloads import alexnet, resnet
+from juggler.count.geometry import Geometry
 from juggler.errors import ConfigError
 
 sizes = st.integers(1, 9)

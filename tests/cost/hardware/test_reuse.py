@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from juggler.cost.geometry import Geometry
 from juggler.cost.hardware.hierarchy import LEVELS, device, devices
 from juggler.cost.hardware.reuse import (
     REUSES,
@@ -22,6 +21,7 @@ from juggler.cost.hardware.reuse import (
 )
 from juggler.cost.hardware.row_stationary import Numbers, row_stationary
 from juggler.cost.workloads import alexnet
+from juggler.count.geometry import Geometry
 from juggler.errors import ConfigError
 
 PUBLISHED = json.loads(
@@ -181,7 +181,7 @@ def test_numbers_that_cannot_be_are_refused(fields):
 
 
 def test_the_page_shows_what_the_model_gives():
-    page = (Path(__file__).parents[3] / "docs" / "arrays.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "explain" / "arrays.md").read_text(encoding="utf-8")
     for name, layer in alexnet(batch=16).items():
         found, published = row_stationary(layer, device("eyeriss")), PUBLISHED[name]
         at = {level: found.at(level).energy / 1e9 for level in LEVELS}

@@ -150,7 +150,7 @@ def convolutions(block: nn.Module) -> list[nn.Conv2d]:
 
 
 def test_the_page_tells_the_parameters_as_they_are() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "branches.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "branches.md").read_text(encoding="utf-8")
     rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
     rows = [row for row in rows if len(row) == len(("name", "class", "branches", "source", "wide", "flat"))]
     told = {row[0].strip("`"): [int(count.replace(" ", "")) for count in row[-2:]] for row in rows}

@@ -15,11 +15,12 @@ import pytest
 from juggler.errors import ConfigError
 from juggler.predict import KernelSpec, Sample, Store
 from juggler.predict.campaign.block import CANARY, Where, measure_block
+from juggler.predict.campaign.options import CampaignOptions
 from juggler.predict.campaign.run import run_campaign
 from juggler.predict.campaign.sampling import Draw
 from juggler.predict.campaign.store.measurements import Ledger, plan_of
 from juggler.predict.campaign.store.samples import StoreError
-from juggler.predict.campaign.timing import Turn, Unfit
+from juggler.predict.campaign.timing import Turn, UnsupportedKernel
 
 TINY = {"rounds": 1, "cap_ms": 0.5, "families": {"pool": 1.0, "add": 1.0}}
 PROBES = 5  # of those within the cap
@@ -38,7 +39,9 @@ def test_a_campaign_measures_what_was_asked_and_says_so(path):
     told = []
     with Store.open(path, create=True) as store:
         outcome = run_campaign(
-            store, samples=6, retest=2, progress=lambda done, total: told.append((done, total)), **TINY
+            store,
+            CampaignOptions(samples=6, retest=2, **TINY),
+            progress=lambda done, total: told.append((done, total)),
         )
         kept = store.samples()
         assert [sample.drawn for sample in kept[:PROBES]] == ["probe"] * PROBES
@@ -56,22 +59,22 @@ def test_a_campaign_measures_what_was_asked_and_says_so(path):
 
 def test_the_same_call_goes_on_and_then_has_nothing_to_do(path):
     with Store.open(path, create=True) as store:
-        run_campaign(store, samples=3, **TINY)
+        run_campaign(store, CampaignOptions(samples=3, **TINY))
         before = store.samples()
-        outcome = run_campaign(store, samples=5, **TINY)
+        outcome = run_campaign(store, CampaignOptions(samples=5, **TINY))
         assert (outcome.new, outcome.samples) == (2, len(before) + 2)
         assert store.samples()[: len(before)] == before
-        assert run_campaign(store, samples=5, **TINY).new == 0
-        other = run_campaign(store, samples=3, seed=1, **TINY)
+        assert run_campaign(store, CampaignOptions(samples=5, **TINY)).new == 0
+        other = run_campaign(store, CampaignOptions(samples=3, seed=1, **TINY))
         assert other.campaign != outcome.campaign
         assert other.new == PROBES + 3
 
 
 def test_draws_of_two_halves_are_those_of_one_whole(path, tmp_path):
     with Store.open(path, create=True) as store, Store.open(tmp_path / "whole.db", create=True) as whole:
-        run_campaign(store, samples=3, **TINY)
-        run_campaign(store, samples=6, **TINY)
-        run_campaign(whole, samples=6, **TINY)
+        run_campaign(store, CampaignOptions(samples=3, **TINY))
+        run_campaign(store, CampaignOptions(samples=6, **TINY))
+        run_campaign(whole, CampaignOptions(samples=6, **TINY))
         roofs = [sorted(plan_of(s.spec) for s in each.samples(drawn="probe")) for each in (store, whole)]
         assert roofs[0] == roofs[1]
         assert len(own(store)) == len(own(whole)) == 6
@@ -79,16 +82,14 @@ def test_draws_of_two_halves_are_those_of_one_whole(path, tmp_path):
 
 def test_minutes_end_a_campaign(path):
     with Store.open(path, create=True) as store:
-        outcome = run_campaign(store, minutes=0.002, **TINY)
+        outcome = run_campaign(store, CampaignOptions(minutes=0.002, **TINY))
         assert outcome.samples >= PROBES
-        again = run_campaign(store, minutes=0.002, **TINY)
+        again = run_campaign(store, CampaignOptions(minutes=0.002, **TINY))
         assert again.new == 0 or outcome.seconds < 0.12
 
 
-def test_a_chooser_gets_half_of_the_samples_at_most(path, monkeypatch):
-    monkeypatch.setattr("juggler.predict.campaign.scheduler.FIRST_CHOICE", 2)
-    monkeypatch.setattr("juggler.predict.campaign.scheduler.BLOCK", 3)
-    monkeypatch.setattr("juggler.predict.campaign.scheduler.POOL", 12)
+def test_a_chooser_gets_half_of_the_samples_at_most(path):
+    options = CampaignOptions(samples=12, first_choice=2, block_size=3, pool_size=12, **TINY)
     shown = []
 
     def last(pool, samples):
@@ -96,7 +97,7 @@ def test_a_chooser_gets_half_of_the_samples_at_most(path, monkeypatch):
         return list(range(len(pool)))[::-1]
 
     with Store.open(path, create=True) as store:
-        run_campaign(store, samples=12, chooser=last, **TINY)
+        run_campaign(store, options, chooser=last)
         found = [sample.drawn for sample in own(store)]
         assert len(found) == 12
         assert 3 <= found.count("active") <= 6
@@ -117,13 +118,21 @@ def test_a_chooser_gets_half_of_the_samples_at_most(path, monkeypatch):
 def test_what_cannot_run_is_told_before_anything_is_measured(path, options, told):
     with Store.open(path, create=True) as store:
         with pytest.raises(ConfigError, match=told):
-            run_campaign(store, **TINY | {"families": {"pool": 1.0}} | options)
+            run_campaign(store, CampaignOptions(**TINY | {"families": {"pool": 1.0}} | options))
         assert store.samples() == []
+
+
+def test_the_keywords_of_the_last_release_still_work(path):
+    with Store.open(path, create=True) as store:
+        with pytest.warns(DeprecationWarning, match="CampaignOptions"):
+            old = run_campaign(store, "onnxruntime", samples=2, **TINY)
+        assert run_campaign(store, CampaignOptions(samples=2, **TINY)).campaign == old.campaign
 
 
 CAMPAIGN = """
 import sys
 from juggler.predict import Store
+from juggler.predict.campaign.options import CampaignOptions
 from juggler.predict.campaign.run import run_campaign
 from juggler.errors import JugglerError
 {before}
@@ -131,7 +140,8 @@ with Store.open({path!r}, create=True, busy_s=0.2) as store:
     print("open", flush=True)
     try:
         families = {{"pool": 1.0, "add": 1.0}}
-        outcome = run_campaign(store, samples=4000, rounds=2, cap_ms=0.5, families=families)
+        options = CampaignOptions(samples=4000, rounds=2, cap_ms=0.5, families=families)
+        outcome = run_campaign(store, options)
         print("stopped", outcome.stopped, outcome.samples, flush=True)
     except JugglerError as error:
         print(type(error).__name__, error, flush=True)
@@ -173,7 +183,9 @@ def test_a_campaign_that_is_killed_loses_no_turn_and_goes_on(path):
     before = turns_of(path)
     with Store.open(path) as store:
         had = store.samples()
-        done = run_campaign(store, samples=4, rounds=2, cap_ms=0.5, families={"pool": 1.0, "add": 1.0})
+        done = run_campaign(
+            store, CampaignOptions(samples=4, rounds=2, cap_ms=0.5, families={"pool": 1.0, "add": 1.0})
+        )
         assert store.samples()[: len(had)] == had
         assert len(own(store)) >= 4
     after = turns_of(path)
@@ -204,7 +216,9 @@ def test_a_disk_that_fills_keeps_what_was_measured(path, most_bytes, told):
     assert "Make room" in output
     kept = turns_of(path)
     with Store.open(path) as store:
-        outcome = run_campaign(store, samples=2, rounds=2, cap_ms=0.5, families={"pool": 1.0, "add": 1.0})
+        outcome = run_campaign(
+            store, CampaignOptions(samples=2, rounds=2, cap_ms=0.5, families={"pool": 1.0, "add": 1.0})
+        )
         assert outcome.samples >= PROBES
     assert turns_of(path)[: len(kept)] == kept
 
@@ -214,7 +228,7 @@ def test_a_database_that_another_process_holds_is_told(path):
         holder = sqlite3.connect(path, isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match="another process holds it"):
-            run_campaign(store, samples=2, **TINY)
+            run_campaign(store, CampaignOptions(samples=2, **TINY))
         holder.execute("ROLLBACK")
         holder.close()
 
@@ -234,7 +248,7 @@ class Scripted:
         if spec == CANARY:
             return Turn(spec, 0.0, next(self.canary_ms), 0.0, 0.0)
         if spec.family == "norm":
-            raise Unfit("time it", "it ran something else", "Leave it out")
+            raise UnsupportedKernel("time it", "it ran something else", "Leave it out")
         self.taken.append(spec)
         return Turn(replace(spec, layout="blocked"), 0.1, self.unit_ms * (1.0 + len(self.taken)), 0.2, 0.0)
 

@@ -15,6 +15,7 @@ from juggler.errors import ConfigError, Unavailable
 from juggler.extras import install_command
 from juggler.predict import Store
 from juggler.predict.campaign.fleet.driver import run_fleet
+from juggler.predict.campaign.options import CampaignOptions
 from juggler.predict.campaign.run import run_campaign
 from juggler.predict.campaign.store.measurements import plan_of
 from juggler.predict.campaign.store.samples import machine_digest
@@ -32,6 +33,7 @@ from juggler.predict import Store
 from juggler.predict.campaign.block import CANARY
 from juggler.predict.campaign.fleet.driver import run_fleet
 from juggler.predict.campaign.fleet.cluster import Member
+from juggler.predict.campaign.options import CampaignOptions
 
 path, options = sys.argv[1], json.loads(sys.argv[2])
 taken, pids, seen, take, over = [], {}, {}, Member.take, threading.Event()
@@ -64,7 +66,7 @@ with Store.open(path, create=True) as store:
     killer = threading.Thread(target=kill)
     killer.start()
     tell = lambda done, total: seen.update(told=(done, total))
-    outcome = run_fleet(store, "local:2", progress=tell, **options)
+    outcome = run_fleet(store, "local:2", CampaignOptions(**options), progress=tell)
     over.set()
     killer.join()
 left = [p.name() for p in psutil.Process().children(recursive=True)]
@@ -101,7 +103,7 @@ def test_a_fleet_of_two_of_which_one_is_killed(tmp_path):
         (campaign,), (digest,) = store.campaigns(), store.machines()
         assert {sample.machine for sample in kept} == {digest} == {machine_digest(machine())}
         # It is the campaign that a run without a fleet would be, and there is nothing left to do.
-        again = run_campaign(store, samples=SAMPLES, retest=2, **TINY)
+        again = run_campaign(store, CampaignOptions(samples=SAMPLES, retest=2, **TINY))
         assert (again.campaign, again.new, again.samples) == (campaign, 0, len(kept))
         assert [again.campaign] == [one["campaign"] for one in outcome["outcomes"]]
 
@@ -112,7 +114,7 @@ def test_a_fleet_of_two_of_which_one_is_killed(tmp_path):
 def test_what_is_no_fleet(tmp_path, fleet):
     with Store.open(tmp_path / "lab.db", create=True) as store:
         with pytest.raises(ConfigError, match="local:2"):
-            run_fleet(store, fleet, samples=1)
+            run_fleet(store, fleet, CampaignOptions(samples=1))
         assert store.campaigns() == {}
 
 
@@ -122,7 +124,7 @@ def test_a_cluster_that_does_not_answer(tmp_path):
         Store.open(tmp_path / "lab.db", create=True) as store,
         pytest.raises(Unavailable, match=r"no cluster answers there.*ray start --head"),
     ):
-        run_fleet(store, "127.0.0.1:1", samples=1)
+        run_fleet(store, "127.0.0.1:1", CampaignOptions(samples=1))
     assert {process.pid for process in psutil.Process().children(recursive=True)} <= before
 
 
@@ -132,7 +134,7 @@ def test_without_ray_the_command_that_installs_it(tmp_path, monkeypatch):
         Store.open(tmp_path / "lab.db", create=True) as store,
         pytest.raises(Unavailable, match="ray is not installed") as caught,
     ):
-        run_fleet(store, "local:2", samples=1)
+        run_fleet(store, "local:2", CampaignOptions(samples=1))
     assert install_command("train", "fleet") in str(caught.value)
 
 
@@ -146,4 +148,4 @@ def test_without_ray_the_command_that_installs_it(tmp_path, monkeypatch):
 )
 def test_what_cannot_run_is_told_before_a_fleet_is_opened(tmp_path, options, told):
     with Store.open(tmp_path / "lab.db", create=True) as store, pytest.raises(ConfigError, match=told):
-        run_fleet(store, "127.0.0.1:1", **options)
+        run_fleet(store, "127.0.0.1:1", CampaignOptions(**options))

@@ -15,10 +15,10 @@ from juggler.predict.campaign.held_out import is_held_out
 from juggler.predict.campaign.random_kernels import ranged
 from juggler.predict.campaign.sampling import SHARES, Space, families
 from juggler.predict.campaign.timing import resident_bytes
-from juggler.predict.kernels.probes import Roof, probes
+from juggler.predict.kernels.probes import RoughRoofline, probes
 from juggler.predict.kernels.spec import FAMILIES
 
-ROOF = Roof(overhead_ms=0.002, operations_per_ms=5e7, bytes_per_ms=1e7)
+ROOF = RoughRoofline(overhead_ms=0.002, operations_per_ms=5e7, bytes_per_ms=1e7)
 SPACE = Space(ROOF, memory_bytes=1 << 30)
 
 
@@ -117,4 +117,4 @@ def test_the_roof_is_the_best_of_the_probes():
     assert [spec for spec in probes(200.0) if ROOF(spec) > 200.0] == []
     assert 3 < len(probes(1.0)) < len(probes(200.0))
     with pytest.raises(ConfigError, match="no sample"):
-        Roof.of([])
+        RoughRoofline.of([])

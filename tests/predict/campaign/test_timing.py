@@ -23,7 +23,7 @@ from juggler.predict.campaign.timing import (
     PHASERS,
     Phases,
     Turns,
-    Unfit,
+    UnsupportedKernel,
     _lead_in,
     cold_bytes,
     midmean,
@@ -57,7 +57,7 @@ def test_every_backend_times_the_usual_kernels(name):
 
 @pytest.mark.parametrize("name", PHASERS.names())
 def test_every_backend_refuses_what_it_does_not_make(name):
-    with pytest.raises(Unfit, match="Leave this kernel out"):
+    with pytest.raises(UnsupportedKernel, match="Leave this kernel out"):
         timed(KernelSpec("elementwise", 1, 8, 8, 5, 5, kind="pow"), name)
 
 
@@ -97,7 +97,7 @@ def test_a_sum_is_timed_inside_of_its_kernel():
 
 
 def test_an_activation_that_the_runtime_does_not_fuse_is_refused():
-    with pytest.raises(Unfit, match="it ran"):
+    with pytest.raises(UnsupportedKernel, match="it ran"):
         timed(replace(CONV, activation="elu"))
 
 

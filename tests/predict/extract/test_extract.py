@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import Counter
 from pathlib import Path
 
@@ -13,9 +14,9 @@ from torch import nn
 
 from juggler.errors import ArtefactError, ConfigError
 from juggler.models import create
-from juggler.predict.extract.kernels import read_kernels
-from juggler.predict.graphs.sources import open_skeleton
-from juggler.predict.graphs.structure import dressed, skeleton_of
+from juggler.predict.extract.kernels import extract_kernels
+from juggler.predict.graphs.sources import open_graph_structure
+from juggler.predict.graphs.structure import graph_structure_of, with_placeholder_weights
 from juggler.runtime.export import draft, outline
 from juggler.runtime.onnx_graphs.protobuf import read_structure
 
@@ -59,38 +60,40 @@ def graph(model: nn.Module) -> bytes:
 
 
 def test_kernels_are_those_that_are_fused(model: nn.Module) -> None:
-    reading = read_kernels(model, shape=SHAPE, batch=2)
-    families = Counter(kernel.spec.family for kernel in reading.kernels)
+    extracted = extract_kernels(model, shape=SHAPE, batch=2)
+    families = Counter(kernel.spec.family for kernel in extracted.kernels)
     assert families["conv"] == 4 and families["depthwise"] == 1 and families["dense"] == 1
-    stem, *_ = reading.kernels
+    stem, *_ = extracted.kernels
     assert (stem.spec.activation, stem.spec.layout, stem.spec.bias) == ("relu", "nchw", True)
     assert (stem.spec.batch, stem.spec.out_height) == (2, 10)
-    sums = [kernel.spec for kernel in reading.kernels if kernel.spec.adds]
+    sums = [kernel.spec for kernel in extracted.kernels if kernel.spec.adds]
     assert len(sums) == 1 and sums[0].activation == "relu" and sums[0].layout == "blocked"
-    pool = next(kernel.spec for kernel in reading.kernels if kernel.spec.family == "pool")
+    pool = next(kernel.spec for kernel in extracted.kernels if kernel.spec.family == "pool")
     assert (pool.height, pool.out_height, pool.kind) == (10, 6, "max")
-    assert not reading.uncovered and reading.nodes == len(reading.kernels) + reading.free
+    assert not extracted.uncovered and extracted.nodes == len(extracted.kernels) + extracted.free
 
 
 def test_stand_ins_for_weights_change_nothing(model: nn.Module, graph: bytes, monkeypatch) -> None:
     """Branches of equal sizes must not be merged, which the runtime does where weights are equal too."""
-    outlined = read_kernels(model, shape=SHAPE, batch=3)
-    exported = read_kernels(graph, batch=3)
-    monkeypatch.setattr("juggler.predict.extract.runtimes.onnxruntime.dressed", lambda _, **__: graph)
-    real = read_kernels(graph, batch=3)
+    outlined = extract_kernels(model, shape=SHAPE, batch=3)
+    exported = extract_kernels(graph, batch=3)
+    monkeypatch.setattr(
+        "juggler.predict.extract.runtimes.onnxruntime.with_placeholder_weights", lambda _, **__: graph
+    )
+    real = extract_kernels(graph, batch=3)
     assert len(real.kernels) > 10
     counted = [Counter(k.spec.digest for k in one.kernels) for one in (outlined, exported, real)]
     assert counted[0] == counted[1] == counted[2]
 
 
 def test_work_is_that_of_the_layers(model: nn.Module) -> None:
-    found = sum(kernel.spec.macs for kernel in read_kernels(model, shape=SHAPE).kernels)
+    found = sum(kernel.spec.macs for kernel in extract_kernels(model, shape=SHAPE).kernels)
     by_hand = 10 * 10 * 16 * (3 * 9 + 16 * 9 + 16 * 9 + 9) + 32 * 32 + 32 * 10
     assert found == by_hand
 
 
 def test_sizes_that_the_graph_computes_itself_are_known(graph: bytes) -> None:
-    model = skeleton_of(graph, ()).sized((5, *SHAPE))
+    model = graph_structure_of(graph, ()).sized((5, *SHAPE))
     shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in model.graph.value_info}
     assert [5, 2, 16, 10, 10] in shapes.values()
     assert all(all(shape) for shape in shapes.values())
@@ -102,10 +105,10 @@ def test_what_no_kernel_describes_is_listed() -> None:
             """Return two cumulative sums."""
             return torch.cumsum(torch.cumsum(torch.relu(x), 2), 3)
 
-    reading = read_kernels(Odd().eval(), shape=(2, 4, 4))
-    (missed,) = reading.uncovered
+    extracted = extract_kernels(Odd().eval(), shape=(2, 4, 4))
+    (missed,) = extracted.uncovered
     assert (missed.op, missed.count) == ("CumSum", 2) and missed.bytes >= 2 * 2 * 4 * 32
-    assert [kernel.op for kernel in reading.kernels] == ["Relu"]
+    assert [kernel.op for kernel in extracted.kernels] == ["Relu"]
 
 
 def test_a_slice_reads_what_it_writes() -> None:
@@ -114,7 +117,7 @@ def test_a_slice_reads_what_it_writes() -> None:
             """Return half of the channels, seen through a sum that nothing folds away."""
             return torch.relu(x)[:, :4] + 1.5
 
-    (missed,) = read_kernels(Half().eval(), shape=(8, 4, 4), batch=2).uncovered
+    (missed,) = extract_kernels(Half().eval(), shape=(8, 4, 4), batch=2).uncovered
     assert missed.op == "Slice" and 2 * 2 * 4 * 64 <= missed.bytes < 3 * 2 * 4 * 64
 
 
@@ -144,7 +147,7 @@ def test_what_is_no_model_is_told(content: bytes, tmp_path: Path) -> None:
 def test_a_file_that_is_cut_off_is_told(graph: bytes) -> None:
     for end in np.linspace(1, len(graph) - 1, 40, dtype=int):
         with pytest.raises(ArtefactError):
-            read_kernels(graph[:end])
+            extract_kernels(graph[:end])
 
 
 def test_dressed_for_a_session_it_runs(graph: bytes) -> None:
@@ -153,7 +156,9 @@ def test_dressed_for_a_session_it_runs(graph: bytes) -> None:
     options = ort.SessionOptions()
     options.log_severity_level = 4
     session = ort.InferenceSession(
-        dressed(skeleton_of(graph, ()).model), options, providers=["CPUExecutionProvider"]
+        with_placeholder_weights(graph_structure_of(graph, ()).model),
+        options,
+        providers=["CPUExecutionProvider"],
     )
     (out,) = session.run(None, {"input": np.ones((2, *SHAPE), np.float32)})
     assert out.shape == (2, 10)
@@ -170,7 +175,7 @@ def test_dressed_for_a_session_it_runs(graph: bytes) -> None:
 )
 def test_wrong_questions_are_told(graph: bytes, options: dict, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        read_kernels(graph, **options)
+        extract_kernels(graph, **options)
 
 
 def test_a_graph_of_two_inputs_is_told() -> None:
@@ -181,7 +186,7 @@ def test_a_graph_of_two_inputs_is_told() -> None:
 
     graph = draft(Two().eval(), (torch.ones(1, 2), torch.ones(1, 2)))
     with pytest.raises(ConfigError, match="2 inputs"):
-        read_kernels(graph)
+        extract_kernels(graph)
 
 
 def test_an_outline_holds_no_weight() -> None:
@@ -191,14 +196,25 @@ def test_an_outline_holds_no_weight() -> None:
     assert not found.graph.initializer
     given = {value.name for value in found.graph.input}
     assert {"input", "0.weight", "0.bias"} <= given and "2.weight" not in given
-    assert read_kernels(network, shape=(8,)).weight_bytes >= 2 * 4 * 72
+    assert extract_kernels(network, shape=(8,)).weight_bytes >= 2 * 4 * 72
     with pytest.raises(ConfigError, match="training"):
         outline(nn.Sequential(nn.ReLU()).train(), torch.ones(1))
 
 
 def test_named_networks_are_read_as_those_with_weights() -> None:
-    skeleton, shape = open_skeleton("resnet18", (3, 32, 32))
-    own = read_kernels(skeleton, shape=shape)
-    drawn = read_kernels(create("resnet18").eval(), shape=shape)
+    structure, shape = open_graph_structure("resnet18", (3, 32, 32))
+    own = extract_kernels(structure, shape=shape)
+    drawn = extract_kernels(create("resnet18").eval(), shape=shape)
     assert [kernel.spec for kernel in own.kernels] == [kernel.spec for kernel in drawn.kernels]
     assert own.network == "resnet18" and own.weight_bytes > 40e6
+
+
+def test_the_names_of_the_last_release_still_work():
+    kernels = importlib.import_module("juggler.predict.extract.kernels")
+    with pytest.warns(DeprecationWarning, match="is now .*extract_kernels"):
+        assert kernels.read_kernels is extract_kernels
+    with pytest.warns(DeprecationWarning, match="is now .*ExtractedKernels"):
+        assert kernels.Reading.__name__ == "ExtractedKernels"
+    timing = importlib.import_module("juggler.predict.campaign.timing")
+    with pytest.warns(DeprecationWarning, match="is now .*UnsupportedKernel"):
+        assert timing.Unfit is timing.UnsupportedKernel

@@ -6,38 +6,38 @@ from collections import Counter
 
 import pytest
 
-from juggler.predict.extract.kernels import Reading, read_kernels
-from juggler.predict.graphs.random_networks import drawn_network
+from juggler.predict.extract.kernels import ExtractedKernels, extract_kernels
+from juggler.predict.graphs.random_networks import random_network
 
 pytest.importorskip("openvino")
 
 
-def families(reading: Reading) -> Counter[str]:
-    return Counter(kernel.spec.family for kernel in reading.kernels)
+def families(extracted: ExtractedKernels) -> Counter[str]:
+    return Counter(kernel.spec.family for kernel in extracted.kernels)
 
 
 @pytest.mark.parametrize("seed", [2, 12, 15, 19, 24])
 def test_all_work_is_found_again(seed: int) -> None:
-    drawn = drawn_network(seed)
-    reading = read_kernels(drawn.model, "openvino", batch=2, name=drawn.name)
-    assert not reading.uncovered
-    assert sum(kernel.spec.macs for kernel in reading.kernels) == 2 * drawn.macs
-    other = families(read_kernels(drawn.model, batch=2))
+    drawn = random_network(seed)
+    extracted = extract_kernels(drawn.model, "openvino", batch=2, name=drawn.name)
+    assert not extracted.uncovered
+    assert sum(kernel.spec.macs for kernel in extracted.kernels) == 2 * drawn.macs
+    other = families(extract_kernels(drawn.model, batch=2))
     for family in ("conv", "depthwise", "pool", "dense", "concat", "global_pool"):
-        assert families(reading)[family] == other[family]
+        assert families(extracted)[family] == other[family]
 
 
 def test_sums_and_activations_are_fused_as_it_fuses_them() -> None:
-    reading = read_kernels(drawn_network(19).model, "openvino")
-    convolutions = [kernel.spec for kernel in reading.kernels if kernel.spec.family == "conv"]
+    extracted = extract_kernels(random_network(19).model, "openvino")
+    convolutions = [kernel.spec for kernel in extracted.kernels if kernel.spec.family == "conv"]
     assert {"relu", "none"} <= {spec.activation for spec in convolutions}
     assert any(spec.adds for spec in convolutions) and all(spec.bias for spec in convolutions if spec.adds)
-    assert reading.kernels[0].spec.kind == "to_blocked"
+    assert extracted.kernels[0].spec.kind == "to_blocked"
 
 
 def test_dense_layers_compiled_into_one_are_listed() -> None:
-    drawn = drawn_network(6)
-    reading = read_kernels(drawn.model, "openvino")
-    (missed,) = reading.uncovered
+    drawn = random_network(6)
+    extracted = extract_kernels(drawn.model, "openvino")
+    (missed,) = extracted.uncovered
     assert (missed.op, missed.count) == ("Subgraph", 1) and missed.bytes > 4 * (64 * 256 + 256 * 256)
-    assert sum(kernel.spec.macs for kernel in reading.kernels) == drawn.macs - 64 * 256 - 256 * 256
+    assert sum(kernel.spec.macs for kernel in extracted.kernels) == drawn.macs - 64 * 256 - 256 * 256

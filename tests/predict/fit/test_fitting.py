@@ -17,6 +17,7 @@ from juggler.predict.campaign.networks import (
     networks_for,
     time_networks,
 )
+from juggler.predict.campaign.options import CampaignOptions
 from juggler.predict.campaign.run import run_campaign
 from juggler.predict.campaign.store.samples import Store
 from juggler.predict.fit.family import _parted, fit_family
@@ -103,7 +104,8 @@ def test_networks_are_timed_and_kept(tmp_path: Path) -> None:
 def test_a_real_campaign_becomes_a_prediction(tmp_path: Path) -> None:
     """Measure a few small kernels and networks on this machine, fit, and predict one of the networks."""
     with Store.open(tmp_path / "real.sqlite", create=True) as store:
-        run_campaign(store, samples=24, families={"dense": 1.0, "conv": 1.0}, rounds=1, cap_ms=0.3)
+        families = {"dense": 1.0, "conv": 1.0}
+        run_campaign(store, CampaignOptions(samples=24, families=families, rounds=1, cap_ms=0.3))
         timed = networks_for(store, count=2)
         assert networks_for(store, count=9) == timed == kept_networks(beside(store.path))
         predictor, report = fit_predictor(store, learners=["polynomial"], networks=timed)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from juggler.predict import KernelSpec, KernelTable
 from juggler.predict.learning import gaussian
 from juggler.predict.learning.gaussian import Process, _surprise
-from juggler.predict.learning.unit_costs import Prices
+from juggler.predict.learning.unit_costs import UnitCosts
 from juggler.predict.learning.work.algorithms import COUNTS, algorithms
 from juggler.predict.learning.work.blocks import cycles, runs_of, waits, windows
 
@@ -147,17 +147,17 @@ def test_prices_are_found_again_and_go_on_beyond_what_was_sampled():
 
     target = truth_ms(table) * np.exp(np.random.default_rng(1).normal(0.0, 0.01, len(table)))
     target[:3] *= 20.0  # the clock was wrong
-    prices = Prices.fit(table, target)
+    prices = UnitCosts.fit(table, target)
     latency, shares = prices.parts(many(60, seed=2))
     assert np.abs(latency / truth_ms(many(60, seed=2)) - 1.0).max() < 0.1
     assert np.allclose(sum(shares.values()), 1.0)
     assert prices.parts(far)[0] == pytest.approx(truth_ms(far), rel=0.15)
-    assert Prices.from_dict(prices.to_dict()) == prices
+    assert UnitCosts.from_dict(prices.to_dict()) == prices
 
 
 def test_algorithms_that_were_not_sampled_go_by_the_roofline():
     table = KernelTable.of([conv(height=h, width=h) for h in range(4, 40)])
-    prices = Prices.fit(table, 1e-3 + table["operations"] / 1e8)
+    prices = UnitCosts.fit(table, 1e-3 + table["operations"] / 1e8)
     other = KernelTable.of([conv(kernel=(3, 3))])
     assert list(prices.ms) == ["pointwise"]
     latency, shares = prices.parts(other)

@@ -8,7 +8,7 @@ import pytest
 
 from contracts_learners import check_learner, convolutions
 from juggler.errors import ArtefactError, ConfigError
-from juggler.predict.learning.learner import LEARNERS, load, pack, save, unpack
+from juggler.predict.learning.learner import LEARNERS, learners_from_samples, load, pack, save, unpack
 from juggler.predict.learning.learners.polynomial import terms
 from juggler.predict.learning.learners.roofline_trees import RooflineTrees
 from juggler.predict.learning.scores import mape
@@ -21,9 +21,13 @@ def saved(tmp_path_factory):
     return save(tmp_path_factory.mktemp("fitted") / "polynomial.npz", "polynomial", fitted), fitted, table
 
 
-@pytest.mark.parametrize("name", LEARNERS.names())
+@pytest.mark.parametrize("name", learners_from_samples())
 def test_the_contract(name):
     check_learner(name, LEARNERS.get(name))
+
+
+def test_what_needs_a_source_is_a_learner_too_but_is_not_compared():
+    assert {*LEARNERS.names()} - {*learners_from_samples()} == {"transferred"}
 
 
 def test_a_name_misspelt():

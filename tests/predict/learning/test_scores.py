@@ -1,12 +1,12 @@
-"""Scores against values worked out by hand, and ranks against their definition."""
+"""Scores against values worked out by hand, and the rank correlation against its definition."""
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from juggler.errors import DataError
-from juggler.predict.learning.scores import Scores, ranks, score
+from juggler.predict.learning.scores import Scores, score
 
 
 def test_by_hand():
@@ -27,11 +27,21 @@ def test_order_and_variance():
     assert score([2.0, 2.0], [2.0, 2.0]).r_squared == 0.0
 
 
-@given(st.lists(st.integers(0, 5), min_size=1, max_size=12))
-def test_ranks_are_means_over_equal_values(values):
-    found = ranks(np.array(values, float))
-    wanted = [sum(v < x for v in values) + (sum(v == x for v in values) - 1) / 2 for x in values]
-    assert found.tolist() == wanted
+def ranks(values):
+    return [sum(v < x for v in values) + (sum(v == x for v in values) - 1) / 2 for x in values]
+
+
+@settings(deadline=None)  # the first imports scipy
+@given(st.lists(st.integers(1, 5), min_size=2, max_size=12), st.integers(0, 1000))
+def test_equal_values_share_the_mean_of_their_ranks(values, seed):
+    measured = np.array(values, float)
+    predicted = np.random.default_rng(seed).integers(1, 6, len(values)).astype(float)
+    correlation = score(measured, predicted).spearman
+    if np.ptp(measured) == 0.0 or np.ptp(predicted) == 0.0:
+        assert correlation == 0.0
+    else:
+        expected = np.corrcoef(ranks(measured), ranks(predicted))[0, 1]
+        assert correlation == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(

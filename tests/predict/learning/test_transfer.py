@@ -1,6 +1,7 @@
 """A few samples of a new device correct another's predictor, and beat learning from nothing."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,10 +9,12 @@ import pytest
 from contracts_learners import check_answers, convolutions
 from juggler.errors import ConfigError, DataError
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.learner import LEARNERS, TRANSFERRED, load, pack, save, unpack
+from juggler.predict.learning.learner import LEARNERS, load, pack, save, unpack
 from juggler.predict.learning.learners.roofline_trees import RooflineTrees
+from juggler.predict.learning.learners.transferred import Transferred, transfer
 from juggler.predict.learning.scores import mape
-from juggler.predict.learning.transfer import transfer
+
+RELEASE = Path(__file__).parent / "release-0.1.0"
 
 
 def on_another(table, latency_ms):
@@ -43,8 +46,8 @@ def test_it_beats_the_source_and_learning_from_nothing(source, moved):
 def test_a_saved_one_predicts_the_same(moved, tmp_path):
     table, _ = convolutions(30, seed=4)
     wanted = moved.predict(table)
-    assert np.array_equal(load(save(tmp_path / "moved.npz", TRANSFERRED, moved)).predict(table), wanted)
-    packed, arrays = pack(TRANSFERRED, moved)
+    assert np.array_equal(load(save(tmp_path / "moved.npz", "transferred", moved)).predict(table), wanted)
+    packed, arrays = pack("transferred", moved)
     assert np.array_equal(unpack(json.loads(json.dumps(packed)), arrays).predict(table), wanted)
 
 
@@ -52,11 +55,29 @@ def test_it_starts_from_any_learner_and_from_a_corrected_one(moved):
     table, first = convolutions(40, seed=5)
     plain = LEARNERS.get("polynomial").fit(*convolutions(200))
     target = on_another(table, first)
-    for name, start in (("polynomial", plain), (TRANSFERRED, moved)):
+    for name, start in (("polynomial", plain), ("transferred", moved)):
         found = transfer(name, start, table, target)
         assert mape(target, found.predict(table)) < mape(target, start.predict(table))
-        packed, arrays = pack(TRANSFERRED, found)
+        packed, arrays = pack("transferred", found)
         assert np.array_equal(unpack(packed, arrays).predict(table), found.predict(table))
+
+
+def test_it_is_a_learner_once_it_has_a_source(source, moved):
+    table, first = convolutions(60, seed=2)
+    learner, target = LEARNERS.get("transferred"), on_another(table, first)
+    assert learner.name == "transferred" and learner.summary
+    with pytest.raises(ConfigError, match="no source to correct"):
+        learner.fit(table, target)
+    steps = []
+    with_source = Transferred(source_name="roofline_trees", source=source)
+    again = with_source.fit(table, target, seed=1, progress=lambda done, total: steps.append((done, total)))
+    assert np.array_equal(again.predict(table), moved.predict(table)) and steps == [(1, 1)]
+
+
+def test_a_file_of_release_0_1_0_answers_as_it_did():
+    expected_ms = np.loadtxt(RELEASE / "transferred_ms.txt")
+    table, _ = convolutions(12, seed=7)
+    assert load(RELEASE / "transferred.npz").predict(table) == pytest.approx(expected_ms, rel=1e-9)
 
 
 def test_what_it_refuses(source):

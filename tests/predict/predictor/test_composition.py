@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from juggler.errors import ConfigError
-from juggler.predict.extract.kernels import NetworkKernel, Reading, Uncovered
+from juggler.predict.extract.kernels import ExtractedKernels, NetworkKernel, Uncovered
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.predict.predictor.composition import (
     Composition,
@@ -76,9 +76,11 @@ SPECS = (
 )
 
 
-def reading() -> Reading:
+def reading() -> ExtractedKernels:
     kernels = tuple(NetworkKernel(f"n{i}", "op", spec) for i, spec in enumerate(SPECS))
-    return Reading("net", "onnxruntime", "1", (1, 8, 10, 10), kernels, (Uncovered("Odd", "o", 2, 5000),), 3)
+    return ExtractedKernels(
+        "net", "onnxruntime", "1", (1, 8, 10, 10), kernels, (Uncovered("Odd", "o", 2, 5000),), 3
+    )
 
 
 def test_parts_are_those_of_the_reading() -> None:
@@ -111,7 +113,9 @@ def test_kernels_are_far_by_what_they_move_but_for_weights() -> None:
 def test_large_kernels_are_summed_for_their_own_price() -> None:
     large = KernelSpec("conv", 8, 16, 16, 1024, 1024, kernel=(1, 1))
     kernels = tuple(NetworkKernel(f"n{i}", "op", spec) for i, spec in enumerate((large, SPECS[0])))
-    parts = Parts.of(Reading("net", "onnxruntime", "1", (8, 16, 1024, 1024), kernels, (), 0), [7.0, 2.0], 10)
+    parts = Parts.of(
+        ExtractedKernels("net", "onnxruntime", "1", (8, 16, 1024, 1024), kernels, (), 0), [7.0, 2.0], 10
+    )
     assert parts.far_ms == 7.0 and parts.kernels_ms == {"conv": 9.0}
     assert TRUE.compose(parts) == pytest.approx(
         TRUE.fixed_ms + 2 * TRUE.node_ms + 1.1 * 9.0 - 0.2 * 7.0 + 0.04 * parts.cold_bytes / 1e6

@@ -15,8 +15,8 @@ from torch import fx, nn
 
 import made_up_device as made_up
 from juggler.errors import ArtefactError, ConfigError
-from juggler.predict.extract.kernels import NetworkKernel, Reading
-from juggler.predict.graphs.random_networks import drawn_network
+from juggler.predict.extract.kernels import ExtractedKernels, NetworkKernel
+from juggler.predict.graphs.random_networks import random_network
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.predict.predictor.composition import Parts
 from juggler.predict.predictor.intervals import Intervals
@@ -52,7 +52,7 @@ def test_layers_and_the_rest_add_up(predictor: Predictor) -> None:
 
 
 def test_an_onnx_file_is_predicted_at_its_batches(predictor: Predictor, tmp_path: Path) -> None:
-    drawn = drawn_network(41)
+    drawn = random_network(41)
     path = tmp_path / "net.onnx"
     path.write_bytes(drawn.model)
     small, large = (predictor.predict(path, batch=batch) for batch in (1, 16))
@@ -64,7 +64,9 @@ def test_what_is_outside_the_samples_is_flagged_and_what_is_unknown_listed(predi
     huge = KernelSpec("conv", 1, 20_000, 8, 4, 4, kernel=(1, 1))
     strange = KernelSpec("softmax", 1, 10, 10)
     kernels = (NetworkKernel("a", "Conv", huge), NetworkKernel("b", "Softmax", strange))
-    one = predictor.predict(Reading("net", "onnxruntime", predictor.release, (1, 3, 4, 4), kernels, (), 0))
+    one = predictor.predict(
+        ExtractedKernels("net", "onnxruntime", predictor.release, (1, 3, 4, 4), kernels, (), 0)
+    )
     (layer,) = one.layers
     assert "in_channels" in layer.extrapolated and one.extrapolated == (layer,)
     assert [(missed.op, missed.count) for missed in one.uncovered] == [("Softmax", 1)]
@@ -161,15 +163,14 @@ def test_other_formats_are_told(file: Path, tmp_path: Path, changes: dict, words
         Predictor.load(rewritten(file, tmp_path / "other.predictor", **changes))
 
 
-def test_a_wrong_name_shows_near_ones(tmp_path: Path, monkeypatch, file: Path) -> None:
+def test_a_wrong_name_shows_near_ones(tmp_path: Path, file: Path) -> None:
     (tmp_path / "onnxruntime-xeon.predictor").write_bytes(file.read_bytes())
-    monkeypatch.setattr("juggler.predict.predictor.archive._folder", lambda: tmp_path)
-    assert Predictor.load("onnxruntime-xeon").name == "made-up"
+    assert Predictor.load("onnxruntime-xeon", devices=tmp_path).name == "made-up"
     with pytest.raises(ConfigError, match="Did you mean 'onnxruntime-xeon'"):
-        Predictor.load("onnxruntime-xenon")
+        Predictor.load("onnxruntime-xenon", devices=tmp_path)
     for name in ("../onnxruntime-xeon", "missing.predictor"):
         with pytest.raises(ArtefactError, match="no such file"):
-            Predictor.load(name)
+            Predictor.load(name, devices=tmp_path)
 
 
 def test_another_machine_is_told(predictor: Predictor) -> None:

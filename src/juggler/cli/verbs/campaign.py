@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from juggler.cli.audience import HARDWARE
 from juggler.cli.campaigns import chosen_chooser, exit_code, measured, read_back, tell
 from juggler.cli.console import OUT, bar, escape
 
@@ -61,19 +62,25 @@ def campaign(
 
     juggler campaign --fleet 10.0.0.1:6379 --minutes 40 --db fleet.db
     """
+    from juggler.predict.campaign.options import CampaignOptions  # noqa: PLC0415
     from juggler.predict.campaign.sampling import families as shares  # noqa: PLC0415
     from juggler.predict.campaign.store.samples import Store  # noqa: PLC0415
 
-    chosen = shares(families)
+    options = CampaignOptions(
+        backend=backend,
+        minutes=40.0 if minutes is None and samples is None else minutes,
+        samples=samples,
+        families=shares(families),
+        threads=threads,
+        seed=seed,
+        retest=retest,
+    )
     with Store.open(db, create=True) as store:
         if salvage is not None:
             read_back(salvage, store)
         with bar(f"measuring kernels on {escape(backend)}") as progress:
-            outcome = measured(
-                store, fleet, backend, minutes=40.0 if minutes is None and samples is None else minutes,
-                samples=samples, families=chosen, threads=threads, seed=seed, retest=retest,
-                chooser=chosen_chooser(active, seed), progress=progress,
-            )  # fmt: skip
+            chooser = chosen_chooser(active, seed)
+            outcome = measured(store, fleet, options, chooser=chooser, progress=progress)
         tell(outcome, db)
         if export is not None:
             OUT.print(f"[green]✓[/] {escape(str(store.export_parquet(export)))}", soft_wrap=True)
@@ -82,3 +89,4 @@ def campaign(
 
 
 VERB = campaign
+PANEL = HARDWARE

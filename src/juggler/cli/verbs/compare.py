@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from juggler.cli.audience import HARDWARE
 from juggler.cli.predicting import (
     as_text,
     batches_of,
@@ -61,3 +62,4 @@ def compare(
 
 
 VERB = compare
+PANEL = HARDWARE

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from juggler.cli.audience import NETWORK
 from juggler.cli.console import OUT, bar, escape
 from juggler.cli.costing import counted_source, given_ceilings, keep, tell
 
@@ -75,3 +76,4 @@ def cost(
 
 
 VERB = cost
+PANEL = NETWORK

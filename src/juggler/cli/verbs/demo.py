@@ -9,6 +9,7 @@ import typer
 from rich.panel import Panel
 from rich.progress import TaskID
 
+from juggler.cli.audience import EVERYONE
 from juggler.cli.console import ERRORS, OUT, bars, download_progress, escape
 from juggler.data import Source
 from juggler.report import certificate_table, recall_table, scores_table, timings_table
@@ -71,3 +72,4 @@ def demo(out: Out = Path("juggler-demo"), data: Folder = None, backends: Backend
 
 
 VERB = demo
+PANEL = EVERYONE

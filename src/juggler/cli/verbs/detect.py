@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from juggler.cli.audience import PLANT
 from juggler.cli.console import ERRORS, bar, escape
 from juggler.data import BadRow
 from juggler.detect import DetectOptions, RunError, Summary, open_sink
@@ -99,3 +100,4 @@ def _tell(done: Summary) -> None:
 
 
 VERB = detect
+PANEL = PLANT

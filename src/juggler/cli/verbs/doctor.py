@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from juggler.cli.audience import EVERYONE
 from juggler.cli.console import OUT, escape
 from juggler.report.doctor import examine
 
@@ -30,3 +31,4 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
 
 VERB = doctor
+PANEL = EVERYONE

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from juggler.cli.audience import PLANT
 from juggler.cli.console import ERRORS, OUT, SYNTHETIC, bars, download_progress
 from juggler.data import Source, load_record_set
 from juggler.detect import Detector
@@ -63,3 +64,4 @@ def evaluate(
 
 
 VERB = evaluate
+PANEL = PLANT

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from juggler.cli.audience import HARDWARE
 from juggler.cli.console import OUT, bar, escape
 
 Db = Annotated[Path, typer.Argument(help="A database of juggler campaign.")]
@@ -35,7 +36,7 @@ Report = Annotated[
 ]
 Measured = Annotated[
     Path | None,
-    typer.Option(help="Networks of the report: a result of benchmarks/predict_networks.py."),
+    typer.Option(help="Networks of the report: a result of benchmarks/predict/networks.py."),
 ]
 
 
@@ -99,3 +100,4 @@ def fit(
 
 
 VERB = fit
+PANEL = HARDWARE

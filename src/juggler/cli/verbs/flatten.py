@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from juggler.cli.audience import NETWORK
 from juggler.cli.console import OUT, bar, escape
 from juggler.errors import ConfigError
 from juggler.report import (
@@ -110,3 +111,4 @@ def _tell(done: Flattened) -> None:
 
 
 VERB = flatten
+PANEL = NETWORK

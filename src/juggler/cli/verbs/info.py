@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from juggler.cli.audience import EVERYONE
 from juggler.cli.console import OUT, escape
 from juggler.runtime import Artefact
 from juggler.runtime.artefact.shipped import shipped
@@ -48,3 +49,4 @@ def _rows(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 
 VERB = info
+PANEL = EVERYONE

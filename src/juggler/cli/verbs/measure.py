@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from juggler.cli.audience import NETWORK
 from juggler.cli.console import OUT, bar, escape
 from juggler.files import write_atomically
 from juggler.report import timings_table
@@ -69,3 +70,4 @@ def measure(
 
 
 VERB = measure
+PANEL = NETWORK

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from juggler.cli.audience import HARDWARE
 from juggler.cli.predicting import (
     as_text,
     batches_of,
@@ -57,3 +58,4 @@ def predict(
 
 
 VERB = predict
+PANEL = HARDWARE

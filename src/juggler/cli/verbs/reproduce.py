@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from juggler.cli.audience import EVERYONE
 from juggler.cli.console import OUT, bars
 
 Names = Annotated[list[str], typer.Argument(help="table2, table3, merge-penalty, fig8, fig9, or all.")]
@@ -61,3 +62,4 @@ def reproduce(
 
 
 VERB = reproduce
+PANEL = EVERYONE

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from juggler.cli.audience import NETWORK
 from juggler.cli.console import OUT, bars
 from juggler.cli.surveying import options_of, written
 
@@ -89,3 +90,4 @@ def survey(
 
 
 VERB = survey
+PANEL = NETWORK

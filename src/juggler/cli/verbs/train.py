@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from juggler.cli.audience import EVERYONE
 from juggler.cli.training import train_classifier, train_detector
 from juggler.data import is_pictures, load_set
 from juggler.errors import ConfigError
@@ -100,3 +101,4 @@ def _given(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 VERB = train
+PANEL = EVERYONE

@@ -1,1 +1,4 @@
-"""What reads energy, one file each: `METER`, see `juggler.clock.power.Meter`."""
+"""What reads energy, one file each: `METER`, see `juggler.clock.power.Meter`.
+
+Contract: `test_power.py`.
+"""

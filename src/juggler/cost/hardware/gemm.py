@@ -17,7 +17,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from juggler.cost.geometry import Geometry
+from juggler.count.geometry import Geometry
 from juggler.errors import ConfigError
 from juggler.nouns import Noun
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from juggler.cost.geometry import Geometry
 from juggler.cost.hardware.hierarchy import LEVELS, Hierarchy
+from juggler.count.geometry import Geometry
 
 _TRIED = 24  # sizes tried for each side of a tile
 _UNBOUNDED = 2.0**60

@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from juggler.cost.geometry import Geometry
 from juggler.cost.hardware.hierarchy import LEVELS, Hierarchy
+from juggler.count.geometry import Geometry
 from juggler.errors import ConfigError
 from juggler.nouns import Noun
 

@@ -11,10 +11,10 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
-from juggler.cost.geometry import Geometry
 from juggler.cost.hardware.hierarchy import LEVELS, Hierarchy
 from juggler.cost.hardware.mapping import Widths, cheapest_mapping, loops_of
 from juggler.cost.hardware.reuse import Split, read_accesses, sum_accesses
+from juggler.count.geometry import Geometry
 from juggler.errors import ConfigError
 from juggler.nouns import Noun
 

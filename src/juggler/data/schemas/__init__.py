@@ -1,1 +1,4 @@
-"""Record schemas, one file each: each offers `SCHEMA`, see `juggler.data.dataset.Schema`."""
+"""Record schemas, one file each: each offers `SCHEMA`, see `juggler.data.dataset.Schema`.
+
+Contract: `contracts_data.py`.
+"""

@@ -1,1 +1,4 @@
-"""Data sets, one file each: each offers `SET`, see `juggler.data.dataset.DataSet`."""
+"""Data sets, one file each: each offers `SET`, see `juggler.data.dataset.DataSet`.
+
+Contract: `contracts_data.py`.
+"""

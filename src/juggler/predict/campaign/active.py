@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from juggler.predict.kernels.probes import Roof
+from juggler.predict.kernels.probes import RoughRoofline
 from juggler.predict.kernels.sample import Sample
 from juggler.predict.kernels.sizes import DERIVED
 from juggler.predict.kernels.spec import CATEGORIES, KernelSpec
@@ -42,7 +42,7 @@ def committee(
         wanted: how many to return.
         seed: of the resamples and the draw.
     """
-    roof = Roof.of([sample for sample in samples if sample.drawn == "probe"] or list(samples))
+    roof = RoughRoofline.of([sample for sample in samples if sample.drawn == "probe"] or list(samples))
     draw = np.random.default_rng([seed, len(samples)])
     spread, log_ms = np.full(len(pool), UNKNOWN), np.log([roof(spec) for spec in pool])
     for family in sorted({spec.family for spec in pool}):
@@ -62,7 +62,7 @@ def committee(
 
 
 def _votes(
-    known: Sequence[Sample], pool: Sequence[KernelSpec], roof: Roof, draw: np.random.Generator
+    known: Sequence[Sample], pool: Sequence[KernelSpec], roof: RoughRoofline, draw: np.random.Generator
 ) -> Floats:
     """Return each member's log of time over roofline, `[members, pool]`."""
     from juggler.predict.learning.boosting import xgboost  # noqa: PLC0415  # heavy

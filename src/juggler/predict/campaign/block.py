@@ -16,11 +16,10 @@ import numpy as np
 
 from juggler.predict.campaign.sampling import Draw
 from juggler.predict.campaign.store.measurements import Ledger
-from juggler.predict.campaign.timing import Turn, Unfit
+from juggler.predict.campaign.timing import Turn, UnsupportedKernel
 from juggler.predict.kernels.sample import Sample
 from juggler.predict.kernels.spec import KernelSpec
 
-ROUNDS, BLOCK = 6, 20
 # Shorter kernels may be timed by differences, which err either way: the least would be the most wrong.
 SHORT_MS = 0.04
 MOVED = 0.03
@@ -40,7 +39,7 @@ class Taker(Protocol):
         """Time one kernel for one round.
 
         Raises:
-            Unfit: the runtime does not make this kernel.
+            UnsupportedKernel: the runtime does not make this kernel.
         """
         ...
 
@@ -71,7 +70,7 @@ def measure_block(
     where: Where,
     *,
     seed: int,
-    rounds: int = ROUNDS,
+    rounds: int,
     attempts: int = ATTEMPTS,
     stop: Callable[[], bool] = lambda: False,
 ) -> Measured:
@@ -121,7 +120,7 @@ def _taken(draw: Draw, turns: Taker, ledger: Ledger, attempt: int, number: int) 
     start_s = time.perf_counter()
     try:
         turn = turns.take(draw.spec)
-    except Unfit as error:
+    except UnsupportedKernel as error:
         ledger.reject(draw, error.found)
         return None
     ledger.add(draw, attempt, number, turn, time.perf_counter() - start_s)

@@ -16,8 +16,8 @@ from juggler.errors import ArtefactError, ConfigError
 from juggler.files import write_atomically
 from juggler.nouns import Noun
 from juggler.predict.campaign.store.samples import Store, machine_digest
-from juggler.predict.extract.kernels import Reading, read_kernels
-from juggler.predict.graphs.random_networks import Drawn, drawn_network
+from juggler.predict.extract.kernels import ExtractedKernels, extract_kernels
+from juggler.predict.graphs.random_networks import RandomNetwork, random_network
 from juggler.runtime.machine import machine as machine_record
 from juggler.runtime.onnx_graphs.normals import normal
 from juggler.runtime.open import open_session
@@ -43,7 +43,7 @@ class TimedNetwork(Noun):
     """
 
     name: str
-    reading: Reading
+    reading: ExtractedKernels
     latency_ms: float
     spread: float
     threads: int
@@ -78,7 +78,7 @@ def time_networks(
         raise ConfigError("time networks", found, "Give 1 or more of each")
     draw = np.random.default_rng(seed)
     batches = [int(batch) for batch in draw.choice(BATCHES, count)]
-    drawn = [drawn_network(seed * 100_003 + index, batch) for index, batch in enumerate(batches)]
+    drawn = [random_network(seed * 100_003 + index, batch) for index, batch in enumerate(batches)]
     done: list[TimedNetwork] = []
     if progress:
         progress(0, count)
@@ -91,7 +91,7 @@ def time_networks(
 
 
 def _timed(
-    chosen: Sequence[tuple[Drawn, int]], backend: str, threads: int, rounds: int, seed: int
+    chosen: Sequence[tuple[RandomNetwork, int]], backend: str, threads: int, rounds: int, seed: int
 ) -> Iterator[TimedNetwork]:
     here = machine_digest(machine_record())
     with ExitStack() as stack:
@@ -101,7 +101,7 @@ def _timed(
             calls[network.name] = partial(session.run, normal((batch, *network.shape)))
         raced = race(calls, rounds=rounds, min_block_ms=BLOCK_MS, warmup_s=WARMUP_S, seed=seed)
     for network, batch in chosen:
-        reading = read_kernels(network.model, backend, batch=batch, name=network.name)
+        reading = extract_kernels(network.model, backend, batch=batch, name=network.name)
         medians = raced[network.name].round_medians_ms
         least = float(medians.min())
         spread = float(medians.max()) / least - 1.0

@@ -8,113 +8,89 @@ Draws at random stay at least half, because intervals are calibrated and tested 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any
 
 import psutil
 
 from juggler.clock.canary import look_out
 from juggler.clock.interference import Watch, taken_by_kernel
 from juggler.nouns import Machine
-from juggler.predict.campaign.block import ROUNDS, Where, measure_block
+from juggler.predict.campaign.block import Where, measure_block
+from juggler.predict.campaign.options import CampaignOptions, Chooser, as_options
 from juggler.predict.campaign.outcome import Campaign, Outcome
-from juggler.predict.campaign.sampling import CAP_MS, SHARES, check_families
-from juggler.predict.campaign.scheduler import Chooser, Limits, Planner, Progress, check_numbers
-from juggler.predict.campaign.stopping import stop_asked
+from juggler.predict.campaign.scheduler import Planner, Progress
 from juggler.predict.campaign.store.measurements import Ledger
 from juggler.predict.campaign.store.samples import Store
 from juggler.predict.campaign.timing import PHASERS, Turns
 from juggler.runtime.machine import machine
 from juggler.runtime.open import require
 from juggler.runtime.session import BACKENDS
-
-RETEST = 0  # kernels measured again, unless asked for
+from juggler.stopping import StopRequest
 
 
 def run_campaign(
     store: Store,
-    backend: str = "onnxruntime",
+    options: CampaignOptions | str | None = None,
     *,
-    minutes: float | None = None,
-    samples: int | None = None,
-    families: Mapping[str, float] | None = None,
-    threads: int = 1,
-    seed: int = 0,
-    retest: int = RETEST,
-    rounds: int = ROUNDS,
-    cap_ms: float = CAP_MS,
     chooser: Chooser | None = None,
     progress: Progress | None = None,
+    **keywords: Any,
 ) -> Outcome:
     """Measure kernels until so many minutes or samples are reached; go on where an earlier run stopped.
 
-    A campaign is the same one where backend, threads, families, seed, rounds, cap, machine and the presence
-    of a chooser are; minutes and samples count what it had before. SIGINT and SIGTERM end it between turns.
+    SIGINT and SIGTERM end it between turns.
 
     Args:
         store: where samples go.
-        backend: what runs the kernels.
-        minutes: under measurement, all runs of the campaign together.
-        samples: of kernels, probes and second measurements not counted.
-        families: shares of the draws; None is `juggler.predict.campaign.sampling.SHARES`.
-        threads: cores that a kernel may use.
-        seed: of all draws and orders.
-        retest: how many kernels are measured again at the end.
-        rounds: turns of each kernel.
-        cap_ms: longest kernel drawn, by the roofline, in milliseconds; a few are five times as long.
+        options: what is measured, and how long.
         chooser: is given kernels and the samples so far, and returns the places of those to measure next.
         progress: called with seconds, or samples, done and in all.
+        keywords: fields of the options, as the last release took them.
 
     Raises:
-        ConfigError: neither minutes nor samples, a number out of range, or no such backend or family.
+        ConfigError: no such backend.
         Unavailable: the backend cannot work here.
         StoreError: samples cannot be written; those so far are kept.
     """
-    limits = Limits.of(minutes, samples, retest, chooser, progress)
-    check_campaign(families, threads=threads, rounds=rounds, cap_ms=cap_ms)
-    require(BACKENDS.get(backend))
-    phaser = PHASERS.get(backend)
-    campaign = kept_campaign(
-        store, machine(), backend, limits, families=families, threads=threads, seed=seed, rounds=rounds,
-        cap_ms=cap_ms,
-    )  # fmt: skip
-    with look_out(True) as canary, stop_asked() as stop:
-        turns = Turns(phaser, threads, Watch(canary, taken_by_kernel))
-        planner = Planner(store, campaign, limits, phaser.adapt, psutil.virtual_memory().total)
-        ledger, where = Ledger(store, campaign.name), Where(backend, threads, campaign.machine)
+    options = as_options(options, keywords)
+    require(BACKENDS.get(options.backend))
+    phaser = PHASERS.get(options.backend)
+    campaign = add_campaign(store, machine(), options, active=chooser is not None)
+    memory_bytes = psutil.virtual_memory().total
+    with look_out(True) as canary, StopRequest() as stop:
+        turns = Turns(phaser, options.threads, Watch(canary, taken_by_kernel))
+        planner = Planner(
+            store, campaign, options, phaser.adapt, memory_bytes, chooser=chooser, progress=progress
+        )
+        ledger = Ledger(store, campaign.name)
+        where = Where(options.backend, options.threads, campaign.machine)
         for block in filter(None, planner.blocks()):
             measured = measure_block(
-                block.draws, turns, ledger, where, seed=block.seed, rounds=rounds, stop=stop,
+                block.draws,
+                turns,
+                ledger,
+                where,
+                seed=block.seed,
+                rounds=options.rounds,
                 attempts=block.attempts,
-            )  # fmt: skip
+                stop=lambda: stop.requested,
+            )
             planner.took(block, measured)
     return planner.outcome()
 
 
-def check_campaign(families: Mapping[str, float] | None, **numbers: float) -> None:
-    """Refuse what no campaign can be run with.
-
-    Raises:
-        ConfigError: a number out of range, or no such family.
-    """
-    check_numbers(**numbers)
-    check_families(SHARES if families is None else families)
-
-
-def kept_campaign(
-    store: Store,
-    record: Machine,
-    backend: str,
-    limits: Limits,
-    *,
-    families: Mapping[str, float] | None,
-    threads: int,
-    seed: int,
-    rounds: int,
-    cap_ms: float,
-) -> Campaign:
-    """Keep a campaign and the record of its machine in the store, where they are not there; return it."""
-    shares, digest = dict(SHARES if families is None else families), store.add_machine(record)
-    active = limits.chooser is not None
-    campaign = Campaign(backend, threads, shares, seed, active, digest, rounds, cap_ms)
+def add_campaign(store: Store, record: Machine, options: CampaignOptions, *, active: bool) -> Campaign:
+    """Put a campaign and the record of its machine into the store, where they are not there; return it."""
+    digest = store.add_machine(record)
+    campaign = Campaign(
+        backend=options.backend,
+        threads=options.threads,
+        families=options.shares,
+        seed=options.seed,
+        active=active,
+        machine=digest,
+        rounds=options.rounds,
+        cap_ms=options.cap_ms,
+    )
     store.add_campaign(campaign.name, campaign.to_dict(), digest)
     return campaign

@@ -33,7 +33,7 @@ TOUCH_BYTES_PER_MS = 3e6  # memory is made anew for each turn, at about so many 
 MOST_WEIGHT_BYTES = 900 << 20  # an ONNX model in one piece holds less than 2 GiB, and is held twice
 TRIES = 400
 
-Roof = Callable[[KernelSpec], float]  # the least that a kernel can take, in milliseconds
+LatencyBound = Callable[[KernelSpec], float]  # the least that a kernel can take, in milliseconds
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Space:
         long_share: how many those are.
     """
 
-    roof: Roof
+    roof: LatencyBound
     families: Mapping[str, float] = field(default_factory=lambda: SHARES)
     memory_bytes: int = 4 << 30
     cap_ms: float = CAP_MS

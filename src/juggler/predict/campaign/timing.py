@@ -25,6 +25,7 @@ import numpy.typing as npt
 from juggler.clock.interference import Watch
 from juggler.clock.turns import ATTEMPTS, LEAD_IN_MS
 from juggler.errors import JugglerError
+from juggler.lazy import renamed
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.registry import Registry
 
@@ -42,7 +43,10 @@ MOST_SWEEP_BYTES = 64 << 20
 SWEEP_CACHES = 8  # times the private cache
 
 
-class Unfit(JugglerError):  # noqa: N818  # it names a state, as `Unavailable` does
+__getattr__ = renamed(__name__, {"Unfit": f"{__name__}:UnsupportedKernel"})
+
+
+class UnsupportedKernel(JugglerError):  # noqa: N818  # it names a state, as `Unavailable` does
     """The runtime does not make this kernel: it splits or replaces it, or has no such operator."""
 
 
@@ -67,7 +71,7 @@ class Bench(Protocol):
         """Close it and return what each call took, in order.
 
         Raises:
-            Unfit: the runtime made something else of the kernel.
+            UnsupportedKernel: the runtime made something else of the kernel.
         """
         ...
 
@@ -85,7 +89,7 @@ class Phaser(Protocol):
         """Open a kernel, inputs and weights drawn.
 
         Raises:
-            Unfit: the backend has no such kernel.
+            UnsupportedKernel: the backend has no such kernel.
         """
         ...
 
@@ -143,7 +147,7 @@ class Turns:
         """Time one kernel for one round.
 
         Raises:
-            Unfit: the runtime does not make this kernel.
+            UnsupportedKernel: the runtime does not make this kernel.
         """
         start_s = time.perf_counter()
         best, rejected = self._attempt(spec), 0

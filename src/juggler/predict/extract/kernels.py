@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from juggler.errors import ConfigError
+from juggler.lazy import renamed
 from juggler.nouns import Noun
-from juggler.predict.graphs.structure import Skeleton, skeleton_of
+from juggler.predict.graphs.structure import GraphStructure, graph_structure_of
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.registry import Registry
 
@@ -54,7 +55,7 @@ class Uncovered(Noun):
 
 
 @dataclass(frozen=True)
-class Reading(Noun):
+class ExtractedKernels(Noun):
     """What a runtime makes of a network at one batch.
 
     Attributes:
@@ -100,7 +101,7 @@ class Reader(Protocol):
 
     backend: str
 
-    def read(self, skeleton: Skeleton, *shapes: tuple[int, ...]) -> Reading:
+    def read(self, structure: GraphStructure, *shapes: tuple[int, ...]) -> ExtractedKernels:
         """Let the runtime optimise the graph, and describe what it will run for inputs of these shapes.
 
         Raises:
@@ -111,21 +112,26 @@ class Reader(Protocol):
         ...
 
 
+__getattr__ = renamed(
+    __name__,
+    {"read_kernels": f"{__name__}:extract_kernels", "Reading": f"{__name__}:ExtractedKernels"},
+)
+
 READERS: Registry[Reader] = Registry("reader", "juggler.predict.extract.runtimes")
 
 
-def read_kernels(
-    model: Model | Skeleton,
+def extract_kernels(
+    model: Model | GraphStructure,
     backend: str = "onnxruntime",
     *,
     shape: tuple[int, ...] | None = None,
     batch: int = 1,
     name: str = "",
-) -> Reading:
+) -> ExtractedKernels:
     """Return the kernels that a runtime runs for a network.
 
     Args:
-        model: path or bytes of an ONNX model, a module in evaluation mode, or what `skeleton_of` gave.
+        model: path or bytes of an ONNX model, a module in evaluation mode, or what `graph_structure_of` gave.
         backend: the runtime.
         shape: of the input, without the batch; an ONNX model's own where absent.
         batch: inputs at once.
@@ -139,13 +145,15 @@ def read_kernels(
     reader = READERS.get(backend)
     if batch < 1:
         raise ConfigError("read a network", f"a batch of {batch}", "Give 1 or more")
-    skeleton = model if isinstance(model, Skeleton) else skeleton_of(model, shape or (), name)
-    sides = shape if shape is not None else skeleton.input_shape[1:]
+    structure = model if isinstance(model, GraphStructure) else graph_structure_of(model, shape or (), name)
+    sides = shape if shape is not None else structure.input_shape[1:]
     if any(side is None for side in sides):
         raise ConfigError(
-            f"read {skeleton.name}", f"no size for its input {list(sides)}", "Give channels, height and width"
+            f"read {structure.name}",
+            f"no size for its input {list(sides)}",
+            "Give channels, height and width",
         )
-    return reader.read(skeleton, (batch, *(int(side) for side in sides if side is not None)))
+    return reader.read(structure, (batch, *(int(side) for side in sides if side is not None)))
 
 
 def counted(missed: Iterable[tuple[str, str, int]]) -> tuple[Uncovered, ...]:

@@ -28,7 +28,7 @@ PARTIAL = ("Slice", "Split", "Gather")  # copy a part of what they are given
 
 
 @dataclass(frozen=True)
-class GraphNode:
+class SizedNode:
     """One node.
 
     Attributes:
@@ -88,7 +88,7 @@ class GraphNode:
         return 4 * (written + (min(read, written) if self.op in PARTIAL else read))
 
 
-def kernel_of(node: GraphNode) -> KernelSpec | None:
+def kernel_of(node: SizedNode) -> KernelSpec | None:
     """Return the kernel that a node is; None where it is none of the families.
 
     Raises:
@@ -101,7 +101,7 @@ def kernel_of(node: GraphNode) -> KernelSpec | None:
     return maker(node) if maker else None
 
 
-def _convolution(node: GraphNode) -> KernelSpec | None:
+def _convolution(node: SizedNode) -> KernelSpec | None:
     if len(node.x) != 4:
         return None
     batch, channels, height, width = node.x
@@ -125,7 +125,7 @@ def _convolution(node: GraphNode) -> KernelSpec | None:
     )
 
 
-def _pool(node: GraphNode) -> KernelSpec | None:
+def _pool(node: SizedNode) -> KernelSpec | None:
     if len(node.x) != 4:
         return None
     kind = "max" if node.op == "MaxPool" else "average"
@@ -136,7 +136,7 @@ def _pool(node: GraphNode) -> KernelSpec | None:
     )
 
 
-def _window(node: GraphNode, kernel: tuple[int, int]) -> dict[str, Any]:
+def _window(node: SizedNode, kernel: tuple[int, int]) -> dict[str, Any]:
     """Return kernel, stride, dilation and the pads that lead to the output's size, rounded up or down."""
     stride = tuple(node.attributes.get("strides", (1, 1)))
     dilation = tuple(node.attributes.get("dilations", (1, 1)))
@@ -153,7 +153,7 @@ def _window(node: GraphNode, kernel: tuple[int, int]) -> dict[str, Any]:
     return {"kernel": kernel, "stride": stride, "dilation": dilation, "pads": (top, left, bottom, right)}
 
 
-def _dense(node: GraphNode) -> KernelSpec | None:
+def _dense(node: SizedNode) -> KernelSpec | None:
     a, b = node.x, node.shape_of(1)
     if node.op in ("Gemm", "FusedGemm"):
         inner = a[0] if node.attributes.get("transA") else a[1]
@@ -179,7 +179,7 @@ def _dense(node: GraphNode) -> KernelSpec | None:
     )
 
 
-def _global_pool(node: GraphNode) -> KernelSpec | None:
+def _global_pool(node: SizedNode) -> KernelSpec | None:
     if len(node.x) != 4:
         return None
     kind = "max" if "Max" in node.op else "average"
@@ -188,7 +188,7 @@ def _global_pool(node: GraphNode) -> KernelSpec | None:
     )
 
 
-def _reduce_mean(node: GraphNode) -> KernelSpec | None:
+def _reduce_mean(node: SizedNode) -> KernelSpec | None:
     """A mean over all places of an image is a global pool; others are not covered."""
     batch = math.prod(node.y[:2]) if len(node.y) >= 2 else 0
     return (
@@ -198,26 +198,26 @@ def _reduce_mean(node: GraphNode) -> KernelSpec | None:
     )
 
 
-def _add(node: GraphNode) -> KernelSpec | None:
+def _add(node: SizedNode) -> KernelSpec | None:
     return _on_elements(node, "add", "" if _equal_inputs(node) else "broadcast")
 
 
-def _binary(node: GraphNode) -> KernelSpec | None:
+def _binary(node: SizedNode) -> KernelSpec | None:
     # A factor that is smaller than the map is read from the cache, whatever is done with it.
     return _elementwise(node, BINARY[node.op] if _equal_inputs(node) else "scale")
 
 
-def _norm(node: GraphNode) -> KernelSpec | None:
+def _norm(node: SizedNode) -> KernelSpec | None:
     return _on_elements(node, "norm", "batch" if node.op == "BatchNormalization" else "layer")
 
 
-def _softmax(node: GraphNode) -> KernelSpec | None:
+def _softmax(node: SizedNode) -> KernelSpec | None:
     axis = int(node.attributes.get("axis", -1)) % len(node.x)
     outer, inner = math.prod(node.x[:axis]), math.prod(node.x[axis + 1 :])
     return KernelSpec("softmax", outer, node.x[axis], node.x[axis], inner)
 
 
-def _concat(node: GraphNode) -> KernelSpec | None:
+def _concat(node: SizedNode) -> KernelSpec | None:
     axis = int(node.attributes.get("axis", 1)) % len(node.y)
     channels, parts = node.y[axis], len(node.inputs)
     if len(node.y) == 4 and axis == 1:
@@ -229,16 +229,16 @@ def _concat(node: GraphNode) -> KernelSpec | None:
     return KernelSpec("concat", outer, channels, channels, inner, groups=parts)
 
 
-def _reorder(node: GraphNode) -> KernelSpec | None:
+def _reorder(node: SizedNode) -> KernelSpec | None:
     kind = {"ReorderInput": "to_blocked", "ReorderOutput": "from_blocked"}.get(node.op, "transpose")
     return _on_elements(node, "reorder", kind)
 
 
-def _elementwise(node: GraphNode, kind: str) -> KernelSpec:
+def _elementwise(node: SizedNode, kind: str) -> KernelSpec:
     return _on_elements(node, "elementwise", kind)
 
 
-def _on_elements(node: GraphNode, family: str, kind: str) -> KernelSpec:
+def _on_elements(node: SizedNode, family: str, kind: str) -> KernelSpec:
     """Return a kernel that goes over all elements of its output, an image or a sequence of rows."""
     shape = node.y
     if len(shape) == 4:
@@ -260,20 +260,20 @@ def _on_elements(node: GraphNode, family: str, kind: str) -> KernelSpec:
     )
 
 
-def activation_of(node: GraphNode) -> str:
+def activation_of(node: SizedNode) -> str:
     """Return the function that is fused into a node, as specs spell it."""
     return str(node.attributes.get("activation", "") or "none").lower()
 
 
-def _layout(node: GraphNode) -> str:
+def _layout(node: SizedNode) -> str:
     return "blocked" if node.blocked else "nchw"
 
 
-def _equal_inputs(node: GraphNode) -> bool:
+def _equal_inputs(node: SizedNode) -> bool:
     return all(shape == node.y for shape in node.inputs)
 
 
-MAKERS: Mapping[str, Callable[[GraphNode], KernelSpec | None]] = {
+MAKERS: Mapping[str, Callable[[SizedNode], KernelSpec | None]] = {
     **dict.fromkeys(("Conv", "FusedConv"), _convolution),
     **dict.fromkeys(("MaxPool", "AveragePool"), _pool),
     **dict.fromkeys(("Gemm", "FusedGemm", "MatMul", "FusedMatMul"), _dense),

@@ -19,7 +19,7 @@ from juggler.predict.campaign.store.samples import Floor
 from juggler.predict.kernels.sample import AT_RANDOM, Sample
 from juggler.predict.kernels.spec import FAMILIES
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.learner import LEARNERS, Epoch
+from juggler.predict.learning.learner import LEARNERS, Epoch, learners_from_samples
 from juggler.predict.learning.net_learner import NetLearner
 from juggler.predict.learning.scores import Scores, score
 from juggler.predict.learning.splits import RowSplit, group_split, random_split
@@ -96,7 +96,7 @@ def compare_learners(
     """
     if split not in SPLITS:
         raise ConfigError("hold samples out", f"no split {split!r}", f"Choose from {', '.join(SPLITS)}")
-    names = [name for name in learners or LEARNERS.names() if LEARNERS.get(name)]
+    names = [name for name in learners or learners_from_samples() if LEARNERS.get(name)]
     grouped = _grouped(samples)
     parted = {family: parted_samples(own, split, seed) for family, own in grouped.items()}
     usable = {family: part for family, part in parted.items() if part is not None}

@@ -148,7 +148,7 @@ def network_points(predictor: Predictor, networks: Sequence[TimedNetwork]) -> tu
 
 
 def read_points(path: Path) -> tuple[NetworkPoint, ...]:
-    """Read the result of benchmarks/predict_networks.py.
+    """Read the result of benchmarks/predict/networks.py.
 
     Raises:
         ArtefactError: there is no such file, or it holds something else.
@@ -169,10 +169,10 @@ def read_points(path: Path) -> tuple[NetworkPoint, ...]:
             for row in rows
         )
     except FileNotFoundError as error:
-        raise ArtefactError(asked, "no such file", "Run benchmarks/predict_networks.py") from error
+        raise ArtefactError(asked, "no such file", "Run benchmarks/predict/networks.py") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         found = f"no timed networks ({type(error).__name__}: {error})"
-        raise ArtefactError(asked, found, "Name a result of benchmarks/predict_networks.py") from error
+        raise ArtefactError(asked, found, "Name a result of benchmarks/predict/networks.py") from error
 
 
 def _table(samples: Sequence[Sample]) -> KernelTable:

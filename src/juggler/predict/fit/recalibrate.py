@@ -90,18 +90,20 @@ def recalibrate(
         Unavailable: the predictor's backend cannot work here.
         DataError: too little could be measured.
     """
+    from juggler.predict.campaign.options import CampaignOptions  # noqa: PLC0415
     from juggler.predict.campaign.run import run_campaign  # noqa: PLC0415  # heavy
 
     with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder) / "s.sqlite", create=True) as store:
-        run_campaign(
-            store,
-            predictor.backend,
+        options = CampaignOptions(
+            backend=predictor.backend,
             minutes=minutes,
             threads=predictor.threads,
             families={family: 1.0 for family in predictor.models},
             seed=seed,
             cap_ms=LONGEST_MS,
-            progress=progress and (lambda done, total: progress(int(done), int(total))),
+        )
+        run_campaign(
+            store, options, progress=progress and (lambda done, total: progress(int(done), int(total)))
         )
         samples = store.samples()
     timed = []

@@ -27,7 +27,7 @@ CLASSES = (10, 100, 1000)
 
 
 @dataclass(frozen=True)
-class Drawn:
+class RandomNetwork:
     """A network.
 
     Attributes:
@@ -150,7 +150,7 @@ class _Writer:
         return out
 
 
-def drawn_network(seed: int, batch: int = 1) -> Drawn:
+def random_network(seed: int, batch: int = 1) -> RandomNetwork:
     """Return the network of a seed whose call at this batch takes no more than 40 billion MACs.
 
     Args:
@@ -161,7 +161,7 @@ def drawn_network(seed: int, batch: int = 1) -> Drawn:
         writer, shape = _drawn(np.random.default_rng([seed, attempt]))
         if writer.macs * batch <= MOST_MACS:
             break
-    return Drawn(f"drawn-{seed}-{attempt}", _written(writer, shape), shape, writer.macs)
+    return RandomNetwork(f"drawn-{seed}-{attempt}", _written(writer, shape), shape, writer.macs)
 
 
 def _drawn(draw: np.random.Generator) -> tuple[_Writer, tuple[int, int, int]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from juggler.errors import ConfigError
-from juggler.predict.graphs.structure import Skeleton, skeleton_of
+from juggler.predict.graphs.structure import GraphStructure, graph_structure_of
 from juggler.runtime.sources.named import open_with_example
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 IMAGE = (3, 224, 224)
 
 
-def open_skeleton(model: str, shape: tuple[int, ...] | None) -> tuple[Skeleton, tuple[int, ...]]:
+def open_graph_structure(model: str, shape: tuple[int, ...] | None) -> tuple[GraphStructure, tuple[int, ...]]:
     """Return a network's structure and its input's shape without the batch.
 
     Args:
@@ -32,16 +32,16 @@ def open_skeleton(model: str, shape: tuple[int, ...] | None) -> tuple[Skeleton, 
         own = shape or IMAGE
         if path.exists() or not _is_named(model):
             module, _ = open_with_example(model, own)
-            return skeleton_of(module, own, path.stem if path.exists() else model), own
-        return skeleton_of(weightless(model), own, model), own
-    skeleton = skeleton_of(path, ())
+            return graph_structure_of(module, own, path.stem if path.exists() else model), own
+        return graph_structure_of(weightless(model), own, model), own
+    structure = graph_structure_of(path, ())
     if shape is not None:
-        return skeleton, shape
-    sides = skeleton.input_shape[1:]
+        return structure, shape
+    sides = structure.input_shape[1:]
     if not sides or any(side is None for side in sides):
         found = f"no size of its own for its input {list(sides)}"
         raise ConfigError(f"predict {model}", found, "Give --shape channels,height,width")
-    return skeleton, tuple(side for side in sides if side is not None)
+    return structure, tuple(side for side in sides if side is not None)
 
 
 def weightless(name: str) -> nn.Module:

@@ -29,7 +29,7 @@ PRODUCTS = ("Gemm", "MatMul")
 
 
 @dataclass(frozen=True)
-class Skeleton:
+class GraphStructure:
     """A graph whose large tensors are empty.
 
     Attributes:
@@ -89,7 +89,7 @@ def _shape_of(value: Any) -> tuple[int | None, ...]:
     return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
 
 
-def skeleton_of(model: Model, shape: tuple[int, ...], name: str = "") -> Skeleton:
+def graph_structure_of(model: Model, shape: tuple[int, ...], name: str = "") -> GraphStructure:
     """Return the structure of a network.
 
     Args:
@@ -103,15 +103,17 @@ def skeleton_of(model: Model, shape: tuple[int, ...], name: str = "") -> Skeleto
     """
     if isinstance(model, str | Path | bytes):
         own = "a graph" if isinstance(model, bytes) else Path(model).stem
-        return Skeleton(read_structure(model if isinstance(model, bytes) else Path(model)), name or own)
+        return GraphStructure(read_structure(model if isinstance(model, bytes) else Path(model)), name or own)
     import torch  # noqa: PLC0415  # heavy
 
     types = (p.dtype for p in model.parameters() if p.is_floating_point())
     example = torch.randn(1, *shape, dtype=next(types, torch.float32))
-    return skeleton_of_module(model, (example,), name)
+    return graph_structure_of_module(model, (example,), name)
 
 
-def skeleton_of_module(module: nn.Module, examples: tuple[Tensor, ...], name: str = "") -> Skeleton:
+def graph_structure_of_module(
+    module: nn.Module, examples: tuple[Tensor, ...], name: str = ""
+) -> GraphStructure:
     """Return the structure of a module for one example of each input, without its weights where that works.
 
     Raises:
@@ -123,16 +125,16 @@ def skeleton_of_module(module: nn.Module, examples: tuple[Tensor, ...], name: st
         model = _with_weights(outline(module, examples), len(examples))
     except ConfigError:  # the exporter that needs the weights may still write it, or say why not
         model = read_structure(draft(module, examples))
-    return Skeleton(model, name or type(module).__name__)
+    return GraphStructure(model, name or type(module).__name__)
 
 
-def dressed(model: onnx.ModelProto, *, dense_as_inputs: bool = False) -> bytes:
+def with_placeholder_weights(model: onnx.ModelProto, *, dense_as_inputs: bool = False) -> bytes:
     """Return the graph with stand-ins for its weights, batch norms folded into the convolutions before them.
 
     Every runtime folds these norms; done here, the stand-ins stay shared.
 
     Args:
-        model: as `Skeleton.model` or `Skeleton.sized` have it; not changed.
+        model: as `GraphStructure.model` or `GraphStructure.sized` have it; not changed.
         dense_as_inputs: make the weights of dense layers inputs of the graph, which need no memory.
     """
     import onnx  # noqa: PLC0415  # heavy

@@ -33,7 +33,7 @@ def probes(cap_ms: float) -> tuple[KernelSpec, ...]:
 
 
 @dataclass(frozen=True)
-class Roof(Noun):
+class RoughRoofline(Noun):
     """The least a kernel can take: an overhead, and its arithmetic or its bytes at the best rate seen."""
 
     overhead_ms: float
@@ -46,7 +46,7 @@ class Roof(Noun):
         return self.overhead_ms + max(arithmetic_ms, spec.bytes / self.bytes_per_ms)
 
     @classmethod
-    def of(cls, samples: Sequence[Sample]) -> Roof:
+    def of(cls, samples: Sequence[Sample]) -> RoughRoofline:
         """Take the best rates of some samples.
 
         Raises:
@@ -63,4 +63,4 @@ class Roof(Noun):
         )
 
 
-SLOW_CORE = Roof(0.0, operations_per_ms=1e7, bytes_per_ms=2e6)
+SLOW_CORE = RoughRoofline(0.0, operations_per_ms=1e7, bytes_per_ms=2e6)

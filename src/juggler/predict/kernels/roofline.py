@@ -3,8 +3,8 @@
 `t = overhead + operations / peak + input / B + weights / B + output / B`, where what goes beyond one
 cache's size moves at the bandwidth of the next level: continuous, monotone, and on beyond the sampled range.
 Compute and traffic are added, not the larger taken: kernels overlap them badly, and so it fits better.
-Fitted to the logs, for it is the relative error that counts, by least absolute deviation, so that a few
-kernels far off the roof do not bend it.
+Fitted to the logs, for it is the relative error that counts, by least absolute deviation but for errors of
+a few percent, so that kernels far off the roof do not bend it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ Floats = npt.NDArray[np.float64]
 
 # Where a working set outgrows a level: about a core's L2, and a share of the last level.
 LEVELS = (0.0, float(1 << 20), float(24 << 20))
-_STEPS, _SOFTEST = 200, 0.02
+_EVALUATIONS, _TOLERANCE = 200, 1e-6
+_SOFTEST = 0.02  # of a log: below it errors count by their square
 _PRIOR = 0.01  # of a sample: how much the start weighs, for costs that no sample pays
 
 
@@ -40,7 +41,7 @@ class Roofline(Noun):
 
     @classmethod
     def fit(cls, table: KernelTable, target_ms: npt.ArrayLike) -> Self:
-        """Fit the costs to latencies `[n]` above 0 by iteratively reweighted Levenberg-Marquardt steps."""
+        """Fit the costs to latencies `[n]` above 0 by robust least squares of their logs."""
         loads, target = _loads(table), np.asarray(target_ms, np.float64)
         start = _start(loads, target)
         return cls(table.family, tuple(float(cost) for cost in _fit(loads, target, start)))
@@ -73,29 +74,22 @@ def _start(loads: Floats, target: Floats) -> Floats:
 
 
 def _fit(loads: Floats, target: Floats, start: Floats) -> Floats:
-    theta, prior, damping = np.log(start), np.log(start), 1e-2
-    best, pulled = _deviation(loads, target, theta), _PRIOR / len(target)
-    for _ in range(_STEPS):
-        parts = loads * np.exp(theta)
-        predicted = parts.sum(1)
-        residual = np.log(target) - np.log(predicted)
-        slope = parts / predicted[:, None]
-        weight = 1.0 / np.maximum(np.abs(residual), _SOFTEST)  # least squares so weighted is least absolute
-        normal = (slope * weight[:, None]).T @ slope / len(target) + pulled * np.eye(len(theta))
-        pull = slope.T @ (weight * residual) / len(target) - pulled * (theta - prior)
-        step = np.linalg.solve(normal + damping * np.diag(np.diag(normal)), pull)
-        trial = theta + np.clip(step, -2.0, 2.0)
-        found = _deviation(loads, target, trial)
-        if found < best:
-            gain, theta, best, damping = best - found, trial, found, max(damping / 3.0, 1e-6)
-            if gain < 1e-7:
-                break
-        else:
-            damping *= 4.0
-            if damping > 1e8:
-                break
-    return np.exp(theta)
+    """Return the costs under which Huber's loss of the log errors is least; each is held near its start."""
+    from scipy.optimize import least_squares  # type: ignore[import-untyped]  # noqa: PLC0415  # heavy
 
+    log_target, log_start = np.log(target), np.log(start)
+    pull = np.sqrt(_PRIOR * _SOFTEST)
 
-def _deviation(loads: Floats, target: Floats, theta: Floats) -> float:
-    return float(np.abs(np.log(target) - np.log(loads @ np.exp(theta))).mean())
+    def errors(log_costs: Floats) -> Floats:
+        # A step too far overflows; what is not finite is refused, and a shorter one tried.
+        with np.errstate(all="ignore"):
+            misses = np.log(loads @ np.exp(log_costs)) - log_target
+        return np.concatenate([misses, pull * (log_costs - log_start)])
+
+    def slopes(log_costs: Floats) -> Floats:
+        parts = loads * np.exp(log_costs)
+        return np.concatenate([parts / parts.sum(1)[:, None], pull * np.eye(len(log_costs))])
+
+    options = {"ftol": _TOLERANCE, "xtol": _TOLERANCE, "max_nfev": _EVALUATIONS}
+    solution = least_squares(errors, log_start, slopes, loss="huber", f_scale=_SOFTEST, **options)
+    return np.exp(np.asarray(solution.x, np.float64))

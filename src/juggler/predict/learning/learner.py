@@ -30,7 +30,6 @@ Progress = Callable[[int, int], None]  # done, total
 Validation = tuple[KernelTable, Floats]
 
 FORMAT = 3  # up to 2, counts and processes meant something else: prices would be charged for the wrong work
-TRANSFERRED = "transferred"  # not in the registry: it is fitted on top of another
 FEWEST = 8
 
 
@@ -94,7 +93,16 @@ class Learner(Protocol):
         """Return what was fitted from its state; it predicts the same."""
 
 
+class NeedsSource:
+    """Base of learners that correct what another has learned: samples alone teach them nothing."""
+
+
 LEARNERS: Registry[Learner] = Registry("learner", "juggler.predict.learning.learners")
+
+
+def learners_from_samples() -> tuple[str, ...]:
+    """Return the names of the learners that learn from samples alone, which can be compared; sorted."""
+    return tuple(name for name, learner in LEARNERS if not isinstance(learner, NeedsSource))
 
 
 def checked_target(table: KernelTable, target_ms: npt.ArrayLike) -> Floats:
@@ -150,10 +158,6 @@ def unpack(packed: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) ->
         raise ArtefactError("read a fitted learner", found, "Fit it again with this release")
     name, fields = str(packed.get("learner")), packed["fields"]
     try:
-        if name == TRANSFERRED:
-            from juggler.predict.learning.transfer import restore  # noqa: PLC0415  # it imports this module
-
-            return restore(fields, arrays)
         return LEARNERS.get(name).restore(fields, arrays)
     except (KeyError, TypeError, ValueError) as error:
         found = f"{type(error).__name__}: {error}"

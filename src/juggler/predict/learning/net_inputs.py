@@ -1,4 +1,8 @@
-"""What networks see: features, Box-Cox where the paper has it, z-scores; all fitted on training rows."""
+"""What networks see: features, Box-Cox where the paper has it, z-scores; all fitted on training rows.
+
+Box-Cox and z-scores are appendices C and D of ResPerfNet. Its Eq. 10 misprints the transform; it is
+`(x^lambda - 1) / lambda`, and `ln x` at lambda 0.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,10 @@ import numpy.typing as npt
 
 from juggler.nouns import Noun
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.boxcox import box_cox, fit_power, fit_z
 from juggler.predict.learning.features import BOX_COX, Features
 
 Floats = npt.NDArray[np.float64]
+LAMBDAS = np.round(np.arange(-2.0, 2.0001, 0.05), 2)
 _FARTHEST = 6.0  # standard deviations: beyond, a network's answer would be anybody's guess
 
 
@@ -64,8 +68,29 @@ class Inputs(Noun):
 
 
 def _transformed(features: Features, powers: dict[str, float], table: KernelTable) -> Floats:
+    from scipy.special import boxcox  # type: ignore[import-untyped]  # noqa: PLC0415  # heavy
+
     matrix = features.matrix(table)
     for column, name in enumerate(features.names):
         if name in powers:
-            matrix[:, column] = box_cox(matrix[:, column], powers[name])
+            matrix[:, column] = boxcox(matrix[:, column], powers[name])
     return matrix
+
+
+def fit_power(values: Floats) -> float:
+    """Return the lambda, of -2 to 2 in steps of 0.05, under which positive values `[n]` look most normal.
+
+    That is the one of the highest profile likelihood (Box and Cox 1964, section 3). Constant values need no
+    transform: lambda 1.
+    """
+    from scipy.stats import boxcox_llf  # type: ignore[import-untyped]  # noqa: PLC0415  # heavy
+
+    if float(np.ptp(values)) == 0.0:
+        return 1.0
+    return float(LAMBDAS[int(np.argmax([boxcox_llf(power, values) for power in LAMBDAS]))])
+
+
+def fit_z(matrix: Floats) -> tuple[Floats, Floats]:
+    """Return mean and standard deviation `[columns]` of a matrix `[rows, columns]`; a constant one has 1."""
+    mean, deviation = matrix.mean(0), matrix.std(0)
+    return mean, np.where(deviation > 1e-12, deviation, 1.0)

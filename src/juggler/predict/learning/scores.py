@@ -61,7 +61,7 @@ def score(measured_ms: npt.ArrayLike, predicted_ms: npt.ArrayLike) -> Scores:
         within_10=float((relative <= 0.10).mean() * 100.0),
         rmse_ms=float(np.sqrt((error**2).mean())),
         mae_ms=float(np.abs(error).mean()),
-        spearman=_correlation(ranks(measured), ranks(predicted)),
+        spearman=_spearman(measured, predicted),
         r_squared=1.0 - float((error**2).sum()) / total if total > 0.0 else 0.0,
     )
 
@@ -71,15 +71,10 @@ def mape(measured_ms: Floats, predicted_ms: Floats) -> float:
     return float((np.abs(predicted_ms - measured_ms) / measured_ms).mean() * 100.0)
 
 
-def ranks(values: Floats) -> Floats:
-    """Return the rank of each value `[n]` from 0; equal ones share the mean of their ranks."""
-    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts) - 1.0
-    mean_ranks: Floats = last - (counts - 1.0) / 2.0
-    return mean_ranks[which]
+def _spearman(measured: Floats, predicted: Floats) -> float:
+    """Return the rank correlation, equal values sharing the mean of their ranks."""
+    from scipy.stats import spearmanr  # type: ignore[import-untyped]  # noqa: PLC0415  # heavy
 
-
-def _correlation(one: Floats, other: Floats) -> float:
-    one, other = one - one.mean(), other - other.mean()
-    scale = float(np.sqrt((one**2).sum() * (other**2).sum()))
-    return float((one * other).sum()) / scale if scale > 0.0 else 0.0
+    if np.ptp(measured) == 0.0 or np.ptp(predicted) == 0.0:
+        return 0.0
+    return float(spearmanr(measured, predicted).statistic)

@@ -33,7 +33,7 @@ DEARER, DEAR_MS = 4.0, 1e-7  # times what a byte costs up to there; and ms (10 G
 
 
 @dataclass(frozen=True)
-class Prices(Noun):
+class UnitCosts(Noun):
     """What a family's algorithms cost on a device.
 
     Attributes:

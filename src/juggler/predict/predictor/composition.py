@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from juggler.errors import ConfigError
 from juggler.nouns import Noun
-from juggler.predict.extract.kernels import Reading
+from juggler.predict.extract.kernels import ExtractedKernels
 from juggler.predict.kernels.spec import KernelSpec
 
 Floats = npt.NDArray[np.float64]
@@ -132,7 +132,7 @@ class Parts:
     far_ms: float = 0.0
 
     @classmethod
-    def of(cls, reading: Reading, kernels_ms: Sequence[float | None], cache_bytes: int) -> Parts:
+    def of(cls, reading: ExtractedKernels, kernels_ms: Sequence[float | None], cache_bytes: int) -> Parts:
         """Return the parts of a network.
 
         Args:
@@ -168,7 +168,7 @@ def farness(spec: KernelSpec) -> float:
     return float(np.clip(np.log(max(moved_mb, 1e-9) / NEAR_MB) / np.log(FAR_MB / NEAR_MB), 0.0, 1.0))
 
 
-def coldness(reading: Reading, cache_bytes: int) -> float:
+def coldness(reading: ExtractedKernels, cache_bytes: int) -> float:
     """Return how far a network drives its own weights out of the caches from call to call, 0 to 1.
 
     Nothing where all fits into the private cache, and step by step more up to 16 times that: what is out of
@@ -179,7 +179,7 @@ def coldness(reading: Reading, cache_bytes: int) -> float:
     return float(np.clip(np.log2(max(touched, 1) / max(cache_bytes, 1)) / COLD_DOUBLINGS, 0.0, 1.0))
 
 
-def is_cold(reading: Reading, cache_bytes: int) -> bool:
+def is_cold(reading: ExtractedKernels, cache_bytes: int) -> bool:
     """Say whether a network drives some of its own weights out of the private cache."""
     return coldness(reading, cache_bytes) > 0.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,13 +10,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 from juggler.errors import ConfigError
 from juggler.nouns import Machine
-from juggler.predict.extract.kernels import Reading, read_kernels
-from juggler.predict.graphs.structure import Skeleton
+from juggler.predict.extract.kernels import READERS, ExtractedKernels, Uncovered, counted, extract_kernels
+from juggler.predict.graphs.structure import GraphStructure, graph_structure_of_module
 from juggler.predict.kernels.spec import KernelSpec
-from juggler.predict.predictor.composition import Composition, Parts, coldness, is_cold
-from juggler.predict.predictor.intervals import Intervals
-from juggler.predict.predictor.kernel_model import EXEC, KernelModel
-from juggler.predict.predictor.prediction import Prediction
+from juggler.predict.learning.learner import Arrays, joined, part
+from juggler.predict.predictor.archive import damage_reported, read_archive, write_archive
+from juggler.predict.predictor.composition import Composition, Parts, coldness, is_cold, paper_composition
+from juggler.predict.predictor.intervals import POOLED, Intervals
+from juggler.predict.predictor.kernel_model import EXEC, POST, PRE, KernelModel
+from juggler.predict.predictor.prediction import LayerPrediction, Prediction
 
 if TYPE_CHECKING:
     from torch import Tensor, fx
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from juggler.runtime.session import Model
 
 NETWORK = "network"  # what intervals of whole networks are kept under
+PLAIN = ("name", "backend", "release", "precision", "threads", "cache_bytes", "fitted_at")  # fields in a file
 COLD_BYTES = 1 << 16  # weights of fewer bytes are in the cache again at once
 
 
@@ -63,41 +67,82 @@ class Predictor:
     corrected: str = ""
 
     @classmethod
-    def load(cls, source: str | Path) -> Self:
+    def load(cls, source: str | Path, *, devices: Path | None = None) -> Self:
         """Read a predictor: a file, or the name of a device that ships with the package.
+
+        Args:
+            source: the path, or the name.
+            devices: folder of the named devices; None is that of the package.
 
         Raises:
             ConfigError: no file and no such device; near names are shown.
             ArtefactError: no predictor, cut off, damaged or of another release.
         """
-        from juggler.predict.predictor.archive import load  # noqa: PLC0415  # it imports this module
-
-        return load(source, cls)
+        fields, arrays = read_archive(source, devices)
+        with damage_reported(source):
+            return cls.from_state(fields, arrays)
 
     def save(self, path: str | Path) -> Path:
         """Write the predictor as one file, whole or not at all; nothing in it is a pickle.
 
         Raises:
-            ConfigError: it cannot be written.
+            ConfigError: it cannot be written, or was recalibrated: its correction belongs to this machine.
         """
-        from juggler.predict.predictor.archive import save  # noqa: PLC0415
+        if self.corrected:
+            remedy = "Save the predictor as it was loaded; corrections are kept by themselves"
+            raise ConfigError(f"save {path}", "it is recalibrated for this machine", remedy)
+        return write_archive(Path(path), *self.to_state())
 
-        return save(self, Path(path))
+    def to_state(self) -> tuple[dict[str, Any], Arrays]:
+        """Return JSON values and arrays; without the correction, which belongs to this machine."""
+        states = {family: model.to_state() for family, model in self.models.items()}
+        fields = {
+            **{name: getattr(self, name) for name in PLAIN},
+            "machine": self.machine.to_dict(),
+            "models": {family: model_fields for family, (model_fields, _) in states.items()},
+            "intervals": self.intervals.to_dict(),
+            "composition": self.composition.to_dict(),
+            "networks": self.networks.to_dict(),
+            "report": dict(self.report),
+        }
+        return fields, joined({family: arrays for family, (_, arrays) in states.items()})
+
+    @classmethod
+    def from_state(cls, fields: Mapping[str, Any], arrays: Arrays) -> Self:
+        """Return what `to_state` gave.
+
+        Raises:
+            ArtefactError: it is damaged, or of another release.
+            KeyError: a field is missing.
+        """
+        models = {
+            family: KernelModel.from_state(family, model_fields, part(arrays, family))
+            for family, model_fields in fields["models"].items()
+        }
+        return cls(
+            **{name: fields[name] for name in PLAIN},
+            machine=Machine.from_dict(fields["machine"]),
+            models=models,
+            intervals=Intervals.from_dict(fields["intervals"]),
+            composition=Composition.from_dict(fields["composition"]),
+            networks=Intervals.from_dict(fields["networks"]),
+            report=fields["report"],
+        )
 
     def read(
         self,
-        model: Model | Skeleton,
+        model: Model | GraphStructure,
         *,
         shape: tuple[int, ...] | None = None,
         batch: int = 1,
         name: str = "",
-    ) -> Reading:
-        """Return the kernels that this device's runtime runs; see `read_kernels`."""
-        return read_kernels(model, self.backend, shape=shape, batch=batch, name=name)
+    ) -> ExtractedKernels:
+        """Return the kernels that this device's runtime runs; see `extract_kernels`."""
+        return extract_kernels(model, self.backend, shape=shape, batch=batch, name=name)
 
     def predict(
         self,
-        model: Model | Skeleton | Reading,
+        model: Model | GraphStructure | ExtractedKernels,
         *,
         shape: tuple[int, ...] | None = None,
         batch: int = 1,
@@ -116,38 +161,34 @@ class Predictor:
             ArtefactError: no ONNX model, or none that the runtime can open.
             Unavailable: the runtime that must read it is not installed.
         """
-        from juggler.predict.predictor.answering import answer  # noqa: PLC0415  # it imports this module
-
-        if isinstance(model, Reading):
-            return answer(self, model)
-        return answer(self, self.read(model, shape=shape, batch=batch, name=name))
+        if isinstance(model, ExtractedKernels):
+            return self._compose(model)
+        return self._compose(self.read(model, shape=shape, batch=batch, name=name))
 
     def kernels_ms(self, specs: Sequence[KernelSpec], phase: str = EXEC) -> list[float | None]:
         """Return what each kernel takes alone, in milliseconds; None where no sample tells of its family."""
-        unique = list(dict.fromkeys(specs))
-        found: dict[KernelSpec, float] = {}
-        for family in {spec.family for spec in unique}:
+        latencies: dict[KernelSpec, float] = {}
+        for family, unique in _by_family(specs).items():
             model = self.models.get(family)
-            own = [spec for spec in unique if spec.family == family]
             if model is not None and phase in model.phases:
-                found |= dict(zip(own, map(float, model.predict(own, phase)), strict=True))
-        return [found.get(spec) for spec in specs]
+                latencies |= dict(zip(unique, map(float, model.predict(unique, phase)), strict=True))
+        return [latencies.get(spec) for spec in specs]
 
-    def parts(self, reading: Reading) -> Parts:
+    def parts(self, reading: ExtractedKernels) -> Parts:
         """Return what a network is composed of, its kernels predicted."""
         return Parts.of(reading, self.in_network_ms(reading), self.cache_bytes)
 
-    def in_network_ms(self, reading: Reading) -> list[float | None]:
+    def in_network_ms(self, reading: ExtractedKernels) -> list[float | None]:
         """Return what each kernel takes within the network: between hot and cold weights, by its size."""
         share, specs = coldness(reading, self.cache_bytes), self.as_run(reading)
-        found = self.kernels_ms(specs)
+        as_run = self.kernels_ms(specs)
         if share in (0.0, 1.0):
-            return found
+            return as_run
         hot = self.kernels_ms([kernel.spec for kernel in reading.kernels])
-        pairs = zip(hot, found, strict=True)
+        pairs = zip(hot, as_run, strict=True)
         return [None if a is None or b is None else a + share * (b - a) for a, b in pairs]
 
-    def as_run(self, reading: Reading) -> list[KernelSpec]:
+    def as_run(self, reading: ExtractedKernels) -> list[KernelSpec]:
         """Return the kernels, weights cold where that was sampled and the cache is too small for all."""
         if not is_cold(reading, self.cache_bytes):
             return [kernel.spec for kernel in reading.kernels]
@@ -162,10 +203,20 @@ class Predictor:
         """Return this predictor as a cost function: `flatten(..., policy="model", cost=predictor.cost())`.
 
         It takes a small network with its example inputs, and returns milliseconds at their size and batch.
+        Nothing is timed: forms are exported without being run on the device, read as its runtime would run
+        them, and predicted. Forms of a region differ by their kernels alone, so a call's fixed price is left
+        out. It raises ConfigError where the network cannot be exported.
         """
-        from juggler.predict.predictor.pricing import Pricing  # noqa: PLC0415  # torch only where it is needed
+        reader = READERS.get(self.backend)
 
-        return Pricing(self)
+        def latency_ms(module: fx.GraphModule, examples: tuple[Tensor, ...]) -> float:
+            single = copy.deepcopy(module).float()  # forms may be given in float64, which nobody deploys
+            inputs = tuple(value.float() if value.is_floating_point() else value for value in examples)
+            structure = graph_structure_of_module(single, inputs, "a form of a region")
+            prediction = self._compose(reader.read(structure, *(tuple(value.shape) for value in inputs)))
+            return prediction.latency_ms - prediction.fixed_ms
+
+        return latency_ms
 
     def require(self, backend: str) -> None:
         """Do nothing where the predictor is of this backend.
@@ -177,3 +228,115 @@ class Predictor:
             raise ConfigError(
                 f"predict for {backend} with {self.name}", f"it is of {self.backend}", "Name another device"
             )
+
+    def _compose(self, reading: ExtractedKernels) -> Prediction:
+        """Predict the kernels of a network, and compose them."""
+        specs = self.as_run(reading)
+        kernels_ms = self.in_network_ms(reading)
+        parts = Parts.of(reading, kernels_ms, self.cache_bytes)
+        composition = self.composition
+        layers = self._layers(reading, specs, kernels_ms, is_cooled=parts.cold_bytes > 0)
+        total_ms = composition.compose(parts)
+        uncovered_ms = composition.uncovered_ms_per_mb * parts.uncovered_bytes / 1e6
+        overhead_ms = composition.node_ms * parts.nodes
+        low_ms, high_ms = self._interval(layers, total_ms, composition.fixed_ms + overhead_ms + uncovered_ms)
+        return Prediction(
+            network=reading.network,
+            device=self.name,
+            backend=self.backend,
+            precision=self.precision,
+            threads=self.threads,
+            shape=reading.shape,
+            latency_ms=total_ms,
+            low_ms=low_ms,
+            high_ms=high_ms,
+            level=self.networks.level,
+            calibrated=self.networks.counts.get(NETWORK, 0),
+            layers=tuple(layers),
+            fixed_ms=composition.fixed_ms,
+            overhead_ms=overhead_ms,
+            uncovered_ms=uncovered_ms,
+            uncovered=_uncovered(reading, kernels_ms),
+            paper_ms=self._paper_ms(specs, kernels_ms),
+            warnings=tuple(self._warnings(reading, layers)),
+        )
+
+    def _layers(
+        self,
+        reading: ExtractedKernels,
+        specs: Sequence[KernelSpec],
+        kernels_ms: Sequence[float | None],
+        *,
+        is_cooled: bool,
+    ) -> list[LayerPrediction]:
+        extrapolated = self._extrapolated(specs)
+        layers = []
+        for kernel, spec, kernel_ms in zip(reading.kernels, specs, kernels_ms, strict=True):
+            if kernel_ms is None:
+                continue
+            latency_ms = self.composition.gain(spec) * kernel_ms
+            latency_ms += self.composition.cold_ms_per_mb * spec.weight_bytes / 1e6 * is_cooled
+            low_ms, high_ms = self.intervals.of(spec.family, latency_ms)
+            outside = extrapolated.get(spec, ())
+            layers.append(
+                LayerPrediction(kernel.name, kernel.op, spec.family, latency_ms, low_ms, high_ms, outside)
+            )
+        return layers
+
+    def _extrapolated(self, specs: Sequence[KernelSpec]) -> dict[KernelSpec, tuple[str, ...]]:
+        """Return, of each kernel, which of its numbers lie outside what was sampled."""
+        outside: dict[KernelSpec, tuple[str, ...]] = {}
+        for family, unique in _by_family(specs).items():
+            if family in self.models:
+                outside |= dict(zip(unique, self.models[family].outside(unique), strict=True))
+        return outside
+
+    def _interval(
+        self, layers: Sequence[LayerPrediction], total_ms: float, rest_ms: float
+    ) -> tuple[float, float]:
+        """Return the interval of the total: calibrated on networks, or as if all layers erred together."""
+        if NETWORK in self.networks.half_widths:
+            return self.networks.of(NETWORK, total_ms)
+        low_ms = sum(layer.low_ms for layer in layers) + rest_ms
+        return low_ms, sum(layer.high_ms for layer in layers) + rest_ms
+
+    def _paper_ms(self, specs: Sequence[KernelSpec], kernels_ms: Sequence[float | None]) -> float | None:
+        if not specs:
+            return None
+        (pre_ms,) = self.kernels_ms(specs[:1], PRE)
+        (post_ms,) = self.kernels_ms(specs[-1:], POST)
+        if pre_ms is None or post_ms is None:
+            return None
+        known = [(spec.family, ms) for spec, ms in zip(specs, kernels_ms, strict=True) if ms is not None]
+        return paper_composition([family for family, _ in known], pre_ms, [ms for _, ms in known], post_ms)
+
+    def _warnings(self, reading: ExtractedKernels, layers: Sequence[LayerPrediction]) -> list[str]:
+        warnings = []
+        beyond = sum(bool(layer.extrapolated) for layer in layers)
+        if beyond:
+            warnings.append(f"{beyond} of {len(layers)} kernels lie outside the sampled range: extrapolated")
+        if NETWORK not in self.networks.half_widths:
+            warnings.append("the interval is not calibrated on networks: it adds up those of the kernels")
+        weak = sorted({layer.family for layer in layers} - set(self.intervals.half_widths) - {POOLED})
+        if weak:
+            warnings.append(f"too few samples for intervals of their own: {', '.join(weak)}")
+        if reading.release != self.release:
+            warnings.append(f"read with {reading.backend} {reading.release}, sampled with {self.release}")
+        return warnings
+
+
+def _by_family(specs: Sequence[KernelSpec]) -> dict[str, list[KernelSpec]]:
+    """Return the kernels that differ, by family."""
+    families: dict[str, list[KernelSpec]] = {}
+    for spec in dict.fromkeys(specs):
+        families.setdefault(spec.family, []).append(spec)
+    return families
+
+
+def _uncovered(reading: ExtractedKernels, kernels_ms: Sequence[float | None]) -> tuple[Uncovered, ...]:
+    missed = [
+        (kernel.op, kernel.name, kernel.spec.bytes)
+        for kernel, kernel_ms in zip(reading.kernels, kernels_ms, strict=True)
+        if kernel_ms is None
+    ]
+    return (*reading.uncovered, *counted(missed))

@@ -10,9 +10,9 @@ from juggler.report.kit import units
 from juggler.report.kit.sheet import Column, Sheet
 
 if TYPE_CHECKING:
-    from juggler.cost.count.counted import Counted
     from juggler.cost.layers import Layer
     from juggler.cost.roofline import Ceilings
+    from juggler.count.counted import Counted
 
 NAME_CHARS = 44
 _BYTES = (Column("weights", "MB"), Column("activations", "MB"), Column("live", "MB"))

@@ -1,1 +1,4 @@
-"""Experiments, one file each: each offers `EXPERIMENT`, see `juggler.reproduce.experiment`."""
+"""Experiments, one file each: each offers `EXPERIMENT`, see `juggler.reproduce.experiment`.
+
+Contract: `test_reproduce_run.py`.
+"""

@@ -1,1 +1,4 @@
-"""Backends, one file each: each offers `BACKEND`, see `juggler.runtime.session.Backend`."""
+"""Backends, one file each: each offers `BACKEND`, see `juggler.runtime.session.Backend`.
+
+Contract: `contracts_backends.py`.
+"""

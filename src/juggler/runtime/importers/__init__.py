@@ -1,1 +1,4 @@
-"""Importers of other formats, one file each: each offers `IMPORTER`."""
+"""Importers of other formats, one file each: each offers `IMPORTER`.
+
+Contract: `test_importer.py`.
+"""

@@ -1,1 +1,4 @@
-"""Families of networks, one file each: each offers `FAMILY`, a mapping from network name to its maker."""
+"""Families of networks, one file each: each offers `FAMILY`, a mapping from network name to its maker.
+
+Contract: `test_networks.py`.
+"""

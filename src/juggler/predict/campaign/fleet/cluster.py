@@ -24,7 +24,7 @@ from juggler.extras import install_command
 from juggler.nouns import Machine
 from juggler.predict.campaign.fleet.worker import TURN, FleetWorker, Introduction
 from juggler.predict.campaign.store.measurements import turn_of
-from juggler.predict.campaign.timing import Turn, Unfit
+from juggler.predict.campaign.timing import Turn, UnsupportedKernel
 from juggler.predict.kernels.spec import KernelSpec
 
 LOCAL = "local:"
@@ -65,12 +65,12 @@ class Member:
         """Time one kernel there for one round.
 
         Raises:
-            Unfit: the runtime does not make this kernel.
+            UnsupportedKernel: the runtime does not make this kernel.
             Lost: the worker is gone.
         """
         kind, text = _answer(self.actor.take.remote(spec.to_json()), self.name, TURN_S)
         if kind != TURN:
-            raise Unfit(f"time {spec.family} on {self.name}", text, "Leave it out")
+            raise UnsupportedKernel(f"time {spec.family} on {self.name}", text, "Leave it out")
         return turn_of(text)
 
 

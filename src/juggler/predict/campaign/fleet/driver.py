@@ -9,22 +9,23 @@ another of the same record, which takes what is left of it; where there is none,
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import Any
 
-from juggler.predict.campaign.block import ROUNDS, Measured, Where, measure_block
+from juggler.predict.campaign.block import Measured, Where, measure_block
 from juggler.predict.campaign.fleet.cluster import Lost, Member, open_fleet
 from juggler.predict.campaign.fleet.outcome import FleetOutcome
+from juggler.predict.campaign.options import CampaignOptions, Chooser, as_options
 from juggler.predict.campaign.outcome import Campaign
-from juggler.predict.campaign.run import RETEST, check_campaign, kept_campaign
-from juggler.predict.campaign.sampling import CAP_MS
-from juggler.predict.campaign.scheduler import Block, Chooser, Limits, Planner, Progress
-from juggler.predict.campaign.stopping import stop_asked
+from juggler.predict.campaign.run import add_campaign
+from juggler.predict.campaign.scheduler import Block, Planner, Progress
 from juggler.predict.campaign.store.measurements import Ledger
 from juggler.predict.campaign.store.samples import Store, machine_digest
 from juggler.predict.campaign.timing import PHASERS
 from juggler.runtime.session import BACKENDS
+from juggler.stopping import StopRequest
 
 LOOK_S = 0.5  # how often the driver looks whether it is to stop
 Out = dict[Future[Measured], tuple["Crew", Member, Block]]
@@ -33,70 +34,59 @@ Out = dict[Future[Measured], tuple["Crew", Member, Block]]
 def run_fleet(
     store: Store,
     fleet: str,
-    backend: str = "onnxruntime",
+    options: CampaignOptions | str | None = None,
     *,
-    minutes: float | None = None,
-    samples: int | None = None,
-    families: Mapping[str, float] | None = None,
-    threads: int = 1,
-    seed: int = 0,
-    retest: int = RETEST,
-    rounds: int = ROUNDS,
-    cap_ms: float = CAP_MS,
     chooser: Chooser | None = None,
     progress: Progress | None = None,
+    **keywords: Any,
 ) -> FleetOutcome:
     """Measure kernels on all machines of a fleet; go on where an earlier run stopped.
 
     Each kind of machine has the campaign that `juggler.predict.campaign.run.run_campaign` would have there
-    with the same options; minutes and samples are those of each kind, all of its workers together.
+    with the same options.
 
     Args:
         store: where samples go; only this process writes to it.
         fleet: `local:N` for N workers on this machine, or the address of a Ray cluster, `HOST:PORT`.
-        backend: what runs the kernels.
-        minutes: under measurement, all runs and workers of one kind together.
-        samples: of kernels of one kind, probes and second measurements not counted.
-        families: shares of the draws; None is `juggler.predict.campaign.sampling.SHARES`.
-        threads: cores that a kernel may use.
-        seed: of all draws and orders.
-        retest: how many kernels are measured again at the end.
-        rounds: turns of each kernel.
-        cap_ms: longest kernel drawn, by the roofline, in milliseconds.
+        options: what is measured, and how long.
         chooser: is given kernels and the samples so far, and returns the places of those to measure next.
         progress: called with seconds, or samples, done and in all, of all kinds together.
+        keywords: fields of the options, as the last release took them.
 
     Raises:
-        ConfigError: neither minutes nor samples, a number out of range, or no such backend, family or fleet.
+        ConfigError: no such backend or fleet.
         Unavailable: ray is not installed, the cluster does not answer, or no worker can work.
         StoreError: samples cannot be written; those so far are kept.
     """
-    limits = Limits.of(minutes, samples, retest, chooser, None)
-    check_campaign(families, threads=threads, rounds=rounds, cap_ms=cap_ms)
-    BACKENDS.get(backend)
-    phaser = PHASERS.get(backend)
-    with open_fleet(fleet, backend, threads) as found, stop_asked() as stop:
+    options = as_options(options, keywords)
+    BACKENDS.get(options.backend)
+    phaser = PHASERS.get(options.backend)
+    with open_fleet(fleet, options.backend, options.threads) as found, StopRequest() as stop:
         kinds: dict[str, list[Member]] = {}
         for member in found.members:
             kinds.setdefault(machine_digest(member.machine), []).append(member)
         shown = _Progress(progress)
         crews = []
         for digest, members in kinds.items():
-            campaign = kept_campaign(
-                store, members[0].machine, backend, limits, families=families, threads=threads, seed=seed,
-                rounds=rounds, cap_ms=cap_ms,
-            )  # fmt: skip
-            own = replace(limits, progress=shown.of(digest))
+            campaign = add_campaign(store, members[0].machine, options, active=chooser is not None)
             memory_bytes = min(member.memory_bytes for member in members)
-            planner = Planner(store, campaign, own, phaser.adapt, memory_bytes)
+            planner = Planner(
+                store,
+                campaign,
+                options,
+                phaser.adapt,
+                memory_bytes,
+                chooser=chooser,
+                progress=shown.of(digest),
+            )
             crews.append(Crew(campaign, planner, deque(members), planner.blocks()))
-        lost = _measure_all(crews, store, len(found.members), stop)
+        lost = _measure_all(crews, store, len(found.members), lambda: stop.requested)
         return FleetOutcome(
             outcomes=tuple(crew.planner.outcome() for crew in crews),
             workers=len(found.members),
             lost=(*found.absent, *lost),
             unfinished=tuple(crew.campaign.name for crew in crews if crew.given_back and not crew.free),
-            stopped=stop(),
+            stopped=stop.requested,
         )
 
 

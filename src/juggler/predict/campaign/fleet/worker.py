@@ -16,7 +16,7 @@ from juggler.clock.interference import Watch, taken_by_kernel
 from juggler.errors import JugglerError, Unavailable
 from juggler.nouns import Noun
 from juggler.predict.campaign.store.measurements import turn_text
-from juggler.predict.campaign.timing import PHASERS, Turns, Unfit
+from juggler.predict.campaign.timing import PHASERS, Turns, UnsupportedKernel
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.runtime.machine import machine
 from juggler.runtime.open import require
@@ -79,5 +79,5 @@ class FleetWorker:
             )
         try:
             return TURN, turn_text(self._turns.take(KernelSpec.from_json(spec)))
-        except Unfit as error:
+        except UnsupportedKernel as error:
             return UNFIT, error.found

@@ -30,7 +30,7 @@ from juggler.predict.campaign.timers._copies import (
     kernel_us,
     small_pool_us,
 )
-from juggler.predict.campaign.timing import Bench, Floats, Phases, Unfit, midmean, scratch
+from juggler.predict.campaign.timing import Bench, Floats, Phases, UnsupportedKernel, midmean, scratch
 from juggler.predict.graphs.kernel_graph import build, operators
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.runtime.backends.onnxruntime import failures, session_options
@@ -67,7 +67,7 @@ class OnnxRuntimeBench:
             self._session = ort.InferenceSession(graph.model, options, providers=["CPUExecutionProvider"])
         except refusals as error:
             self._folder.cleanup()
-            raise _unfit(spec, str(error).strip().partition("\n")[0][:200]) from error
+            raise _unsupported(spec, str(error).strip().partition("\n")[0][:200]) from error
         self._feed = graph.feed()
         self._wall_us: list[float] = []
 
@@ -138,7 +138,7 @@ def _phases(spec: KernelSpec, events: list[dict[str, Any]], wall_us: Floats, add
     at = _kernel(spec, order)
     took = {n: np.maximum(np.array(own) + HALF_US - added_us, LEAST_US) for n, own in nodes.items()}
     if len(executor_us) != wall_us.size or any(own.size != wall_us.size for own in took.values()):
-        raise _unfit(spec, "its profile is incomplete")
+        raise _unsupported(spec, "its profile is incomplete")
     nothing = np.zeros(wall_us.size)
     around_us = np.maximum(wall_us - np.array(executor_us), 0.0)
     pre_us = sum((took[node] for node in order[:at] if node[1] in BEFORE), nothing)
@@ -156,18 +156,18 @@ def _kernel(spec: KernelSpec, order: list[Node]) -> int:
         found = found[-1:] if spec.kind == "from_blocked" else found[:1]
     seen = ", ".join(op for _, op in order)
     if not found:
-        raise _unfit(spec, f"it ran {seen}")
+        raise _unsupported(spec, f"it ran {seen}")
     at = found[-1]
     if spec.family != "reorder":
         strangers = [op for name, op in order[:at] if op not in BEFORE and not name.startswith("before_")]
         strangers += [op for _, op in order[at + 1 :] if op not in AFTER]
         if strangers:
-            raise _unfit(spec, f"it ran {seen}")
+            raise _unsupported(spec, f"it ran {seen}")
     return at
 
 
-def _unfit(spec: KernelSpec, found: str) -> Unfit:
-    return Unfit(f"time a {spec.family} kernel on onnxruntime", found, "Leave this kernel out")
+def _unsupported(spec: KernelSpec, found: str) -> UnsupportedKernel:
+    return UnsupportedKernel(f"time a {spec.family} kernel on onnxruntime", found, "Leave this kernel out")
 
 
 PHASER = OnnxRuntimePhaser()

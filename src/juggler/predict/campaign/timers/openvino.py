@@ -16,7 +16,7 @@ import numpy as np
 
 from juggler.errors import ConfigError, Unavailable
 from juggler.extras import install_command
-from juggler.predict.campaign.timing import Bench, Phases, Unfit
+from juggler.predict.campaign.timing import Bench, Phases, UnsupportedKernel
 from juggler.predict.graphs.kernel_graph import build
 from juggler.predict.kernels.spec import KernelSpec
 
@@ -36,7 +36,7 @@ class OpenVinoBench:
 
     def __init__(self, spec: KernelSpec, threads: int) -> None:
         if spec.family == "reorder":
-            raise _unfit(spec, "its reorders are parts of other kernels")
+            raise _unsupported(spec, "its reorders are parts of other kernels")
         self._spec = spec
         config = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -48,7 +48,9 @@ class OpenVinoBench:
             graph = build(spec)
             compiled = _core().compile_model(_core().read_model(graph.model), "CPU", config)
         except (RuntimeError, ConfigError) as error:
-            raise _unfit(spec, (str(error).strip().splitlines() or ["no reason given"])[-1][:200]) from error
+            raise _unsupported(
+                spec, (str(error).strip().splitlines() or ["no reason given"])[-1][:200]
+            ) from error
         self._request = compiled.create_infer_request()
         feed = graph.feed()
         self._arrays = [feed[port.any_name] for port in compiled.inputs]
@@ -89,7 +91,7 @@ class OpenVinoBench:
         """Return which node is the kernel: all others only move what it reads and writes."""
         others = [i for i, node in enumerate(nodes) if not _moves(node) and not _leads(node)]
         if len(others) != 1:
-            raise _unfit(self._spec, f"it ran {', '.join(node.node_type for node in nodes)}")
+            raise _unsupported(self._spec, f"it ran {', '.join(node.node_type for node in nodes)}")
         return others[0]
 
 
@@ -123,8 +125,8 @@ def _leads(node: Any) -> bool:
     return str(node.node_name).startswith("before_")
 
 
-def _unfit(spec: KernelSpec, found: str) -> Unfit:
-    return Unfit(f"time a {spec.family} kernel on openvino", found, "Leave this kernel out")
+def _unsupported(spec: KernelSpec, found: str) -> UnsupportedKernel:
+    return UnsupportedKernel(f"time a {spec.family} kernel on openvino", found, "Leave this kernel out")
 
 
 PHASER = OpenVinoPhaser()

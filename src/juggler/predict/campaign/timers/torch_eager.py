@@ -14,7 +14,7 @@ import numpy as np
 
 from juggler.errors import ConfigError, Unavailable
 from juggler.extras import install_command
-from juggler.predict.campaign.timing import Bench, Phases, Unfit
+from juggler.predict.campaign.timing import Bench, Phases, UnsupportedKernel
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.runtime.onnx_graphs.normals import normal
 
@@ -98,7 +98,7 @@ def _operator(spec: KernelSpec) -> Operator:
     """Return what computes the kernel, and the shapes of its inputs."""
     writer = WRITERS.get(spec.family)
     if writer is None or spec.activation != "none" or spec.adds or spec.kind in UNKNOWN:
-        raise _unfit(spec, "torch has no one operator for it, or none is timed here")
+        raise _unsupported(spec, "torch has no one operator for it, or none is timed here")
     return writer(spec)
 
 
@@ -116,7 +116,7 @@ def _window(spec: KernelSpec) -> Operator:
 
     pads = spec.pads[:2]
     if any(2 * pad > taps for pad, taps in zip(pads, spec.kernel, strict=True)):
-        raise _unfit(spec, "its padding is more than half of its window")
+        raise _unsupported(spec, "its padding is more than half of its window")
     if spec.kind == "average":
         return lambda x: F.avg_pool2d(x, spec.kernel, spec.stride, pads, False, False), [_image(spec)]
     return lambda x: F.max_pool2d(x, spec.kernel, spec.stride, pads, spec.dilation), [_image(spec)]
@@ -149,7 +149,7 @@ def _function(spec: KernelSpec) -> Operator:
         **{"gelu": F.gelu, "leakyrelu": F.leaky_relu, "hardsigmoid": F.hardsigmoid, "elu": F.elu},
     }
     if spec.kind not in known:
-        raise _unfit(spec, f"the function {spec.kind!r} is not timed here")
+        raise _unsupported(spec, f"the function {spec.kind!r} is not timed here")
     return known[spec.kind], [_image(spec)]
 
 
@@ -181,8 +181,8 @@ def _tensor(shape: tuple[int, ...], *, last: bool = False) -> Tensor:
     return value.contiguous(memory_format=torch.channels_last) if last else value
 
 
-def _unfit(spec: KernelSpec, found: str) -> Unfit:
-    return Unfit(f"time a {spec.family} kernel in torch", found, "Leave this kernel out")
+def _unsupported(spec: KernelSpec, found: str) -> UnsupportedKernel:
+    return UnsupportedKernel(f"time a {spec.family} kernel in torch", found, "Leave this kernel out")
 
 
 PHASER = TorchPhaser()

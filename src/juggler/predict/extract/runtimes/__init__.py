@@ -1,1 +1,4 @@
-"""Readers of what runtimes make of a graph, one file a runtime."""
+"""Readers of what runtimes make of a graph, one file a runtime.
+
+Contract: `test_extract.py`.
+"""

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from juggler.errors import ArtefactError, ConfigError, Unavailable
-from juggler.predict.extract.kernels import NetworkKernel, Reading, counted
-from juggler.predict.extract.node import BINARY, FREE, UNARY, GraphNode, Shape, kernel_of
-from juggler.predict.graphs.structure import Skeleton, dressed, is_weight
+from juggler.predict.extract.kernels import ExtractedKernels, NetworkKernel, counted
+from juggler.predict.extract.node import BINARY, FREE, UNARY, Shape, SizedNode, kernel_of
+from juggler.predict.graphs.structure import GraphStructure, is_weight, with_placeholder_weights
 from juggler.runtime.onnx_graphs.protobuf import read_structure
 from juggler.runtime.session import BACKENDS
 
@@ -40,7 +40,7 @@ class OnnxRuntimeReader:
 
     backend = "onnxruntime"
 
-    def read(self, skeleton: Skeleton, *shapes: tuple[int, ...]) -> Reading:
+    def read(self, structure: GraphStructure, *shapes: tuple[int, ...]) -> ExtractedKernels:
         """Optimise the graph and describe each of its nodes.
 
         Raises:
@@ -48,8 +48,10 @@ class OnnxRuntimeReader:
             ArtefactError: ONNX Runtime cannot open it.
             ConfigError: the network takes another input.
         """
-        source = skeleton.sized(*shapes)
-        graph = _optimised(dressed(skeleton.model, dense_as_inputs=True), skeleton.name).graph
+        source = structure.sized(*shapes)
+        graph = _optimised(
+            with_placeholder_weights(structure.model, dense_as_inputs=True), structure.name
+        ).graph
         sizes = _Sizes(source.graph, graph)
         kernels, missed, free = [], [], 0
         for node in sizes.nodes():
@@ -65,7 +67,9 @@ class OnnxRuntimeReader:
             else:
                 kernels.append(NetworkKernel(node.name, node.op, spec))
         release = BACKENDS.get(self.backend).status().version or "unknown"
-        return Reading(skeleton.name, self.backend, release, shapes[0], tuple(kernels), counted(missed), free)
+        return ExtractedKernels(
+            structure.name, self.backend, release, shapes[0], tuple(kernels), counted(missed), free
+        )
 
 
 @dataclass
@@ -92,7 +96,7 @@ class _Sizes:
         # Nodes that change their outputs' names keep their own.
         self._by_node = {n.name: self.known.get(n.output[0]) for n in self.source.node if n.name}
 
-    def nodes(self) -> Iterator[GraphNode]:
+    def nodes(self) -> Iterator[SizedNode]:
         """Yield the nodes in their order."""
         blocked: set[str] = set()
         for node in self.graph.node:
@@ -104,7 +108,7 @@ class _Sizes:
             self.known.update({n: s for n, s in zip(node.output, found, strict=True) if n and s is not None})
             if (own and node.op_type != "ReorderOutput") or (is_blocked and not own):
                 blocked.update(node.output)
-            yield GraphNode(
+            yield SizedNode(
                 node.op_type,
                 (node.name or node.output[0]).removesuffix(SUFFIX),
                 inputs,
@@ -173,7 +177,7 @@ def _slid(sides: Shape, kernel: Shape, attributes: Mapping[str, Any]) -> Shape:
     )
 
 
-def _only_renames(node: GraphNode) -> bool:
+def _only_renames(node: SizedNode) -> bool:
     """Say whether a node moves no map: it gives a new name, or computes with sizes."""
     sizes = bool(node.attributes.get("integers")) and node.op in INTEGERS
     return node.op in FREE or sizes

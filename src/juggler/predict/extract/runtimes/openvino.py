@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from juggler.errors import ArtefactError, ConfigError, Unavailable
-from juggler.predict.extract.kernels import NetworkKernel, Reading, counted
-from juggler.predict.extract.node import KINDS, UNARY, GraphNode, Shape, kernel_of
-from juggler.predict.graphs.structure import Skeleton, dressed
+from juggler.predict.extract.kernels import ExtractedKernels, NetworkKernel, counted
+from juggler.predict.extract.node import KINDS, UNARY, Shape, SizedNode, kernel_of
+from juggler.predict.graphs.structure import GraphStructure, with_placeholder_weights
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.runtime.session import BACKENDS
 
@@ -39,7 +39,7 @@ class OpenVinoReader:
 
     backend = "openvino"
 
-    def read(self, skeleton: Skeleton, *shapes: tuple[int, ...]) -> Reading:
+    def read(self, structure: GraphStructure, *shapes: tuple[int, ...]) -> ExtractedKernels:
         """Compile the graph for inputs of these shapes, and describe each node of the runtime model.
 
         Raises:
@@ -47,11 +47,11 @@ class OpenVinoReader:
             ArtefactError: OpenVINO cannot open it.
             ConfigError: the network takes another input.
         """
-        source = skeleton.sized(*shapes)
+        source = structure.sized(*shapes)
         # A node that makes an output of the network has the output's name, others their own.
         named = {name: node for node in source.graph.node for name in (node.name, node.output[0])}
         kernels, missed, free = [], [], 0
-        for op in _compiled(dressed(source), skeleton.name).get_ordered_ops():
+        for op in _compiled(with_placeholder_weights(source), structure.name).get_ordered_ops():
             told = {key: str(value.astype(str)) for key, value in op.get_rt_info().items()}
             layer = told.get("layerType", op.get_type_name())
             if layer in IDLE or _is_of_weights(op):
@@ -66,12 +66,14 @@ class OpenVinoReader:
                 spec = None
             if spec is None:
                 sizes = [tuple(port.get_shape()) for port in (*op.inputs(), *op.outputs())]
-                node = GraphNode(layer, name, tuple(sizes), (), (), False, {})
+                node = SizedNode(layer, name, tuple(sizes), (), (), False, {})
                 missed.append((layer, name, node.bytes))
             else:
                 kernels.append(NetworkKernel(name, layer, spec))
         release = BACKENDS.get(self.backend).status().version or "unknown"
-        return Reading(skeleton.name, self.backend, release, shapes[0], tuple(kernels), counted(missed), free)
+        return ExtractedKernels(
+            structure.name, self.backend, release, shapes[0], tuple(kernels), counted(missed), free
+        )
 
 
 def _spec(
@@ -119,7 +121,7 @@ def _bias(op: Any, fused: Sequence[onnx.NodeProto]) -> KernelSpec | None:
     )
 
 
-def _node(op: Any, told: Mapping[str, str], main: onnx.NodeProto) -> GraphNode:
+def _node(op: Any, told: Mapping[str, str], main: onnx.NodeProto) -> SizedNode:
     from onnx import helper  # noqa: PLC0415  # heavy
 
     attributes = {a.name: helper.get_attribute_value(a) for a in main.attribute}
@@ -135,7 +137,7 @@ def _node(op: Any, told: Mapping[str, str], main: onnx.NodeProto) -> GraphNode:
         inputs = inputs[:2]
     outputs = (tuple(op.get_output_shape(0)),)
     blocked = _input_layout(op) not in ("", "a", "ab", "abc", "abcd")
-    return GraphNode(
+    return SizedNode(
         main.op_type, op.get_friendly_name(), tuple(inputs), outputs, tuple(constant), blocked, texts
     )
 
@@ -145,7 +147,7 @@ def _reorder(op: Any, told: Mapping[str, str]) -> KernelSpec:
     shape = tuple(op.get_output_shape(0))
     inputs = (tuple(op.get_input_shape(0)),)
     op_type = {"to_blocked": "ReorderInput", "from_blocked": "ReorderOutput"}[kind]
-    found = kernel_of(GraphNode(op_type, op.get_friendly_name(), inputs, (shape,), (False,), False, {}))
+    found = kernel_of(SizedNode(op_type, op.get_friendly_name(), inputs, (shape,), (False,), False, {}))
     if found is None:
         raise ValueError("a reorder without a size")
     return found

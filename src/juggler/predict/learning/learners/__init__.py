@@ -1,1 +1,4 @@
-"""Learners, one file each: each offers `LEARNER`, see `juggler.predict.learning.learner.Learner`."""
+"""Learners, one file each: each offers `LEARNER`, see `juggler.predict.learning.learner.Learner`.
+
+Contract: `contracts_learners.py`.
+"""

@@ -19,7 +19,7 @@ from juggler.predict.learning.boosting import Boosters, Settings, boost
 from juggler.predict.learning.features import Features
 from juggler.predict.learning.gaussian import Process
 from juggler.predict.learning.learner import Arrays, Epoch, Progress, Validation, checked_target, joined, part
-from juggler.predict.learning.unit_costs import Prices
+from juggler.predict.learning.unit_costs import UnitCosts
 from juggler.predict.learning.work.algorithms import algorithms
 from juggler.predict.learning.work.memory import ACTIVATIONS, BLOCK
 
@@ -52,7 +52,7 @@ class FittedCounted:
     """
 
     features: Features
-    prices: Prices
+    prices: UnitCosts
     boosters: Boosters
     processes: Mapping[str, Process]
     history: tuple[Epoch, ...] = ()
@@ -98,7 +98,7 @@ class Counted:
         """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
         target = checked_target(table, target_ms)
         tell = progress or (lambda done, total: None)
-        features, prices = Features.fit("rich", table), Prices.fit(table, target)
+        features, prices = Features.fit("rich", table), UnitCosts.fit(table, target)
         tell(1, MEMBERS + 2)
         priced, made_up = priced_columns(prices, table)
         goal = np.clip(np.log(target / priced), -FURTHEST, FURTHEST)
@@ -121,19 +121,19 @@ class Counted:
         """Return what was fitted from its state."""
         return FittedCounted(
             Features.from_dict(fields["features"]),
-            Prices.from_dict(fields["prices"]),
+            UnitCosts.from_dict(fields["prices"]),
             Boosters.from_arrays(part(arrays, "trees")),
             {name: Process.restore(own, part(arrays, name)) for name, own in fields["processes"].items()},
         )
 
 
-def priced_columns(prices: Prices, table: KernelTable) -> tuple[Floats, Floats]:
+def priced_columns(prices: UnitCosts, table: KernelTable) -> tuple[Floats, Floats]:
     """Return latency by the prices `[n]`, and how it is made up `[n, columns]`, itself in logs among it."""
     priced, shares = prices.parts(table)
     return priced, np.stack([*(np.sqrt(share) for share in shares.values()), np.log(priced)], axis=1)
 
 
-def smooth_columns(prices: Prices, table: KernelTable, name: str) -> Floats:
+def smooth_columns(prices: UnitCosts, table: KernelTable, name: str) -> Floats:
     """Return what the process of one algorithm sees, `[n, columns]`: shares of prices, sizes, words."""
     priced, shares = prices.parts(table)
     own = [2.0 * np.sqrt(share) for key, share in shares.items() if key.startswith(f"{name}.")]

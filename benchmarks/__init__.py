@@ -1,0 +1,1 @@
+"""Benchmarks: one script a claim, and what fills the pages from their results."""

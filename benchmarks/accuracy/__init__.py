@@ -1,0 +1,1 @@
+"""What levers and width are worth in accuracy: a study by seeds."""

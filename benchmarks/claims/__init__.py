@@ -1,0 +1,1 @@
+"""Claims about Juggler as a whole, one script each: speed, exactness, counts."""

@@ -1,0 +1,1 @@
+"""What the detector of NSL-KDD sees, and the search for a better one."""

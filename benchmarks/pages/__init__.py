@@ -1,0 +1,1 @@
+"""Pages that say what result files say, and the figures of the README."""

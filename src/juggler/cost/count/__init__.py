@@ -1,1 +1,0 @@
-"""What a network does, counted operator by operator: work, weights, traffic, buffers."""

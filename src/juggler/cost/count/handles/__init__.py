@@ -1,1 +1,0 @@
-"""Handles, one file a group of operators: each offers `HANDLES`, see `juggler.cost.count.work`."""

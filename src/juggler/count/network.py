@@ -1,0 +1,226 @@
+"""Count what a network costs: its work, its weights and its traffic, operator by operator.
+
+Nothing is computed: the network runs on torch's meta device, which knows shapes and no values. Where that
+does not do, for the forward looks at what its input holds, it runs on values. Nothing is left out in
+silence: operators that cannot be counted are listed.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.utils import _pytree as pytree
+
+from juggler.count.counted import Counted, OpCount, Uncounted
+from juggler.count.liveness import live_bytes
+from juggler.count.recording import UNCOUNTED, Recorder, Seen, bare_like, bytes_of, held_by, tensors_in
+from juggler.errors import ConfigError, Refused
+
+__all__ = ["Counted", "OpCount", "Uncounted", "count"]
+
+Example = Tensor | tuple[Tensor, ...]
+Trace = Callable[[nn.Module, tuple[Tensor, ...]], fx.GraphModule]
+GRAPH, RUN = "graph", "run"
+ASKED = "count the network"
+
+
+def count(network: nn.Module, example: Example, *, trace: Trace | None = None) -> Counted:
+    """Count a network for an example; the network is not changed.
+
+    Args:
+        network: in evaluation mode. Counts of a torch.fx graph belong to its nodes, of any other module to
+            the modules in it.
+        example: one input, or a tuple of all of them; on the meta device shapes are enough.
+        trace: turns a module into such a graph. Where it refuses, the network is counted by running it, and
+            the result says so.
+
+    Raises:
+        ConfigError: it is no module, in training mode, does not take the example, or runs no operator.
+    """
+    inputs = _checked(network, example)
+    failures: list[Exception] = []
+    note, ways = "", [network]
+    if trace is not None and not isinstance(network, fx.GraphModule):
+        try:
+            ways.insert(0, trace(network, inputs))
+        except Refused as refused:
+            note = f"Counted by running it, for it cannot be traced: {refused.found}"
+    for way in ways:
+        for run in (_on_shapes, _on_values):
+            try:
+                recorder, outputs = run(way, inputs)
+            except Exception as error:  # noqa: BLE001  # a forward may raise whatever it likes
+                failures.append(error)
+                continue
+            if run is _on_values:
+                note = f"{note} Counted on values, for it needs them: {_first_line(failures[-1])}".strip()
+            return _counted(way, recorder, inputs, outputs, note)
+    shapes = ", ".join(str(list(tensor.shape)) for tensor in inputs)
+    raise ConfigError(
+        ASKED,
+        f"with an input of shape {shapes} and type {inputs[0].dtype} it fails: {_first_line(failures[-1])}",
+        "Give an example of the shape and type that the network takes, batch first",
+    ) from failures[-1]
+
+
+def _checked(network: nn.Module, example: Example) -> tuple[Tensor, ...]:
+    if not isinstance(network, nn.Module):
+        raise ConfigError(ASKED, f"it is a {type(network).__name__}", "Pass a torch.nn.Module")
+    inputs = example if isinstance(example, tuple) else (example,)
+    wrong = [type(one).__name__ for one in inputs if not isinstance(one, Tensor)]
+    if wrong or not inputs:
+        raise ConfigError(
+            ASKED,
+            f"the example holds {', '.join(wrong) or 'nothing'}",
+            "Pass one input, torch.randn(1, 3, 224, 224), or a tuple with a tensor for each input",
+        )
+    training = [path or "the network itself" for path, part in network.named_modules() if part.training]
+    if training:
+        raise ConfigError(
+            ASKED,
+            f"{training[0]} is in training mode, where it computes something else",
+            "Call model.eval() first",
+        )
+    return inputs
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
+
+
+def _on_shapes(network: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Recorder, tuple[int, ...]]:
+    """Run a copy without values; only its tensors are left out of the copying."""
+    memory: dict[int, Any] = {}
+    for tensor in held_by(network):
+        bare = bare_like(tensor)
+        is_parameter = isinstance(tensor, nn.Parameter)
+        memory[id(tensor)] = nn.Parameter(bare, requires_grad=False) if is_parameter else bare
+    own = copy.deepcopy(network, memory)
+    given = tuple(map(bare_like, inputs))
+    with torch.device("meta"):
+        return _watched(own, given)
+
+
+def _on_values(network: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Recorder, tuple[int, ...]]:
+    device = next((tensor.device for tensor in held_by(network)), torch.device("cpu"))
+    given = tuple(torch.zeros_like(t, device=device) if t.is_meta else t for t in inputs)
+    return _watched(network, given)
+
+
+def _watched(network: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Recorder, tuple[int, ...]]:
+    """Run the network under the recorder; return it with the buffers of the network's outputs."""
+    recorder = Recorder(network)
+    recorder.given = tuple(map(recorder.buffer, inputs))
+    with _taken_apart(), torch.inference_mode(), recorder.following(network), recorder:
+        if isinstance(network, fx.GraphModule):
+            outputs = _Nodes(network, recorder).run(*inputs)
+        else:
+            outputs = network(*inputs)
+    leaves = [leaf for value in pytree.tree_leaves(outputs) for leaf in tensors_in(value)]
+    return recorder, tuple(map(recorder.buffer, leaves))
+
+
+@contextmanager
+def _taken_apart() -> Iterator[None]:
+    """Keep torch from kernels that do a whole layer, or a recurrent network, in one call."""
+    fast, layers = torch.backends.mha.get_fastpath_enabled(), torch._C._get_mkldnn_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    torch._C._set_mkldnn_enabled(False)  # the public way warns of what this machine lacks
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        torch._C._set_mkldnn_enabled(layers)
+
+
+class _Nodes(fx.Interpreter):
+    """Tell the recorder which node runs."""
+
+    def __init__(self, network: fx.GraphModule, recorder: Recorder) -> None:
+        super().__init__(network)
+        self._recorder = recorder
+        self.extra_traceback = False
+
+    def run_node(self, n: fx.Node) -> Any:
+        stack = tuple(n.meta.get("nn_module_stack", {}).values())
+        self._recorder.place = str(n.target) if n.op == "call_module" else n.name
+        self._recorder.path = str(stack[-1][0]) if stack else ""
+        return super().run_node(n)
+
+
+def _counted(
+    network: nn.Module,
+    recorder: Recorder,
+    inputs: tuple[Tensor, ...],
+    outputs: tuple[int, ...],
+    note: str,
+) -> Counted:
+    seen = recorder.seen
+    if not seen:
+        raise ConfigError(ASKED, "it runs no operator", "Give a network that computes something")
+    alive = live_bytes([one.step for one in seen], recorder.activations(), given=recorder.given, kept=outputs)
+    ops = tuple(map(_op_count, seen, names_of(seen), alive))
+    missed = Counter(op.operator for op in ops if op.kind == UNCOUNTED)
+    first = {op.operator: op.name for op in reversed(ops)}
+    held = {id(tensor): tensor for tensor in held_by(network)}.values()
+    parameters = {id(p): p for p in network.parameters()}.values()
+    floating = [t for t in held if not isinstance(t, nn.Parameter) and t.is_floating_point()]
+    return Counted(
+        ops=ops,
+        uncounted=tuple(Uncounted(name, times, first[name]) for name, times in missed.most_common()),
+        how=GRAPH if isinstance(network, fx.GraphModule) else RUN,
+        note=note,
+        input_shapes=tuple(tuple(tensor.shape) for tensor in inputs),
+        parameters=sum(parameter.numel() for parameter in parameters),
+        statistics=sum(tensor.numel() for tensor in floating),
+        param_bytes=sum(map(bytes_of, held)),
+    )
+
+
+def _op_count(one: Seen, name: str, live: int) -> OpCount:
+    work = one.work
+    return OpCount(
+        name=name,
+        module_path=one.path,
+        operator=one.operator,
+        kind=work.kind,
+        macs=work.macs,
+        additions=work.additions,
+        multiplications=work.multiplications,
+        comparisons=work.comparisons,
+        functions=work.functions,
+        parameters=one.parameters,
+        statistics=one.statistics,
+        weight_bytes=one.weight_bytes,
+        input_bytes=one.input_bytes,
+        output_bytes=one.output_bytes,
+        live_bytes=live,
+        out_shape=one.out_shape,
+        geometry=work.geometry,
+    )
+
+
+def names_of(seen: Sequence[Seen]) -> list[str]:
+    """Return a name for each operator: its place, and where several share it, the operator and a number.
+
+    A view gives way: the one operator of a module that computes has the module's name.
+    """
+    busy = Counter((one.place, one.work.part) for one in seen if one.work.kind != "view")
+    wanted = []
+    for one in seen:
+        alone = one.work.kind != "view" and busy[one.place, one.work.part] == 1 and one.place
+        operator = one.operator.rpartition(".")[2].strip("_")
+        name = one.place if alone else f"{one.place}/{operator}".lstrip("/")
+        wanted.append(f"{name} {one.work.part}".rstrip())
+    total, used = Counter(wanted), Counter[str]()
+    names = []
+    for name in wanted:
+        used[name] += 1
+        names.append(f"{name}#{used[name]}" if total[name] > 1 else name)
+    return names

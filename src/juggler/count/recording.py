@@ -1,0 +1,296 @@
+"""Watch every operator that a network runs: its work, its bytes, and the buffers that it keeps alive.
+
+The watch is a dispatch mode in inference mode. There operators arrive whole: a linear layer is one, attention
+is one. One that has a handle is counted as it is; one without is taken apart into those that it is made of,
+until they have handles; what can neither be counted nor taken apart is written down as not counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._ops import OpOverload
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn.modules import module as hooks
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from juggler.count.liveness import Step
+from juggler.count.work import Call, Handle, Work, all_handles
+
+UNCOUNTED = "uncounted"
+_OF_ONE = {
+    f"aten.{name}" for name in ("relu", "hardtanh", "leaky_relu", "silu", "gelu", "sigmoid", "hardswish")
+}
+_OF_TWO = {"aten.add", "aten.mul"}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One operator, or one part of one, as it was seen."""
+
+    place: str
+    path: str
+    operator: str
+    work: Work
+    parameters: int
+    statistics: int
+    weight_bytes: int
+    input_bytes: int
+    output_bytes: int
+    out_shape: tuple[int, ...]
+    step: Step
+
+
+@dataclass
+class Weights:
+    """The tensors that a network holds, by the buffer that they lie in; each is first read once."""
+
+    numbers: dict[int, tuple[int, bool]] = field(default_factory=dict)
+    unread: set[int] = field(default_factory=set)
+
+    def add(self, buffer: int, tensor: Tensor) -> None:
+        """Take up a parameter or a floating-point buffer; of any other, such as a counter, no elements."""
+        is_parameter = isinstance(tensor, nn.Parameter)
+        counts = is_parameter or tensor.is_floating_point()
+        held, _ = self.numbers.get(buffer, (0, is_parameter))
+        self.numbers[buffer] = (held + tensor.numel() if counts else held, is_parameter)
+        self.unread.add(buffer)
+
+    def read(self, buffer: int) -> tuple[int, int]:
+        """Return the parameters and the statistics in the buffer; nothing where it was read before."""
+        if buffer not in self.unread:
+            return 0, 0
+        self.unread.discard(buffer)
+        elements, is_parameter = self.numbers[buffer]
+        return (elements, 0) if is_parameter else (0, elements)
+
+
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types for its modes
+    """Write down what is run while the mode is on.
+
+    Attributes:
+        place: what the next operators are called by: a graph's node; empty goes by the module.
+        path: of the module that runs.
+        seen: every operator, in order.
+        sizes: bytes of each buffer.
+        given: buffers of the network's inputs.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.place = self.path = ""
+        self.seen: list[Seen] = []
+        self.sizes: dict[int, int] = {}
+        self.given: tuple[int, ...] = ()
+        self.weights = Weights()
+        self._handles: Mapping[str, Handle] = all_handles()
+        # The weak references keep addresses from being given to other storages, and no memory alive.
+        self._buffers: dict[int, tuple[int, StorageWeakRef]] = {}
+        known: set[int] = set()
+        for tensor in held_by(network):
+            if id(tensor) not in known:
+                known.add(id(tensor))
+                self.weights.add(self.buffer(tensor), tensor)
+
+    def buffer(self, tensor: Tensor) -> int:
+        """Return the number of the memory that the tensor lies in."""
+        storage = tensor.untyped_storage()
+        reference = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+        if reference.cdata not in self._buffers:
+            number = len(self._buffers)
+            self._buffers[reference.cdata] = (number, reference)
+            self.sizes[number] = storage.nbytes()
+        return self._buffers[reference.cdata][0]
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # torch would import its compiler, which takes longer than all the counting
+
+    def activations(self) -> dict[int, int]:
+        """Return the bytes of each buffer that holds no weights."""
+        return {number: size for number, size in self.sizes.items() if number not in self.weights.numbers}
+
+    def __torch_dispatch__(
+        self, func: OpOverload, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run the operator, whole or taken apart, and note it."""
+        options = kwargs or {}
+        name = str(func.overloadpacket)
+        handle = self._handles.get(name) or self._handles.get(name.removesuffix("_"))
+        if handle is None and not func.is_view:
+            with self:
+                taken_apart = func.decompose(*args, **options)
+            if taken_apart is not NotImplemented:
+                return taken_apart
+        arguments = arguments_of(func, args, options)
+        known = None if "out" in options else alike(name, arguments, args)
+        result = func(*args, **options) if known is None else known
+        outputs = tuple(tensors_in(result))
+        if outputs:
+            self._note(func, handle, arguments, outputs)
+        return result
+
+    def _note(
+        self, func: OpOverload, handle: Handle | None, arguments: dict[str, Any], outputs: tuple[Tensor, ...]
+    ) -> None:
+        given = {name: tuple(tensors_in(value)) for name, value in arguments.items()}
+        reads = {name: tuple(map(self.buffer, tensors)) for name, tensors in given.items() if tensors}
+        written = tuple(map(self.buffer, outputs))
+        weights = frozenset(n for n, found in reads.items() if all(b in self.weights.numbers for b in found))
+        call = Call(str(func.overloadpacket), arguments, outputs, weights)
+        read = {buffer for found in reads.values() for buffer in found}
+        for work in self._work_of(func, handle, call, is_shared=set(written) <= read):
+            asked = reads if work.reads is None else {n: reads[n] for n in work.reads if n in reads}
+            self._write_down(call, work, {n: (given[n], found) for n, found in asked.items()}, written)
+
+    def _work_of(
+        self, func: OpOverload, handle: Handle | None, call: Call, *, is_shared: bool
+    ) -> tuple[Work, ...]:
+        """Return the parts of the operator's work; sharing its input's memory makes a copy a view."""
+        is_view = is_shared and not func._schema.is_mutable
+        if handle is None:
+            if func.is_view:
+                return (Work("view" if is_view else "move"),)
+            return (Work(UNCOUNTED),)
+        found = handle(call)
+        works = (found,) if isinstance(found, Work) else found
+        return tuple(
+            replace(work, kind="view") if work.kind == "move" and is_view else work for work in works
+        )
+
+    def _write_down(
+        self,
+        call: Call,
+        work: Work,
+        reads: Mapping[str, tuple[tuple[Tensor, ...], tuple[int, ...]]],
+        written: tuple[int, ...],
+    ) -> None:
+        parameters = statistics = weight_bytes = input_bytes = 0
+        output_bytes = sum(map(bytes_of, call.outputs)) if work.writes and work.kind != "view" else 0
+        pairs = [pair for found in reads.values() for pair in zip(*found, strict=True)]
+        for tensor, buffer in pairs:
+            size = 0 if work.kind == "view" else bytes_of(tensor)
+            if work.kind == "move":  # of a table, only the rows that are looked up
+                size = min(size, output_bytes)
+            if buffer not in self.weights.numbers:
+                input_bytes += size
+                continue
+            weight_bytes += size
+            if work.kind != "view":
+                new = self.weights.read(buffer)
+                parameters, statistics = parameters + new[0], statistics + new[1]
+        step = Step(
+            tuple(b for _, b in pairs if b not in self.weights.numbers),
+            tuple(b for b in written if b not in self.weights.numbers) if work.writes else (),
+        )
+        self.seen.append(
+            Seen(
+                place=self.place or self.path,
+                path=self.path,
+                operator=call.operator,
+                work=work,
+                parameters=parameters,
+                statistics=statistics,
+                weight_bytes=weight_bytes,
+                input_bytes=input_bytes,
+                output_bytes=output_bytes,
+                out_shape=call.out,
+                step=step,
+            )
+        )
+
+    @contextmanager
+    def following(self, network: nn.Module) -> Iterator[None]:
+        """Keep the path of the module that runs, while the block does."""
+        paths = {id(module): path for path, module in network.named_modules()}
+        before: list[str] = []
+
+        def enter(module: nn.Module, _: Any) -> None:
+            before.append(self.path)
+            self.path = paths.get(id(module), self.path)
+
+        def leave(module: nn.Module, _: Any, __: Any) -> None:
+            self.path = before.pop()
+
+        handles = (
+            hooks.register_module_forward_pre_hook(enter),
+            hooks.register_module_forward_hook(leave, always_call=True),
+        )
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def held_by(network: nn.Module) -> Iterator[Tensor]:
+    """Yield parameters, buffers, and tensors that are plain attributes of modules."""
+    yield from network.parameters()
+    yield from network.buffers()
+    for module in network.modules():
+        yield from (value for value in vars(module).values() if isinstance(value, Tensor))
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors of an argument or a result, in lists and tuples too."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from tensors_in(inner)
+
+
+def arguments_of(func: OpOverload, args: tuple[Any, ...], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments by the names of the schema, defaults filled in."""
+    defaults = _defaults(func)
+    return {**defaults, **dict(zip(defaults, args, strict=False)), **options}
+
+
+@cache
+def _defaults(func: OpOverload) -> dict[str, Any]:
+    return {argument.name: argument.default_value for argument in func._schema.arguments}
+
+
+def alike(name: str, arguments: Mapping[str, Any], args: tuple[Any, ...]) -> Tensor | None:
+    """Return what an operator gives whose shape is plain, on the meta device; None for all others.
+
+    Torch works such shapes out in Python there, and imports its compiler for it: seconds, where all the
+    counting takes less.
+    """
+    first = args[0] if args else None
+    if not (isinstance(first, Tensor) and first.is_meta and first.is_contiguous()):
+        return None
+    kind = name.removesuffix("_")
+    other: Any = args[1] if len(args) > 1 else None
+    if kind == "aten.linear" and other.ndim == 2 and other.shape[1] == first.shape[-1]:
+        return torch.empty((*first.shape[:-1], other.shape[0]), dtype=first.dtype, device="meta")
+    if kind in _OF_TWO:
+        is_like = isinstance(other, Tensor) and other.is_meta and other.is_contiguous()
+        is_known = is_like and (other.shape, other.dtype) == (first.shape, first.dtype)
+    else:
+        is_norm = kind == "aten.batch_norm" and not arguments["training"]
+        is_known = is_norm or (kind in _OF_ONE and first.is_floating_point())
+    if not is_known:
+        return None
+    return first if name != kind else bare_like(first)
+
+
+def bare_like(tensor: Tensor) -> Tensor:
+    """Return a tensor of the same sizes, strides and type on the meta device.
+
+    torch.empty_like is written in Python there, and imports what takes most of a second.
+    """
+    return torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta")
+
+
+def bytes_of(tensor: Tensor) -> int:
+    """Return the bytes of a tensor's elements; those that are one and the same in memory count once."""
+    sizes = (size for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride or not size)
+    return math.prod(sizes) * tensor.element_size()

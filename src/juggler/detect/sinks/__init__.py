@@ -1,1 +1,0 @@
-"""Where alerts go, one file each: each offers `SINK`, see `juggler.detect.sink.Sink`."""
