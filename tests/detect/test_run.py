@@ -15,9 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_detector import as_bytes, graph_of, records, traffic
-from test_sinks import valid
 
+from contracts_sinks import valid
 from juggler.alerts.sinks.eve import EveSink
 from juggler.alerts.sinks.null import NullSink
 from juggler.data import BadRow, load_set
@@ -34,6 +33,7 @@ from juggler.detect import (
 from juggler.errors import ConfigError, DataError
 from juggler.nouns import Alert, Progress
 from juggler.runtime import Artefact, open_session
+from small_detector import as_bytes, graph_of, records, traffic
 
 
 class ListSink(NullSink):

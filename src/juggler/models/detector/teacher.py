@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from juggler.data import Records, TrainRecords
 from juggler.errors import ConfigError, Unavailable
+from juggler.extras import install_command
 from juggler.models.toml_file import check_fields
 from juggler.nouns import Progress, ReportProgress
 
@@ -171,5 +172,5 @@ def _xgboost() -> Any:
         raise Unavailable(
             "fit boosted trees as a teacher",
             f"XGBoost cannot be imported ({error})",
-            "pip install 'juggler[train]', or take the [teacher] table out of the plan",
+            f"{install_command('train')}, or take the [teacher] table out of the plan",
         ) from error

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from juggler.errors import ArtefactError, Unavailable
+from juggler.extras import install_command
 
 Floats = npt.NDArray[np.float64]
 Arrays = dict[str, npt.NDArray[Any]]
@@ -73,7 +74,7 @@ def xgboost() -> Any:
             import xgboost as package  # noqa: PLC0415
     except ImportError as error:
         raise Unavailable(
-            "boost trees", "the package xgboost is not installed", "Run: pip install 'juggler[train]'"
+            "boost trees", "the package xgboost is not installed", f"Run: {install_command('train')}"
         ) from error
     return package
 

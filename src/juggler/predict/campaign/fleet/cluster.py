@@ -20,6 +20,7 @@ from functools import lru_cache
 from typing import Any
 
 from juggler.errors import ConfigError, JugglerError, Unavailable
+from juggler.extras import install_command
 from juggler.nouns import Machine
 from juggler.predict.campaign.fleet.worker import TURN, FleetWorker, Introduction
 from juggler.predict.campaign.store.measurements import turn_of
@@ -127,7 +128,7 @@ def _ray() -> Any:
         if error.name is None or error.name.partition(".")[0] != "ray":
             raise
         raise Unavailable(
-            "open a fleet", "ray is not installed", "Run: pip install 'juggler[train,fleet]'"
+            "open a fleet", "ray is not installed", f"Run: {install_command('train', 'fleet')}"
         ) from error
     return ray
 

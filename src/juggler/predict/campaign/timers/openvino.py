@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from juggler.errors import ConfigError, Unavailable
+from juggler.extras import install_command
 from juggler.predict.campaign.timing import Bench, Phases, UnsupportedKernel
 from juggler.predict.graphs.kernel_graph import build
 from juggler.predict.kernels.spec import KernelSpec
@@ -112,7 +113,7 @@ class OpenVinoPhaser:
         try:
             return OpenVinoBench(spec, threads)
         except ImportError as error:
-            remedy = "Run: pip install 'juggler[train]'"
+            remedy = f"Run: {install_command('train')}"
             raise Unavailable("time a kernel on openvino", "it is not installed", remedy) from error
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from juggler.errors import ConfigError, Unavailable
+from juggler.extras import install_command
 from juggler.predict.campaign.timing import Bench, Phases, UnsupportedKernel
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.runtime.onnx_graphs.normals import normal
@@ -89,7 +90,7 @@ class TorchPhaser:
         try:
             return TorchBench(spec, threads)
         except ImportError as error:
-            remedy = "Run: pip install 'juggler[train]'"
+            remedy = f"Run: {install_command('train')}"
             raise Unavailable("time a kernel in torch", "it is not installed", remedy) from error
 
 

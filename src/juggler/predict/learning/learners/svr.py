@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from juggler.errors import Unavailable
+from juggler.extras import install_command
 from juggler.nouns import Progress, ReportProgress
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.learner import Arrays, Epoch, Validation, check_target
@@ -124,7 +125,7 @@ def _fit(table: KernelTable, target: Floats, logs: bool, cost: float, gamma: flo
         from sklearn.svm import SVR  # noqa: PLC0415
     except ImportError as error:
         raise Unavailable(
-            "fit support vectors", "scikit-learn is not installed", "Run: pip install 'juggler[train]'"
+            "fit support vectors", "scikit-learn is not installed", f"Run: {install_command('train')}"
         ) from error
     inputs = Inputs.fit("log" if logs else "paper", table)
     goal = np.log(target) if logs else target
