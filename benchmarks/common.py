@@ -14,7 +14,7 @@ from typing import Any
 from juggler.cli.console import ERRORS, bars
 from juggler.errors import DataError
 from juggler.files import write_atomically
-from juggler.nouns import Machine
+from juggler.nouns import Machine, ReportProgress
 from juggler.packages import release_of
 from juggler.runtime.machine import machine
 
@@ -57,6 +57,11 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
     with bars() as display:
         task = display.add_task(what, total=None)
         yield lambda done, total: display.update(task, completed=done, total=total)
+
+
+def reporting(tell: Callable[[int, int], None]) -> ReportProgress:
+    """Return what the library reports to, for a bar that `progress` gave."""
+    return lambda value: tell(int(value.done), int(value.total or 0))
 
 
 def write(

@@ -52,7 +52,7 @@ def main() -> None:
         print(f"  {'':<16} remedy: {refusal.remedy}")
 
     proof = done.certificate
-    before, after = done.wide_sketch, done.flat_sketch
+    before, after = done.wide_graph, done.flat_graph
     print(f"{len(before.nodes)} ops -> {len(after.nodes)} ops, {before.macs:,} -> {after.macs:,} MACs")
     print(
         f"Passed: {proof.passed}; float64 {proof.worst('float64'):.1e}, float32 {proof.worst('float32'):.1e}"

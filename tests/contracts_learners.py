@@ -56,7 +56,7 @@ def check_learner(name, learner):
     table, target = convolutions(72)
     others, measured = convolutions(40, seed=1)
     told = []
-    fitted = learner.fit(table, target, seed=3, progress=lambda done, total: told.append((done, total)))
+    fitted = learner.fit(table, target, seed=3, progress=lambda value: told.append((value.done, value.total)))
     assert told and told[-1][0] == told[-1][1], "progress ends at its total"
     predicted = fitted.predict(others)
     check_answers(predicted, len(others))

@@ -1,12 +1,16 @@
 """What every rewriting rule must pass, the house's own and those of third parties."""
 
 # mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-incomplete-defs=False
+import inspect
+import re
 from typing import Any
 
 import torch
 from torch import nn
 
 from juggler.transform import flatten
+
+EQUATION = re.compile(r"`[^`]+ -> [^`]+`: \S.*\.")
 
 
 class Branches(nn.Module):
@@ -58,6 +62,8 @@ def randomised(network: nn.Module, seed: int = 0) -> Any:
 def check_rule(name, rule, network=None):
     """Check a rule on `network`, 3 channels in, that holds its pattern; by default on `Branches`."""
     assert rule.name == name, "a rule bears its file's name"
+    equation = (inspect.getdoc(type(rule)) or "").splitlines()[0]
+    assert EQUATION.fullmatch(equation), "a rule's docstring begins with its equation, and then in words"
     assert rule.source, "a rule says which paper, section or equation it follows"
     network = randomised(network or Branches())
     before = {k: v.clone() for k, v in network.state_dict().items()}

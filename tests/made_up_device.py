@@ -75,8 +75,8 @@ def fill(path: Path, count: int = 700, seed: int = 0) -> Store:
 @cache
 def reading(seed: int, batch: int) -> ExtractedKernels:
     """Return the kernels of a drawn network."""
-    drawn = random_network(seed, batch * 4)  # small ones
-    return extract_kernels(drawn.model, batch=batch, name=drawn.name)
+    network = random_network(seed, batch * 4)  # small ones
+    return extract_kernels(network.model, batch=batch, name=network.name)
 
 
 @cache
@@ -87,19 +87,22 @@ def predictor() -> tuple[Predictor, FitReport, NetworkReport]:
         bare = replace(bare, cache_bytes=CACHE_BYTES)
         generator = np.random.default_rng(1)
         readings = [reading(seed, 1 + 3 * (seed % 2)) for seed in range(20)]
-        networks = [timed(own, network_ms(own, bare.as_run(own)), generator) for own in readings]
-        whole, found = compose_predictor(bare, networks, LEVEL)
-        return replace(whole, name="made-up"), report, found
+        networks = [
+            timed(extracted, network_ms(extracted, bare.as_run(extracted)), generator)
+            for extracted in readings
+        ]
+        composed, network_report = compose_predictor(bare, networks, LEVEL)
+        return replace(composed, name="made-up"), report, network_report
 
 
-def network_ms(own: ExtractedKernels, cold: list[KernelSpec] | None = None) -> float:
+def network_ms(network: ExtractedKernels, cold: list[KernelSpec] | None = None) -> float:
     """Return what the device takes for a network, of the kernels as they run within it."""
-    specs = cold if cold is not None else [kernel.spec for kernel in own.kernels]
-    parts = Parts.of(own, [truth_ms(spec) for spec in specs], CACHE_BYTES)
+    specs = cold if cold is not None else [kernel.spec for kernel in network.kernels]
+    parts = Parts.of(network, [truth_ms(spec) for spec in specs], CACHE_BYTES)
     return COMPOSITION.compose(parts)
 
 
-def timed(own: ExtractedKernels, latency_ms: float, generator: np.random.Generator) -> TimedNetwork:
+def timed(network: ExtractedKernels, latency_ms: float, generator: np.random.Generator) -> TimedNetwork:
     """Return a network as if it had been timed."""
     noise = math.exp(NOISE * generator.standard_normal())
-    return TimedNetwork(own.network, own, latency_ms * noise, 0.01, 1, machine_digest(MACHINE))
+    return TimedNetwork(network.network, network, latency_ms * noise, 0.01, 1, machine_digest(MACHINE))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from juggler.predict.campaign.store.samples import Floor
+from juggler.predict.campaign.store.samples import NoiseFloor
 from juggler.predict.fit.comparison import Comparison, LearnerScores
 from juggler.predict.fit.evidence import NetworkPoint, PhaseEvidence
 from juggler.predict.fit.report import FamilyReport, FitReport, NetworkReport
@@ -51,7 +51,7 @@ def report() -> FitReport:
         for family, error in {**FAMILIES, "add": 0.1}.items()
     ]
     families.append(FamilyReport("norm", "roofline_trees", {}, 20, 0, None, 0.4))
-    floors = (Floor("conv", 40, 2.5, 1.9, 0.7),)
+    floors = (NoiseFloor("conv", 40, 2.5, 1.9, 0.7),)
     return FitReport("a made-up device", 2900, tuple(families), {}, floors, NetworkReport(), 0)
 
 

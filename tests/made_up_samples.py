@@ -17,17 +17,17 @@ MACHINE = Machine("a processor", 2, 8.0, "a system", "3.12", {"onnxruntime": "1.
 def samples(count=80, family="conv", drawn="random"):
     """Return samples of made-up convolutions, as a campaign keeps them."""
     table, latency_ms = convolutions(count)
-    found = []
+    rows = []
     for row in range(count):
-        sizes: dict[str, Any] = {
+        fields: dict[str, Any] = {
             name: int(table[name][row]) for name in ("batch", "in_channels", "out_channels", "height")
         }
-        spec = KernelSpec(family, **sizes, width=sizes["height"], activation=str(table["activation"][row]))
-        found.append(
+        spec = KernelSpec(family, **fields, width=fields["height"], activation=str(table["activation"][row]))
+        rows.append(
             Sample(
                 spec=spec, backend="onnxruntime", precision="float32", threads=1, pre_ms=0.1,
                 exec_ms=float(latency_ms[row]), post_ms=0.1, spread=0.0, rounds=3, rejected=0, drawn=drawn,
                 machine=machine_digest(MACHINE), taken_at="2026-01-01T00:00:00+00:00",
             )
         )  # fmt: skip
-    return found
+    return rows

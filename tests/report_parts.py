@@ -8,20 +8,20 @@ from juggler.nouns import (
     Certificate,
     Check,
     GraphNode,
-    GraphSketch,
+    GraphSummary,
     Timing,
 )
 
 
-def chain(name: str, *kinds: str) -> GraphSketch:
+def chain(name: str, *kinds: str) -> GraphSummary:
     nodes = [GraphNode("x", "placeholder", (), (1, 1, 6, 6))]
     for number, kind in enumerate(kinds):
         macs = 900 if kind == "conv2d" else 0
         nodes.append(GraphNode(f"{kind}{number}", kind, (nodes[-1].name,), (1, 8, 6, 6), macs))
-    return GraphSketch(name, tuple(nodes))
+    return GraphSummary(name, tuple(nodes))
 
 
-def residual(name: str, blocks: int, last_kind: str = "output") -> GraphSketch:
+def residual(name: str, blocks: int, last_kind: str = "output") -> GraphSummary:
     nodes = [GraphNode("x", "placeholder", (), (1, 8, 6, 6))]
     for block in range(blocks):
         start = nodes[-1].name
@@ -29,7 +29,7 @@ def residual(name: str, blocks: int, last_kind: str = "output") -> GraphSketch:
             nodes.append(GraphNode(f"{kind}{block}", kind, (nodes[-1].name,), (1, 8, 6, 6), 10))
         nodes.append(GraphNode(f"add{block}", "add", (nodes[-1].name, start), (1, 8, 6, 6)))
     nodes.append(GraphNode("y", last_kind, (nodes[-1].name,), (1, 8, 6, 6)))
-    return GraphSketch(name, tuple(nodes))
+    return GraphSummary(name, tuple(nodes))
 
 
 def make_scores(**changes: object) -> Scores:

@@ -14,9 +14,9 @@ import juggler
 
 ROOT = Path(juggler.__file__).parent
 LEVELS = (
-    {"errors", "privacy"},
-    {"nouns", "files", "digest", "extras", "stopping"},
+    {"errors", "privacy", "extras"},
     {"lazy"},
+    {"nouns", "files", "sqlite_files", "digest", "stopping"},
     {"registry", "packages"},
     {"metrics"},
     {"data", "clock", "count", "kernels"},

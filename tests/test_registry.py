@@ -72,7 +72,7 @@ from juggler.transform.algebra.values import Identity
 
 
 class DropIdentity:
-    """The house's own drop_passive, for nn.Identity and dropout."""
+    "`identity(x) -> x`: an op that computes its own input is no op."
 
     name = "drop_nothing"
     source = "definition of the identity"

@@ -64,9 +64,9 @@ def measured(scale: Scale, folder: Path, rounds: int, threads: int | None) -> di
             members.setdefault(key, []).append((variant.name, depth))
             shown.setdefault(key, f"{variant.name}-{depth}")
     rows = []
-    with bar(f"{len(graphs)} networks") as tell:
+    with bar(f"{len(graphs)} networks") as report:
         raced = latencies(
-            {shown[key]: graph for key, graph in graphs.items()}, None, rounds, threads, progress=tell
+            {shown[key]: graph for key, graph in graphs.items()}, None, rounds, threads, progress=report
         )
     for key, those in members.items():
         shape = count(graphs[key], SHAPE)

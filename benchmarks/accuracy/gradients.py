@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from juggler.files import write_atomically
-from juggler.models.classifier.training import Progress
 from juggler.models.train.optimization import make_optimizer
 from juggler.models.train.recipe import Recipe
+from juggler.nouns import Progress, ReportProgress
 
 FILE = "gradients.jsonl"
 LOOKS_AN_EPOCH = 8
@@ -34,11 +34,11 @@ class GradientLog:
 
     Args:
         folder: of the run.
-        progress: passed on what the run tells.
+        report: passed on what the run reports.
     """
 
-    def __init__(self, folder: Path, progress: Progress | None = None) -> None:
-        self._path, self._progress = folder / FILE, progress
+    def __init__(self, folder: Path, report: ReportProgress | None = None) -> None:
+        self._path, self._report = folder / FILE, report
         self._weights: list[Tensor] = []
         lines = [json.dumps(look) for look in read_looks(self._path)]
         # A kill may have left half a line, which the next one must not be joined to.
@@ -57,11 +57,10 @@ class GradientLog:
     def _see(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         self._weights = convolutions(optimizer)
 
-    def tell(  # noqa: PLR0917  # as training calls it
-        self, stage: str, epoch: int, epochs: int, step: int, steps: int, loss: float
-    ) -> None:
+    def tell(self, progress: Progress) -> None:
         """Take what training tells after a step; the gradients are those of that step still."""
-        if stage == "train" and is_due(step, steps):
+        epoch, step, steps = (int(progress.detail[name]) for name in ("epoch", "step", "steps"))
+        if progress.stage == "train" and is_due(step, steps):
             gradients = [weight.grad for weight in self._weights if weight.grad is not None]
             look = {
                 "epoch": epoch,
@@ -71,8 +70,8 @@ class GradientLog:
             }
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(f"{json.dumps(look)}\n")
-        if self._progress is not None:
-            self._progress(stage, epoch, epochs, step, steps, loss)
+        if self._report is not None:
+            self._report(progress)
 
 
 def is_due(step: int, steps: int) -> bool:

@@ -16,9 +16,10 @@ from benchmarks.accuracy.widths import macs_of
 from juggler.data import Pictures, PictureSet
 from juggler.files import write_atomically
 from juggler.models import ClassifierPlan, DivergenceError, TrainedClassifier, probabilities, train_classifier
-from juggler.models.classifier.training import Progress, divided, evaluate
+from juggler.models.classifier.training import divided, evaluate
 from juggler.models.train.feed import standardise
 from juggler.models.train.run_state import STATE_FILE
+from juggler.nouns import ReportProgress
 from juggler.runtime.machine import machine
 from juggler.runtime.tuning.flattening import flatten
 
@@ -43,7 +44,7 @@ def carried_out(
     task: Task,
     data: PictureSet,
     home: Path,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Do a run, or what is left of it, and return its result, which is kept.
@@ -54,7 +55,7 @@ def carried_out(
         task: which.
         data: the pictures.
         home: where the runs' folders are, and the teachers that they share.
-        progress: told the stage, and epoch, epochs, step, steps and loss within it.
+        progress: told of each stage the steps done, and in detail epoch, epochs, step, steps and loss.
         extra: kept with the result.
     """
     place = home / task.folder
@@ -81,7 +82,7 @@ def carried_out(
 
 
 def trained(
-    plan: ClassifierPlan, data: PictureSet, place: Path, teachers: Path, progress: Progress | None
+    plan: ClassifierPlan, data: PictureSet, place: Path, teachers: Path, progress: ReportProgress | None
 ) -> TrainedClassifier:
     """Train by the plan, or go on where that stopped, or read what came out."""
     path = place / CLASSIFIER
@@ -140,8 +141,8 @@ def flattened(classifier: TrainedClassifier, held_out: Pictures, test: Pictures)
         "float64": proof.worst("float64"),
         "classes_agreed": proof.classes_agreed,
         "classes_compared": proof.classes_compared,
-        "macs": done.flat_sketch.macs,
-        "wide_macs": done.wide_sketch.macs,
+        "macs": done.flat_graph.macs,
+        "wide_macs": done.wide_graph.macs,
         "test_accuracy": float((found.argmax(1) == test.labels).mean()),
     }
 

@@ -29,6 +29,7 @@ from benchmarks.accuracy.one_run import carried_out, kept, teacher_work, work_of
 from benchmarks.accuracy.scale import RUNS, Task, add_flags, remember, scale_of, tasks
 from benchmarks.accuracy.variants import GROUPS, read_cast
 from benchmarks.accuracy.widths import widths_of
+from juggler import nouns
 from juggler.cli.console import ERRORS, bars
 from juggler.data import PictureSet, is_pictures, load_set
 from juggler.errors import ConfigError
@@ -146,17 +147,14 @@ class Meter:
         self.name = f"{task.variant.name}-{task.depth}, seed {task.seed}"
         self.now = self.bars.add_task(self.name, total=1.0)
 
-    def tell(  # noqa: PLR0917  # as training calls it
-        self, stage: str, epoch: int, epochs: int, step: int, steps: int, loss: float
-    ) -> None:
+    def tell(self, progress: nouns.Progress) -> None:
         """Take what training tells."""
         if self.now is None:
             return
-        share = ((epoch - 1) * steps + step) / (epochs * steps)
-        self.bars.update(
-            self.now, completed=share, description=f"{self.name}, {stage}, epoch {epoch}, loss {loss:.3f}"
-        )
-        teaching = stage.startswith("teacher")
+        share, detail = progress.share, progress.detail
+        state = f"{progress.stage}, epoch {detail['epoch']}, loss {detail['loss']:.3f}"
+        self.bars.update(self.now, completed=share, description=f"{self.name}, {state}")
+        teaching = progress.stage.startswith("teacher")
         if not teaching and self.lesson:
             self.before += self.lessons.pop(self.lesson)
             self.lesson = ""

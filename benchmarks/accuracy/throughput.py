@@ -30,6 +30,7 @@ from juggler.cli.console import bar
 from juggler.clock.interval import median_interval
 from juggler.data import Standard, TrainPictures
 from juggler.models import ClassifierPlan, create, fit
+from juggler.nouns import Progress
 
 ROUNDS, LEAST_ROUNDS = 9, 5
 LIMIT = 0.85  # of the bare loop's pictures a second
@@ -149,13 +150,13 @@ def timed(epochs: dict[str, Epoch], rounds: int) -> dict[str, np.ndarray[Any, An
     """Do an epoch of each a round, in an order drawn anew; the first round warms up."""
     draw, names = np.random.default_rng(0), list(epochs)
     taken: dict[str, list[float]] = {name: [] for name in names}
-    with bar(f"{len(names)} contenders, {rounds} rounds") as tell:
+    with bar(f"{len(names)} contenders, {rounds} rounds") as report:
         for turn in range(rounds + 1):
             for place, index in enumerate(draw.permutation(len(names))):
                 seconds = epochs[names[index]]()
                 if turn > 0:
                     taken[names[index]].append(seconds)
-                tell(turn * len(names) + place + 1, (rounds + 1) * len(names))
+                report(Progress("race", turn * len(names) + place + 1, (rounds + 1) * len(names), "turns"))
     return {name: np.array(values) for name, values in taken.items()}
 
 

@@ -28,6 +28,7 @@ from juggler.cli.console import ERRORS
 from juggler.data import PictureSet, is_pictures, load_set
 from juggler.errors import ConfigError
 from juggler.models.toml_file import check_fields, read_toml, table
+from juggler.nouns import Progress
 
 FILE = Path(__file__).parent / "width_study.toml"
 FOLDER = RUNS.parent / "width"
@@ -194,13 +195,13 @@ class EpochLines:
     def __init__(self, title: str) -> None:
         self._title = title
 
-    def tell(  # noqa: PLR0917  # as training calls it
-        self, stage: str, epoch: int, epochs: int, step: int, steps: int, loss: float
-    ) -> None:
+    def tell(self, progress: Progress) -> None:
         """Take what training tells after a step."""
-        if step == steps:
+        detail = progress.detail
+        if detail["step"] == detail["steps"]:
+            epochs = f"epoch {detail['epoch']} of {detail['epochs']}"
             ERRORS.print(
-                f"{self._title}, {stage}, epoch {epoch} of {epochs}, loss {loss:.3f}", soft_wrap=True
+                f"{self._title}, {progress.stage}, {epochs}, loss {detail['loss']:.3f}", soft_wrap=True
             )
 
 

@@ -21,11 +21,11 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from benchmarks.accuracy.flat_race import SIDE_PX, graph_of, latencies
 from benchmarks.accuracy.scale import RUNS, Scale, Widths, add_flags, scale_of
 from juggler.cli.console import OUT
+from juggler.count import count
 from juggler.files import write_atomically
 from juggler.models import create
 
@@ -140,24 +140,13 @@ def flat_macs(depth: int, width: float) -> int:
 
 
 def macs_of(network: str, options: Mapping[str, Any], shape: Sequence[int] = (3, SIDE_PX, SIDE_PX)) -> int:
-    """Count the multiply-accumulates of a network's convolutions and linear layers for one picture.
+    """Count a network's multiply-accumulates for one picture.
 
     Nothing is computed: the network is made without memory for its weights.
     """
-    total = 0
-
-    def tally(layer: nn.Module, _: object, out: Tensor) -> None:
-        nonlocal total
-        total += out.numel() * layer.weight[0].numel()  # type: ignore[index]
-
     with torch.device("meta"):
         module = create(network, stem="cifar", in_channels=shape[0], **options).eval()
-        for layer in module.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                layer.register_forward_hook(tally)
-        with torch.no_grad():
-            module(torch.empty(1, *shape))
-    return total
+        return count(module, torch.empty(1, *shape)).macs
 
 
 def thin_search(depth: int, width: float, threads: int | None) -> dict[str, Any]:

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from benchmarks.claims.detect_process import alert_latencies, run_over
-from benchmarks.common import Finding, options, progress, write
+from benchmarks.common import Finding, options, progress, reporting, write
 from juggler.data.sets.nsl_kdd import FILES
 from juggler.data.source import Source
 from juggler.detect import DetectOptions, Detector, StopRequest, open_sink
@@ -74,7 +74,13 @@ def one_record(flat: Path, wide: Path, *, rounds: int) -> dict[str, Any]:
     graphs = {"wide": export(network, torch.randn(2, *shape)), "flat": artefact.graph}
     with progress("one record") as tell:
         measured = measure(
-            graphs, ["onnxruntime"], shape=shape, threads=1, rounds=rounds, min_block_ms=20.0, progress=tell
+            graphs,
+            ["onnxruntime"],
+            shape=shape,
+            threads=1,
+            rounds=rounds,
+            min_block_ms=20.0,
+            progress=reporting(tell),
         )
     times = {timing.subject: timing.to_dict() for timing in measured.timings}
     return {"rounds": rounds, **times, "flat_against_wide": measured.speedups[0].to_dict()}

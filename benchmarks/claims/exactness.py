@@ -70,7 +70,7 @@ def certified(depths: list[int]) -> Iterator[dict[str, Any]]:
 def described(done: Flattened, blocks: int) -> dict[str, Any]:
     """Return a certificate as plain values: the worst of each part by weights and element type."""
     checks = done.certificate.checks
-    kinds = [node.kind for node in done.flat_sketch.nodes]
+    kinds = [node.kind for node in done.flat_graph.nodes]
     errors = {
         f"{weights} {dtype}": {
             part: max(getattr(c, part) or 0.0 for c in checks if (c.weights, c.dtype) == (weights, dtype))
@@ -80,16 +80,16 @@ def described(done: Flattened, blocks: int) -> dict[str, Any]:
         for dtype in LIMITS
     }
     return {
-        "nodes_wide": len(done.wide_sketch.nodes),
+        "nodes_wide": len(done.wide_graph.nodes),
         "nodes_flat": len(kinds),
         "blocks": blocks,
         "convolutions_flat": sum(kind.startswith("Conv2d") for kind in kinds),
         "relus_flat": kinds.count("ReLU"),
         # The stem's convolution and one a block, each with its ReLU, and nothing that joins two paths.
         "is_chain": kinds.count("ReLU") == sum(kind.startswith("Conv2d") for kind in kinds) == blocks + 1
-        and all(len(node.inputs) <= 1 for node in done.flat_sketch.nodes),
-        "macs_wide": done.wide_sketch.macs,
-        "macs_flat": done.flat_sketch.macs,
+        and all(len(node.inputs) <= 1 for node in done.flat_graph.nodes),
+        "macs_wide": done.wide_graph.macs,
+        "macs_flat": done.flat_graph.macs,
         "rewrites": len(done.rewrites),
         "shapes": sorted({c.shape for c in checks}),
         "skipped": list(done.certificate.skipped),
@@ -111,8 +111,8 @@ def compare_detector(path: Path) -> dict[str, Any]:
         "records": len(records),
         "wide_sha256": certificate.wide_sha256,
         "certified": {dtype: certificate.worst(dtype) for dtype in LIMITS},
-        "nodes_wide": len(deployed.flattened.wide_sketch.nodes),
-        "nodes_flat": len(deployed.flattened.flat_sketch.nodes),
+        "nodes_wide": len(deployed.flattened.wide_graph.nodes),
+        "nodes_flat": len(deployed.flattened.flat_graph.nodes),
         "backends": {},
         "skipped": {},
     }

@@ -28,13 +28,13 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from benchmarks.common import Finding, options, progress, write
+from benchmarks.common import Finding, options, progress, reporting, write
 from juggler.clock.race import Ratio, Samples, race, ratio
 from juggler.data import Source, load_record_set
 from juggler.errors import DataError, Refused
 from juggler.models import create
 from juggler.nouns import Quantization
-from juggler.reproduce.networks import CLASSES, depth_networks, drawn
+from juggler.reproduce.networks import CLASSES, depth_networks, randomised
 from juggler.runtime.artefact.file import Artefact
 from juggler.runtime.artefact.shipped import shipped
 from juggler.runtime.export import export
@@ -81,11 +81,11 @@ def run(folder: Path, depth: int, *, quick: bool) -> None:
     """Race what is in the folder, judge it, write the result file."""
     graphs = {path.stem: path.read_bytes() for path in sorted(folder.glob("*, *.onnx"))}
     records = {name: record for name, graph in graphs.items() if (record := read_record(graph))}
-    plain = drawn(create(f"resnet{depth}", classes=CLASSES), seed=depth)  # as `depth_networks` makes it
+    plain = randomised(create(f"resnet{depth}", classes=CLASSES), seed=depth)  # as `depth_networks` makes it
     samples = raced(plain, folder / FOLDED, graphs, rounds=6 if quick else 30)
     found = {
         "depth": depth,
-        "weights": "drawn at random",
+        "weights": "randomised at random",
         **json.loads((folder / MADE).read_text()),
         "int8": {name: record.to_dict() for name, record in records.items()},
         "median_ms": {name: one.median_ms for name, one in samples.items()},
@@ -140,7 +140,7 @@ def raced(plain: nn.Module, folded: Path, graphs: Mapping[str, bytes], *, rounds
             for name, graph in graphs.items():
                 enter(f"{name}, {runtime}", graph, runtime, "int8")
         with progress("race") as tell:
-            return race(calls, rounds=rounds, min_block_ms=20.0, warmup_s=2.0, progress=tell)
+            return race(calls, rounds=rounds, min_block_ms=20.0, warmup_s=2.0, progress=reporting(tell))
 
 
 def fastest(samples: Mapping[str, Samples], network: str, runtime: str) -> str:

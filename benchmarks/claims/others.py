@@ -141,8 +141,8 @@ def description(done: Flattened) -> dict[str, Any]:
         ],
         "forms": dict(Counter(decision.form for decision in done.decisions).most_common()),
         "whole": done.decisions[-1].reason if done.decisions else "",
-        "nodes": [len(done.wide_sketch.nodes), len(done.flat_sketch.nodes)],
-        "macs": [done.wide_sketch.macs, done.flat_sketch.macs],
+        "nodes": [len(done.wide_graph.nodes), len(done.flat_graph.nodes)],
+        "macs": [done.wide_graph.macs, done.flat_graph.macs],
     }
 
 

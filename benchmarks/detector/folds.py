@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,7 @@ from juggler.models.detector.teacher import Teacher, fit_trees
 from juggler.models.networks.checkpoint import read_tensors
 from juggler.models.train.recipe import Recipe
 from juggler.models.train.run_state import STATE_FILE
-
-Tell = Callable[..., None]
+from juggler.nouns import ReportProgress, as_stage
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,11 +64,13 @@ class Folds:
         base: the plan that the study trained, one network.
         folder: for what is trained here.
         study: folder of the study of the base plan; None for none.
-        tell: told a stage and its progress.
+        report: told the progress of each stage.
     """
 
-    def __init__(self, data: DataSet, base: Plan, folder: Path, study: Path | None, tell: Tell) -> None:
-        self.data, self.base, self.folder, self.study, self.tell = data, base, folder, study, tell
+    def __init__(
+        self, data: DataSet, base: Plan, folder: Path, study: Path | None, report: ReportProgress
+    ) -> None:
+        self.data, self.base, self.folder, self.study, self.report = data, base, folder, study, report
         self._fold: Fold | None = None
         self._lesson: tuple[object, Lesson, NDArray[np.float32]] | None = None
 
@@ -95,7 +95,7 @@ class Folds:
             return network.eval()
         lesson, images = self._learnt_from(plan, fold)
         told = f"{fold.name}, {_key(plan)}, member {member + 1}"
-        fit(network, images, lesson.labels, recipe, folder=place, progress=_staged(self.tell, told))
+        fit(network, images, lesson.labels, recipe, folder=place, progress=as_stage(told, self.report))
         return network.eval()
 
     def trees(self, teacher: Teacher, fold: Fold) -> NDArray[np.float32]:
@@ -104,7 +104,7 @@ class Folds:
             labelled = self._make_lesson(self.base, fold).validation
             if labelled is not None:
                 return labelled
-        told = _staged(self.tell, f"{fold.name}, trees")
+        told = as_stage(f"{fold.name}, trees", self.report)
         columns = self.base.columns(self.data.schema)
         trees = fit_trees(teacher, fold.split.train, columns, fold.seed, told)
         return trees.probabilities(fold.split.validation)
@@ -137,7 +137,7 @@ class Folds:
             fold.seed,
             validation=fold.split.validation,
             folder=place,
-            progress=_staged(self.tell, f"{fold.name}, teacher"),
+            progress=as_stage(f"{fold.name}, teacher", self.report),
         )
 
 
@@ -185,7 +185,3 @@ def _key(plan: Plan) -> str:
 
 def _digest(values: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def _staged(tell: Tell, stage: str) -> Callable[[int, int, int, int, float], None]:
-    return lambda *numbers: tell(stage, *numbers)

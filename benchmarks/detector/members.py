@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.common import Finding, options, progress, write
+from benchmarks.common import Finding, options, progress, reporting, write
 from juggler.data import Encoder, load_record_set
 from juggler.models import Plan, create
 from juggler.models.detector.ensemble import join
@@ -52,7 +52,7 @@ def main() -> None:
             threads=1,
             rounds=10 if given.quick else 60,
             min_block_ms=20.0,
-            progress=tell,
+            progress=reporting(tell),
         )
     details: dict[str, Any] = {
         "plan": replace(plan, options=sizes).to_dict(),

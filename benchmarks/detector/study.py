@@ -23,6 +23,7 @@ from juggler.models import Plan, TrainedDetector, probabilities, train_detector
 from juggler.models.detector.lesson import LESSON_FILE
 from juggler.models.detector.protocol import RATES
 from juggler.models.detector.teacher import Teacher, Trees, fit_trees
+from juggler.nouns import Progress, ReportProgress, as_stage
 
 XGBOOST = Teacher(trees=200, depth=6, rate=0.1, record_share=0.8, column_share=0.5, members=1)
 # The paper's own networks, in their CIFAR form.
@@ -34,7 +35,6 @@ BASELINE_NOTE = (
     "recipe and protocol: at full width, with sixteen times the work, they would train for days on two cores."
 )
 DETECTOR_FILE = "detector.safetensors"
-Tell = Callable[..., None]
 
 
 @dataclass(frozen=True)
@@ -47,21 +47,21 @@ class Side:
 
 
 @contextmanager
-def bar(what: str) -> Iterator[Tell]:
+def bar(what: str) -> Iterator[ReportProgress]:
     """Show a bar a stage."""
     with bars() as display:
         tasks: dict[str, Any] = {}
 
-        def tell(stage: str, *numbers: float) -> None:
-            epoch, epochs, step, steps, _ = numbers
+        def report(progress: Progress) -> None:
+            stage = progress.stage
             if stage not in tasks:
-                tasks[stage] = display.add_task(f"{what}, {stage}", total=epochs * steps)
-            display.update(tasks[stage], completed=(epoch - 1) * steps + step)
+                tasks[stage] = display.add_task(f"{what}, {stage}", total=progress.total)
+            display.update(tasks[stage], completed=progress.done)
 
-        yield tell
+        yield report
 
 
-def detector_side(plan: Plan, data: DataSet, place: Path, tell: Tell) -> Side:
+def detector_side(plan: Plan, data: DataSet, place: Path, report: ReportProgress) -> Side:
     """Train a detector by the protocol, or load it where that was done."""
     path = place / DETECTOR_FILE
     if path.is_file():
@@ -70,7 +70,7 @@ def detector_side(plan: Plan, data: DataSet, place: Path, tell: Tell) -> Side:
         if Plan.from_dict(detector.provenance["plan"]).to_dict() != plan.to_dict():
             raise ConfigError(f"go on in {place}", "a detector of another plan", "Name another --folder")
     else:
-        detector = train_detector(plan, data, folder=place, progress=tell)
+        detector = train_detector(plan, data, folder=place, progress=report)
         detector.save(path)
     folds = detector.provenance["folds"]
     thresholds = {rate: median(fold[f"threshold_at_{rate}"] for fold in folds) for rate in RATES}
@@ -81,11 +81,11 @@ def detector_side(plan: Plan, data: DataSet, place: Path, tell: Tell) -> Side:
     )
 
 
-def baseline_side(name: str, plan: Plan, data: DataSet, place: Path, tell: Tell) -> Side:
+def baseline_side(name: str, plan: Plan, data: DataSet, place: Path, report: ReportProgress) -> Side:
     """Train one of the paper's networks by the same protocol, in a folder within that of the seed."""
     own = place / name
     lend_lessons(place, own)
-    return detector_side(baseline_plan(name, plan), data, own, partial(_named, tell, name))
+    return detector_side(baseline_plan(name, plan), data, own, partial(_named, report, name))
 
 
 def baseline_plan(name: str, plan: Plan) -> Plan:
@@ -107,7 +107,7 @@ def lend_lessons(source: Path, place: Path) -> None:
             copy.with_suffix(".part").replace(copy)
 
 
-def xgboost_side(plan: Plan, data: DataSet, place: Path, tell: Tell) -> Side:
+def xgboost_side(plan: Plan, data: DataSet, place: Path, report: ReportProgress) -> Side:
     """Fit XGBoost on the folds and on all training records, or load it where that was done."""
     model, notes = place / "xgboost.ubj", place / "xgboost.json"
     columns, seed = plan.columns(data.schema), plan.recipe.seed
@@ -115,11 +115,11 @@ def xgboost_side(plan: Plan, data: DataSet, place: Path, tell: Tell) -> Side:
         normals = []
         for i in range(data.folds()):
             split = data.fold(i, seed)
-            trees = fit_trees(XGBOOST, split.train, columns, seed, partial(tell, f"XGBoost, fold {i + 1}"))
+            trees = fit_trees(XGBOOST, split.train, columns, seed, as_stage(f"XGBoost, fold {i + 1}", report))
             normals.append(
                 alarm_scores(trees.probabilities(split.validation))[split.validation.classes() == 0]
             )
-        trees = fit_trees(XGBOOST, data.training(), columns, seed, partial(tell, "XGBoost, refit"))
+        trees = fit_trees(XGBOOST, data.training(), columns, seed, as_stage("XGBoost, refit", report))
         trees.members[0].save_model(model)
         found = {str(rate): threshold_for(normals, rate) for rate in RATES}
         write_atomically(notes, json.dumps(found).encode())
@@ -127,5 +127,5 @@ def xgboost_side(plan: Plan, data: DataSet, place: Path, tell: Tell) -> Side:
     return Side(Trees(columns, (xgboost.Booster(model_file=str(model)),)).probabilities, thresholds, {})
 
 
-def _named(tell: Tell, name: str, stage: str, *numbers: float) -> None:
-    tell(f"{name}, {stage}", *numbers)
+def _named(report: ReportProgress, name: str, progress: Progress) -> None:
+    report(replace(progress, stage=f"{name}, {progress.stage}"))

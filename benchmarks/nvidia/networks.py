@@ -22,11 +22,11 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from juggler.count import count
 from juggler.errors import Refused
 from juggler.models import create
 from juggler.nouns import Certificate
-from juggler.transform import flatten, sketch, trace
-from juggler.transform.tracing.graph import propagate_shapes
+from juggler.transform import flatten, trace
 
 UNFOLDED = "plain, norms kept"
 SUBJECTS = ("plain", "flat", "wide")
@@ -139,7 +139,10 @@ def make(recipe: Recipe) -> Networks:
     }
     return Networks(
         depth=recipe.depth,
-        macs={px: {name: macs_of(part, px) for name, part in modules.items()} for px in recipe.sides_px},
+        macs={
+            px: {name: module_macs(part, (1, 3, px, px)) for name, part in modules.items()}
+            for px in recipe.sides_px
+        },
         modules={name: bare(module) for name, module in modules.items()},
         certificate=summary(done.certificate),
         prepare_s=round(time.perf_counter() - start_s, 1),
@@ -201,17 +204,9 @@ def difference(one: Tensor, reference: Tensor) -> float:
     return float((one - reference).abs().max() / reference.abs().max().clamp_min(1e-30))
 
 
-def macs_of(network: fx.GraphModule, side_px: int) -> int:
-    """Return the multiply-accumulates for one image."""
-    propagate_shapes(network, torch.randn(1, 3, side_px, side_px))
-    return sketch(network, "").macs
-
-
 def module_macs(module: nn.Module, shape: Sequence[int]) -> int:
-    """Return the multiply-accumulates of any traceable module for one input of the shape, batch included."""
-    traced = fx.symbolic_trace(copy.deepcopy(module)).to("meta")  # shapes are enough
-    propagate_shapes(traced, torch.empty(tuple(shape), device="meta"))
-    return sketch(traced, "").macs
+    """Return the multiply-accumulates of any module for one input of the shape, batch included."""
+    return count(copy.deepcopy(module).eval(), torch.empty(tuple(shape), device="meta")).macs
 
 
 def bare(traced: fx.GraphModule) -> fx.GraphModule:

@@ -24,15 +24,15 @@ def main() -> None:
     """Write both graphs, one above the other, as one SVG file that follows the reader's light or dark."""
     detector = TrainedDetector.load(shipped("nsl_kdd.safetensors"))
     done = flatten(detector.network, torch.zeros(1, *detector.encoder.shape))
-    sketches = {"wide, as it was trained": done.wide_sketch, "flat, the same function": done.flat_sketch}
-    drawings = draw_graphs(*sketches.values()).svgs
+    graphs = {"wide, as it was trained": done.wide_graph, "flat, the same function": done.flat_graph}
+    drawings = draw_graphs(*graphs.values()).svgs
     width = round(max(float(x) for drawing in drawings for x in PLACE.findall(drawing))) + MARGIN
     parts, top = [], 0
-    for (caption, sketch), drawing in zip(sketches.items(), drawings, strict=True):
+    for (caption, graph), drawing in zip(graphs.items(), drawings, strict=True):
         full, height = (
             int(float(side)) for side in drawing.split('viewBox="0 0 ', 1)[1].split('"')[0].split()
         )
-        words = f"{caption}: {len(sketch.nodes)} ops, {sketch.macs:,} multiply-accumulates"
+        words = f"{caption}: {len(graph.nodes)} ops, {graph.macs:,} multiply-accumulates"
         parts.append(f'<text x="8" y="{top + 20}" font-size="15" fill="var(--muted)">{words}</text>')
         nested = drawing.replace("<svg ", f'<svg y="{top + CAPTION}" width="{full}" height="{height}" ', 1)
         parts.append(nested)

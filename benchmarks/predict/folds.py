@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.common import progress
-from juggler.predict.campaign.store.samples import Floor
+from juggler.predict.campaign.store.samples import NoiseFloor
 from juggler.predict.fit.family import fit_family
 from juggler.predict.fit.predictor import LEARNED
 from juggler.predict.kernels.sample import AT_RANDOM, Sample
@@ -162,7 +162,7 @@ def by_part(held: Sequence[Held], errors: npt.NDArray[np.float64]) -> dict[str, 
     }
 
 
-def row(held: Sequence[Held], floor: Floor | None) -> dict[str, Any]:
+def row(held: Sequence[Held], floor: NoiseFloor | None) -> dict[str, Any]:
     """Return the scores of one family, over all folds and of each."""
     measured, predicted = (
         np.array([getattr(one, f"{name}_ms") for one in held]) for name in ("measured", "predicted")

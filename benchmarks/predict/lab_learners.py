@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from benchmarks.common import ROOT, TRIALS, options, progress, write
+from benchmarks.common import ROOT, TRIALS, options, progress, reporting, write
 from benchmarks.predict.justus import PUBLISHED
 from juggler.errors import DataError
 from juggler.files import write_atomically
@@ -51,7 +51,9 @@ def main() -> None:
         if not left:
             continue
         with progress(f"split {seed}") as tell:
-            found = compare_learners(samples, learners=left, seed=seed, floors=floors, progress=tell)
+            found = compare_learners(
+                samples, learners=left, seed=seed, floors=floors, progress=reporting(tell)
+            )
         cells[key] = [*kept, *found.to_dict()["rows"]]
         if not given.quick:
             write_atomically(CELLS, f"{json.dumps(cells, indent=1)}\n".encode())

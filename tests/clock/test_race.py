@@ -130,7 +130,13 @@ def test_progress_counts_turns() -> None:
     seen: list[tuple[int, int]] = []
     time = FakeTime()
     contenders = {"a": time.contender("a", 9.0), "b": time.contender("b", 9.0)}
-    race(contenders, rounds=2, warmup_s=0.0, progress=lambda *turn: seen.append(turn), **time.alone)
+    race(
+        contenders,
+        rounds=2,
+        warmup_s=0.0,
+        progress=lambda at: seen.append((at.done, at.total)),
+        **time.alone,
+    )
     assert seen == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
 
 

@@ -71,7 +71,7 @@ def test_ceilings_are_measured(monkeypatch):
     monkeypatch.setattr(roofline, "SIDES", (64,))
     monkeypatch.setattr(roofline, "COPY_BYTES", 1 << 20)
     steps = []
-    found = measure_ceilings(threads=1, progress=lambda done, of: steps.append((done, of)))
+    found = measure_ceilings(threads=1, progress=lambda value: steps.append((value.done, value.total)))
     assert found.gflop_per_s > 0 and found.gb_per_s > 0 and found.overhead_us > 0
     assert found.source.startswith("measured") and "64 x 64" in found.source
     assert steps == [(0, 3), (1, 3), (2, 3), (3, 3)]

@@ -36,7 +36,7 @@ def test_liveness_is_what_a_simulation_holds(pairs, bytes_of_each, inputs):
     # What is read before it was written was there from the start only if it was given.
     first_read = {b for b in used if _read_first(steps, b)}
     there = inputs & used | first_read
-    found = live_bytes(steps, sizes, given=there, kept=steps[-1].writes if steps else ())
+    found = live_bytes(steps, sizes, inputs=there, outputs=steps[-1].writes if steps else ())
     assert found == simulated(steps, sizes, there, steps[-1].writes if steps else ())
 
 
@@ -86,4 +86,4 @@ def test_outputs_are_kept_to_the_end():
 
 
 def test_nothing_runs_nothing_lives():
-    assert live_bytes([], {}, given=(1,), kept=(1,)) == ()
+    assert live_bytes([], {}, inputs=(1,), outputs=(1,)) == ()

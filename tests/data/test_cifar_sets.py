@@ -314,7 +314,7 @@ def test_the_public_archive_is_fetched_checked_and_kept(tmp_path, monkeypatch, s
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     public = replace(form.archive, sha256=digest, urls=(url + path.name,))
     cifar = replace(CIFAR10, forms=(replace(form, archive=public),))
-    source = Source(cache=tmp_path / "cache", progress=lambda *state: told.append(state))
+    source = Source(cache=tmp_path / "cache", progress=lambda value: told.append((value.done, value.total)))
     with pytest.raises(DataError, match="30 pictures or more, published were 50000"):
         cifar.at(source).load("train")
     check(cifar.at(replace(source, allow_modified=True)).load("test"), *parts_of(CIFAR10)["test"])

@@ -85,7 +85,7 @@ def get(server, kind, folder, **options):
 
 def test_a_good_copy_is_fetched_once_and_then_cached(server, tmp_path):
     seen = []
-    source = Source(cache=tmp_path / "new" / "cache", progress=lambda *state: seen.append(state))
+    source = Source(cache=tmp_path / "new" / "cache", progress=lambda at: seen.append((at.done, at.total)))
     found = source.fetch(remote(server, "good"))
     assert found.data == CONTENT and found.origin == server.url + "good"
     assert seen[-1] == (len(CONTENT), len(CONTENT)) and len(seen) > 1
@@ -97,7 +97,7 @@ def test_a_good_copy_is_fetched_once_and_then_cached(server, tmp_path):
 
 def test_an_unknown_length_is_said_to_be_unknown(server, tmp_path):
     seen = []
-    get(server, "chunked", tmp_path, progress=lambda *state: seen.append(state))
+    get(server, "chunked", tmp_path, progress=lambda at: seen.append((at.done, at.total)))
     assert seen[-1] == (len(CONTENT), None)
 
 
@@ -179,7 +179,7 @@ def test_a_process_killed_half_way_leaves_nothing(server, tmp_path):
         from pathlib import Path
         from juggler.data.download import download
         download({server.url + "stuck"!r}, Path({str(tmp_path / "file")!r}), sha256={DIGEST!r},
-                 max_bytes=1 << 20, progress=lambda done, total: print(done, flush=True))
+                 max_bytes=1 << 20, progress=lambda value: print(value.done, flush=True))
     """
     with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True

@@ -31,7 +31,7 @@ from juggler.detect import (
     open_sink,
 )
 from juggler.errors import ConfigError, DataError
-from juggler.nouns import Alert
+from juggler.nouns import Alert, Progress
 from juggler.runtime import Artefact, open_session
 from small_detector import as_bytes, graph_of, records, traffic
 
@@ -267,9 +267,10 @@ def test_too_many_open_alerts_are_evicted_and_counted(artefact: Artefact, tmp_pa
 def test_progress_is_told_and_ends_with_all(artefact: Artefact, tmp_path: Path) -> None:
     path = tmp_path / "records.csv"
     path.write_bytes(as_bytes(traffic(100, seed=13)))
-    told: list[tuple[int, int, int | None]] = []
-    detect(artefact, path, NullSink(), on_progress=lambda *done: told.append(done))
-    assert told[-1] == (100, path.stat().st_size, path.stat().st_size)
+    told: list[Progress] = []
+    detect(artefact, path, NullSink(), on_progress=told.append)
+    size = path.stat().st_size
+    assert told[-1] == Progress("detect", size, size, "bytes", {"records": 100})
 
 
 def test_a_full_disk_ends_the_run_with_what_was_done(artefact: Artefact, tmp_path: Path) -> None:

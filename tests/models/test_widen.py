@@ -41,7 +41,7 @@ class Stranger(nn.Module):
 
 
 def shapes(flat):
-    return [(node.kind, node.shape, node.macs) for node in flat.flat_sketch.nodes]
+    return [(node.kind, node.shape, node.macs) for node in flat.flat_graph.nodes]
 
 
 def weights(flat):

@@ -14,6 +14,7 @@ from juggler.data import DataSet, Records, Source, load_set
 from juggler.errors import ConfigError
 from juggler.metrics import Scores
 from juggler.models.detector.protocol import TrainedDetector
+from juggler.nouns import Progress, ignore_progress
 from juggler.report.demo import SYNTHETIC, River, find_records, run_river
 from juggler.runtime import BACKENDS, Artefact
 from juggler.runtime.artefact.shipped import shipped
@@ -26,11 +27,12 @@ WORKING = {name for name in ASKED if BACKENDS.get(name).status().available}
 def go(detector: TrainedDetector, data: DataSet, records: Records, folder: Path) -> tuple[River, list[str]]:
     stages: list[str] = []
 
-    def tell(stage: str, done: int, total: int) -> None:
+    def report(value: Progress) -> None:
+        stage, done, total = value.stage, value.done, value.total
         assert 0 <= done <= total
         stages.append(stage)
 
-    return run_river(detector, data, records, folder, tell=tell, backends=ASKED), stages
+    return run_river(detector, data, records, folder, progress=report, backends=ASKED), stages
 
 
 def check_scores(river: River, records: int) -> None:
@@ -95,7 +97,7 @@ def test_a_second_run_replaces_the_first(river: tuple[River, list[str], Path], w
     lines = len(done.alerts_path.read_text(encoding="utf-8").splitlines())
     few = ("onnxruntime",)
     again = run_river(
-        workshop.trained, done.data, workshop.records, folder, tell=lambda *_: None, backends=few
+        workshop.trained, done.data, workshop.records, folder, progress=ignore_progress, backends=few
     )
     assert len(again.alerts_path.read_text(encoding="utf-8").splitlines()) == lines
     assert [name for name, _ in again.scores] == ["flat, onnxruntime", "wide, onnxruntime"]
@@ -105,7 +107,7 @@ def test_an_unknown_backend_is_refused_before_any_work(workshop: Workshop, tmp_p
     data = load_set("synthetic")
     folder = tmp_path / "nothing"
     with pytest.raises(ConfigError, match="onnxruntime"):
-        run_river(workshop.trained, data, workshop.records, folder, tell=print, backends=["onnxruntim"])
+        run_river(workshop.trained, data, workshop.records, folder, progress=print, backends=["onnxruntim"])
     assert not folder.exists()
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from juggler.errors import ConfigError
-from juggler.nouns import GraphNode, GraphSketch
+from juggler.nouns import GraphNode, GraphSummary
 from juggler.report import Story, render, write
 from report_parts import make_certificate, make_scores, make_timing
 
@@ -131,7 +131,7 @@ def test_hostile_names_stay_text(story: Story) -> None:
         title=HOSTILE,
         summary=HOSTILE,
         notices=(HOSTILE,),
-        wide=GraphSketch(HOSTILE, (node,)),
+        wide=GraphSummary(HOSTILE, (node,)),
         rewrites=(dataclasses.replace(story.rewrites[0], rule=HOSTILE, source=HOSTILE),),
         refusals=(dataclasses.replace(story.refusals[0], reason=HOSTILE, nodes=(HOSTILE,)),),
         timings=(make_timing(HOSTILE, HOSTILE, 1, 0.2),),

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+from juggler.nouns import SourceCheck
 from juggler.report import (
     Story,
     alerts_table,
@@ -127,7 +128,7 @@ def test_key_figures_say_what_was_counted(story: Story) -> None:
     assert "at 2.0 % false alarms" in found["Attacks detected"].detail
     assert found["Unseen types detected"].value == "83.0 %"
     assert found["Alerts"].value == "25" and "75 alarms" in found["Alerts"].detail
-    assert found["Certificate"].mood == "good"
+    assert found["Certificate"].style == "good"
     failed = dataclasses.replace(story, certificate=make_certificate(error=1.0))
     assert {t.label: t.value for t in tiles(failed)}["Certificate"] == "FAILED"
     assert tiles(Story("Nothing")) == ()
@@ -156,3 +157,13 @@ def test_key_figures_say_what_was_counted(story: Story) -> None:
 )
 def test_numbers_read_well(text: str, expected: str) -> None:
     assert text == expected
+
+
+def test_the_file_that_a_network_was_read_from_has_its_rows() -> None:
+    near = SourceCheck(((1, 3, 32, 33),), 1e-7, 1e-5, "onnxruntime 1.0")
+    unknown = SourceCheck((), None, 1e-5, "onnxruntime 1.0", "ONNX Runtime cannot run the file (no kernel)")
+    sheet = sheets.certificate_sheet(dataclasses.replace(make_certificate(), source=(near, unknown)))
+    assert sheet.rows[-2][:3] == ("file", "float32", "1×3×32×33")
+    assert [row[-1] for row in sheet.rows[-2:]] == ["within", "NOT COMPARED"]
+    assert sheet.moods[-2:] == ("good", "bad")
+    assert "NOT COMPARED with the file: ONNX Runtime cannot run the file (no kernel)" in sheet.note

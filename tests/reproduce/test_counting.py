@@ -8,7 +8,7 @@ from torch import nn
 
 from juggler.reproduce.counting import count
 from juggler.reproduce.modules import BLOCKS, INPUT_CHANNELS, SIDE_PX
-from juggler.reproduce.networks import drawn
+from juggler.reproduce.networks import randomised
 from juggler.runtime.export import export
 
 # Table II of the paper: its "FLOPs" are multiply-accumulates at batch 32, in 10^9.
@@ -22,7 +22,7 @@ PUBLISHED_GMACS = {
 
 
 def graph_of(module, shape):
-    return export(drawn(module, seed=0), torch.randn(1, *shape))
+    return export(randomised(module, seed=0), torch.randn(1, *shape))
 
 
 def test_a_chain_is_counted_by_hand():

@@ -11,7 +11,7 @@ from juggler.errors import ConfigError, Unavailable
 from juggler.reproduce.counting import count
 from juggler.reproduce.experiment import EXPERIMENTS, Pair, Prepared, Race, Scale
 from juggler.reproduce.experiments.merge_penalty import EXPERIMENT as MERGE_PENALTY
-from juggler.reproduce.networks import drawn, exported
+from juggler.reproduce.networks import exported, randomised
 from juggler.reproduce.results import Published, Reproduction
 from juggler.reproduce.run import Options, experiments, reproduce
 
@@ -39,8 +39,8 @@ class Small:
             one = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU())
             two = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 1))
             subjects = {
-                "one": exported(drawn(one, 0), (2, 8, 8)),
-                "two": exported(drawn(two, 0), (2, 9, 9)),
+                "one": exported(randomised(one, 0), (2, 8, 8)),
+                "two": exported(randomised(two, 0), (2, 9, 9)),
             }
             return Prepared(subjects, ("drawn",))
 
@@ -72,7 +72,7 @@ OPTIONS = Options(backends=("onnxruntime", "torch_eager"))
 
 def test_a_run_races_keeps_and_reports(small, tmp_path):
     small.memory, told = True, []
-    (result,) = reproduce(["small"], tmp_path, OPTIONS, tell=lambda *what: told.append(what))
+    (result,) = reproduce(["small"], tmp_path, OPTIONS, progress=told.append)
     assert Reproduction.from_json(result.to_json()) == result
     first, second = result.cells
     assert [(r.subject, r.backend, r.batch) for r in first.rows] == [
@@ -96,17 +96,17 @@ def test_a_run_races_keeps_and_reports(small, tmp_path):
     }
     assert result.published == small.published
     assert result.bandwidth_gb_per_s > 0.0
-    assert told[0][0] == "Small, batch 1"
-    assert all(0.0 <= done <= total for _, done, total in told)
+    assert told[0].stage == "Small, batch 1"
+    assert all(0.0 <= each.done <= each.total for each in told)
 
 
 def test_a_run_that_was_stopped_goes_on_where_it_was(small, tmp_path):
-    def stop(what, done, total):
-        if "batch 2" in what:
+    def stop(progress):
+        if "batch 2" in progress.stage:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(reproduce(["small"], tmp_path, OPTIONS, tell=stop))
+        list(reproduce(["small"], tmp_path, OPTIONS, progress=stop))
     assert small.made == ["batch 1"]
     (whole,) = reproduce(["small"], tmp_path, OPTIONS)
     assert small.made == ["batch 1", "batch 2"]

@@ -98,9 +98,7 @@ def test_counts_are_those_worked_out_by_hand():
 def test_time_is_measured_and_power_estimated_or_measured():
     tellings = []
     options = Options(threads=1, rounds=2)
-    found = survey(
-        candidates([NET, f"{NET}(width=6)"], SHAPE), options, tell=lambda *told: tellings.append(told)
-    )
+    found = survey(candidates([NET, f"{NET}(width=6)"], SHAPE), options, progress=tellings.append)
     for one in found.networks:
         time, power, energy = (one.amounts[key] for key in ("latency_ms", "power_w", "energy_mj"))
         assert time.origin == "measured"
@@ -110,7 +108,7 @@ def test_time_is_measured_and_power_estimated_or_measured():
         assert power.value == pytest.approx(energy.value / time.value)
     assert found.backend.startswith("onnxruntime")
     assert [name for name in ("small", "small_width_6") if name in found.networks[1].cycles_on]
-    assert max(done for _, done, _ in tellings) == pytest.approx(tellings[-1][2])
+    assert max(each.done for each in tellings) == pytest.approx(tellings[-1].total)
 
 
 def test_accuracy_and_its_losses_are_measured(tmp_path):

@@ -7,12 +7,22 @@ import pytest
 import torch
 from torch import nn
 
+import juggler.nouns
+import juggler.transform.algebra.conv
+import juggler.transform.rewrite.rule
 from contracts_rules import randomised
 from juggler import models
 from juggler.nouns import Certificate
 from juggler.transform import certify, flatten, trace
 from juggler.transform.equivalence import randomise
 
+OLD_NAMES = [
+    (juggler.transform, "Impossible", "NotFusible"),
+    (juggler.transform, "sketch", "summarise"),
+    (juggler.transform.algebra.conv, "Impossible", "NotFusible"),
+    (juggler.transform.rewrite.rule, "made", "replacement"),
+    (juggler.nouns, "GraphSketch", "GraphSummary"),
+]
 DEPTHS = {18: 8, 34: 16, 50: 16, 101: 33, 152: 50}
 
 
@@ -22,13 +32,13 @@ def test_a_juggler_resnet_becomes_a_plain_chain(depth, stem):
     network = randomised(models.create(f"juggler_resnet{depth}", width=0.0625, stem=stem))
     size = 64 if stem == "imagenet" else 16
     done = flatten(network, torch.randn(1, 3, size, size), inputs=torch.randn(9, 3, size, size))
-    kinds = [node.kind for node in done.flat_sketch.nodes]
+    kinds = [node.kind for node in done.flat_graph.nodes]
     blocks = DEPTHS[depth] + 1  # and the stem
     assert sum(kind.startswith("Conv2d") for kind in kinds) == blocks
     assert kinds.count("ReLU") == blocks
     # input, convolutions with their ReLUs, (max pooling,) average pooling, flatten, linear, output: no more
     assert len(kinds) == 2 * blocks + 5 + (stem == "imagenet")
-    assert all(len(node.inputs) <= 1 for node in done.flat_sketch.nodes), "a chain has no branches"
+    assert all(len(node.inputs) <= 1 for node in done.flat_graph.nodes), "a chain has no branches"
     assert done.refusals == ()
     certificate = done.certificate
     assert certificate.passed
@@ -101,5 +111,18 @@ def test_one_dimensional_networks_flatten_too():
         nn.Conv1d(3, 6, 1, padding=1), nn.BatchNorm1d(6), nn.Conv1d(6, 4, 3), nn.BatchNorm1d(4), nn.ReLU()
     )
     done = flatten(randomised(block), torch.randn(1, 3, 20))
-    assert [n.kind for n in done.flat_sketch.nodes] == ["placeholder", "Conv1d 3", "ReLU", "output"]
+    assert [n.kind for n in done.flat_graph.nodes] == ["placeholder", "Conv1d 3", "ReLU", "output"]
     assert done.certificate.passed
+
+
+@pytest.mark.parametrize(("home", "old", "new"), OLD_NAMES)
+def test_names_of_the_last_release_still_work_and_warn(home, old, new):
+    with pytest.warns(DeprecationWarning, match=f"{old} is now .*{new}"):
+        assert getattr(home, old) is getattr(home, new)
+
+
+def test_attributes_of_the_last_release_still_work_and_warn():
+    done = flatten(nn.Conv2d(3, 4, 1).eval(), torch.randn(1, 3, 5, 5))
+    for old, new in (("wide_sketch", "wide_graph"), ("flat_sketch", "flat_graph")):
+        with pytest.warns(DeprecationWarning, match=f"{old} is now Flattened.{new}"):
+            assert getattr(done, old) is getattr(done, new)

@@ -67,8 +67,8 @@ def _verbs() -> Iterator[tuple[str, Callable[..., None], str]]:
 
 def _help(verb: Callable[..., None]) -> str:
     """Return a verb's docstring with a line to a paragraph, and to an example, for terminals to break."""
-    told, _, examples = (inspect.getdoc(verb) or "").partition("Examples: ")
-    paragraphs = [" ".join(paragraph.split()) for paragraph in told.strip().split("\n\n")]
+    summary, _, examples = (inspect.getdoc(verb) or "").partition("Examples: ")
+    paragraphs = [" ".join(paragraph.split()) for paragraph in summary.strip().split("\n\n")]
     lines = ["Examples:", *(f"  {' '.join(example.split())}" for example in examples.split(";"))]
     return "\n\n".join([*paragraphs, *(["\n".join(lines)] if examples else [])])
 
@@ -83,9 +83,9 @@ def main() -> None:
         package = (error.name or "").partition(".")[0]
         if package in ("", "juggler"):
             raise
-        asked = f"run juggler {' '.join(sys.argv[1:2])}"
+        action = f"run juggler {' '.join(sys.argv[1:2])}"
         remedy = f"Install the workshop: {install_command('train')}"
-        _fail(Unavailable(asked, f"{package} is not installed", remedy))
+        _fail(Unavailable(action, f"{package} is not installed", remedy))
     except OSError as error:
         if error.errno != errno.ENOSPC:  # anything else is a fault of ours, and wants its traceback
             raise
@@ -97,14 +97,14 @@ def main() -> None:
 
 def _fail(error: JugglerError) -> NoReturn:
     """Tell an error and leave with its code."""
-    asked, found, remedy = map(escape, (error.asked, error.found, error.remedy))
-    ERRORS.print(f"[bold red]juggler:[/] {asked}: {found}", soft_wrap=True, highlight=False)
+    action, cause, remedy = map(escape, (error.asked, error.found, error.remedy))
+    ERRORS.print(f"[bold red]juggler:[/] {action}: {cause}", soft_wrap=True, highlight=False)
     ERRORS.print(f"  {remedy}", soft_wrap=True, highlight=False)
     sys.exit(error.exit_code)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(is_wanted: bool) -> None:
+    if is_wanted:
         typer.echo(f"juggler {version('juggler')}")
         raise typer.Exit
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from rich.table import Table
 from juggler.cli.console import ERRORS, OUT, escape
 
 if TYPE_CHECKING:
+    from juggler.nouns import ReportProgress
     from juggler.predict.campaign.fleet.outcome import FleetOutcome
     from juggler.predict.campaign.options import CampaignOptions, Chooser
     from juggler.predict.campaign.outcome import Outcome
@@ -33,7 +33,7 @@ def measured(
     options: CampaignOptions,
     *,
     chooser: Chooser | None,
-    progress: Callable[[float, float], None],
+    progress: ReportProgress,
 ) -> Outcome | FleetOutcome:
     """Run a campaign on this machine, or on those of a fleet; return what it has."""
     if fleet is None:
@@ -60,15 +60,15 @@ def read_back(damaged: Path, store: Store) -> None:
     ERRORS.print(f"juggler: {salvage(damaged, store)} samples read back from {escape(str(damaged))}")
 
 
-def tell(outcome: Outcome | FleetOutcome, db: Path) -> None:
+def print_outcome(outcome: Outcome | FleetOutcome, db: Path) -> None:
     """Say what a campaign has now, and how well its timings repeat; of a fleet, of each kind of machine."""
     from juggler.predict.campaign.fleet.outcome import FleetOutcome  # noqa: PLC0415
 
     if not isinstance(outcome, FleetOutcome):
-        _tell_one(outcome, db)
+        _print_campaign(outcome, db)
         return
-    for one in outcome.outcomes:
-        _tell_one(one, db, left=one.campaign in outcome.unfinished)
+    for family_outcome in outcome.outcomes:
+        _print_campaign(family_outcome, db, left=family_outcome.campaign in outcome.unfinished)
     kinds = len(outcome.outcomes)
     OUT.print(f"  workers: {outcome.workers}; kinds of machine: {kinds}", soft_wrap=True)
     for lost in outcome.lost:
@@ -80,7 +80,7 @@ def tell(outcome: Outcome | FleetOutcome, db: Path) -> None:
         )
 
 
-def _tell_one(outcome: Outcome, db: Path, *, left: bool = False) -> None:
+def _print_campaign(outcome: Outcome, db: Path, *, left: bool = False) -> None:
     state = "[yellow]stopped[/]" if outcome.stopped or left else "[green]✓[/]"
     minutes = outcome.seconds / 60.0
     OUT.print(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -17,13 +17,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from juggler import nouns
+from juggler.nouns import ReportProgress
+
 OUT = Console(highlight=False)
 ERRORS = Console(stderr=True)
 SYNTHETIC = (
     "SYNTHETIC DATA: the package made these records up itself; scores on them say nothing of a network."
 )
-
-Tell = Callable[[float, float | None], None]
 
 
 def escape(text: str) -> str:
@@ -49,20 +50,27 @@ def bars() -> Iterator[Progress]:
 
 
 @contextmanager
-def bar(what: str) -> Iterator[Tell]:
-    """Show one progress bar; the block is given a function that takes done and total (None: unknown)."""
+def bar(what: str) -> Iterator[ReportProgress]:
+    """Show one progress bar; the block is given what reports to it."""
     with bars() as progress:
         task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+        yield lambda value: progress.update(task, completed=value.done, total=value.total)
 
 
-def download_progress(progress: Progress) -> Callable[[int, int | None], None]:
+def download_progress(progress: Progress) -> ReportProgress:
     """Return a callback for a download: a bar of bytes that appears when the first byte does."""
     tasks: list[TaskID] = []
 
-    def tell(done_bytes: int, total_bytes: int | None) -> None:
+    def report(value: nouns.Progress) -> None:
         if not tasks:
-            tasks.append(progress.add_task("downloading the data set", total=total_bytes))
-        progress.update(tasks[0], completed=done_bytes, total=total_bytes)
+            tasks.append(progress.add_task("downloading the data set", total=value.total))
+        progress.update(tasks[0], completed=value.done, total=value.total)
 
-    return tell
+    return report
+
+
+def stages_in_one(progress: Progress, task: TaskID) -> ReportProgress:
+    """Return what shows the stages of a piece of work in one bar, one after the other."""
+    return lambda value: progress.update(
+        task, description=value.stage, completed=value.done, total=value.total
+    )

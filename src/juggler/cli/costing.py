@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from juggler.cli.console import ERRORS, OUT, Tell, escape
+from juggler.cli.console import ERRORS, OUT, escape
 from juggler.errors import ConfigError
 from juggler.files import write_atomically
+from juggler.nouns import Progress, ReportProgress
 from juggler.report import sheet_table
 from juggler.report.cost import layers as costs
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 STEPS = 2
 
 
-def counted_source(model: str, shape: str, batch: int, progress: Tell) -> Counted:
+def counted_source(model: str, shape: str, batch: int, progress: ReportProgress) -> Counted:
     """Open a network and count it on its graph, or by running it where it has none.
 
     Raises:
@@ -32,7 +33,7 @@ def counted_source(model: str, shape: str, batch: int, progress: Tell) -> Counte
 
     size = parse_shape(shape)
     module, example = open_with_example(model, size)
-    progress(1, STEPS)
+    progress(Progress("count", 1, STEPS, "steps"))
     import torch  # noqa: PLC0415  # after the name was checked, for it takes seconds
 
     from juggler.count.network import count  # noqa: PLC0415
@@ -40,7 +41,7 @@ def counted_source(model: str, shape: str, batch: int, progress: Tell) -> Counte
 
     inputs = torch.empty(batch, *size, dtype=example.dtype, device="meta")
     counted = count(module, inputs, trace=lambda network, _: trace(network, example))
-    progress(STEPS, STEPS)
+    progress(Progress("count", STEPS, STEPS, "steps"))
     return counted
 
 
@@ -65,7 +66,7 @@ def given_ceilings(text: str) -> Ceilings:
     return Ceilings(numbers[0], numbers[1], numbers[2] if len(numbers) > 2 else 0.0)
 
 
-def tell(counted: Counted, rows: Sequence[Layer], roof: Ceilings, top: int | None) -> None:
+def print_costs(counted: Counted, rows: Sequence[Layer], roof: Ceilings, top: int | None) -> None:
     """Print the tables, and what a reader must not miss."""
     OUT.print(sheet_table(costs.layers_sheet(rows, shown=top, narrow=True)))
     OUT.print(sheet_table(costs.bounds_sheet(rows)))
@@ -90,13 +91,13 @@ def keep(
     from juggler.cost.layers import to_csv  # noqa: PLC0415
 
     if json is not None:
-        found = {
+        ceilings = {
             "model": model,
             "ceilings": roof.to_dict(),
             "layers": [row.to_dict() for row in rows],
             **counted.to_dict(),
         }
-        yield write_atomically(json, f"{as_json.dumps(found, indent=1, allow_nan=False)}\n".encode())
+        yield write_atomically(json, f"{as_json.dumps(ceilings, indent=1, allow_nan=False)}\n".encode())
     if csv is not None:
         yield write_atomically(csv, to_csv(rows).encode())
     if html is not None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from juggler.cli.console import Tell
+from juggler.nouns import ReportProgress
 
 if TYPE_CHECKING:
     from juggler.predict.campaign.networks import TimedNetwork
@@ -30,7 +30,7 @@ def write_fit_report(
     measured: Sequence[NetworkPoint] | None,
     machine: str | None,
     split: str,
-    progress: Tell,
+    progress: ReportProgress,
 ) -> Path:
     """Write the paper's tables and figures for a predictor; return the path of the page.
 
@@ -39,10 +39,10 @@ def write_fit_report(
     from juggler.predict.fit.evidence import network_points, phase_evidence  # noqa: PLC0415
     from juggler.report.prediction.page import PredictionStory, write_prediction_report  # noqa: PLC0415
 
-    told = "Networks that no learner saw, timed by benchmarks/predict/networks.py."
+    source = "Networks that no learner saw, timed by benchmarks/predict/networks.py."
     if measured is None:
         measured = network_points(predictor, timed)
-        told = "Networks drawn at random, each predicted by a composition that was fitted without it."
+        source = "Networks drawn at random, each predicted by a composition that was fitted without it."
     phases = phase_evidence(
         store.samples(machine=machine),
         {family.family: family.learner for family in report.families},
@@ -57,7 +57,7 @@ def write_fit_report(
         histories=histories,
         phases=phases,
         networks=measured,
-        networks_from=told,
+        networks_from=source,
     )
     return write_prediction_report(story, folder)
 

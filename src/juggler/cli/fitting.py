@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from juggler.cli.console import ERRORS, OUT, Tell, escape
+from juggler.cli.console import ERRORS, OUT, escape
 from juggler.files import write_atomically
+from juggler.nouns import ReportProgress
 
 if TYPE_CHECKING:
     from juggler.predict.campaign.networks import TimedNetwork
@@ -32,7 +33,7 @@ def compared(
     split: str,
     machine: str | None,
     seed: int,
-    progress: Tell,
+    progress: ReportProgress,
     histories: dict[str, Sequence[Epoch]] | None = None,
 ) -> Comparison | None:
     """Score the learners named, all where none is, and print the table; None where they are `none`.
@@ -48,7 +49,7 @@ def compared(
         if histories is not None and family == "conv":
             histories[learner] = history
 
-    found = compare_learners(
+    comparison = compare_learners(
         store.samples(machine=machine),
         learners=_named(learners),
         split=split,
@@ -57,11 +58,11 @@ def compared(
         progress=progress,
         watch=None if histories is None else keep,
     )
-    tell_comparison(found)
-    return found
+    print_comparison(comparison)
+    return comparison
 
 
-def kept(
+def fit_and_print(
     store: Store,
     use: str | None,
     networks: Sequence[TimedNetwork],
@@ -69,7 +70,7 @@ def kept(
     device: str,
     machine: str | None,
     seed: int,
-    progress: Tell,
+    progress: ReportProgress,
 ) -> tuple[Predictor, FitReport]:
     """Fit the predictor and print what it is made of."""
     from juggler.predict.fit.predictor import fit_predictor  # noqa: PLC0415
@@ -83,13 +84,13 @@ def kept(
         seed=seed,
         progress=progress,
     )
-    tell_report(report)
+    print_report(report)
     return predictor, report
 
 
-def write_scores(found: Comparison | None, report: FitReport, path: Path) -> Path:
+def write_scores(comparison: Comparison | None, report: FitReport, path: Path) -> Path:
     """Write the learners' scores and the predictor's report as JSON; return the path."""
-    content = {"learners": found.to_dict() if found else None, "predictor": report.to_dict()}
+    content = {"learners": comparison.to_dict() if comparison else None, "predictor": report.to_dict()}
     return write_atomically(path, f"{json.dumps(content, indent=1, allow_nan=False)}\n".encode())
 
 
@@ -97,11 +98,11 @@ def _named(names: str | None) -> list[str] | None:
     return [name.strip() for name in names.split(",") if name.strip()] if names else None
 
 
-def tell_comparison(found: Comparison) -> None:
+def print_comparison(comparison: Comparison) -> None:
     """Print every learner's scores, a table to a family, with the floor above it."""
-    held = "whole batch sizes" if found.split == "batch" else "a fifth of the random kernels"
-    OUT.print(f"[bold]Learners[/], {held} held out, seed {found.seed}; execution phase")
-    for family, rows in groupby(found.rows, key=lambda row: row.family):
+    held = "whole batch sizes" if comparison.split == "batch" else "a fifth of the random kernels"
+    OUT.print(f"[bold]Learners[/], {held} held out, seed {comparison.seed}; execution phase")
+    for family, rows in groupby(comparison.rows, key=lambda row: row.family):
         scored = [*rows]
         first = scored[0]
         floor = "no floor measured" if first.floor is None else f"floor {first.floor:.1f} %"
@@ -110,13 +111,13 @@ def tell_comparison(found: Comparison) -> None:
         for row in scored:
             table.add_row(row.learner, *_cells(row.scores))
         OUT.print(table)
-    for name, why in found.unavailable.items():
+    for name, why in comparison.unavailable.items():
         ERRORS.print(f"[yellow]not fitted:[/] {escape(name)}: {escape(why)}", soft_wrap=True)
-    for family, count in found.left_out.items():
+    for family, count in comparison.left_out.items():
         ERRORS.print(f"[yellow]left out:[/] {family}, {count} samples are too few", soft_wrap=True)
 
 
-def tell_report(report: FitReport) -> None:
+def print_report(report: FitReport) -> None:
     """Print what the predictor is made of, and how it does on what it has not seen."""
     made_of = f"{report.samples:,} samples, seed {report.seed}; 90 % intervals"
     OUT.print(f"\n[bold]Predictor[/] {escape(report.device)}, {made_of}")
@@ -128,10 +129,10 @@ def tell_report(report: FitReport) -> None:
         table.add_row(family.family, family.learner, *counts, error, near, width)
     OUT.print(table)
     if report.networks.scores is not None:
-        own, paper = report.networks.scores, report.networks.paper_scores
+        scores, paper = report.networks.scores, report.networks.paper_scores
         beside = f"; the paper's Eq. 2: {paper.mape:.1f} %" if paper else ""
         OUT.print(
-            f"Networks, each by a composition fitted without it: MAPE {own.mape:.1f} %{beside} "
+            f"Networks, each by a composition fitted without it: MAPE {scores.mape:.1f} %{beside} "
             f"({report.networks.names} networks, {report.networks.timed} timings)"
         )
 

@@ -97,38 +97,38 @@ def predict_all(
     """
     from juggler.predict.extract.kernels import extract_kernels  # noqa: PLC0415
 
-    for structure, own in networks:
+    for structure, shapes in networks:
         for batch in batches:
             readings = {
-                backend: extract_kernels(structure, backend, shape=own, batch=batch)
-                for backend in dict.fromkeys(one.backend for one in predictors)
+                backend: extract_kernels(structure, backend, shape=shapes, batch=batch)
+                for backend in dict.fromkeys(predictor.backend for predictor in predictors)
             }
             for predictor in predictors:
                 yield predictor.predict(readings[predictor.backend])
 
 
-def tell_predictions(found: Sequence[Prediction], *, layers: bool) -> None:
+def print_predictions(predictions: Sequence[Prediction], *, layers: bool) -> None:
     """Print the totals, the kernels of the first, and what a reader must not miss."""
-    OUT.print(sheet_table(sheets.totals_sheet(found)))
+    OUT.print(sheet_table(sheets.totals_sheet(predictions)))
     if layers:
-        OUT.print(sheet_table(sheets.layers_sheet(found[0], KERNELS_SHOWN)))
-        if found[0].uncovered:
-            OUT.print(sheet_table(sheets.uncovered_sheet(found[0])))
-    for text in dict.fromkeys(text for one in found for text in one.warnings):
+        OUT.print(sheet_table(sheets.layers_sheet(predictions[0], KERNELS_SHOWN)))
+        if predictions[0].uncovered:
+            OUT.print(sheet_table(sheets.uncovered_sheet(predictions[0])))
+    for text in dict.fromkeys(text for prediction in predictions for text in prediction.warnings):
         _note(text)
 
 
-def tell_ranking(found: Sequence[Prediction], budget_ms: float | None) -> None:
+def print_ranking(predictions: Sequence[Prediction], budget_ms: float | None) -> None:
     """Print the ranking, and what a reader must not miss."""
-    OUT.print(sheet_table(sheets.ranking_sheet(found, budget_ms)))
-    for one in found:
-        for text in one.warnings:
-            _note(f"{one.network} on {one.device} at batch {one.batch}: {text}")
+    OUT.print(sheet_table(sheets.ranking_sheet(predictions, budget_ms)))
+    for prediction in predictions:
+        for text in prediction.warnings:
+            _note(f"{prediction.network} on {prediction.device} at batch {prediction.batch}: {text}")
 
 
-def as_text(found: Sequence[Prediction], **more: object) -> str:
+def as_text(predictions: Sequence[Prediction], **more: object) -> str:
     """Return predictions as JSON."""
-    fields = {**more, "predictions": [one.to_dict() for one in found]}
+    fields = {**more, "predictions": [prediction.to_dict() for prediction in predictions]}
     return f"{as_json.dumps(fields, indent=1, allow_nan=False)}\n"
 
 

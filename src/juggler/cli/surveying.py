@@ -62,12 +62,12 @@ def bits_of(text: str) -> tuple[int, ...]:
         ConfigError: it is something else.
     """
     try:
-        found = {int(part) for part in text.replace(" ", ",").split(",") if part}
+        bits = {int(part) for part in text.replace(" ", ",").split(",") if part}
     except ValueError:
-        found = set()
-    if not found or min(found) < 1:
+        bits = set()
+    if not bits or min(bits) < 1:
         raise ConfigError("read the precisions", repr(text), "Give bits from 1 up, such as 8,16,32")
-    return tuple(sorted(found))
+    return tuple(sorted(bits))
 
 
 def device_of(name: str) -> Hierarchy:
@@ -81,7 +81,7 @@ def device_of(name: str) -> Hierarchy:
     return read_hierarchy(name) if Path(name).suffix == ".toml" else device(name)
 
 
-def written(found: Survey, folder: Path) -> tuple[Path, ...]:
+def written(survey: Survey, folder: Path) -> tuple[Path, ...]:
     """Write the page, the pictures, CSV and JSON, each whole or not at all; return the paths.
 
     Raises:
@@ -90,5 +90,5 @@ def written(found: Survey, folder: Path) -> tuple[Path, ...]:
     from juggler.report.survey import page as survey_page  # noqa: PLC0415
     from juggler.survey import write_survey  # noqa: PLC0415
 
-    page = survey_page.write_survey(found, folder)
-    return (page, *write_survey(found, folder), folder / survey_page.FIGURES)
+    page = survey_page.write_survey(survey, folder)
+    return (page, *write_survey(survey, folder), folder / survey_page.FIGURES)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.progress import Progress, TaskID
 
+from juggler import nouns
 from juggler.cli.console import OUT, SYNTHETIC, bars, download_progress
 from juggler.data import Source
 from juggler.files import write_atomically
+from juggler.nouns import ReportProgress
 
 if TYPE_CHECKING:
     from juggler.data import DataSet, PictureSet
     from juggler.models import ClassifierPlan, Plan
-
-Tell = Callable[[str, int, int, int, int, float], None]
 
 
 def train_detector(plan: Plan, data_set: DataSet, data: Path | None, folder: Path) -> None:
@@ -27,13 +26,13 @@ def train_detector(plan: Plan, data_set: DataSet, data: Path | None, folder: Pat
 
     _keep_plan(folder, plan.to_toml(), first=True)
     with bars() as progress:
-        found = data_set.at(Source(folder=data, progress=download_progress(progress)))
-        detector = models.train_detector(plan, found, folder=folder, progress=teller(progress))
+        source = data_set.at(Source(folder=data, progress=download_progress(progress)))
+        detector = models.train_detector(plan, source, folder=folder, progress=training_progress(progress))
         _end(progress)
         _keep_plan(folder, plan.to_toml())
         detector.save(folder / "detector.safetensors")
-        deployed = deploy(detector, found.training(), folder)
-    if found.synthetic:
+        deployed = deploy(detector, source.training(), folder)
+    if source.synthetic:
         OUT.print(SYNTHETIC, style="bold yellow", soft_wrap=True)
     OUT.print(certificate_table(deployed.flattened.certificate))
     OUT.print(f"epoch {detector.provenance['epoch']}, threshold {detector.threshold:.4f}")
@@ -49,12 +48,14 @@ def train_classifier(plan: ClassifierPlan, data_set: PictureSet, data: Path | No
 
     _keep_plan(folder, plan.to_toml(), first=True)
     with bars() as progress:
-        found = data_set.at(Source(folder=data, progress=download_progress(progress)))
-        classifier = models.train_classifier(plan, found, folder=folder, progress=teller(progress))
+        source = data_set.at(Source(folder=data, progress=download_progress(progress)))
+        classifier = models.train_classifier(
+            plan, source, folder=folder, progress=training_progress(progress)
+        )
         _end(progress)
         _keep_plan(folder, plan.to_toml())
         classifier.save(folder / "classifier.safetensors")
-        _, held_out = divided(plan, found)
+        _, held_out = divided(plan, source)
         deployed = deploy_classifier(classifier, held_out, folder / "classifier.onnx")
     OUT.print(certificate_table(deployed.flattened.certificate))
     scores = classifier.provenance["scores"]
@@ -67,18 +68,18 @@ def train_classifier(plan: ClassifierPlan, data_set: PictureSet, data: Path | No
     OUT.print(f"[green]✓[/] {deployed.path}", soft_wrap=True)
 
 
-def teller(progress: Progress) -> Tell:
-    """Return what training tells: one bar a stage, with its loss."""
+def training_progress(progress: Progress) -> ReportProgress:
+    """Return what training reports to: one bar a stage, with its loss."""
     tasks: dict[str, TaskID] = {}
 
-    def tell(stage: str, *numbers: float) -> None:
-        epoch, epochs, step, steps, loss = numbers
+    def report(value: nouns.Progress) -> None:
+        stage = value.stage
         if stage not in tasks:
-            tasks[stage] = progress.add_task(stage, total=epochs * steps)
-        done = (epoch - 1) * steps + step
-        progress.update(tasks[stage], completed=done, description=f"{stage}, loss {loss:.4f}")
+            tasks[stage] = progress.add_task(stage, total=value.total)
+        description = f"{stage}, loss {value.detail['loss']:.4f}"
+        progress.update(tasks[stage], completed=value.done, description=description)
 
-    return tell
+    return report
 
 
 def _keep_plan(folder: Path, text: str, *, first: bool = False) -> None:

@@ -105,15 +105,15 @@ def look_out(canary: Callable[[], float] | bool) -> Iterator[Callable[[], float]
     if not isinstance(canary, bool):
         yield canary
         return
-    own = None
+    bird = None
     if canary:
         with suppress(RuntimeError):  # no threads left: a race without a canary is better than none
-            own = Canary()
+            bird = Canary()
     try:
-        yield own
+        yield bird
     finally:
-        if own is not None:
-            own.close()
+        if bird is not None:
+            bird.close()
 
 
 def rest() -> None:

@@ -87,8 +87,8 @@ def copy_gb_per_s(
     if find_spec("torch") is not None:
         import torch  # noqa: PLC0415  # heavy
 
-        one, other = torch.from_numpy(source), torch.from_numpy(target)
-        copy = lambda: other.copy_(one)  # noqa: E731
+        read, written = torch.from_numpy(source), torch.from_numpy(target)
+        copy = lambda: written.copy_(read)  # noqa: E731
     copy()
     durations_ns = []
     for _ in range(TRIALS):

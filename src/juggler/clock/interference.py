@@ -95,8 +95,8 @@ class Watch:
         rate, share = max(0, taken.switches - SPARE_SWITCHES) / turn_ms, taken.waited_ms / turn_ms
         insort(self._rates[name], rate)
         insort(self._shares[name], share)
-        usual_rate = max(QUIET_SWITCHES_PER_MS, *(own[len(own) // 10] for own in self._rates.values()))
-        usual_share = max(QUIET_WAITING, *(own[len(own) // 10] for own in self._shares.values()))
+        usual_rate = max(QUIET_SWITCHES_PER_MS, *(rates[len(rates) // 10] for rates in self._rates.values()))
+        usual_share = max(QUIET_WAITING, *(shares[len(shares) // 10] for shares in self._shares.values()))
         return max(
             loudness, self.loudness, rate / (USUAL_LIMIT * usual_rate), share / (USUAL_LIMIT * usual_share)
         )

@@ -24,9 +24,7 @@ from juggler.clock.interference import Taken, Watch, taken_by_kernel
 from juggler.clock.interval import median_interval
 from juggler.clock.turns import Track, Turn
 from juggler.errors import ConfigError
-from juggler.nouns import Noun
-
-Progress = Callable[[int, int], None]
+from juggler.nouns import Noun, Progress, ReportProgress
 
 # Two sessions of one network, opened in one process, differ for good by where their memory lies. Of ten pairs
 # on ONNX Runtime, each raced three times on a quiet machine, one differed by 2.3 % in all three races, and
@@ -112,7 +110,7 @@ def race(
     min_block_ms: float = 5.0,
     warmup_s: float = 1.0,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
     now_ns: Callable[[], int] = time.perf_counter_ns,
     canary: Callable[[], float] | bool = True,
     taken: Callable[[], Taken] = taken_by_kernel,
@@ -152,7 +150,7 @@ def race(
     turns: dict[str, list[Turn]] = {name: [] for name in names}
     done, total = 0, rounds * len(names)
     if progress:
-        progress(done, total)
+        progress(Progress("race", done, total, "turns"))
     with _without_garbage_collection(), look_out(canary) as looking:
         track = Track(contenders, min_block_ms, now_ns, Watch(looking, taken), patience)
         for name in names:
@@ -162,8 +160,8 @@ def race(
                 turns[names[index]].append(track.turn(names[index]))
                 done += 1
                 if progress:
-                    progress(done, total)
-    return {name: _samples(own) for name, own in turns.items()}
+                    progress(Progress("race", done, total, "turns"))
+    return {name: _samples(timings) for name, timings in turns.items()}
 
 
 def ratio(
@@ -239,10 +237,10 @@ def _check(
         f"warmup_s={warmup_s}": not warmup_s >= 0.0,
         f"patience={patience}": not patience >= 0.0,
     }
-    found = [text for text, is_wrong in wrong.items() if is_wrong]
-    if found:
+    faults = [text for text, is_wrong in wrong.items() if is_wrong]
+    if faults:
         raise ConfigError(
-            "race contenders", ", ".join(found), "Give at least one of each, and durations from 0 up"
+            "race contenders", ", ".join(faults), "Give at least one of each, and durations from 0 up"
         )
 
 

@@ -64,11 +64,11 @@ def stacked_3x3() -> Change:
         if was.kind != "conv" or was.kernel != (side, side) or side < 5 or side % 2 == 0:
             return (op,)
         parts = (side - 1) // 2
-        found: list[Variant] = []
+        variants: list[Variant] = []
         size, channels = was.in_size, was.in_channels
         for part in range(parts):
             last = part == parts - 1
-            one = Geometry.conv(
+            layer = Geometry.conv(
                 channels,
                 was.out_channels,
                 3,
@@ -80,9 +80,9 @@ def stacked_3x3() -> Change:
                 groups=was.groups,
                 batch=was.batch,
             )
-            found.append(replace(op, geometry=one))
-            size, channels = one.out_size, was.out_channels
-        return tuple(found)
+            variants.append(replace(op, geometry=layer))
+            size, channels = layer.out_size, was.out_channels
+        return tuple(variants)
 
     return change
 

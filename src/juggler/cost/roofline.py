@@ -17,15 +17,13 @@ from dataclasses import dataclass
 from juggler.clock.ceiling import copy_gb_per_s, tuned_product
 from juggler.count.counted import OpCount
 from juggler.errors import ConfigError, Unavailable
-from juggler.nouns import Noun
+from juggler.nouns import Noun, Progress, ReportProgress, ignore_progress
 
 COMPUTE, MEMORY, OVERHEAD, FREE = "compute", "memory", "overhead", "free"
 SIDES = (1024, 2048)  # of the products tried: the best ones lie here, and larger ones take seconds
 PRODUCTS, CALLS = 5, 400
 COPY_BYTES = 1 << 27
 MEASURED, GIVEN = "measured", "given"
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ def floor_of(op: OpCount, ceilings: Ceilings) -> Floor:
 def measure_ceilings(
     *,
     threads: int | None = None,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
     now_ns: Callable[[], int] = time.perf_counter_ns,
 ) -> Ceilings:
     """Measure this machine in float32; takes a few seconds.
@@ -111,17 +109,17 @@ def measure_ceilings(
     Raises:
         Unavailable: nothing here computes a product of matrices.
     """
-    tell = progress or (lambda done, of: None)
-    tell(0, 3)
+    report = progress or ignore_progress
+    report(Progress("measure the ceilings", 0, 3, "steps"))
     product = tuned_product("float32", threads=threads, sides=SIDES, now_ns=now_ns)
     if product is None:
         raise Unavailable("measure the ceilings", "no product of matrices", "Give them yourself")
     gflop_per_s = product.gflop_per_s(_median_ms(product.call, PRODUCTS, now_ns))
-    tell(1, 3)
+    report(Progress("measure the ceilings", 1, 3, "steps"))
     gb_per_s = copy_gb_per_s(copy_bytes=COPY_BYTES, now_ns=now_ns)
-    tell(2, 3)
+    report(Progress("measure the ceilings", 2, 3, "steps"))
     overhead_us = _median_ms(_nothing_much(), CALLS, now_ns) * 1e3
-    tell(3, 3)
+    report(Progress("measure the ceilings", 3, 3, "steps"))
     best = f"{product.library}, float32, {product.side} x {product.side}"
     source = f"{MEASURED}: {best}; copy of {COPY_BYTES >> 20} MiB"
     return Ceilings(gflop_per_s, gb_per_s, overhead_us, source)
@@ -141,5 +139,5 @@ def _nothing_much() -> Callable[[], object]:
     """Return a call of torch that computes one element."""
     import torch  # noqa: PLC0415  # heavy
 
-    one, out = torch.ones(1), torch.empty(1)
-    return lambda: torch.add(one, one, out=out)
+    operand, out = torch.ones(1), torch.empty(1)
+    return lambda: torch.add(operand, operand, out=out)

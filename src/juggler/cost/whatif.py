@@ -73,10 +73,10 @@ Change = Callable[[Variant], tuple[Variant, ...]]
 
 def what_if(network: Iterable[Geometry | Variant], *changes: Change) -> tuple[Variant, ...]:
     """Apply changes to every op of a network, one change after another."""
-    found = tuple(op if isinstance(op, Variant) else Variant(op) for op in network)
+    variants = tuple(op if isinstance(op, Variant) else Variant(op) for op in network)
     for change in changes:
-        found = tuple(after for before in found for after in change(before))
-    return found
+        variants = tuple(after for before in variants for after in change(before))
+    return variants
 
 
 def account(variant: Variant) -> Account:
@@ -84,12 +84,12 @@ def account(variant: Variant) -> Account:
     geometry = variant.geometry
     activation = variant.activation_bits or FLOAT_BITS
     weight = activation if geometry.kind == "matmul" else variant.weight_bits or FLOAT_BITS
-    kept = math.ceil(geometry.weight_words * variant.density)
+    weights = math.ceil(geometry.weight_words * variant.density)
     return Account(
         macs=math.ceil(geometry.macs * variant.density),
         dense_macs=geometry.macs,
-        weights=kept,
-        weight_bytes=math.ceil(kept * (weight + variant.index_bits) / 8),
+        weights=weights,
+        weight_bytes=math.ceil(weights * (weight + variant.index_bits) / 8),
         input_bytes=math.ceil(geometry.in_words * activation / 8),
         output_bytes=math.ceil(geometry.out_words * activation / 8),
     )
@@ -97,12 +97,12 @@ def account(variant: Variant) -> Account:
 
 def energy(variant: Variant, hierarchy: Hierarchy) -> MemoryEnergy:
     """Return an op's energy on a device by level, see `row_stationary`."""
-    own = device_numbers(hierarchy)
-    weight_bits = variant.weight_bits or own.weight_bits
+    device_widths = device_numbers(hierarchy)
+    weight_bits = variant.weight_bits or device_widths.weight_bits
     numbers = Numbers(
         weight_bits,
-        variant.activation_bits or own.activation_bits,
-        variant.accumulator_bits or own.accumulator_bits,
+        variant.activation_bits or device_widths.activation_bits,
+        variant.accumulator_bits or device_widths.accumulator_bits,
         weight_share=variant.density * (1 + variant.index_bits / weight_bits),
         mac_share=variant.density if variant.skips_zeros else 1.0,
     )
@@ -118,8 +118,8 @@ def array_cycles(variant: Variant, rows: int, columns: int, dataflow: str) -> in
     Raises:
         ConfigError: an array without elements or an unknown dataflow.
     """
-    found = estimate(gemm_of(variant.geometry), rows, columns, dataflow)
-    spent, folds = int(found.cycles), int(found.folds)
+    result = estimate(gemm_of(variant.geometry), rows, columns, dataflow)
+    spent, folds = int(result.cycles), int(result.folds)
     fits = variant.block[0] % rows == 0 and variant.block[1] % columns == 0
     if dataflow == "weight_stationary" and fits:
         return math.ceil(folds * variant.density) * (spent // folds)
@@ -185,9 +185,15 @@ def prune_blocks(
         if op.geometry.kind == "matmul":
             return (op,)
         # What is left of scattered weights has no blocks to leave out any more.
-        whole = block if op.density == 1 else (1, 1)
-        kept = op.density * density
-        return (replace(op, density=kept, index_bits=each, block=whole, skips_zeros=skips_zeros),)
+        return (
+            replace(
+                op,
+                density=op.density * density,
+                index_bits=each,
+                block=block if op.density == 1 else (1, 1),
+                skips_zeros=skips_zeros,
+            ),
+        )
 
     return change
 
@@ -224,10 +230,10 @@ def narrow(network: Sequence[Geometry | Variant], density: float) -> tuple[Varia
     Raises:
         ConfigError: a density outside (0, 1].
     """
-    found = what_if(network)
-    last = len(found) - 1
-    changes = (prune_channels(density, inputs=place > 0, outputs=place < last) for place in range(len(found)))
-    return tuple(op for before, change in zip(found, changes, strict=True) for op in change(before))
+    variants = what_if(network)
+    last = len(variants) - 1
+    changes = (prune_channels(density, inputs=i > 0, outputs=i < last) for i in range(len(variants)))
+    return tuple(op for before, change in zip(variants, changes, strict=True) for op in change(before))
 
 
 def _share(channels: int, density: float) -> int:

@@ -35,37 +35,37 @@ def resnet(depth: int, batch: int = 1) -> Workload:
     """
     if depth not in _BLOCKS:
         raise ConfigError(f"describe a ResNet-{depth}", "there is none", f"Depths: {sorted(_BLOCKS)}")
-    found = {"conv1": Geometry.conv(3, 64, 7, (224, 224), stride=2, padding=3, batch=batch)}
+    layers = {"conv1": Geometry.conv(3, 64, 7, (224, 224), stride=2, padding=3, batch=batch)}
     channels, side = 64, 56
     for stage, blocks in enumerate(_BLOCKS[depth], start=1):
         width = 32 * 2**stage
         for block in range(1, blocks + 1):
             stride = 2 if stage > 1 and block == 1 else 1
-            made = (_bottleneck if depth >= 50 else _basic)(channels, width, side, stride, batch)
-            found |= {f"stage{stage}.block{block}.{name}": layer for name, layer in made.items()}
+            block_layers = (_bottleneck if depth >= 50 else _basic)(channels, width, side, stride, batch)
+            layers |= {f"stage{stage}.block{block}.{name}": layer for name, layer in block_layers.items()}
             channels, side = width * (4 if depth >= 50 else 1), side // stride
-    found["fc"] = Geometry.linear(channels, 1000, batch=batch)
-    return found
+    layers["fc"] = Geometry.linear(channels, 1000, batch=batch)
+    return layers
 
 
 def _basic(channels: int, width: int, side: int, stride: int, batch: int) -> Workload:
     small = side // stride
-    found = {
+    layers = {
         "conv1": Geometry.conv(channels, width, 3, (side, side), stride=stride, padding=1, batch=batch),
         "conv2": Geometry.conv(width, width, 3, (small, small), padding=1, batch=batch),
     }
     if stride > 1:
-        found["shortcut"] = Geometry.conv(channels, width, 1, (side, side), stride=stride, batch=batch)
-    return found
+        layers["shortcut"] = Geometry.conv(channels, width, 1, (side, side), stride=stride, batch=batch)
+    return layers
 
 
 def _bottleneck(channels: int, width: int, side: int, stride: int, batch: int) -> Workload:
     small = side // stride
-    found = {
+    layers = {
         "conv1": Geometry.conv(channels, width, 1, (side, side), batch=batch),
         "conv2": Geometry.conv(width, width, 3, (side, side), stride=stride, padding=1, batch=batch),
         "conv3": Geometry.conv(width, 4 * width, 1, (small, small), batch=batch),
     }
     if channels != 4 * width:
-        found["shortcut"] = Geometry.conv(channels, 4 * width, 1, (side, side), stride=stride, batch=batch)
-    return found
+        layers["shortcut"] = Geometry.conv(channels, 4 * width, 1, (side, side), stride=stride, batch=batch)
+    return layers

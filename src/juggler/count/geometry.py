@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from juggler.errors import ConfigError
 from juggler.nouns import Noun
@@ -66,11 +66,11 @@ class Geometry(Noun):
                 "Give a convolution one number a dimension in each, and other ops none of the kernel's",
             )
         if self.kind == "conv":
-            found = _out_size(self.in_size, self.kernel, self.stride, self.padding, self.dilation)
-            if found != self.out_size:
+            written = _out_size(self.in_size, self.kernel, self.stride, self.padding, self.dilation)
+            if written != self.out_size:
                 raise ConfigError(
                     f"describe a conv that writes {self.out_size}",
-                    f"its kernel, stride, padding and dilation write {found} from {self.in_size}",
+                    f"its kernel, stride, padding and dilation write {written} from {self.in_size}",
                     "Correct the sizes, or make it with Geometry.conv, which works them out",
                 )
 
@@ -179,14 +179,17 @@ class Geometry(Noun):
     @property
     def macs(self) -> int:
         """Return multiply-accumulates; taps that fall on padding count, as they do on an array."""
-        one = self.in_channels * self.out_channels // self.groups * self.taps
-        return self.batch * self.positions * one
+        positions = self.batch * self.positions
+        macs: int = macs_of(
+            positions, self.in_channels, self.out_channels, groups=self.groups, taps=self.taps
+        )
+        return macs
 
     @property
     def weight_words(self) -> int:
         """Return the numbers of the second factor: weights without bias, or a product's activations."""
-        one = self.in_channels * self.out_channels // self.groups * self.taps
-        return one * self.batch if self.kind == "matmul" else one
+        words = self.in_channels * self.out_channels // self.groups * self.taps
+        return words * self.batch if self.kind == "matmul" else words
 
     @property
     def in_words(self) -> int:
@@ -197,6 +200,37 @@ class Geometry(Noun):
     def out_words(self) -> int:
         """Return the numbers written."""
         return self.batch * self.out_channels * math.prod(self.out_size)
+
+
+def macs_of(positions: Any, in_channels: Any, out_channels: Any, *, groups: Any = 1, taps: Any = 1) -> Any:
+    """Return multiply-accumulates: each weight is used once at each position.
+
+    This is the one formula of the house. It takes whole numbers, or arrays of them.
+
+    Args:
+        positions: those written, over the batch; of a transposed convolution those read.
+        in_channels: channels read, all groups together.
+        out_channels: channels written, all groups together.
+        groups: groups of channels that do not see each other.
+        taps: taps of the kernel.
+    """
+    return positions * (in_channels // groups) * out_channels * taps
+
+
+def macs_of_layer(
+    weight: Sequence[int], read: Sequence[int], written: Sequence[int], *, transposed: bool = False
+) -> int:
+    """Return the multiply-accumulates of a convolution or a linear layer by the shapes of its tensors.
+
+    Args:
+        weight: `[out, in / groups, *kernel]`; of a transposed convolution `[in, out / groups, *kernel]`.
+        read: `[batch, in, *space]`, or `[..., in]` of a linear layer.
+        written: likewise.
+        transposed: whether it is a transposed convolution.
+    """
+    positions = math.prod(read if transposed else written) // max(weight[0], 1)
+    macs: int = macs_of(positions, weight[1], weight[0], taps=math.prod(weight[2:]))
+    return macs
 
 
 def _out_size(

@@ -29,25 +29,25 @@ def live_bytes(
     steps: Sequence[Step],
     sizes: Mapping[int, int],
     *,
-    given: Collection[int] = (),
-    kept: Collection[int] = (),
+    inputs: Collection[int] = (),
+    outputs: Collection[int] = (),
 ) -> tuple[int, ...]:
     """Return the bytes alive while each step runs, in the order given.
 
     Args:
         steps: in the order in which they run.
         sizes: bytes of each buffer; buffers that are not in it, such as weights, take none.
-        given: buffers that are there before the first step: the network's inputs.
-        kept: buffers that are read after the last step: its outputs.
+        inputs: buffers that are there before the first step: the network's inputs.
+        outputs: buffers that are read after the last step: its outputs.
     """
-    first = dict.fromkeys(given, 0)
-    last = dict.fromkeys(given, 0)
+    first = dict.fromkeys(inputs, 0)
+    last = dict.fromkeys(inputs, 0)
     for place, step in enumerate(steps):
         for buffer in (*step.reads, *step.writes):
             first.setdefault(buffer, place)
             last[buffer] = place
     end = len(steps)
-    for buffer in kept:
+    for buffer in outputs:
         first.setdefault(buffer, 0)  # no step made it: it is an input given back
         last[buffer] = end - 1
     change = np.zeros(end + 1, dtype=np.int64)

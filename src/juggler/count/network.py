@@ -27,7 +27,7 @@ __all__ = ["Counted", "OpCount", "Uncounted", "count"]
 Example = Tensor | tuple[Tensor, ...]
 Trace = Callable[[nn.Module, tuple[Tensor, ...]], fx.GraphModule]
 GRAPH, RUN = "graph", "run"
-ASKED = "count the network"
+ACTION = "count the network"
 
 
 def count(network: nn.Module, example: Example, *, trace: Trace | None = None) -> Counted:
@@ -44,7 +44,6 @@ def count(network: nn.Module, example: Example, *, trace: Trace | None = None) -
         ConfigError: it is no module, in training mode, does not take the example, or runs no operator.
     """
     inputs = _checked(network, example)
-    failures: list[Exception] = []
     note, ways = "", [network]
     if trace is not None and not isinstance(network, fx.GraphModule):
         try:
@@ -52,38 +51,58 @@ def count(network: nn.Module, example: Example, *, trace: Trace | None = None) -
         except Refused as refused:
             note = f"Counted by running it, for it cannot be traced: {refused.found}"
     for way in ways:
-        for run in (_on_shapes, _on_values):
-            try:
-                recorder, outputs = run(way, inputs)
-            except Exception as error:  # noqa: BLE001  # a forward may raise whatever it likes
-                failures.append(error)
-                continue
-            if run is _on_values:
-                note = f"{note} Counted on values, for it needs them: {_first_line(failures[-1])}".strip()
-            return _counted(way, recorder, inputs, outputs, note)
+        try:
+            recorder, outputs, obstacle = _recorded(way, inputs)
+        except Exception as error:  # noqa: BLE001  # a forward may raise whatever it likes
+            failure = error
+            continue
+        if obstacle is not None:
+            note = f"{note} Counted on values, for it needs them: {_first_line(obstacle)}".strip()
+        return _counted(way, recorder, inputs, outputs, note)
+    raise _unfit(inputs, failure) from failure
+
+
+def macs_by_node(graph: fx.GraphModule, example: Example) -> Counter[str]:
+    """Return the multiply-accumulates of a graph by the names of its nodes; the graph is not changed.
+
+    Raises:
+        ConfigError: the graph is in training mode or does not take the example.
+    """
+    inputs = _checked(graph, example)
+    try:
+        recorder, *_ = _recorded(graph, inputs)
+    except Exception as error:  # a forward may raise whatever it likes
+        raise _unfit(inputs, error) from error
+    macs = Counter[str]()
+    for op in recorder.seen:
+        macs[op.node] += op.work.macs
+    return macs
+
+
+def _unfit(inputs: tuple[Tensor, ...], failure: Exception) -> ConfigError:
     shapes = ", ".join(str(list(tensor.shape)) for tensor in inputs)
-    raise ConfigError(
-        ASKED,
-        f"with an input of shape {shapes} and type {inputs[0].dtype} it fails: {_first_line(failures[-1])}",
+    return ConfigError(
+        ACTION,
+        f"with an input of shape {shapes} and type {inputs[0].dtype} it fails: {_first_line(failure)}",
         "Give an example of the shape and type that the network takes, batch first",
-    ) from failures[-1]
+    )
 
 
 def _checked(network: nn.Module, example: Example) -> tuple[Tensor, ...]:
     if not isinstance(network, nn.Module):
-        raise ConfigError(ASKED, f"it is a {type(network).__name__}", "Pass a torch.nn.Module")
+        raise ConfigError(ACTION, f"it is a {type(network).__name__}", "Pass a torch.nn.Module")
     inputs = example if isinstance(example, tuple) else (example,)
-    wrong = [type(one).__name__ for one in inputs if not isinstance(one, Tensor)]
+    wrong = [type(tensor).__name__ for tensor in inputs if not isinstance(tensor, Tensor)]
     if wrong or not inputs:
         raise ConfigError(
-            ASKED,
+            ACTION,
             f"the example holds {', '.join(wrong) or 'nothing'}",
             "Pass one input, torch.randn(1, 3, 224, 224), or a tuple with a tensor for each input",
         )
     training = [path or "the network itself" for path, part in network.named_modules() if part.training]
     if training:
         raise ConfigError(
-            ASKED,
+            ACTION,
             f"{training[0]} is in training mode, where it computes something else",
             "Call model.eval() first",
         )
@@ -94,6 +113,16 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
 
 
+def _recorded(
+    network: nn.Module, inputs: tuple[Tensor, ...]
+) -> tuple[Recorder, tuple[int, ...], Exception | None]:
+    """Run on shapes, or on values where that fails; return the record, the outputs' buffers, and why."""
+    try:
+        return (*_on_shapes(network, inputs), None)
+    except Exception as error:  # noqa: BLE001  # a forward may raise whatever it likes
+        return (*_on_values(network, inputs), error)
+
+
 def _on_shapes(network: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Recorder, tuple[int, ...]]:
     """Run a copy without values; only its tensors are left out of the copying."""
     memory: dict[int, Any] = {}
@@ -101,22 +130,22 @@ def _on_shapes(network: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Recorder
         bare = bare_like(tensor)
         is_parameter = isinstance(tensor, nn.Parameter)
         memory[id(tensor)] = nn.Parameter(bare, requires_grad=False) if is_parameter else bare
-    own = copy.deepcopy(network, memory)
-    given = tuple(map(bare_like, inputs))
+    bare_copy = copy.deepcopy(network, memory)
+    bare_inputs = tuple(map(bare_like, inputs))
     with torch.device("meta"):
-        return _watched(own, given)
+        return _watched(bare_copy, bare_inputs)
 
 
 def _on_values(network: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Recorder, tuple[int, ...]]:
     device = next((tensor.device for tensor in held_by(network)), torch.device("cpu"))
-    given = tuple(torch.zeros_like(t, device=device) if t.is_meta else t for t in inputs)
-    return _watched(network, given)
+    device_inputs = tuple(torch.zeros_like(t, device=device) if t.is_meta else t for t in inputs)
+    return _watched(network, device_inputs)
 
 
 def _watched(network: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Recorder, tuple[int, ...]]:
     """Run the network under the recorder; return it with the buffers of the network's outputs."""
     recorder = Recorder(network)
-    recorder.given = tuple(map(recorder.buffer, inputs))
+    recorder.inputs = tuple(map(recorder.buffer, inputs))
     with _taken_apart(), torch.inference_mode(), recorder.following(network), recorder:
         if isinstance(network, fx.GraphModule):
             outputs = _Nodes(network, recorder).run(*inputs)
@@ -150,6 +179,7 @@ class _Nodes(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         stack = tuple(n.meta.get("nn_module_stack", {}).values())
         self._recorder.place = str(n.target) if n.op == "call_module" else n.name
+        self._recorder.node = n.name
         self._recorder.path = str(stack[-1][0]) if stack else ""
         return super().run_node(n)
 
@@ -163,8 +193,9 @@ def _counted(
 ) -> Counted:
     seen = recorder.seen
     if not seen:
-        raise ConfigError(ASKED, "it runs no operator", "Give a network that computes something")
-    alive = live_bytes([one.step for one in seen], recorder.activations(), given=recorder.given, kept=outputs)
+        raise ConfigError(ACTION, "it runs no operator", "Give a network that computes something")
+    steps = [op.step for op in seen]
+    alive = live_bytes(steps, recorder.activations(), inputs=recorder.inputs, outputs=outputs)
     ops = tuple(map(_op_count, seen, names_of(seen), alive))
     missed = Counter(op.operator for op in ops if op.kind == UNCOUNTED)
     first = {op.operator: op.name for op in reversed(ops)}
@@ -183,25 +214,25 @@ def _counted(
     )
 
 
-def _op_count(one: Seen, name: str, live: int) -> OpCount:
-    work = one.work
+def _op_count(seen: Seen, name: str, live: int) -> OpCount:
+    work = seen.work
     return OpCount(
         name=name,
-        module_path=one.path,
-        operator=one.operator,
+        module_path=seen.path,
+        operator=seen.operator,
         kind=work.kind,
         macs=work.macs,
         additions=work.additions,
         multiplications=work.multiplications,
         comparisons=work.comparisons,
         functions=work.functions,
-        parameters=one.parameters,
-        statistics=one.statistics,
-        weight_bytes=one.weight_bytes,
-        input_bytes=one.input_bytes,
-        output_bytes=one.output_bytes,
+        parameters=seen.parameters,
+        statistics=seen.statistics,
+        weight_bytes=seen.weight_bytes,
+        input_bytes=seen.input_bytes,
+        output_bytes=seen.output_bytes,
         live_bytes=live,
-        out_shape=one.out_shape,
+        out_shape=seen.out_shape,
         geometry=work.geometry,
     )
 
@@ -211,16 +242,16 @@ def names_of(seen: Sequence[Seen]) -> list[str]:
 
     A view gives way: the one operator of a module that computes has the module's name.
     """
-    busy = Counter((one.place, one.work.part) for one in seen if one.work.kind != "view")
-    wanted = []
-    for one in seen:
-        alone = one.work.kind != "view" and busy[one.place, one.work.part] == 1 and one.place
-        operator = one.operator.rpartition(".")[2].strip("_")
-        name = one.place if alone else f"{one.place}/{operator}".lstrip("/")
-        wanted.append(f"{name} {one.work.part}".rstrip())
-    total, used = Counter(wanted), Counter[str]()
+    busy = Counter((op.place, op.work.part) for op in seen if op.work.kind != "view")
+    stems = []
+    for op in seen:
+        alone = op.work.kind != "view" and busy[op.place, op.work.part] == 1 and op.place
+        operator = op.operator.rpartition(".")[2].strip("_")
+        name = op.place if alone else f"{op.place}/{operator}".lstrip("/")
+        stems.append(f"{name} {op.work.part}".rstrip())
+    total, used = Counter(stems), Counter[str]()
     names = []
-    for name in wanted:
+    for name in stems:
         used[name] += 1
         names.append(f"{name}#{used[name]}" if total[name] > 1 else name)
     return names

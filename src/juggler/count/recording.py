@@ -36,6 +36,7 @@ class Seen:
     """One operator, or one part of one, as it was seen."""
 
     place: str
+    node: str
     path: str
     operator: str
     work: Work
@@ -77,18 +78,19 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
 
     Attributes:
         place: what the next operators are called by: a graph's node; empty goes by the module.
+        node: name of the graph's node that runs; empty where there is no graph.
         path: of the module that runs.
         seen: every operator, in order.
         sizes: bytes of each buffer.
-        given: buffers of the network's inputs.
+        inputs: buffers of the network's inputs.
     """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.place = self.path = ""
+        self.place = self.node = self.path = ""
         self.seen: list[Seen] = []
         self.sizes: dict[int, int] = {}
-        self.given: tuple[int, ...] = ()
+        self.inputs: tuple[int, ...] = ()
         self.weights = Weights()
         self._handles: Mapping[str, Handle] = all_handles()
         # The weak references keep addresses from being given to other storages, and no memory alive.
@@ -140,15 +142,16 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
     def _note(
         self, func: OpOverload, handle: Handle | None, arguments: dict[str, Any], outputs: tuple[Tensor, ...]
     ) -> None:
-        given = {name: tuple(tensors_in(value)) for name, value in arguments.items()}
-        reads = {name: tuple(map(self.buffer, tensors)) for name, tensors in given.items() if tensors}
+        tensors_of = {name: tuple(tensors_in(value)) for name, value in arguments.items()}
+        reads = {name: tuple(map(self.buffer, tensors)) for name, tensors in tensors_of.items() if tensors}
         written = tuple(map(self.buffer, outputs))
-        weights = frozenset(n for n, found in reads.items() if all(b in self.weights.numbers for b in found))
+        held = self.weights.numbers
+        weights = frozenset(name for name, buffers in reads.items() if all(b in held for b in buffers))
         call = Call(str(func.overloadpacket), arguments, outputs, weights)
-        read = {buffer for found in reads.values() for buffer in found}
+        read = {buffer for buffers in reads.values() for buffer in buffers}
         for work in self._work_of(func, handle, call, is_shared=set(written) <= read):
-            asked = reads if work.reads is None else {n: reads[n] for n in work.reads if n in reads}
-            self._write_down(call, work, {n: (given[n], found) for n, found in asked.items()}, written)
+            names = reads if work.reads is None else [name for name in work.reads if name in reads]
+            self._write_down(call, work, {n: (tensors_of[n], reads[n]) for n in names}, written)
 
     def _work_of(
         self, func: OpOverload, handle: Handle | None, call: Call, *, is_shared: bool
@@ -159,8 +162,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
             if func.is_view:
                 return (Work("view" if is_view else "move"),)
             return (Work(UNCOUNTED),)
-        found = handle(call)
-        works = (found,) if isinstance(found, Work) else found
+        counted = handle(call)
+        works = (counted,) if isinstance(counted, Work) else counted
         return tuple(
             replace(work, kind="view") if work.kind == "move" and is_view else work for work in works
         )
@@ -174,7 +177,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
     ) -> None:
         parameters = statistics = weight_bytes = input_bytes = 0
         output_bytes = sum(map(bytes_of, call.outputs)) if work.writes and work.kind != "view" else 0
-        pairs = [pair for found in reads.values() for pair in zip(*found, strict=True)]
+        pairs = [pair for buffers in reads.values() for pair in zip(*buffers, strict=True)]
         for tensor, buffer in pairs:
             size = 0 if work.kind == "view" else bytes_of(tensor)
             if work.kind == "move":  # of a table, only the rows that are looked up
@@ -193,6 +196,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
         self.seen.append(
             Seen(
                 place=self.place or self.path,
+                node=self.node,
                 path=self.path,
                 operator=call.operator,
                 work=work,
@@ -268,12 +272,12 @@ def alike(name: str, arguments: Mapping[str, Any], args: tuple[Any, ...]) -> Ten
     if not (isinstance(first, Tensor) and first.is_meta and first.is_contiguous()):
         return None
     kind = name.removesuffix("_")
-    other: Any = args[1] if len(args) > 1 else None
-    if kind == "aten.linear" and other.ndim == 2 and other.shape[1] == first.shape[-1]:
-        return torch.empty((*first.shape[:-1], other.shape[0]), dtype=first.dtype, device="meta")
+    second: Any = args[1] if len(args) > 1 else None
+    if kind == "aten.linear" and second.ndim == 2 and second.shape[1] == first.shape[-1]:
+        return torch.empty((*first.shape[:-1], second.shape[0]), dtype=first.dtype, device="meta")
     if kind in _OF_TWO:
-        is_like = isinstance(other, Tensor) and other.is_meta and other.is_contiguous()
-        is_known = is_like and (other.shape, other.dtype) == (first.shape, first.dtype)
+        is_like = isinstance(second, Tensor) and second.is_meta and second.is_contiguous()
+        is_known = is_like and (second.shape, second.dtype) == (first.shape, first.dtype)
     else:
         is_norm = kind == "aten.batch_norm" and not arguments["training"]
         is_known = is_norm or (kind in _OF_ONE and first.is_floating_point())

@@ -19,8 +19,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 KINDS = (
-    *("conv", "linear", "matmul", "attention", "norm", "pool", "resample", "activation", "elementwise"),
-    *("softmax", "reduce", "move", "view"),
+    "conv",
+    "linear",
+    "matmul",
+    "attention",
+    "norm",
+    "pool",
+    "resample",
+    "activation",
+    "elementwise",
+    "softmax",
+    "reduce",
+    "move",
+    "view",
 )
 
 

@@ -10,15 +10,12 @@ import shutil
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
 from juggler.errors import DataError
-
-Progress = Callable[[int, int | None], None]
-"""Called with the bytes done and the bytes in all, which may be unknown."""
+from juggler.nouns import Progress, ReportProgress
 
 _CHUNK_BYTES = 1 << 16
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -49,7 +46,7 @@ def download(
     sha256: str,
     max_bytes: int,
     timeout_s: float = 30.0,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
 ) -> Path:
     """Fetch `url` into `target` if its digest is the expected one; `target` is whole or not there.
 
@@ -82,7 +79,7 @@ def download(
 
 
 def _receive(
-    url: str, partial: IO[bytes], max_bytes: int, timeout_s: float, progress: Progress | None
+    url: str, partial: IO[bytes], max_bytes: int, timeout_s: float, progress: ReportProgress | None
 ) -> str:
     """Copy the answer into `partial` and return its SHA-256."""
     opener = urllib.request.build_opener(_CheckedRedirects)
@@ -98,7 +95,7 @@ def _receive(
             partial.write(chunk)
             digest.update(chunk)
             if progress is not None:
-                progress(done, total)
+                progress(Progress("download", done, total, "bytes"))
     if total is not None and done != total:
         raise DownloadFailed(
             f"fetch {url}", f"it broke off after {done} of {total} bytes", "Nothing was kept"

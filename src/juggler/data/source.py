@@ -14,8 +14,9 @@ from pathlib import Path
 
 from platformdirs import user_cache_dir
 
-from juggler.data.download import DownloadFailed, Progress, download
+from juggler.data.download import DownloadFailed, download
 from juggler.errors import DataError
+from juggler.nouns import ReportProgress
 
 _DEPTH = 3
 
@@ -61,9 +62,9 @@ class Source:
     allow_modified: bool = False
     cache: Path | None = None
     timeout_s: float = 30.0
-    progress: Progress | None = None
+    progress: ReportProgress | None = None
     offline: bool = False
-    decoding: Progress | None = None
+    decoding: ReportProgress | None = None
 
     def fetch(self, file: RemoteFile) -> Found:
         """Return the file's bytes from the first place that holds it.

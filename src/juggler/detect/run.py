@@ -18,12 +18,9 @@ from juggler.detect.options import BadRecord, DetectOptions, Summary
 from juggler.detect.reader import Block, LineReader, Stream, opened
 from juggler.detect.weigh import Weigher
 from juggler.errors import DataError, JugglerError
-from juggler.nouns import Alert
+from juggler.nouns import Alert, Progress, ReportProgress
 from juggler.runtime import Artefact, Session
 from juggler.stopping import StopRequest
-
-OnProgress = Callable[[int, int, int | None], None]
-"""Called with the records scored, the bytes read, and the bytes in all where the input is a file."""
 
 _PROGRESS_S = 0.1
 _IDLE_S = (0.05, 1.0)
@@ -46,7 +43,7 @@ def detect(
     options: DetectOptions | None = None,
     session: Session | None = None,
     stop: StopRequest | None = None,
-    on_progress: OnProgress | None = None,
+    on_progress: ReportProgress | None = None,
     on_bad_row: Callable[[BadRow], None] | None = None,
 ) -> Summary:
     """Score every record of the stream and hand its alerts to the sink as they arise.
@@ -63,7 +60,7 @@ def detect(
         options: thresholds and windows.
         session: runs the network; the artefact's own where it is left out.
         stop: its `request()` ends the run, for a caller outside the main thread.
-        on_progress: told at most ten times a second.
+        on_progress: told the bytes read, and in detail the records, at most ten times a second.
         on_bad_row: told of every line that is no record.
 
     Raises:
@@ -81,7 +78,7 @@ def detect(
             for piece in reader:
                 run.take(piece)
                 progress.tell(run)
-            if request.asked:
+            if request.requested:
                 run.ended_by = "a request to stop"
             run.close()
         except BrokenPipeError:
@@ -215,10 +212,11 @@ class _Run:
 class _Progress:
     """Pass progress on, at most ten times a second."""
 
-    def __init__(self, callback: OnProgress | None, total_bytes: int | None) -> None:
+    def __init__(self, callback: ReportProgress | None, total_bytes: int | None) -> None:
         self._callback, self._total_bytes, self._next_s = callback, total_bytes, 0.0
 
     def tell(self, run: _Run, last: bool = False) -> None:
         if self._callback is not None and (last or time.monotonic() >= self._next_s):
             self._next_s = time.monotonic() + _PROGRESS_S
-            self._callback(run.records, run.read_bytes, self._total_bytes)
+            detail = {"records": run.records}
+            self._callback(Progress("detect", run.read_bytes, self._total_bytes, "bytes", detail))

@@ -28,7 +28,7 @@ class GraphNode(Noun):
 
 
 @dataclass(frozen=True)
-class GraphSketch(Noun):
+class GraphSummary(Noun):
     """A graph as its ops in order of execution."""
 
     name: str

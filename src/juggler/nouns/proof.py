@@ -92,6 +92,30 @@ class Check(Noun):
 
 
 @dataclass(frozen=True)
+class SourceCheck(Noun):
+    """One comparison of an imported network with the file that it was read from, on random inputs.
+
+    Attributes:
+        shapes: shape of each input; empty where nothing could be compared.
+        error: max|difference| / max|reference| over the outputs; `None` where nothing could be compared.
+        limit: largest error allowed.
+        runtime: what ran the file, with its release.
+        reason: why nothing could be compared.
+    """
+
+    shapes: tuple[tuple[int, ...], ...]
+    error: float | None
+    limit: float
+    runtime: str
+    reason: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Say whether the network is the file's, within the limit."""
+        return self.error is not None and self.error <= self.limit
+
+
+@dataclass(frozen=True)
 class Quantization(Noun):
     """How near an int8 graph is to the float32 graph that it was made of, on inputs that made no scale.
 
@@ -146,6 +170,7 @@ class Certificate(Noun):
         versions: releases of what computed it.
         skipped: sizes that the wide network itself does not accept.
         int8: how near the int8 graph is, where the certificate travels with one; the rest is about float.
+        source: how near the wide network is to the file that it was read from, where it was read from one.
     """
 
     wide_sha256: str
@@ -157,15 +182,17 @@ class Certificate(Noun):
     versions: dict[str, str]
     skipped: tuple[str, ...] = ()
     int8: Quantization | None = None
+    source: tuple[SourceCheck, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Say whether every check is within its limit, all classes agree, and int8 is near enough."""
+        """Say whether every check is within its limit, all classes agree, int8 and the file are near."""
         return (
             bool(self.checks)
             and all(check.worst <= self.limits[check.dtype] for check in self.checks)
             and self.classes_agreed == self.classes_compared
             and (self.int8 is None or self.int8.passed)
+            and all(check.passed for check in self.source)
         )
 
     def worst(self, dtype: str) -> float:

@@ -13,16 +13,13 @@ from juggler.data.format import to_csv
 from juggler.detect import Detector, Sink, Summary, detect, evaluate, open_sink
 from juggler.metrics import Scores
 from juggler.models.detector.protocol import TrainedDetector
-from juggler.nouns import Alert, Rewrite
+from juggler.nouns import Alert, Progress, ReportProgress, Rewrite, as_stage
 from juggler.registry import normalise
 from juggler.report.html import write
 from juggler.report.story import Story
 from juggler.runtime import BACKENDS, Artefact, open_session
 from juggler.runtime.deploy.detector import Deployed, deploy
 from juggler.runtime.measure.speed import Measured, measure
-
-Tell = Callable[[str, int, int], None]
-"""Told a stage, what is done of it and what there is in all."""
 
 SYNTHETIC = (
     "SYNTHETIC DATA: NSL-KDD was not found, and the package made these records up itself. The scores "
@@ -56,12 +53,12 @@ class River:
 
 def find_records(source: Source) -> tuple[DataSet, Records]:
     """Return NSL-KDD's test records, or the synthetic ones where NSL-KDD is nowhere to be found."""
-    found = load_record_set("nsl-kdd", source)
+    data_set = load_record_set("nsl-kdd", source)
     try:
-        return found, found.load("test")
+        return data_set, data_set.load("test")
     except DataNotFound:
-        made = load_record_set("synthetic")
-        return made, made.load("test")
+        data_set = load_record_set("synthetic")
+        return data_set, data_set.load("test")
 
 
 def run_river(
@@ -70,7 +67,7 @@ def run_river(
     records: Records,
     folder: Path,
     *,
-    tell: Tell,
+    progress: ReportProgress,
     on_rewrite: Callable[[Rewrite], None] | None = None,
     backends: Sequence[str] | None = None,
 ) -> River:
@@ -81,7 +78,7 @@ def run_river(
         data: where the records come from.
         records: labelled records to evaluate on, detect in and compare classes on.
         folder: where to write.
-        tell: told of progress.
+        progress: told of each stage.
         on_rewrite: called with each rewrite as it is made.
         backends: what to score and time both forms on; `None` is every one there is.
 
@@ -92,7 +89,7 @@ def run_river(
     names = list(BACKENDS.names() if backends is None else map(normalise, backends))
     usable = [name for name in names if BACKENDS.get(name).status().available]
     deployed = deploy(detector, records, folder, on_rewrite=on_rewrite)
-    scores = _evaluate(deployed, records, usable, tell)
+    scores = _evaluate(deployed, records, usable, progress)
     measured = measure(
         {"wide": deployed.wide.path, "flat": deployed.flat.path},
         names,
@@ -100,16 +97,16 @@ def run_river(
         batches=_BATCHES,
         rounds=10,
         warmup_s=0.3,
-        progress=lambda done, total: tell("time both forms on each runtime", done, total),
+        progress=as_stage("time both forms on each runtime", progress),
     )
     alerts_path = folder / ("alerts-SYNTHETIC.json" if data.synthetic else "alerts.json")
-    alerts, summary = _detect(deployed.flat, records, alerts_path, tell)
+    alerts, summary = _detect(deployed.flat, records, alerts_path, progress)
     story = Story(
         title="A detector, wide and flat",
         summary=_summary(deployed, data, records),
         notices=(SYNTHETIC,) if data.synthetic else (),
-        wide=deployed.flattened.wide_sketch,
-        flat=deployed.flattened.flat_sketch,
+        wide=deployed.flattened.wide_graph,
+        flat=deployed.flattened.flat_graph,
         rewrites=deployed.flattened.rewrites,
         refusals=deployed.flattened.refusals,
         certificate=deployed.flattened.certificate,
@@ -121,24 +118,24 @@ def run_river(
         machine=measured.machine,
         provenance=_provenance(detector, data, measured),
     )
-    tell("write the report", 0, 1)
+    progress(Progress("write the report", 0, 1))
     report_path = write(story, folder / "report.html")
-    tell("write the report", 1, 1)
+    progress(Progress("write the report", 1, 1))
     return River(deployed, scores, measured, summary, data, alerts_path, report_path)
 
 
 def _evaluate(
-    deployed: Deployed, records: Records, backends: Sequence[str], tell: Tell
+    deployed: Deployed, records: Records, backends: Sequence[str], progress: ReportProgress
 ) -> tuple[tuple[str, Scores], ...]:
     """Score both forms on each backend."""
     forms = {"flat": deployed.flat, "wide": deployed.wide}
     pairs = list(product(forms, backends))
     scores = []
     for done, (form, backend) in enumerate(pairs):
-        tell("score both forms on each runtime", done, len(pairs))
+        progress(Progress("score both forms on each runtime", done, len(pairs)))
         with open_session(forms[form].graph, backend) as session:
             scores.append((f"{form}, {backend}", evaluate(Detector(forms[form], session), records)))
-    tell("score both forms on each runtime", len(pairs), len(pairs))
+    progress(Progress("score both forms on each runtime", len(pairs), len(pairs)))
     return tuple(scores)
 
 
@@ -153,7 +150,9 @@ class _Listening:
         self._sink.write(alert)
 
 
-def _detect(artefact: Artefact, records: Records, path: Path, tell: Tell) -> tuple[list[Alert], Summary]:
+def _detect(
+    artefact: Artefact, records: Records, path: Path, progress: ReportProgress
+) -> tuple[list[Alert], Summary]:
     """Run the detector over the records as a file of CSV, as `juggler detect` does."""
     path.unlink(missing_ok=True)
     with tempfile.NamedTemporaryFile(suffix=".csv") as file, open_sink("eve", path) as sink:
@@ -164,13 +163,13 @@ def _detect(artefact: Artefact, records: Records, path: Path, tell: Tell) -> tup
             artefact,
             file.name,
             listening,  # type: ignore[arg-type]  # of a sink it is only written to
-            on_progress=lambda _, done, total: tell("detect, write alerts", done, total or done),
+            on_progress=as_stage("detect, write alerts", progress),
         )
     return listening.alerts, summary
 
 
 def _summary(deployed: Deployed, data: DataSet, records: Records) -> str:
-    before, after = deployed.flattened.wide_sketch, deployed.flattened.flat_sketch
+    before, after = deployed.flattened.wide_graph, deployed.flattened.flat_graph
     return (
         f"{len(records):,} records of {data.name}; {len(before.nodes)} ops and {before.macs:,} "
         f"multiply-accumulates wide, {len(after.nodes)} and {after.macs:,} flat"

@@ -106,12 +106,12 @@ def _detector() -> Iterator[Finding]:
 def _data_sets() -> Iterator[Finding]:
     """Say which data sets are at hand; whether one could be downloaded is not tried."""
     for name in SETS.names():
-        found = load_set(name, Source(offline=True))
+        data_set = load_set(name, Source(offline=True))
         try:
-            records = found.load(found.parts[-1])
+            records = data_set.load(data_set.parts[-1])
         except DataNotFound as error:
             remedy = "it is downloaded when needed; or point JUGGLER_DATA at a folder or zip that holds it"
-            published = bool(found.provenance.sha256)  # else there is nothing to download
+            published = bool(data_set.provenance.sha256)  # else there is nothing to download
             yield Finding(
                 f"data set {name}", False, None, "not on this machine", remedy if published else error.remedy
             )
@@ -121,5 +121,5 @@ def _data_sets() -> Iterator[Finding]:
             yield Finding(
                 f"data set {name}",
                 True,
-                "made by the package" if found.synthetic else Path(records.source).name,
+                "made by the package" if data_set.synthetic else Path(records.source).name,
             )

@@ -25,7 +25,7 @@ def write_flattened(source: str, done: Flattened, attribution: Attribution | Non
     Raises:
         ConfigError: nothing can be written there.
     """
-    before, after = done.wide_sketch, done.flat_sketch
+    before, after = done.wide_graph, done.flat_graph
     story = Story(
         title=f"{Path(source).name}, flattened",
         summary=f"{len(before.nodes)} ops and {before.macs:,} multiply-accumulates before, "

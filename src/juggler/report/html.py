@@ -62,9 +62,9 @@ def render(story: Story) -> str:
 def _graph(story: Story) -> dict[str, Any]:
     """Return the drawings, the legend, and the tables of rewrites and refusals."""
     part: dict[str, Any] = {}
-    given = [(w, g) for w, g in (("before: wide", story.wide), ("after: flat", story.flat)) if g and g.nodes]
-    if given:
-        picture = draw_graphs(*(graph for _, graph in given))
+    graphs = [(w, g) for w, g in (("before: wide", story.wide), ("after: flat", story.flat)) if g and g.nodes]
+    if graphs:
+        picture = draw_graphs(*(graph for _, graph in graphs))
         part["drawings"] = [
             {
                 "form": form,
@@ -73,7 +73,7 @@ def _graph(story: Story) -> dict[str, Any]:
                 "macs": units.macs(graph.macs) if graph.macs else units.DASH,
                 "svg": Markup(svg),  # noqa: S704  # built with an XML writer that escapes every name
             }
-            for (form, graph), svg in zip(given, picture.svgs, strict=True)
+            for (form, graph), svg in zip(graphs, picture.svgs, strict=True)
         ]
         part["legend"] = picture.legend
     if story.rewrites:
@@ -96,14 +96,14 @@ def _certificate(story: Story) -> dict[str, Any]:
 
 
 def _attribution(story: Story) -> dict[str, Any]:
-    found = story.attribution
-    if found is None or not found.steps:
+    attribution = story.attribution
+    if attribution is None or not attribution.steps:
         return {}
     caption = "Median of one call in milliseconds, step by step"
     return {
-        "sheets": attribution_sheets(found),
-        "figure": _drawing(caption, attribution_figure(found)),
-        "skipped": tuple(map(str, found.skipped)),
+        "sheets": attribution_sheets(attribution),
+        "figure": _drawing(caption, attribution_figure(attribution)),
+        "skipped": tuple(map(str, attribution.skipped)),
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from juggler.errors import ConfigError
-from juggler.nouns import Alert, Certificate, Decision, GraphSketch, Machine, Refusal, Rewrite, Timing
+from juggler.nouns import Alert, Certificate, Decision, GraphSummary, Machine, Refusal, Rewrite, Timing
 
 if TYPE_CHECKING:
     from juggler.metrics import Scores
@@ -42,8 +42,8 @@ class Story:
     title: str
     summary: str = ""
     notices: tuple[str, ...] = ()
-    wide: GraphSketch | None = None
-    flat: GraphSketch | None = None
+    wide: GraphSummary | None = None
+    flat: GraphSummary | None = None
     rewrites: tuple[Rewrite, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     decisions: tuple[Decision, ...] = ()

@@ -17,7 +17,7 @@ class Tile:
     label: str
     value: str
     detail: str
-    mood: str = ""
+    style: str = ""
 
 
 def tiles(story: Story) -> tuple[Tile, ...]:
@@ -55,12 +55,12 @@ def _certificate(story: Story) -> Iterator[Tile]:
         )
     if proof.int8 is not None:
         parts.append(int8_figures(proof.int8))
-    mood = "good" if proof.passed else "bad"
+    style = "good" if proof.passed else "bad"
     yield Tile(
         "Certificate",
         "passed" if proof.passed else "FAILED",
         _unbroken("; ".join(parts)) or "no checks",
-        mood,
+        style,
     )
 
 

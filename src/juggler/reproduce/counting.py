@@ -7,6 +7,7 @@ from typing import Any
 
 import onnx
 
+from juggler.count.geometry import macs_of_layer
 from juggler.errors import ArtefactError
 from juggler.reproduce.results import Shape
 
@@ -26,8 +27,8 @@ def count(graph: bytes, shape: tuple[int, ...]) -> Shape:
     """
     model = onnx.load_from_string(graph)
     for value in model.graph.input:
-        for size, wanted in zip(value.type.tensor_type.shape.dim, (1, *shape), strict=True):
-            size.dim_value = wanted
+        for size, size_px in zip(value.type.tensor_type.shape.dim, (1, *shape), strict=True):
+            size.dim_value = size_px
     for tensor in model.graph.initializer:
         if len(tensor.raw_data) > LARGEST_SHAPE_BYTES:
             tensor.ClearField("raw_data")  # weights of hundreds of megabytes would be copied to and fro
@@ -54,20 +55,26 @@ def count(graph: bytes, shape: tuple[int, ...]) -> Shape:
 
 
 def _macs(node: Any, sizes: dict[str, tuple[int, ...]], weights: dict[str, tuple[int, ...]]) -> int:
-    """Return the multiply-accumulates of a convolution or a linear layer; 0 of anything else."""
-    if node.op_type == "Conv":
-        return math.prod(sizes[node.output[0]]) * math.prod(weights[node.input[1]][1:])
-    if node.op_type == "Gemm":
-        return math.prod(weights[node.input[1]])
-    return 0
+    """Return the multiply-accumulates of a convolution or a linear layer; 0 of anything else.
+
+    A linear layer's weight is exported as `[out, in]` (`transB=1`).
+    """
+    if node.op_type not in ("Conv", "ConvTranspose", "Gemm"):
+        return 0
+    read, written = _size(node.input[0], sizes), _size(node.output[0], sizes)
+    return macs_of_layer(weights[node.input[1]], read, written, transposed=node.op_type == "ConvTranspose")
 
 
 def _elements(name: str, sizes: dict[str, tuple[int, ...]]) -> int:
+    return math.prod(_size(name, sizes))
+
+
+def _size(name: str, sizes: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
     if name not in sizes:
         raise ArtefactError(
             "count a graph", f"the size of {name!r} is not known", "Export the network again, with an example"
         )
-    return math.prod(sizes[name])
+    return sizes[name]
 
 
 def _sizes(graph: Any) -> dict[str, tuple[int, ...]]:

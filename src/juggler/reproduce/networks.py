@@ -27,7 +27,7 @@ IR_VERSION = 8  # the one that belongs to the opset; the newest is not read ever
 FLATTEN_PX = 32  # the flat graph is the same whatever the size
 
 
-def drawn(module: nn.Module, seed: int) -> fx.GraphModule:
+def randomised(module: nn.Module, seed: int) -> fx.GraphModule:
     """Return the module's graph with every weight and statistic drawn anew, in evaluation mode."""
     return randomise(trace(module.eval()), torch.Generator().manual_seed(seed))
 
@@ -66,8 +66,8 @@ def depth_networks(depth: int) -> tuple[dict[str, nn.Module], str]:
     Raises:
         ParityError: the certificate does not pass.
     """
-    plain = drawn(create(f"resnet{depth}", classes=CLASSES), seed=depth)
-    wide = drawn(create(f"juggler_resnet{depth}", classes=CLASSES), seed=depth)
+    plain = randomised(create(f"resnet{depth}", classes=CLASSES), seed=depth)
+    wide = randomised(create(f"juggler_resnet{depth}", classes=CLASSES), seed=depth)
     flat, check = proved(wide, torch.randn(1, 3, FLATTEN_PX, FLATTEN_PX))
     return {"plain": plain, "flat": flat, "wide": wide}, check
 

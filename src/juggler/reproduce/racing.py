@@ -13,9 +13,10 @@ from typing import Any
 
 from juggler.clock.ceiling import Product
 from juggler.clock.energy import Meter, energy_mj
-from juggler.clock.race import Progress, Samples, race, ratio
+from juggler.clock.race import Samples, race, ratio
 from juggler.clock.turns import LONGEST_LED_IN_MS
 from juggler.extras import portable
+from juggler.nouns import ReportProgress
 from juggler.reproduce.counting import count
 from juggler.reproduce.experiment import SLOW_TO_OPEN, Pair, Prepared, Race
 from juggler.reproduce.results import Cell, Comparison, NotRun, Row, Shape
@@ -52,7 +53,7 @@ class Conditions:
 
 
 def run_race(
-    plan: Race, conditions: Conditions, *, limit_s: float | None, progress: Progress | None = None
+    plan: Race, conditions: Conditions, *, limit_s: float | None, progress: ReportProgress | None = None
 ) -> Cell:
     """Make the networks of a race, run it, and return what came out.
 
@@ -69,7 +70,7 @@ def run_race(
     """
     start = time.monotonic()
     prepared = plan.prepare()
-    shapes = {name: count(one.graph, one.shape) for name, one in prepared.subjects.items()}
+    shapes = {name: count(subject.graph, subject.shape) for name, subject in prepared.subjects.items()}
     with ExitStack() as stack:
         contests = list(_open(stack, plan, prepared, conditions))
         calls = {entry: call for contest in contests for entry, call in contest.calls.items()}
@@ -88,7 +89,7 @@ def run_race(
         for entry, peak in _peaks(plan, prepared, calls, conditions) if plan.memory else ():
             sizes: dict[str, Any] = {"process_mib": peak.process_mib, "network_mib": peak.network_mib}
             extras[entry] = extras.get(entry, {}) | sizes
-    rates = {p: one.gflop_per_s(raced[f"ceiling {p}"].median_ms) for p, one in ceilings.items()}
+    rates = {p: ceiling.gflop_per_s(raced[f"ceiling {p}"].median_ms) for p, ceiling in ceilings.items()}
     samples = {entry: raced[str(index)] for index, entry in enumerate(calls)}
     return Cell(
         name=plan.name,
@@ -101,7 +102,7 @@ def run_race(
         comparisons=tuple(_comparisons(plan, samples, conditions.seed)),
         ceilings=rates,
         rounds=rounds,
-        rejected=sum(sum(one.rejected) for one in raced.values()),
+        rejected=sum(sum(samples.rejected) for samples in raced.values()),
         not_run=tuple(_not_run(contests)),
         checks=prepared.checks,
     )
@@ -109,11 +110,15 @@ def run_race(
 
 def _open(stack: ExitStack, plan: Race, prepared: Prepared, conditions: Conditions) -> Iterator[Contest]:
     """Open the contenders; those whose inputs have one size together, for that is how they are opened."""
-    shapes = dict.fromkeys(one.shape for one in prepared.subjects.values())
+    shapes = dict.fromkeys(subject.shape for subject in prepared.subjects.values())
     for shape, (backends, precisions) in itertools.product(shapes, _lots(plan, conditions)):
         yield stack.enter_context(
             contend(
-                {name: one.graph for name, one in prepared.subjects.items() if one.shape == shape},
+                {
+                    name: subject.graph
+                    for name, subject in prepared.subjects.items()
+                    if subject.shape == shape
+                },
                 backends,
                 shape=shape,
                 batches=plan.batches,
@@ -173,20 +178,20 @@ def _row(entry: Entry, samples: Samples, shape: Shape, ceiling: float | None) ->
 
 def _comparisons(plan: Race, samples: Mapping[Entry, Samples], seed: int) -> Iterator[Comparison]:
     for pair in plan.pairs:
-        for entry, own in samples.items():
-            other = _opposite(pair, entry)
-            if other is not None and other in samples:
-                found, scale = ratio(samples[other], own, seed=seed), entry.batch / other.batch
+        for entry, entry_samples in samples.items():
+            rival = _opposite(pair, entry)
+            if rival is not None and rival in samples:
+                gain, scale = ratio(samples[rival], entry_samples, seed=seed), entry.batch / rival.batch
                 yield Comparison(
                     subject=entry.subject,
                     batch=entry.batch,
-                    against=other.subject,
-                    against_batch=other.batch,
+                    against=rival.subject,
+                    against_batch=rival.batch,
                     backend=entry.backend,
                     precision=entry.precision,
-                    times=found.median * scale,
-                    low=found.low * scale,
-                    high=found.high * scale,
+                    times=gain.median * scale,
+                    low=gain.low * scale,
+                    high=gain.high * scale,
                 )
 
 
@@ -210,8 +215,8 @@ def _peaks(
         for name, path in paths.items():
             path.write_bytes(prepared.subjects[name].graph)
         for entry in calls:
-            wanted = entry.precision == "float32" and entry.backend not in SLOW_TO_OPEN
-            if wanted and entry.batch == max(plan.batches):
+            is_default = entry.precision == "float32" and entry.backend not in SLOW_TO_OPEN
+            if is_default and entry.batch == max(plan.batches):
                 shape = (entry.batch, *prepared.subjects[entry.subject].shape)
                 yield (
                     entry,

@@ -122,8 +122,8 @@ class Cell(Noun):
 
     def row(self, subject: str, backend: str, batch: int, precision: str = "float32") -> Row | None:
         """Return one contender's row, or None where it was not run."""
-        wanted = (subject, backend, batch, precision)
-        return next((r for r in self.rows if (r.subject, r.backend, r.batch, r.precision) == wanted), None)
+        key = (subject, backend, batch, precision)
+        return next((r for r in self.rows if (r.subject, r.backend, r.batch, r.precision) == key), None)
 
 
 @dataclass(frozen=True)
@@ -221,8 +221,8 @@ def to_csv(result: Reproduction) -> str:
 
 def _first_comparison(cell: Cell, row: Row) -> dict[str, Any]:
     key = (row.subject, row.batch, row.backend, row.precision)
-    for found in cell.comparisons:
-        if (found.subject, found.batch, found.backend, found.precision) == key:
-            values = found.to_dict()
+    for comparison in cell.comparisons:
+        if (comparison.subject, comparison.batch, comparison.backend, comparison.precision) == key:
+            values = comparison.to_dict()
             return {name: values[name] for name in ("against", "against_batch", "times", "low", "high")}
     return {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -12,6 +12,7 @@ from pathlib import Path
 from juggler.clock.ceiling import Product, copy_gb_per_s, tuned_product
 from juggler.clock.energy import find_meter
 from juggler.errors import ConfigError, Unavailable
+from juggler.nouns import Progress, ReportProgress
 from juggler.registry import normalise
 from juggler.reproduce.experiment import EXPERIMENTS, PRECISIONS, Experiment, Race, Scale
 from juggler.reproduce.racing import Conditions, run_race
@@ -19,9 +20,6 @@ from juggler.reproduce.results import Cell, Reproduction
 from juggler.reproduce.store import Store, locked
 from juggler.runtime.machine import machine
 from juggler.runtime.session import BACKENDS
-
-Tell = Callable[[str, float, float], None]
-"""Told what is being raced, and how much of the whole is done, in seconds planned: what, done, total."""
 
 MOST_ROUNDS = 30
 ORDER = ("table2", "table3", "merge_penalty", "fig8", "fig9", "layers")
@@ -51,9 +49,9 @@ class Options:
             f"threads {self.threads}": self.threads is not None and self.threads < 1,
             f"minutes {self.minutes}": self.minutes is not None and not self.minutes > 0,
         }
-        found = [text for text, is_wrong in wrong.items() if is_wrong]
-        if found:
-            raise ConfigError("reproduce", ", ".join(found), "Give numbers above 0, or leave them out")
+        faults = [text for text, is_wrong in wrong.items() if is_wrong]
+        if faults:
+            raise ConfigError("reproduce", ", ".join(faults), "Give numbers above 0, or leave them out")
 
 
 def experiments(names: Sequence[str]) -> dict[str, Experiment]:
@@ -62,14 +60,18 @@ def experiments(names: Sequence[str]) -> dict[str, Experiment]:
     Raises:
         ConfigError: no such experiment; the message lists those there are.
     """
-    wanted = [normalise(name) for name in names]
+    normalised = [normalise(name) for name in names]
     known = [*ORDER, *(name for name in EXPERIMENTS.names() if name not in ORDER)]
-    chosen = known if "all" in wanted else list(dict.fromkeys(wanted))
+    chosen = known if "all" in normalised else list(dict.fromkeys(normalised))
     return {name: EXPERIMENTS.get(name) for name in chosen}
 
 
 def reproduce(
-    names: Sequence[str], folder: Path, options: Options | None = None, *, tell: Tell | None = None
+    names: Sequence[str],
+    folder: Path,
+    options: Options | None = None,
+    *,
+    progress: ReportProgress | None = None,
 ) -> Iterator[Reproduction]:
     """Run experiments one after another and yield each as soon as it is whole.
 
@@ -81,13 +83,13 @@ def reproduce(
         names: experiments, or `all`.
         folder: where cells are kept.
         options: how.
-        tell: told the progress over all of them.
+        progress: told the seconds done of all of them.
 
     Raises:
         ConfigError: no such experiment or backend, or another run is using the folder.
         Unavailable: none of the backends works here.
     """
-    run = _Run(experiments(names), Store(folder), options or Options(), tell)
+    run = _Run(experiments(names), Store(folder), options or Options(), progress)
     with locked(folder):
         for name in run.chosen:
             yield run.experiment(name)
@@ -97,16 +99,16 @@ class _Run:
     """One run over several experiments."""
 
     def __init__(
-        self, chosen: dict[str, Experiment], store: Store, options: Options, tell: Tell | None
+        self, chosen: dict[str, Experiment], store: Store, options: Options, progress: ReportProgress | None
     ) -> None:
-        self.chosen, self.store, self.options, self.tell = chosen, store, options, tell
+        self.chosen, self.store, self.options, self.report = chosen, store, options, progress
         self.scale = Scale(options.paper, _backends(options.backends))
-        self.races = {name: list(one.races(self.scale)) for name, one in chosen.items()}
-        asked, own = options.minutes, sum(one.minutes for one in chosen.values())
-        self.stretch = 1.0 if asked is None else asked / own
+        self.races = {name: list(experiment.races(self.scale)) for name, experiment in chosen.items()}
+        minutes, planned_minutes = options.minutes, sum(experiment.minutes for experiment in chosen.values())
+        self.stretch = 1.0 if minutes is None else minutes / planned_minutes
         self.machine, self.meter = machine(), find_meter()
         self.done_s = 0.0
-        self.total_s = sum(one.minutes for one in chosen.values()) * 60.0 * self.stretch
+        self.total_s = sum(experiment.minutes for experiment in chosen.values()) * 60.0 * self.stretch
 
     @cached_property
     def products(self) -> dict[str, Product]:
@@ -116,22 +118,22 @@ class _Run:
 
     def experiment(self, name: str) -> Reproduction:
         """Run one experiment, or what is left of it."""
-        one, races = self.chosen[name], self.races[name]
-        planned_s = one.minutes * 60.0 * self.stretch
+        experiment, races = self.chosen[name], self.races[name]
+        planned_s = experiment.minutes * 60.0 * self.stretch
         weights = sum(plan.weight for plan in races)
         cells, left_s, ahead = [], planned_s, weights
         for plan in races:
             start = time.monotonic()
             # What one race took too long is made up for by those after it.
             limit_s = max(0.0, left_s) * plan.weight / ahead
-            kept, cell = self._cell(name, plan, limit_s, planned_s * plan.weight / weights)
+            is_cached, cell = self._cell(name, plan, limit_s, planned_s * plan.weight / weights)
             cells.append(cell)
-            left_s -= limit_s if kept else time.monotonic() - start
+            left_s -= limit_s if is_cached else time.monotonic() - start
             ahead -= plan.weight
             self.done_s += planned_s * plan.weight / weights
         return Reproduction(
             experiment=name,
-            title=one.title,
+            title=experiment.title,
             date=datetime.now(UTC).date().isoformat(),
             machine=self.machine,
             bandwidth_gb_per_s=copy_gb_per_s(),
@@ -143,27 +145,28 @@ class _Run:
                 "energy": "measured" if self.meter.available else f"not measured: {self.meter.missing}",
             },
             cells=tuple(cells),
-            published=one.published,
+            published=experiment.published,
         )
 
     def _cell(self, name: str, plan: Race, limit_s: float, shown_s: float) -> tuple[bool, Cell]:
         """Return whether the cell was kept from an earlier run, and the cell."""
         path = self.store.path(name, self._depends_on(name, plan))
-        kept = None if self.options.fresh else self.store.read(path)
-        if kept is not None:
-            return True, kept
+        cached = None if self.options.fresh else self.store.read(path)
+        if cached is not None:
+            return True, cached
         what = f"{self.chosen[name].title.partition(':')[0]}, {plan.name}"
 
-        def progress(done: int, total: int) -> None:
-            if self.tell:
-                self.tell(what, self.done_s + shown_s * done / max(total, 1), self.total_s)
+        def report(progress: Progress) -> None:
+            if self.report:
+                done_s = self.done_s + shown_s * progress.share
+                self.report(Progress(what, done_s, self.total_s, "seconds"))
 
-        progress(0, 1)
+        report(Progress(what, 0, 1))
         conditions = Conditions(
             self.scale.backends, self.products, self.meter, self._most_rounds(name), self.options.threads
         )
         limit = None if self.options.paper else limit_s
-        cell = run_race(plan, conditions, limit_s=limit, progress=progress)
+        cell = run_race(plan, conditions, limit_s=limit, progress=report)
         self.store.write(path, cell)
         return False, cell
 
@@ -182,18 +185,18 @@ class _Run:
         }
 
 
-def _backends(asked: tuple[str, ...] | None) -> tuple[str, ...]:
+def _backends(requested: tuple[str, ...] | None) -> tuple[str, ...]:
     """Return the backends to race: those asked for, or all that work here.
 
     Raises:
         ConfigError: no such backend.
         Unavailable: one that was asked for does not work here, or none does.
     """
-    names = BACKENDS.names() if asked is None else tuple(dict.fromkeys(asked))
+    names = BACKENDS.names() if requested is None else tuple(dict.fromkeys(requested))
     states = {name: BACKENDS.get(name).status() for name in names}
     working = tuple(name for name, status in states.items() if status.available)
     lacking = [f"{name} ({status.missing})" for name, status in states.items() if not status.available]
-    if not working or (asked is not None and lacking):
+    if not working or (requested is not None and lacking):
         raise Unavailable(
             "reproduce", f"not here: {', '.join(lacking)}", "`juggler doctor` says what installs a backend"
         )

@@ -51,20 +51,20 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         ConfigError: another run holds it, or it cannot be written to.
     """
-    asked = f"reproduce into {folder}"
+    action = f"reproduce into {folder}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = (folder / ".lock").open("w")
     except OSError as error:
         raise ConfigError(
-            asked, error.strerror or type(error).__name__, "Name a folder that you may write to"
+            action, error.strerror or type(error).__name__, "Name a folder that you may write to"
         ) from error
     with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ConfigError(
-                asked,
+                action,
                 "another run is using the folder",
                 "Wait for it: two at a time would spoil each other's figures",
             ) from error
@@ -82,8 +82,8 @@ def write_reproduction(result: Reproduction, folder: Path) -> tuple[Path, Path]:
 def write_machine(results: Sequence[Reproduction], name: str, folder: Path) -> Path:
     """Write all that a machine has reproduced as one file, under the machine's name; return its path."""
     path = folder / f"{slug(name)}.json"
-    whole = MachineResults(FORMAT, name, tuple(results))
-    return write_atomically(path, f"{whole.to_json(indent=1)}\n".encode())
+    machine_results = MachineResults(FORMAT, name, tuple(results))
+    return write_atomically(path, f"{machine_results.to_json(indent=1)}\n".encode())
 
 
 def machine_name(machine: Machine) -> str:

@@ -103,7 +103,7 @@ def from_graph(graph: Path | bytes) -> Source:
         ArtefactError: no ONNX model.
         ConfigError: it uses an op that the importer does not know.
     """
-    from juggler.runtime.importers.onnx import ends  # noqa: PLC0415  # needs the onnx package
+    from juggler.runtime.onnx_graphs.ends import ends  # noqa: PLC0415  # needs the onnx package
 
     inputs, outputs = ends(graph)
     return Source(module=IMPORTERS.get("onnx").load(graph), inputs=inputs, outputs=outputs)

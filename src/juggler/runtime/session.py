@@ -16,12 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from juggler.errors import ConfigError
+from juggler.lazy import renamed
 from juggler.nouns import TensorSpec
-from juggler.packages import BackendStatus
 from juggler.registry import Registry
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from juggler.packages import BackendStatus
 
 Array: TypeAlias = npt.NDArray[Any]
 Model: TypeAlias = "str | Path | bytes | nn.Module"
@@ -177,3 +179,12 @@ def owned(array: Array) -> Array:
     if array.flags.writeable and array.flags.c_contiguous:
         return array
     return np.array(array, order="C")
+
+
+__getattr__ = renamed(
+    __name__,
+    {
+        name: f"juggler.packages:{name}"
+        for name in ("BackendStatus", "is_installed", "release_of", "status_of")
+    },
+)

@@ -95,17 +95,19 @@ def candidates(models: Sequence[str], shape: str) -> tuple[Candidate, ...]:
         ConfigError: the shape is none.
     """
     size = parse_shape(shape)
-    found: dict[str, Candidate] = {}
+    custom: dict[str, Candidate] = {}
     for model in models or (ALL,):
         known = (
-            CATALOGUE if model == ALL else [one for one in CATALOGUE if one.model == model and not one.flat]
+            CATALOGUE
+            if model == ALL
+            else [candidate for candidate in CATALOGUE if candidate.model == model and not candidate.flat]
         )
-        for one in known or (_own(model, size, found),):
-            found[one.name] = one
-    return tuple(found.values())
+        for candidate in known or (_custom(model, size, custom),):
+            custom[candidate.name] = candidate
+    return tuple(custom.values())
 
 
-def _own(model: str, size: tuple[int, ...], taken: Mapping[str, Candidate]) -> Candidate:
+def _custom(model: str, size: tuple[int, ...], taken: Mapping[str, Candidate]) -> Candidate:
     """Describe a network that the user names: shortly, or in full where the short name is taken."""
     path = Path(model)
     is_call = is_factory(model) and not path.exists()

@@ -79,7 +79,7 @@ def shares(geometries: Sequence[Geometry], array: Choice) -> tuple[Share, ...]:
     spent = cycles(gemms, array.rows, array.columns, array.dataflow)
     work = np.array([geometry.macs for geometry in geometries], dtype=np.float64)
     kinds = np.array([kind_of(geometry) for geometry in geometries])
-    found = [
+    values = [
         Share(
             str(kind),
             float(work[kinds == kind].sum() / work.sum()),
@@ -87,7 +87,7 @@ def shares(geometries: Sequence[Geometry], array: Choice) -> tuple[Share, ...]:
         )
         for kind in dict.fromkeys(kinds.tolist())
     ]
-    return tuple(sorted(found, key=lambda share: -share.cycles))
+    return tuple(sorted(values, key=lambda share: -share.cycles))
 
 
 def kind_of(geometry: Geometry) -> str:
@@ -112,12 +112,12 @@ def at_precisions(
     geometries: Sequence[Geometry], device: Hierarchy, bits: Sequence[int], losses: Losses
 ) -> tuple[AtPrecision, ...]:
     """Return a network's weights and energy in each of the precisions."""
-    found = []
+    rows = []
     for width in sorted(bits):
         ops = what_if(geometries, quantise(width, width, ACCUMULATOR_BITS))
         loss = losses.by_bits.get(width, losses.otherwise)
-        found.append(AtPrecision(width, _weight_mb(ops), energy_mj(ops, device), loss))
-    return tuple(found)
+        rows.append(AtPrecision(width, _weight_mb(ops), energy_mj(ops, device), loss))
+    return tuple(rows)
 
 
 def what_ifs(

@@ -43,11 +43,11 @@ class Opened:
     standard: Standard
 
 
-def opened(one: Candidate, weights: Path | None) -> Opened:
+def opened(candidate: Candidate, weights: Path | None) -> Opened:
     """Open a network, with the weights of its name where the folder has them.
 
     Args:
-        one: the network.
+        candidate: the network.
         weights: a folder with `NAME.safetensors` (a state dict) or `NAME.onnx`.
 
     Raises:
@@ -56,25 +56,27 @@ def opened(one: Candidate, weights: Path | None) -> Opened:
         ConfigError: there is no such network.
         Refused: its flat form cannot be made.
     """
-    if one.model.startswith(PYTORCHCV) and not is_installed("pytorchcv"):
-        raise Unavailable(f"survey {one.title}", "not installed: pytorchcv", INSTALL)
-    module = open_module(one.model)
-    graph = Path(one.model) if Path(one.model).suffix == ".onnx" else None
-    trained = one.own_weights
-    found = weights_of(one, weights)
-    if found is not None:
+    if candidate.model.startswith(PYTORCHCV) and not is_installed("pytorchcv"):
+        raise Unavailable(f"survey {candidate.title}", "not installed: pytorchcv", INSTALL)
+    module = open_module(candidate.model)
+    graph = Path(candidate.model) if Path(candidate.model).suffix == ".onnx" else None
+    trained = candidate.own_weights
+    path = weights_of(candidate, weights)
+    if path is not None:
         trained = True
-        if found.suffix == ".onnx":
-            graph = found
+        if path.suffix == ".onnx":
+            graph = path
         else:
-            _load(module, found)
-    if one.flat:
-        side = (one.shape[0], *(min(size, FLATTEN_PX) for size in one.shape[1:]))
+            _load(module, path)
+    if candidate.flat:
+        side = (candidate.shape[0], *(min(size, FLATTEN_PX) for size in candidate.shape[1:]))
         module = flatten(module, torch.randn(1, *side)).model
-    return Opened(module.eval(), graph, trained, standard_of(Path(one.model) if graph is None else graph))
+    return Opened(
+        module.eval(), graph, trained, standard_of(Path(candidate.model) if graph is None else graph)
+    )
 
 
-def weights_of(one: Candidate, folder: Path | None) -> Path | None:
+def weights_of(candidate: Candidate, folder: Path | None) -> Path | None:
     """Return the file of a network's weights; a flat network takes those of its wide form too.
 
     Raises:
@@ -84,12 +86,16 @@ def weights_of(one: Candidate, folder: Path | None) -> Path | None:
         return None
     if not folder.is_dir():
         raise ConfigError(f"read weights from {folder}", "there is no such folder", "Name a folder")
-    names = [one.name, one.name.removesuffix("_flat") + "_wide"] if one.flat else [one.name]
+    names = (
+        [candidate.name, candidate.name.removesuffix("_flat") + "_wide"]
+        if candidate.flat
+        else [candidate.name]
+    )
     paths = [folder / f"{name}{ending}" for name in names for ending in (".onnx", ".safetensors")]
     return next((path for path in paths if path.is_file()), None)
 
 
-def graph_of(one: Candidate, network: Opened, folder: Path) -> Path:
+def graph_of(candidate: Candidate, network: Opened, folder: Path) -> Path:
     """Return an ONNX file of the network, written where it has none; random weights are drawn anew.
 
     Zeros and denormals, which fresh networks have in places, would change the speed.
@@ -102,7 +108,9 @@ def graph_of(one: Candidate, network: Opened, folder: Path) -> Path:
     module = network.module
     if not network.trained:
         module = _drawn(module)
-    return write_atomically(folder / f"{one.name}.onnx", draft(module, torch.randn(1, *one.shape)))
+    return write_atomically(
+        folder / f"{candidate.name}.onnx", draft(module, torch.randn(1, *candidate.shape))
+    )
 
 
 def standard_of(model: Path) -> Standard:
@@ -110,16 +118,16 @@ def standard_of(model: Path) -> Standard:
 
     Classifiers that `juggler train` makes say it, as checkpoints and as ONNX files.
     """
-    told = None
+    standard = None
     if model.suffix == ".onnx":
         import onnx  # noqa: PLC0415  # heavy
 
         entries = onnx.load(str(model), load_external_data=False).metadata_props
         text = next((entry.value for entry in entries if entry.key == CLASSIFIER), None)
-        told = json.loads(text).get("standard") if text else None
+        standard = json.loads(text).get("standard") if text else None
     elif model.suffix == ".safetensors":
-        told = checkpoint.load(model)[1].get("standard")
-    return IMAGENET if told is None else Standard.from_dict(told)
+        standard = checkpoint.load(model)[1].get("standard")
+    return IMAGENET if standard is None else Standard.from_dict(standard)
 
 
 def _load(module: nn.Module, path: Path) -> None:
@@ -138,5 +146,5 @@ def _load(module: nn.Module, path: Path) -> None:
 
 def _drawn(module: nn.Module) -> nn.Module:
     """Return a copy with all weights drawn at random, at scales that keep answers finite."""
-    drawn: nn.Module = randomise(module, torch.Generator().manual_seed(0))  # type: ignore[arg-type]
-    return drawn.eval()
+    randomised: nn.Module = randomise(module, torch.Generator().manual_seed(0))  # type: ignore[arg-type]
+    return randomised.eval()

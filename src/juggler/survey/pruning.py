@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from juggler.errors import ConfigError
+from juggler.runtime.onnx_graphs.attributes import attributes_of
 
 PRUNED = ("Conv", "Gemm", "MatMul")
 
@@ -46,8 +47,8 @@ def pruned(graph: Path | bytes, density: float, block: tuple[int, int] = (1, 1))
         if weight.ndim < 2:
             continue
         outputs_first = node.op_type == "Conv" or _transposed(node)
-        kept = keep_largest(_matrix(weight, outputs_first=outputs_first), density, block)
-        back = kept.T if outputs_first else kept
+        is_kept = keep_largest(_matrix(weight, outputs_first=outputs_first), density, block)
+        back = is_kept.T if outputs_first else is_kept
         stored[name].CopyFrom(onnx.numpy_helper.from_array(back.reshape(weight.shape).copy(), name))
         done.add(name)
     content: bytes = model.SerializeToString(deterministic=True)
@@ -76,4 +77,4 @@ def _matrix(weight: NDArray[np.float32], *, outputs_first: bool) -> NDArray[np.f
 
 
 def _transposed(node: Any) -> bool:
-    return node.op_type == "Gemm" and any(a.name == "transB" and a.i == 1 for a in node.attribute)
+    return node.op_type == "Gemm" and attributes_of(node).get("transB") == 1

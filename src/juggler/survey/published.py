@@ -22,22 +22,20 @@ FIGURES = {
 
 def paper(name: str) -> dict[str, Amount]:
     """Return the paper's values of a network by the keys of `QUANTITIES`; none of one that it has not."""
-    found = _published()["paper"].get(name, {})
+    row = _published()["paper"].get(name, {})
     source = _published()["sources"]["paper"]
     return {
-        key: Amount(float(found[key]), QUOTED, f"{source}, {FIGURES[key]}")
-        for key in TABLE_ONE
-        if key in found
+        key: Amount(float(row[key]), QUOTED, f"{source}, {FIGURES[key]}") for key in TABLE_ONE if key in row
     }
 
 
 def accuracy(name: str) -> dict[str, Amount]:
     """Return published one-crop accuracies, `top1` and `top5`; none where no source is cited."""
-    found = _published()["accuracy"].get(name)
-    if found is None:
+    row = _published()["accuracy"].get(name)
+    if row is None:
         return {}
-    source = _published()["sources"][found["source"]]
-    return {key: Amount(float(found[key]), QUOTED, source) for key in ("top1", "top5")}
+    source = _published()["sources"][row["source"]]
+    return {key: Amount(float(row[key]), QUOTED, source) for key in ("top1", "top5")}
 
 
 def note(name: str) -> str:

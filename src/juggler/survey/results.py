@@ -98,7 +98,7 @@ class Surveyed(Noun):
 
     def at(self, bits: int) -> AtPrecision | None:
         """Return the network at a precision, None where that was not asked for."""
-        return next((found for found in self.precisions if found.bits == bits), None)
+        return next((at_precision for at_precision in self.precisions if at_precision.bits == bits), None)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from juggler.cost.hardware.hierarchy import Hierarchy, device
 from juggler.count.geometry import Geometry
 from juggler.count.network import Counted, count
 from juggler.errors import ConfigError, JugglerError
+from juggler.nouns import Progress, ReportProgress, ignore_progress
 from juggler.runtime.machine import machine
 from juggler.runtime.open import require
 from juggler.runtime.session import BACKENDS
@@ -37,9 +38,6 @@ from juggler.survey.results import FORMAT, NotSurveyed, Survey, Surveyed
 from juggler.survey.timing import Measured, measure_networks
 from juggler.survey.trials import tried
 from juggler.survey.verdict import verdict
-
-Tell = Callable[[str, float, float], None]
-"""Told what is being done, how many steps are done, and of how many."""
 
 THIS_CPU = "this_cpu"
 UNTRAINED = "no source is cited, and its weights are random: give --pictures and --weights"
@@ -80,33 +78,33 @@ class Options:
             f"{self.rounds} rounds": self.rounds < 1,
             f"{self.threads} threads": self.threads is not None and self.threads < 1,
         }
-        found = [text for text, is_wrong in wrong.items() if is_wrong]
-        if found:
+        faults = [text for text, is_wrong in wrong.items() if is_wrong]
+        if faults:
             raise ConfigError(
-                "survey networks", ", ".join(found), "Give 1 or more, and precisions from 1 to 64 bits"
+                "survey networks", ", ".join(faults), "Give 1 or more, and precisions from 1 to 64 bits"
             )
         check_device(self.device)
 
 
 @dataclass(frozen=True, eq=False)
-class _Looked:
+class _Draft:
     """What one look at a network gave; the network itself is let go of."""
 
-    one: Candidate
+    candidate: Candidate
     geometries: tuple[Geometry, ...]
     surveyed: Surveyed
     graph: Path | None
 
 
 def survey(
-    networks: Sequence[Candidate], options: Options | None = None, *, tell: Tell | None = None
+    networks: Sequence[Candidate], options: Options | None = None, *, progress: ReportProgress | None = None
 ) -> Survey:
     """Survey networks, one after another, so that only one is in memory; they are timed together.
 
     Args:
         networks: which.
         options: how.
-        tell: told the progress.
+        progress: told the steps done, of all networks.
 
     Raises:
         Unavailable: the backend cannot work here.
@@ -115,29 +113,31 @@ def survey(
     options = options or Options()
     if options.time:
         require(BACKENDS.get(options.backend))
-    run = _Run(networks, options, tell or (lambda what, done, total: None))
+    run = _Run(networks, options, progress or ignore_progress)
     with tempfile.TemporaryDirectory(prefix="juggler-survey-") as folder:
-        return run.whole(Path(folder))
+        return run.carry_out(Path(folder))
 
 
 class _Run:
     """One survey."""
 
-    def __init__(self, networks: Sequence[Candidate], options: Options, tell: Tell) -> None:
-        self.networks, self.options, self._tell = networks, options, tell
+    def __init__(self, networks: Sequence[Candidate], options: Options, progress: ReportProgress) -> None:
+        self.networks, self.options, self._report = networks, options, progress
         self.steps = len(networks) * (1 + options.time + bool(options.pictures))
         self.done = 0.0
         self.left_out: list[NotSurveyed] = []
         self.first: JugglerError | None = None
         self.cpu = device(THIS_CPU)
 
-    def whole(self, folder: Path) -> Survey:
+    def carry_out(self, folder: Path) -> Survey:
         """Look at every network, time them, put it together."""
-        looked = [found for one in self.networks if (found := self._look(one, folder)) is not None]
-        if not looked:
+        drafts = [
+            draft for candidate in self.networks if (draft := self._draft(candidate, folder)) is not None
+        ]
+        if not drafts:
             raise self.first or ConfigError("survey networks", "there are none", "Name one")
-        times = self._times(looked)
-        done = [self._finished(found, looked, times.get(found.one.name)) for found in looked]
+        times = self._times(drafts)
+        done = [self._finished(draft, drafts, times.get(draft.candidate.name)) for draft in drafts]
         options = self.options
         runs = options.time or options.pictures is not None
         release = BACKENDS.get(options.backend).status().version if runs else None
@@ -160,30 +160,34 @@ class _Run:
             },
         )
 
-    def _look(self, one: Candidate, folder: Path) -> _Looked | None:
+    def _draft(self, candidate: Candidate, folder: Path) -> _Draft | None:
         """Open, count, model and, where it is to be run, export one network."""
-        self._step(f"{one.title}: counting", 0)
+        self._step(f"{candidate.title}: counting", 0)
         try:
-            network = opened(one, self.options.weights)
-            counted = _counted(one, network)
-            wanted = self.options.time or (self.options.pictures is not None and network.trained)
-            graph = graph_of(one, network, folder) if wanted else None
-            return self._modelled(one, network, counted, graph)
+            network = opened(candidate, self.options.weights)
+            counted = _counted(candidate, network)
+            needs_graph = self.options.time or (self.options.pictures is not None and network.trained)
+            graph = graph_of(candidate, network, folder) if needs_graph else None
+            return self._modelled(candidate, network, counted, graph)
         except JugglerError as error:
             self.first = self.first or error
-            self.left_out.append(NotSurveyed(one.title, error.found, error.remedy))
+            self.left_out.append(NotSurveyed(candidate.title, error.found, error.remedy))
             return None
         finally:
-            self._step(f"{one.title}: counting", 1)
+            self._step(f"{candidate.title}: counting", 1)
 
-    def _modelled(self, one: Candidate, network: Opened, counted: Counted, graph: Path | None) -> _Looked:
+    def _modelled(
+        self, candidate: Candidate, network: Opened, counted: Counted, graph: Path | None
+    ) -> _Draft:
         geometries = tuple(op.geometry for op in counted.ops if op.geometry is not None)
         if not geometries:
-            raise ConfigError(f"survey {one.title}", "it multiplies nothing", "Give a network with layers")
+            raise ConfigError(
+                f"survey {candidate.title}", "it multiplies nothing", "Give a network with layers"
+            )
         array = array_for(geometries, self.options.budget)
-        accuracy, losses = self._accuracy(one, network, graph)
+        accuracy, losses = self._accuracy(candidate, network, graph)
         if not accuracy:
-            accuracy = published.accuracy(one.name)
+            accuracy = published.accuracy(candidate.name)
         amounts = {key: accuracy.get(key, Amount.none(UNTRAINED)) for key in ("top1", "top5")} | {
             "parameters_m": Amount(counted.parameters / 1e6, COUNTED, _how(counted)),
             "gflop": Amount(2 * counted.macs / 1e9, COUNTED, f"2 x multiply-accumulates, {_how(counted)}"),
@@ -191,14 +195,14 @@ class _Run:
                 energy_mj(geometries, self.cpu), MODELLED, f"arithmetic and moves on {self.cpu.name}, float32"
             ),
         }
-        notes = (one.note, published.note(one.name), counted.note)
+        notes = (candidate.note, published.note(candidate.name), counted.note)
         surveyed = Surveyed(
-            name=one.name,
-            title=one.title,
-            model=one.model,
-            shape=one.shape,
+            name=candidate.name,
+            title=candidate.title,
+            model=candidate.model,
+            shape=candidate.shape,
             amounts=amounts,
-            paper=published.paper(one.name),
+            paper=published.paper(candidate.name),
             array=array,
             cycles_on={},
             shares=shares(geometries, array),
@@ -207,58 +211,64 @@ class _Run:
             uncounted=tuple(f"{missed.operator} ({missed.times})" for missed in counted.uncounted),
             notes=tuple(filter(None, notes)),
         )
-        return _Looked(one, geometries, surveyed, graph)
+        return _Draft(candidate, geometries, surveyed, graph)
 
     def _accuracy(
-        self, one: Candidate, network: Opened, graph: Path | None
+        self, candidate: Candidate, network: Opened, graph: Path | None
     ) -> tuple[dict[str, Amount], Losses]:
         pictures = self.options.pictures
         if pictures is None:
             return {}, Losses({}, {})
         if graph is None or not network.trained:
-            self._step(f"{one.title}: pictures", 1)
+            self._step(f"{candidate.title}: pictures", 1)
             return {}, Losses({}, {}, Amount.none("not measured: its weights are random, give --weights"))
         start = self.done
 
-        def progress(share: float) -> None:
-            self._tell(f"{one.title}: pictures", start + share, self.steps)
+        def report(progress: Progress) -> None:
+            done = start + progress.share
+            self._report(Progress(f"{candidate.title}: pictures", done, self.steps, "steps"))
 
         threads = self.options.threads
-        found = tried(graph, one.shape[-1], pictures, network.standard, threads=threads, tell=progress)
-        self._step(f"{one.title}: pictures", 1)
-        return found.accuracy, found.losses
+        trials = tried(
+            graph, candidate.shape[-1], pictures, network.standard, threads=threads, progress=report
+        )
+        self._step(f"{candidate.title}: pictures", 1)
+        return trials.accuracy, trials.losses
 
-    def _times(self, looked: Sequence[_Looked]) -> dict[str, Measured]:
+    def _times(self, drafts: Sequence[_Draft]) -> dict[str, Measured]:
         if not self.options.time:
             return {}
         graphs = {
-            found.one.name: (found.graph, found.one.shape) for found in looked if found.graph is not None
+            draft.candidate.name: (draft.graph, draft.candidate.shape)
+            for draft in drafts
+            if draft.graph is not None
         }
         start, options = self.done, self.options
 
-        def progress(share: float) -> None:
-            self._tell("timing all of them in turns", start + share * (self.steps - start), self.steps)
+        def report(progress: Progress) -> None:
+            done = start + progress.share * (self.steps - start)
+            self._report(Progress("timing all of them in turns", done, self.steps, "steps"))
 
         return measure_networks(
-            graphs, options.backend, threads=options.threads, rounds=options.rounds, tell=progress
+            graphs, options.backend, threads=options.threads, rounds=options.rounds, progress=report
         )
 
-    def _finished(self, found: _Looked, looked: Sequence[_Looked], times: Measured | None) -> Surveyed:
+    def _finished(self, draft: _Draft, drafts: Sequence[_Draft], times: Measured | None) -> Surveyed:
         """Add what is known only when all networks are."""
-        one = found.surveyed
+        network = draft.surveyed
         latency, watts = times or (Amount.none(NO_TIME), Amount.none(NO_TIME))
         if not watts.known:
-            watts = estimated_power(one.amounts["energy_mj"], latency, watts)
-        energy = one.amounts["energy_mj"]
+            watts = estimated_power(network.amounts["energy_mj"], latency, watts)
+        energy = network.amounts["energy_mj"]
         if watts.origin == "measured" and latency.value is not None and watts.value is not None:
             energy = Amount(watts.value * latency.value, watts.origin, watts.source)
         added = {"latency_ms": latency, "power_w": watts, "energy_mj": energy}
-        across = {other.surveyed.name: cycles_on(found.geometries, other.surveyed.array) for other in looked}
-        return replace(one, amounts=one.amounts | added, cycles_on=across)
+        across = {rival.surveyed.name: cycles_on(draft.geometries, rival.surveyed.array) for rival in drafts}
+        return replace(network, amounts=network.amounts | added, cycles_on=across)
 
     def _step(self, what: str, more: float) -> None:
         self.done += more
-        self._tell(what, self.done, self.steps)
+        self._report(Progress(what, self.done, self.steps, "steps"))
 
 
 def estimated_power(energy: Amount, latency: Amount, missing: Amount) -> Amount:
@@ -278,14 +288,14 @@ def estimated_power(energy: Amount, latency: Amount, missing: Amount) -> Amount:
     return Amount(energy.value / latency.value, ESTIMATED, source, *ends)
 
 
-def _counted(one: Candidate, network: Opened) -> Counted:
+def _counted(candidate: Candidate, network: Opened) -> Counted:
     types = (parameter.dtype for parameter in network.module.parameters() if parameter.is_floating_point())
-    example = torch.empty(1, *one.shape, dtype=next(types, torch.float32), device="meta")
+    example = torch.empty(1, *candidate.shape, dtype=next(types, torch.float32), device="meta")
     return count(network.module, example)
 
 
 def _how(counted: Counted) -> str:
-    missed = sum(one.times for one in counted.uncounted)
+    missed = sum(op.times for op in counted.uncounted)
     return "operator by operator" + (f", {missed} operators not counted" if missed else "")
 
 

@@ -13,6 +13,7 @@ from juggler.clock.interval import median_interval
 from juggler.clock.power import best_meter, why_none
 from juggler.clock.race import race
 from juggler.errors import Unavailable
+from juggler.nouns import Progress, ReportProgress, ignore_progress
 from juggler.runtime.measure.contenders import normal
 from juggler.runtime.open import open_session
 from juggler.survey.amount import MEASURED, Amount
@@ -21,7 +22,6 @@ WARMUP_S, BLOCK_MS = 0.5, 5.0
 MEMORY_SHARE, COPIES = 0.4, 2.5  # a session holds a graph's weights about twice
 
 Shape = tuple[int, ...]
-Tell = Callable[[float], None]
 Measured = tuple[Amount, Amount]  # milliseconds and watts
 
 
@@ -31,7 +31,7 @@ def measure_networks(
     *,
     threads: int | None = None,
     rounds: int = 15,
-    tell: Tell | None = None,
+    progress: ReportProgress | None = None,
     room_bytes: float | None = None,
 ) -> dict[str, Measured]:
     """Return the time and the power of each network, at batch 1 on random normal inputs.
@@ -43,7 +43,7 @@ def measure_networks(
         backend: what runs them.
         threads: cores that one call may use; None is the backend's own choice.
         rounds: turns of each.
-        tell: told the share that is done.
+        progress: told the networks that are done.
         room_bytes: what all sessions of a race may hold; None is a share of what is free.
 
     Raises:
@@ -52,13 +52,12 @@ def measure_networks(
     """
     room = MEMORY_SHARE * psutil.virtual_memory().available if room_bytes is None else room_bytes
     sizes = {name: COPIES * path.stat().st_size for name, (path, _) in graphs.items()}
-    found: dict[str, Measured] = {}
+    measured: dict[str, Measured] = {}
     for group in grouped(sizes, room):
-        before = len(found) / len(graphs)
-        share = len(group) / len(graphs)
-        progress = partial(_progress, tell, before, share)
-        found |= _group({name: graphs[name] for name in group}, backend, threads, rounds, progress)
-    return found
+        before = len(measured)
+        report = partial(_report_group, progress or ignore_progress, before, len(group), len(graphs))
+        measured |= _group({name: graphs[name] for name in group}, backend, threads, rounds, report)
+    return measured
 
 
 def grouped(sizes: Mapping[str, float], room: float) -> list[list[str]]:
@@ -74,9 +73,9 @@ def grouped(sizes: Mapping[str, float], room: float) -> list[list[str]]:
     return groups
 
 
-def _progress(tell: Tell | None, before: float, share: float, done: int, total: int) -> None:
-    if tell is not None:
-        tell(before + share * done / max(total, 1))
+def _report_group(report: ReportProgress, before: int, group: int, total: int, race: Progress) -> None:
+    """Report how many networks are done, where so many before this group are."""
+    report(Progress("time networks", before + group * race.share, total, "networks"))
 
 
 def _group(
@@ -84,7 +83,7 @@ def _group(
     backend: str,
     threads: int | None,
     rounds: int,
-    progress: Callable[[int, int], None],
+    progress: ReportProgress,
 ) -> dict[str, Measured]:
     with ExitStack() as stack:
         calls = {}
@@ -96,12 +95,12 @@ def _group(
     together = f"{len(calls)} networks in turns, {rounds} rounds"
     times = {
         name: Amount(
-            own.median_ms,
+            samples.median_ms,
             MEASURED,
             f"this machine, {backend}, batch 1, {together}",
-            *_around(own.median_ms, median_interval(own.round_medians_ms)),
+            *_around(samples.median_ms, median_interval(samples.round_medians_ms)),
         )
-        for name, own in raced.items()
+        for name, samples in raced.items()
     }
     return {name: (time, watt) for (name, time), watt in zip(times.items(), watts, strict=True)}
 
@@ -116,16 +115,16 @@ def power(calls: Sequence[Callable[[], object]]) -> list[Amount]:
     meter = best_meter()
     if meter is None:
         return [Amount.none(f"no meter: {why_none()}")] * len(calls)
-    found = []
+    measured = []
     for call in calls:
         try:
             reading = meter.read(call)
         except Unavailable as error:
-            found.append(Amount.none(f"{meter.name}: {error.found}"))
+            measured.append(Amount.none(f"{meter.name}: {error.found}"))
         else:
-            found.append(
+            measured.append(
                 Amount(
                     reading.power_w, MEASURED, f"{meter.what}, {reading.seconds:.1f} s, idle share included"
                 )
             )
-    return found
+    return measured

@@ -10,6 +10,7 @@ import numpy as np
 
 from juggler.data.standard import Standard
 from juggler.errors import JugglerError
+from juggler.nouns import Progress, ReportProgress, ignore_progress
 from juggler.runtime.int8.accuracy import Ranks, accuracy_of, points_lost, rank_pictures
 from juggler.runtime.int8.quantize import quantize
 from juggler.runtime.open import open_session
@@ -21,7 +22,6 @@ from juggler.survey.pruning import pruned
 
 BACKEND = "onnxruntime"
 TRIALS = 4  # the network itself, int8, two prunings
-Tell = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def tried(
     standard: Standard,
     *,
     threads: int | None,
-    tell: Tell | None = None,
+    progress: ReportProgress | None = None,
 ) -> Tried:
     """Measure a network on pictures; where something cannot be measured, the figure says why.
 
@@ -49,21 +49,21 @@ def tried(
         pictures: what to measure on.
         standard: how pictures become numbers.
         threads: cores that one call may use.
-        tell: told the share that is done.
+        progress: told the pictures that are done, of all trials.
     """
-    trial = _Trial(side, pictures, standard, threads, tell or (lambda share: None))
+    trial = _Trial(side, pictures, standard, threads, progress or ignore_progress)
     try:
         plain = trial.ranks(graph, 0)
     except JugglerError as error:
         none = Amount.none(f"not measured: {error.found}")
         return Tried({}, Losses({}, {}, none))
-    whole = accuracy_of(plain)
-    where = f"{whole.pictures} pictures of {pictures.taken}, one crop"
+    full = accuracy_of(plain)
+    where = f"{full.pictures} pictures of {pictures.taken}, one crop"
     accuracy = {
         key: Amount(100 * share, MEASURED, where, 100 * ends[0], 100 * ends[1])
         for key, share, ends in (
-            ("top1", whole.top1, whole.top1_interval),
-            ("top5", whole.top5, whole.top5_interval),
+            ("top1", full.top1, full.top1_interval),
+            ("top5", full.top5, full.top5_interval),
         )
     }
     by_bits = {
@@ -84,18 +84,18 @@ class _Trial:
     pictures: PictureFolder
     standard: Standard
     threads: int | None
-    tell: Tell
+    report: ReportProgress
 
     def ranks(self, graph: Path | bytes, number: int, precision: str = "float32") -> Ranks:
         """Run a graph on all pictures."""
         total = len(self.pictures)
 
-        def progress(done: int) -> None:
-            self.tell((number + done / total) / TRIALS)
+        def report(progress: Progress) -> None:
+            self.report(Progress("pictures", number * total + progress.done, TRIALS * total, "pictures"))
 
         with open_session(graph, BACKEND, threads=self.threads, precision=precision) as session:
             batches = crops(self.pictures.test, self.side, self.standard)
-            return rank_pictures(session, batches, len(self.pictures.classes), progress)
+            return rank_pictures(session, batches, len(self.pictures.classes), report)
 
     def in_int8(self, graph: Path) -> bytes:
         """Quantise the graph on the calibration pictures."""
@@ -107,8 +107,8 @@ class _Trial:
     ) -> Amount:
         """Return the points lost by a changed graph, or why they were not measured."""
         try:
-            found = self.ranks(make(), number, precision)
+            ranks = self.ranks(make(), number, precision)
         except JugglerError as error:
             return Amount.none(f"not measured: {error.found}")
-        points, low, high = points_lost(plain, found)
+        points, low, high = points_lost(plain, ranks)
         return Amount(points, MEASURED, source, low, high)

@@ -19,11 +19,11 @@ def verdict(networks: Sequence[Surveyed], budget: int) -> tuple[str, ...]:
         networks: those surveyed.
         budget: processing elements that an array may have.
     """
-    told = [one for one in networks if one.value("top1") is not None]
+    scored = [network for network in networks if network.value("top1") is not None]
     lines = []
-    if told:
-        lines += [_recommended(told), _front(told)]
-        untold = [one for one in networks if one not in told]
+    if scored:
+        lines += [_recommended(scored), _front(scored)]
+        untold = [network for network in networks if network not in scored]
         if untold:
             lines.append(f"Not compared there, for no accuracy of theirs is known: {_and(untold)}.")
     else:
@@ -38,29 +38,29 @@ def verdict(networks: Sequence[Surveyed], budget: int) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def chosen_precision(one: Surveyed) -> AtPrecision:
+def chosen_precision(network: Surveyed) -> AtPrecision:
     """Return the narrowest precision whose loss is not known to be more than a point."""
-    for found in one.precisions:
-        if found.loss.value is None or found.loss.value <= TOLERATED_POINTS:
-            return found
-    return one.precisions[-1]
+    for at_precision in network.precisions:
+        if at_precision.loss.value is None or at_precision.loss.value <= TOLERATED_POINTS:
+            return at_precision
+    return network.precisions[-1]
 
 
 def front(networks: Sequence[Surveyed]) -> list[Surveyed]:
     """Return those that no other beats or equals in accuracy, cycles and energy, and beats in one of them."""
-    return [one for one in networks if not any(_beats(other, one) for other in networks)]
+    return [network for network in networks if not any(_beats(rival, network) for rival in networks)]
 
 
 def pick(networks: Sequence[Surveyed]) -> Surveyed:
     """Return, of those within 3 points of the most accurate, the one of the least energy times cycles."""
-    best = max(_top1(one) for one in networks)
-    close = [one for one in networks if _top1(one) >= best - WITHIN_POINTS]
-    return min(close, key=lambda one: chosen_precision(one).energy_mj * one.array.cycles)
+    best = max(_top1(network) for network in networks)
+    close = [network for network in networks if _top1(network) >= best - WITHIN_POINTS]
+    return min(close, key=lambda network: chosen_precision(network).energy_mj * network.array.cycles)
 
 
-def why(one: Surveyed) -> str:
+def why(network: Surveyed) -> str:
     """Say in a sentence what sets a network's cycles on its best array."""
-    share = one.shares[0]
+    share = network.shares[0]
     text = f"{_percent(share.cycles)} of its cycles go to {share.kind}, "
     text += f"which do {_percent(share.macs)} of its work"
     if share.cycles > MUCH * share.macs:
@@ -73,41 +73,41 @@ def why(one: Surveyed) -> str:
     return text + "."
 
 
-def array_of(one: Surveyed) -> str:
+def array_of(network: Surveyed) -> str:
     """Name the array of a network: `128 × 128, weight-stationary`."""
-    return f"{one.array.rows} × {one.array.columns}, {dataflow_of(one)}"
+    return f"{network.array.rows} × {network.array.columns}, {dataflow_of(network)}"
 
 
-def dataflow_of(one: Surveyed) -> str:
+def dataflow_of(network: Surveyed) -> str:
     """Return the dataflow in words; of two output-stationary ones the sweep has one."""
-    return one.array.dataflow.replace("output_drained", "output_stationary").replace("_", "-")
+    return network.array.dataflow.replace("output_drained", "output_stationary").replace("_", "-")
 
 
 def compromise(networks: Sequence[Surveyed]) -> tuple[Surveyed, float]:
     """Return whose array slows all networks least, and by what geometric mean over their own best arrays."""
 
     def slowdown(owner: Surveyed) -> float:
-        logs = [math.log(one.cycles_on[owner.name] / one.array.cycles) for one in networks]
+        logs = [math.log(network.cycles_on[owner.name] / network.array.cycles) for network in networks]
         return math.exp(sum(logs) / len(logs))
 
     best = min(networks, key=slowdown)
     return best, slowdown(best)
 
 
-def _recommended(told: Sequence[Surveyed]) -> str:
-    one = pick(told)
-    at = chosen_precision(one)
-    top = max(told, key=_top1)
+def _recommended(scored: Sequence[Surveyed]) -> str:
+    network = pick(scored)
+    at = chosen_precision(network)
+    top = max(scored, key=_top1)
     lead = (
         "it is the most accurate"
-        if one is top
-        else f"it lies {_top1(top) - _top1(one):.1f} points below the most accurate, {top.title}"
+        if network is top
+        else f"it lies {_top1(top) - _top1(network):.1f} points below the most accurate, {top.title}"
     )
     return (
-        f"Take {one.title} on an array of {array_of(one)}, at {at.bits} bits: {one.array.cycles:,} cycles "
-        f"and {_short(at.energy_mj)} mJ an image, both modelled. Of the networks within {WITHIN_POINTS:g} "
-        f"points of the best top-1 accuracy it has the least energy times cycles; {lead} "
-        f"({_top1(one):.1f} %, {one.amounts['top1'].origin}). {_caveat(at)}"
+        f"Take {network.title} on an array of {array_of(network)}, at {at.bits} bits: "
+        f"{network.array.cycles:,} cycles and {_short(at.energy_mj)} mJ an image, both modelled. "
+        f"Of the networks within {WITHIN_POINTS:g} points of the best top-1 accuracy it has the least energy "
+        f"times cycles; {lead} ({_top1(network):.1f} %, {network.amounts['top1'].origin}). {_caveat(at)}"
     )
 
 
@@ -119,24 +119,24 @@ def _caveat(at: AtPrecision) -> str:
     return f"At {at.bits} bits it loses {at.loss.value:+.1f} points, {at.loss.origin}."
 
 
-def _front(told: Sequence[Surveyed]) -> str:
-    kept = front(told)
-    beaten = [one for one in told if one not in kept]
-    text = f"No other network is at once more accurate, faster and thriftier than {_and(kept)}."
+def _front(scored: Sequence[Surveyed]) -> str:
+    best = front(scored)
+    beaten = [network for network in scored if network not in best]
+    text = f"No other network is at once more accurate, faster and thriftier than {_and(best)}."
     if beaten:
         text += f" Beaten on all three by another: {_and(beaten)}."
     return text
 
 
 def _extremes(networks: Sequence[Surveyed]) -> str:
-    fewest = min(networks, key=lambda one: one.array.cycles)
-    least = min(networks, key=lambda one: chosen_precision(one).energy_mj)
+    fewest = min(networks, key=lambda network: network.array.cycles)
+    least = min(networks, key=lambda network: chosen_precision(network).energy_mj)
     text = f"Fewest cycles: {fewest.title} ({fewest.array.cycles:,}). "
     at = chosen_precision(least)
     text += f"Least energy: {least.title} ({_short(at.energy_mj)} mJ at {at.bits} bits)."
-    timed = [one for one in networks if one.value("latency_ms") is not None]
+    timed = [network for network in networks if network.value("latency_ms") is not None]
     if timed:
-        first = min(timed, key=lambda one: one.value("latency_ms") or math.inf)
+        first = min(timed, key=lambda network: network.value("latency_ms") or math.inf)
         shortest_ms = _short(first.value("latency_ms") or 0.0)
         text += f" Shortest time on this machine: {first.title} ({shortest_ms} ms, measured)."
     return text
@@ -144,7 +144,7 @@ def _extremes(networks: Sequence[Surveyed]) -> str:
 
 def _one_array(networks: Sequence[Surveyed], budget: int) -> str:
     owner, mean = compromise(networks)
-    worst = max(networks, key=lambda one: one.cycles_on[owner.name] / one.array.cycles)
+    worst = max(networks, key=lambda network: network.cycles_on[owner.name] / network.array.cycles)
     times = worst.cycles_on[owner.name] / worst.array.cycles
     return (
         f"One array for all, of at most {budget:,} elements: {array_of(owner)}, {owner.title}'s. It takes "
@@ -154,7 +154,7 @@ def _one_array(networks: Sequence[Surveyed], budget: int) -> str:
 
 
 def _precision(networks: Sequence[Surveyed]) -> str:
-    ratios = [one.precisions[-1].energy_mj / one.precisions[0].energy_mj for one in networks]
+    ratios = [network.precisions[-1].energy_mj / network.precisions[0].energy_mj for network in networks]
     narrow, wide = networks[0].precisions[0].bits, networks[0].precisions[-1].bits
     if narrow == wide:
         return f"Only {narrow} bits were looked at."
@@ -166,32 +166,32 @@ def _precision(networks: Sequence[Surveyed]) -> str:
 
 
 def _measured_losses(networks: Sequence[Surveyed], bits: int) -> str:
-    found = [
-        (one, at.loss.value)
-        for one in networks
-        if (at := one.at(bits)) is not None and at.loss.value is not None and at.loss.origin == "measured"
+    gains_by_network = [
+        (network, at.loss.value)
+        for network in networks
+        if (at := network.at(bits)) is not None and at.loss.value is not None and at.loss.origin == "measured"
     ]
-    if not found:
+    if not gains_by_network:
         return f"What {bits} bits cost in accuracy was not measured here."
-    told = ", ".join(f"{one.title} {value:+.1f}" for one, value in found)
-    return f"Measured points of top-1 accuracy lost at {bits} bits: {told}."
+    gains = ", ".join(f"{network.title} {value:+.1f}" for network, value in gains_by_network)
+    return f"Measured points of top-1 accuracy lost at {bits} bits: {gains}."
 
 
-def _beats(one: Surveyed, other: Surveyed) -> bool:
-    mine, theirs = _costs(one), _costs(other)
+def _beats(network: Surveyed, rival: Surveyed) -> bool:
+    mine, theirs = _costs(network), _costs(rival)
     return all(a <= b for a, b in zip(mine, theirs, strict=True)) and mine != theirs
 
 
-def _costs(one: Surveyed) -> tuple[float, ...]:
-    return -_top1(one), float(one.array.cycles), chosen_precision(one).energy_mj
+def _costs(network: Surveyed) -> tuple[float, ...]:
+    return -_top1(network), float(network.array.cycles), chosen_precision(network).energy_mj
 
 
-def _top1(one: Surveyed) -> float:
-    return one.value("top1") or 0.0
+def _top1(network: Surveyed) -> float:
+    return network.value("top1") or 0.0
 
 
 def _and(networks: Sequence[Surveyed]) -> str:
-    names = [one.title for one in networks]
+    names = [network.title for network in networks]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 

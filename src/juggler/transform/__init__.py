@@ -10,13 +10,14 @@
 """
 
 from juggler.digest import weights_sha256
-from juggler.transform.algebra.conv import Conv, Impossible
+from juggler.lazy import renamed
+from juggler.transform.algebra.conv import Conv, NotFusible
 from juggler.transform.equivalence import certify
 from juggler.transform.flatten import Flattened, flatten
 from juggler.transform.plan.policy import POLICIES, Cost, Policy
 from juggler.transform.rewrite.expression import Expression, Proposal, Term
 from juggler.transform.rewrite.rule import Rule, rules
-from juggler.transform.tracing.graph import View, sketch, trace
+from juggler.transform.tracing.graph import View, summarise, trace
 
 __all__ = [
     "POLICIES",
@@ -24,7 +25,7 @@ __all__ = [
     "Cost",
     "Expression",
     "Flattened",
-    "Impossible",
+    "NotFusible",
     "Policy",
     "Proposal",
     "Rule",
@@ -33,7 +34,15 @@ __all__ = [
     "certify",
     "flatten",
     "rules",
-    "sketch",
+    "summarise",
     "trace",
     "weights_sha256",
 ]
+
+__getattr__ = renamed(
+    __name__,
+    {
+        "Impossible": "juggler.transform.algebra.conv:NotFusible",
+        "sketch": "juggler.transform.tracing.graph:summarise",
+    },
+)

@@ -48,11 +48,11 @@ def certify(
     generator = torch.Generator().manual_seed(seed)
     shapes, skipped = _accepted_shapes((wide, flat64), example)
     in_place = example.dtype == torch.float32  # no need of the float64 numbers, then
-    checks = list(_compared(wide, flat64, "actual", shapes, generator, in_place=in_place))
-    drawn = randomise(wide, generator)
-    checks += _compared(drawn, reflatten(drawn), "randomised", shapes, generator, in_place=True)
-    limits = _limits(checks, {"actual": wide, "randomised": drawn}, generator)
-    del drawn
+    checks = list(_comparisons(wide, flat64, "actual", shapes, generator, in_place=in_place))
+    redrawn = randomise(wide, generator)
+    checks += _comparisons(redrawn, reflatten(redrawn), "randomised", shapes, generator, in_place=True)
+    limits = _limits(checks, {"actual": wide, "randomised": redrawn}, generator)
+    del redrawn
     flat = flat64.to(example.dtype)
     agreed, compared = (0, 0) if inputs is None else _agreement(wide, flat, inputs)
     return Certificate(
@@ -67,7 +67,7 @@ def certify(
     )
 
 
-def _compared(
+def _comparisons(
     wide: fx.GraphModule,
     flat64: fx.GraphModule,
     weights: str,
@@ -102,8 +102,8 @@ def _limits(
         return LIMITS
     wide = networks[worst.weights]
     x = torch.randn(worst.shape, generator=generator, dtype=torch.float64)
-    own = _compare(in_type(wide, torch.float64), in_type(wide, torch.float32), x, worst.weights)
-    return {**LIMITS, "float32": max(LIMITS["float32"], ROUNDINGS * own.worst)}
+    rounding = _compare(in_type(wide, torch.float64), in_type(wide, torch.float32), x, worst.weights)
+    return {**LIMITS, "float32": max(LIMITS["float32"], ROUNDINGS * rounding.worst)}
 
 
 def _is_of(network: fx.GraphModule, dtype: torch.dtype) -> bool:
@@ -113,13 +113,13 @@ def _is_of(network: fx.GraphModule, dtype: torch.dtype) -> bool:
 
 def randomise(traced: fx.GraphModule, generator: torch.Generator) -> fx.GraphModule:
     """Return a copy with every weight and statistic drawn anew, at scales that keep deep networks finite."""
-    drawn = copy.deepcopy(traced)
+    redrawn = copy.deepcopy(traced)
 
     def uniform(like: Tensor, low: float, high: float) -> Tensor:
         return torch.empty(like.shape, dtype=torch.float64).uniform_(low, high, generator=generator)
 
     with torch.no_grad():
-        for module in drawn.modules():
+        for module in redrawn.modules():
             for name, tensor in (
                 *module.named_parameters(recurse=False),
                 *module.named_buffers(recurse=False),
@@ -135,7 +135,7 @@ def randomise(traced: fx.GraphModule, generator: torch.Generator) -> fx.GraphMod
                 else:
                     values = uniform(tensor, -0.5, 0.5)
                 tensor.copy_(values)
-    return drawn
+    return redrawn
 
 
 def _accepted_shapes(
@@ -152,10 +152,10 @@ def _accepted_shapes(
     even = tuple(min(side, _EVEN_SIDE) for side in space)
     odd = tuple(min(side, _ODD_SIDE) - 1 + min(side, _ODD_SIDE) % 2 for side in space)
     mixed = tuple(side + i % 2 for i, side in enumerate(odd))
-    wanted = {even: (1,), odd: (1, 7), mixed: (1,)}
-    taken = {size: _run(networks, example.new_zeros(1, *channels, *size)) for size in wanted}
+    batches_of = {even: (1,), odd: (1, 7), mixed: (1,)}
+    taken = {size: _run(networks, example.new_zeros(1, *channels, *size)) for size in batches_of}
     skipped = tuple("x".join(map(str, size)) for size, runs in taken.items() if not runs)
-    shapes = [(n, *channels, *size) for size, batches in wanted.items() if taken[size] for n in batches]
+    shapes = [(n, *channels, *size) for size, batches in batches_of.items() if taken[size] for n in batches]
     if {shape[0] for shape in shapes} != {1, 7}:
         shapes += [(n, *channels, *space) for n in (1, 2)]
     return list(dict.fromkeys(shapes)), skipped
@@ -165,7 +165,7 @@ def _run(networks: tuple[fx.GraphModule, ...], x: Tensor) -> bool:
     try:
         with torch.no_grad():
             for network in networks:
-                network.forward(_as_taken(network, x))  # a call would print what a forward raises
+                network.forward(_cast_copy(network, x))  # a call would print what a forward raises
     except RuntimeError:
         return False
     return True
@@ -195,32 +195,36 @@ def _compare(wide: fx.GraphModule, flat: fx.GraphModule, x: Tensor, weights: str
     names = {n.meta.get("stands_for", n.name) for n in flat.graph.nodes}
     with torch.no_grad():
         recorders = [_Recorder(network, names) for network in (wide, flat)]
-        outputs = [pytree.tree_leaves(recorder.run(_as_taken(recorder.module, x))) for recorder in recorders]
+        outputs = [pytree.tree_leaves(recorder.run(_cast_copy(recorder.module, x))) for recorder in recorders]
     inside, border = 0.0, None
-    for one, other in _common(recorders[0].maps, recorders[1].maps):
-        if one.ndim > 2 and one.shape == other.shape and all(side > 2 for side in one.shape[2:]):
-            scale = one.abs().max().item() or 1.0
-            difference = (one.double() - other.double()).abs_()
+    for wide_output, flat_output in _common(recorders[0].maps, recorders[1].maps):
+        if (
+            wide_output.ndim > 2
+            and wide_output.shape == flat_output.shape
+            and all(side > 2 for side in wide_output.shape[2:])
+        ):
+            scale = wide_output.abs().max().item() or 1.0
+            difference = (wide_output.double() - flat_output.double()).abs_()
             border = _worse(border or 0.0, _largest_on_ring(difference) / scale)
             inside = _worse(inside, _within_ring(difference).max().item() / scale)
         else:
-            inside = _worse(inside, relative_error(one, other))
+            inside = _worse(inside, relative_error(wide_output, flat_output))
     output = 0.0
-    for one, other in zip(*outputs, strict=True):
-        output = _worse(output, relative_error(one, other))
+    for wide_output, flat_output in zip(*outputs, strict=True):
+        output = _worse(output, relative_error(wide_output, flat_output))
     dtype = str(x.dtype).removeprefix("torch.")
     return Check(weights, dtype, tuple(x.shape), inside, border, output)
 
 
-def _as_taken(network: nn.Module, x: Tensor) -> Tensor:
+def _cast_copy(network: nn.Module, x: Tensor) -> Tensor:
     """Return a copy of the input in the network's element type."""
     return x.to(next(network.parameters(), x).dtype, copy=True)
 
 
-def _common(one: dict[str, Tensor], other: dict[str, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-    for name, value in other.items():
-        if name in one:
-            yield one[name], value
+def _common(wide_maps: dict[str, Tensor], flat_maps: dict[str, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    for name, value in flat_maps.items():
+        if name in wide_maps:
+            yield wide_maps[name], value
 
 
 def _largest_on_ring(tensor: Tensor) -> float:
@@ -236,9 +240,9 @@ def _within_ring(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def _worse(one: float, other: float) -> float:
+def _worse(error: float, candidate: float) -> float:
     """Return the larger of two errors; NaN wins, so that it cannot hide behind a number."""
-    return other if math.isnan(other) or other > one else one
+    return candidate if math.isnan(candidate) or candidate > error else error
 
 
 def _agreement(wide: fx.GraphModule, flat: fx.GraphModule, inputs: Tensor) -> tuple[int, int]:

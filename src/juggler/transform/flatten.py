@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from juggler.errors import ConfigError, Refused
-from juggler.nouns import Certificate, Decision, GraphSketch, Refusal, Rewrite
+from juggler.nouns import Certificate, Decision, GraphSummary, Refusal, Rewrite
 from juggler.transform.equivalence import certify
 from juggler.transform.graph.regions import lift_all
 from juggler.transform.plan.forms import recipes
@@ -17,7 +18,7 @@ from juggler.transform.plan.policy import Cost, Plan, Planner, Policy, check_pol
 from juggler.transform.plan.rewriting import Rewritten, carry_out
 from juggler.transform.rewrite.rule import Rule, rules
 from juggler.transform.tracing.casting import in_type
-from juggler.transform.tracing.graph import View, propagate_shapes, sketch, trace
+from juggler.transform.tracing.graph import View, propagate_shapes, summarise, trace
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Flattened:
         rewrites: what was done, in order; each was checked by itself before it was kept.
         refusals: what was not done, why, and what would allow it.
         certificate: proof that the flat network is the wide one.
-        wide_sketch: the graph before, as plain nouns.
-        flat_sketch: the graph after.
+        wide_graph: the graph before, as plain nouns.
+        flat_graph: the graph after.
         decisions: which form each linear region took, and why.
     """
 
@@ -38,9 +39,26 @@ class Flattened:
     rewrites: tuple[Rewrite, ...]
     refusals: tuple[Refusal, ...]
     certificate: Certificate
-    wide_sketch: GraphSketch
-    flat_sketch: GraphSketch
+    wide_graph: GraphSummary
+    flat_graph: GraphSummary
     decisions: tuple[Decision, ...] = ()
+
+    @property
+    def wide_sketch(self) -> GraphSummary:
+        """Return `wide_graph`, by its name in release 0.1.0."""
+        return _renamed("wide_sketch", self.wide_graph)
+
+    @property
+    def flat_sketch(self) -> GraphSummary:
+        """Return `flat_graph`, by its name in release 0.1.0."""
+        return _renamed("flat_sketch", self.flat_graph)
+
+
+def _renamed(name: str, graph: GraphSummary) -> GraphSummary:
+    new_name = name.replace("sketch", "graph")
+    text = f"Flattened.{name} is now Flattened.{new_name}; the old name goes with the next release"
+    warnings.warn(text, DeprecationWarning, stacklevel=3)
+    return graph
 
 
 def flatten(
@@ -95,7 +113,7 @@ def flatten(
 
     done = rewrite(wide, on_rewrite)
     certificate = certify(
-        wide, done.network, example, reflatten=lambda other: rewrite(other).network, inputs=inputs
+        wide, done.network, example, reflatten=lambda redrawn: rewrite(redrawn).network, inputs=inputs
     )
     if not certificate.passed and done.rewrites:
         return _rolled_back(model, example, inputs, done, certificate)
@@ -106,8 +124,8 @@ def flatten(
         done.rewrites,
         done.refusals,
         certificate,
-        sketch(wide, name),
-        sketch(flat, f"{name}, flat"),
+        summarise(wide, name, example),
+        summarise(flat, f"{name}, flat", example),
         planned[0].decisions,
     )
 
@@ -135,11 +153,11 @@ def _rolled_back(
 
 def _check_example(model: nn.Module, example: Tensor) -> None:
     if not isinstance(example, Tensor) or not example.is_floating_point() or example.ndim < 2:
-        found = f"a {type(example).__name__}"
+        obstacle = f"a {type(example).__name__}"
         if isinstance(example, Tensor):
-            found += f" of shape {tuple(example.shape)} and type {example.dtype}"
+            obstacle += f" of shape {tuple(example.shape)} and type {example.dtype}"
         raise ConfigError(
-            "flatten the network", f"the example is {found}", "Pass one input: torch.randn(1, 3, 224, 224)"
+            "flatten the network", f"the example is {obstacle}", "Pass one input: torch.randn(1, 3, 224, 224)"
         )
     types = {p.dtype for p in model.parameters() if p.is_floating_point()}
     if types - {example.dtype}:

@@ -24,6 +24,7 @@ from benchmarks.accuracy import summary as summaries
 from benchmarks.accuracy import widths as width_search
 from juggler.models import ClassifierPlan
 from juggler.models.train.run_state import STATE_FILE
+from juggler.nouns import Progress
 from made_up_pictures import NOTE, Bars
 
 ROOT = Path(__file__).parents[3]
@@ -48,11 +49,11 @@ class KilledError(Exception):
 
 
 def kill_in_epoch(number: int):
-    def tell(stage: str, epoch: int, *rest: object) -> None:
-        if stage == "train" and epoch == number:
+    def report(progress: Progress) -> None:
+        if progress.stage == "train" and progress.detail["epoch"] == number:
             raise KilledError
 
-    return tell
+    return report
 
 
 def tasks(scale, *names: str):

@@ -19,6 +19,7 @@ from benchmarks.accuracy import (
 from benchmarks.accuracy import scale as scales
 from juggler.models import ClassifierPlan, TrainedClassifier
 from juggler.models.train.run_state import STATE_FILE
+from juggler.nouns import Progress
 from made_up_pictures import Bars
 
 ROOT = Path(__file__).parents[3]
@@ -46,11 +47,12 @@ class KilledError(Exception):
 
 
 def kill_at(epoch: int, step: int):
-    def tell(stage: str, now: int, epochs: int, done: int, *rest: object) -> None:
-        if stage == "train" and (now, done) == (epoch, step):
+    def report(progress: Progress) -> None:
+        detail = progress.detail
+        if progress.stage == "train" and (detail["epoch"], detail["step"]) == (epoch, step):
             raise KilledError
 
-    return tell
+    return report
 
 
 def result(name: str, seed: int, rate: float, accuracy: float) -> dict:

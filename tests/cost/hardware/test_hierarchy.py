@@ -121,7 +121,12 @@ def test_quantities_are_read_with_their_units(text, kind, number):
 
 def test_the_caches_of_a_machine_are_read(tmp_path):
     for index, (level, kind, size) in enumerate(
-        [("1", "Instruction", "64K"), ("1", "Data", "48K"), ("2", "Unified", "2048K")]
+        [
+            ("1", "Instruction", "64K"),
+            ("1", "Data", "48K"),
+            ("2", "Unified", "2048K"),
+            ("4", "Unified", "128M"),
+        ]
     ):
         folder = tmp_path / f"index{index}"
         folder.mkdir()
@@ -130,4 +135,5 @@ def test_the_caches_of_a_machine_are_read(tmp_path):
     (tmp_path / "index9").mkdir()
     assert cache_bytes(1, tmp_path) == 48 * 1024
     assert cache_bytes(2, tmp_path) == 2048 * 1024
+    assert cache_bytes(4, tmp_path) == 128 * 1024**2
     assert cache_bytes(3, tmp_path) is None

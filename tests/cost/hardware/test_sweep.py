@@ -52,7 +52,7 @@ def test_chunks_make_no_difference(monkeypatch):
     whole = sweep(network, *shapes)
     monkeypatch.setattr("juggler.cost.hardware.sweep.CHUNK", 100)
     told = []
-    cut = sweep(network, *shapes, tell=lambda done, all_: told.append((done, all_)))
+    cut = sweep(network, *shapes, progress=lambda value: told.append((value.done, value.total)))
     assert (whole.cycles == cut.cycles).all()
     assert told[-1] == (300, 300)
     assert len(told) > 10

@@ -53,7 +53,7 @@ def test_the_engine_flattens_a_block_into_one_convolution(
     g = block.geometry
     done = flatten(block, torch.randn(1, g.in_channels, *size))
     kernel = f"Conv2d {g.kernel[0]}x{g.kernel[1]}"
-    assert [node.kind for node in done.flat_sketch.nodes] == ["placeholder", kernel, "output"], done.refusals
+    assert [node.kind for node in done.flat_graph.nodes] == ["placeholder", kernel, "output"], done.refusals
     conv = flat_kernel(done.model)
     assert conv.weight.shape == (g.out_channels, g.in_channels // g.groups, *g.kernel)
     assert (conv.bias is not None) == (g.norm or g.bias)
@@ -175,7 +175,7 @@ def test_any_mixture_of_levers_flattens_into_one_3x3_and_a_relu(
     anneal(block, 1.0)
     x = torch.randn(2, into, *size, dtype=torch.float64)
     done = flatten(block, x, policy="always")  # narrow chains can be less work than the 3x3
-    assert [node.kind for node in done.flat_sketch.nodes][1:-1] == ["Conv2d 3x3", "ReLU"], done.refusals
+    assert [node.kind for node in done.flat_graph.nodes][1:-1] == ["Conv2d 3x3", "ReLU"], done.refusals
     assert done.certificate.passed
     conv = flat_kernel(done.model)
     assert conv.weight.shape == (out, into, 3, 3)
@@ -263,6 +263,6 @@ def test_widening_takes_the_levers() -> None:
     anneal(wide.model, 1.0)
     x = torch.randn(1, 3, 6, 7)
     done, expected = flatten(randomised(wide.model), x), flatten(plain, x)
-    assert [node.kind for node in done.flat_sketch.nodes] == [n.kind for n in expected.flat_sketch.nodes]
+    assert [node.kind for node in done.flat_graph.nodes] == [n.kind for n in expected.flat_graph.nodes]
     with pytest.raises(Refused, match="activations"):
         juggler.widen(plain, activations=True, keep_function=True)

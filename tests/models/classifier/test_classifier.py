@@ -117,14 +117,14 @@ def test_learns_and_is_made_again_by_its_plan(tmp_path: Path) -> None:
 def test_a_teacher_is_trained_once_and_shared(tmp_path: Path) -> None:
     told: list[str] = []
     first = train_classifier(
-        TAUGHT, TrainOnly(), teachers=tmp_path, progress=lambda stage, *_: told.append(stage)
+        TAUGHT, TrainOnly(), teachers=tmp_path, progress=lambda value: told.append(value.stage)
     )
     assert {"teacher, train", "train"} == set(told)
     kept = list(tmp_path.rglob("classifier.safetensors"))
     assert len(kept) == 1 and first.provenance["teacher"]["accuracy_validation"] > 0.7
     told.clear()
     again = train_classifier(
-        TAUGHT, TrainOnly(), teachers=tmp_path, progress=lambda stage, *_: told.append(stage)
+        TAUGHT, TrainOnly(), teachers=tmp_path, progress=lambda value: told.append(value.stage)
     )
     assert set(told) == {"train"}
     assert weights_sha256(again.network) == weights_sha256(first.network)

@@ -134,7 +134,7 @@ def test_the_protocol_trains_members_and_joins_them(tmp_path: Path) -> None:
     plan = Plan(data="synthetic", options=options, recipe=recipe, choose_from=2)
     stages: list[str] = []
     detector = train_detector(
-        plan, load_set("synthetic"), folder=tmp_path, progress=lambda stage, *_: stages.append(stage)
+        plan, load_set("synthetic"), folder=tmp_path, progress=lambda value: stages.append(value.stage)
     )
     assert list(dict.fromkeys(stages))[-2:] == ["refit/member-1", "refit/member-2"]
     made = origin(detector.network)[1]

@@ -27,7 +27,7 @@ TAUGHT = dataclasses.replace(
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainedDetector, Path, list[str]]:
     folder, stages = tmp_path_factory.mktemp("run"), []
-    detector = train_detector(TAUGHT, SET, folder=folder, progress=lambda stage, *_: stages.append(stage))
+    detector = train_detector(TAUGHT, SET, folder=folder, progress=lambda value: stages.append(value.stage))
     return detector, folder, list(dict.fromkeys(stages))
 
 

@@ -107,9 +107,7 @@ def test_a_linear_end_is_the_graph_without_activations() -> None:
     x = torch.randn(2, 1, 7, 6)
     end, never = flatten(tabular(1.0), x), flatten(tabular(None), x)
     assert end.certificate.passed
-    sketches = [
-        [(n.name, n.kind, n.inputs, n.shape) for n in done.flat_sketch.nodes] for done in (end, never)
-    ]
+    sketches = [[(n.name, n.kind, n.inputs, n.shape) for n in done.flat_graph.nodes] for done in (end, never)]
     assert sketches[0] == sketches[1]
     kept = [(key, value.shape) for key, value in never.model.state_dict().items()]
     assert [(key, value.shape) for key, value in end.model.state_dict().items()] == kept
@@ -119,6 +117,6 @@ def test_before_the_end_flattening_leaves_the_activations_alone() -> None:
     x = torch.randn(2, 1, 7, 6)
     half, end = flatten(tabular(0.5), x), flatten(tabular(1.0), x)
     assert half.certificate.passed
-    kinds = [node.kind for node in half.flat_sketch.nodes]
+    kinds = [node.kind for node in half.flat_graph.nodes]
     assert kinds.count("leaky_relu") == 4, "two in each of two blocks"
-    assert kinds.count("Conv2d 1x1") > [node.kind for node in end.flat_sketch.nodes].count("Conv2d 1x1")
+    assert kinds.count("Conv2d 1x1") > [node.kind for node in end.flat_graph.nodes].count("Conv2d 1x1")

@@ -253,7 +253,7 @@ def test_whatever_it_trains_with_the_flat_network_is_the_plain_one(
     assert done.certificate.passed
 
     def told(flat: Flattened) -> list[tuple[object, ...]]:
-        ops = [(node.kind, node.shape, node.macs) for node in flat.flat_sketch.nodes]
+        ops = [(node.kind, node.shape, node.macs) for node in flat.flat_graph.nodes]
         return ops + [tuple(value.shape) for value in flat.model.state_dict().values()]
 
     assert told(done) == told(expected)

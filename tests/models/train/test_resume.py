@@ -34,8 +34,8 @@ recipe = Recipe(
 stop = sys.argv[3] if len(sys.argv) > 3 else None
 if stop:
     juggler.models.train.run.SECONDS_BETWEEN_STATES = 0.0
-def progress(epoch, epochs, step, steps, loss):
-    if f"{epoch}.{step}" == stop:
+def progress(value):
+    if f"{value.detail['epoch']}.{value.detail['step']}" == stop:
         print("stopped", flush=True)
         time.sleep(60)  # killed long before
 validate = lambda predict: {"normal": float(predict(images)[:, 0].mean())}

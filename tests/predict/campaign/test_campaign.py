@@ -41,7 +41,7 @@ def test_a_campaign_measures_what_was_asked_and_says_so(path):
         outcome = run_campaign(
             store,
             CampaignOptions(samples=6, retest=2, **TINY),
-            progress=lambda done, total: told.append((done, total)),
+            progress=lambda value: told.append((value.done, value.total)),
         )
         kept = store.samples()
         assert [sample.drawn for sample in kept[:PROBES]] == ["probe"] * PROBES

@@ -65,7 +65,7 @@ Member.take = counted
 with Store.open(path, create=True) as store:
     killer = threading.Thread(target=kill)
     killer.start()
-    tell = lambda done, total: seen.update(told=(done, total))
+    tell = lambda value: seen.update(told=(value.done, value.total))
     outcome = run_fleet(store, "local:2", CampaignOptions(**options), progress=tell)
     over.set()
     killer.join()

@@ -18,7 +18,7 @@ from juggler.predict.extract.kernels import extract_kernels
 from juggler.predict.graphs.sources import open_graph_structure
 from juggler.predict.graphs.structure import graph_structure_of, with_placeholder_weights
 from juggler.runtime.export import draft, outline
-from juggler.runtime.onnx_graphs.protobuf import read_structure
+from juggler.runtime.onnx_graphs.structure import read_structure
 
 
 class Branched(nn.Module):
@@ -82,14 +82,14 @@ def test_stand_ins_for_weights_change_nothing(model: nn.Module, graph: bytes, mo
     )
     real = extract_kernels(graph, batch=3)
     assert len(real.kernels) > 10
-    counted = [Counter(k.spec.digest for k in one.kernels) for one in (outlined, exported, real)]
+    counted = [Counter(k.spec.digest for k in network.kernels) for network in (outlined, exported, real)]
     assert counted[0] == counted[1] == counted[2]
 
 
 def test_work_is_that_of_the_layers(model: nn.Module) -> None:
-    found = sum(kernel.spec.macs for kernel in extract_kernels(model, shape=SHAPE).kernels)
+    macs = sum(kernel.spec.macs for kernel in extract_kernels(model, shape=SHAPE).kernels)
     by_hand = 10 * 10 * 16 * (3 * 9 + 16 * 9 + 16 * 9 + 9) + 32 * 32 + 32 * 10
-    assert found == by_hand
+    assert macs == by_hand
 
 
 def test_sizes_that_the_graph_computes_itself_are_known(graph: bytes) -> None:
@@ -124,15 +124,15 @@ def test_a_slice_reads_what_it_writes() -> None:
 def test_structure_leaves_weights_and_keeps_sizes(graph: bytes, tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(graph)
-    found, whole = read_structure(path), onnx.load(path)
-    assert [node.SerializeToString() for node in found.graph.node] == [
-        node.SerializeToString() for node in whole.graph.node
+    structure, model = read_structure(path), onnx.load(path)
+    assert [node.SerializeToString() for node in structure.graph.node] == [
+        node.SerializeToString() for node in model.graph.node
     ]
-    pairs = list(zip(found.graph.initializer, whole.graph.initializer, strict=True))
+    pairs = list(zip(structure.graph.initializer, model.graph.initializer, strict=True))
     assert all((a.name, list(a.dims), a.data_type) == (b.name, list(b.dims), b.data_type) for a, b in pairs)
     assert any(not a.raw_data and b.raw_data for a, b in pairs)
-    assert read_structure(graph) == found
-    assert len(found.SerializeToString()) < len(graph) / 2
+    assert read_structure(graph) == structure
+    assert len(structure.SerializeToString()) < len(graph) / 2
 
 
 @pytest.mark.parametrize("content", [b"", b"\x08", b"not a model at all", bytes(100)])
@@ -192,10 +192,10 @@ def test_a_graph_of_two_inputs_is_told() -> None:
 def test_an_outline_holds_no_weight() -> None:
     shared = nn.Linear(8, 8)
     network = nn.Sequential(shared, nn.ReLU(), shared, nn.BatchNorm1d(8)).eval()
-    found = outline(network, torch.ones(1, 8))
-    assert not found.graph.initializer
-    given = {value.name for value in found.graph.input}
-    assert {"input", "0.weight", "0.bias"} <= given and "2.weight" not in given
+    model = outline(network, torch.ones(1, 8))
+    assert not model.graph.initializer
+    inputs = {value.name for value in model.graph.input}
+    assert {"input", "0.weight", "0.bias"} <= inputs and "2.weight" not in inputs
     assert extract_kernels(network, shape=(8,)).weight_bytes >= 2 * 4 * 72
     with pytest.raises(ConfigError, match="training"):
         outline(nn.Sequential(nn.ReLU()).train(), torch.ones(1))
@@ -203,10 +203,10 @@ def test_an_outline_holds_no_weight() -> None:
 
 def test_named_networks_are_read_as_those_with_weights() -> None:
     structure, shape = open_graph_structure("resnet18", (3, 32, 32))
-    own = extract_kernels(structure, shape=shape)
-    drawn = extract_kernels(create("resnet18").eval(), shape=shape)
-    assert [kernel.spec for kernel in own.kernels] == [kernel.spec for kernel in drawn.kernels]
-    assert own.network == "resnet18" and own.weight_bytes > 40e6
+    of_structure = extract_kernels(structure, shape=shape)
+    of_module = extract_kernels(create("resnet18").eval(), shape=shape)
+    assert [kernel.spec for kernel in of_structure.kernels] == [kernel.spec for kernel in of_module.kernels]
+    assert of_structure.network == "resnet18" and of_structure.weight_bytes > 40e6
 
 
 def test_the_names_of_the_last_release_still_work():

@@ -18,13 +18,13 @@ def families(extracted: ExtractedKernels) -> Counter[str]:
 
 @pytest.mark.parametrize("seed", [2, 12, 15, 19, 24])
 def test_all_work_is_found_again(seed: int) -> None:
-    drawn = random_network(seed)
-    extracted = extract_kernels(drawn.model, "openvino", batch=2, name=drawn.name)
+    network = random_network(seed)
+    extracted = extract_kernels(network.model, "openvino", batch=2, name=network.name)
     assert not extracted.uncovered
-    assert sum(kernel.spec.macs for kernel in extracted.kernels) == 2 * drawn.macs
-    other = families(extract_kernels(drawn.model, batch=2))
+    assert sum(kernel.spec.macs for kernel in extracted.kernels) == 2 * network.macs
+    by_onnxruntime = families(extract_kernels(network.model, batch=2))
     for family in ("conv", "depthwise", "pool", "dense", "concat", "global_pool"):
-        assert families(extracted)[family] == other[family]
+        assert families(extracted)[family] == by_onnxruntime[family]
 
 
 def test_sums_and_activations_are_fused_as_it_fuses_them() -> None:
@@ -36,8 +36,8 @@ def test_sums_and_activations_are_fused_as_it_fuses_them() -> None:
 
 
 def test_dense_layers_compiled_into_one_are_listed() -> None:
-    drawn = random_network(6)
-    extracted = extract_kernels(drawn.model, "openvino")
+    network = random_network(6)
+    extracted = extract_kernels(network.model, "openvino")
     (missed,) = extracted.uncovered
     assert (missed.op, missed.count) == ("Subgraph", 1) and missed.bytes > 4 * (64 * 256 + 256 * 256)
-    assert sum(kernel.spec.macs for kernel in extracted.kernels) == drawn.macs - 64 * 256 - 256 * 256
+    assert sum(kernel.spec.macs for kernel in extracted.kernels) == network.macs - 64 * 256 - 256 * 256

@@ -7,7 +7,7 @@ from itertools import combinations
 import pytest
 
 from juggler.errors import ConfigError, DataError
-from juggler.predict.campaign.store.samples import Floor
+from juggler.predict.campaign.store.samples import NoiseFloor
 from juggler.predict.fit.comparison import Comparison, compare_learners
 from juggler.predict.kernels.spec import KernelSpec
 from made_up_samples import samples
@@ -16,10 +16,13 @@ LEARNERS = ["polynomial", "xgboost_raw"]
 
 
 def test_the_same_rows_for_all_and_the_best_first():
-    floors = [Floor("conv", 5, 1.5, 1.0, 2.0)]
+    floors = [NoiseFloor("conv", 5, 1.5, 1.0, 2.0)]
     told = []
     found = compare_learners(
-        samples(), learners=LEARNERS, floors=floors, progress=lambda done, total: told.append((done, total))
+        samples(),
+        learners=LEARNERS,
+        floors=floors,
+        progress=lambda at: told.append((at.done, at.total)),
     )
     assert {row.learner for row in found.rows} == {*LEARNERS}
     assert len({(row.family, row.training, row.scores.n) for row in found.rows}) == 1

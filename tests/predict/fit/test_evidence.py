@@ -18,7 +18,9 @@ from made_up_samples import samples
 def test_three_phases_are_scored_on_kernels_held_out():
     told = []
     found = phase_evidence(
-        samples(90), {"conv": "polynomial", "pool": "polynomial"}, progress=lambda *done: told.append(done)
+        samples(90),
+        {"conv": "polynomial", "pool": "polynomial"},
+        progress=lambda at: told.append((at.done, at.total)),
     )
     assert [(one.family, one.phase, one.learner) for one in found] == [
         ("conv", "pre", "roofline_trees"),

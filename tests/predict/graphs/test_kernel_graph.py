@@ -11,7 +11,8 @@ import pytest
 
 from juggler.errors import ConfigError
 from juggler.predict import KernelSpec
-from juggler.predict.graphs.kernel_graph import ACTIVATIONS, BINARY, UNARY, build
+from juggler.predict.graphs.kernel_graph import BINARY, UNARY, build
+from juggler.predict.kernels.spec import ACTIVATIONS
 from juggler.runtime.export import OPSET as EXPORTED
 from juggler.runtime.onnx_graphs.normals import normal
 
@@ -21,7 +22,7 @@ KERNELS = [
     replace(CONV, adds=True, activation="relu"),
     replace(CONV, cold=True, bias=False, dilation=(2, 1)),
     replace(CONV, groups=4),
-    *(replace(CONV, activation=name) for name in ACTIVATIONS),
+    *(replace(CONV, activation=name) for name in ("none", *ACTIVATIONS)),
     KernelSpec("depthwise", 1, 16, 16, 7, 7, kernel=(3, 3), groups=16),
     KernelSpec("pool", 1, 16, 16, 9, 9, kernel=(3, 3), stride=(2, 2), pads=(1, 1, 1, 1)),
     KernelSpec("pool", 1, 6, 6, 9, 9, kernel=(2, 2), kind="average"),
@@ -72,11 +73,11 @@ def test_a_convolution_computes_what_torch_computes():
         for tensor in onnx.load_from_string(graph.model).graph.initializer
     }
     feed = {name: torch.from_numpy(array.copy()) for name, array in graph.feed().items()}
-    wanted = torch.nn.functional.conv2d(
+    expected = torch.nn.functional.conv2d(
         feed["x"], weights["weight"], weights["bias"], CONV.stride, CONV.pads[:2]
     )
-    wanted = torch.relu(wanted + feed["y"]).numpy()
-    np.testing.assert_allclose(ran(replace(CONV, adds=True, activation="relu")), wanted, atol=1e-4)
+    expected = torch.relu(expected + feed["y"]).numpy()
+    np.testing.assert_allclose(ran(replace(CONV, adds=True, activation="relu")), expected, atol=1e-4)
 
 
 def test_inputs_are_normal_and_never_zero():
@@ -97,8 +98,8 @@ def test_graphs_are_of_the_set_that_networks_are_exported_in():
     """An average pool of a newer one runs by a slower kernel, so it would not tell of networks."""
     pool = KernelSpec("pool", 1, 6, 6, 9, 9, kernel=(2, 2), kind="average")
     gelu = KernelSpec("elementwise", 1, 8, 8, 5, 5, kind="gelu")
-    found = [onnx.load_from_string(build(spec).model).opset_import[0].version for spec in (pool, gelu)]
-    assert found == [EXPORTED, 20]
+    opsets = [onnx.load_from_string(build(spec).model).opset_import[0].version for spec in (pool, gelu)]
+    assert opsets == [EXPORTED, 20]
 
 
 @pytest.mark.parametrize("spec", [replace(CONV, in_channels=3, out_channels=8, adds=True), KERNELS[-8]])

@@ -10,9 +10,21 @@ from juggler.errors import ConfigError
 from juggler.predict import KernelSpec
 
 CONV = KernelSpec(
-    "conv", 2, 16, 32, 20, 30, kernel=(3, 5), stride=(2, 1), dilation=(1, 2), pads=(1, 2, 0, 3), groups=4,
-    bias=True, activation="relu", adds=True,
-)  # fmt: skip
+    "conv",
+    2,
+    16,
+    32,
+    20,
+    30,
+    kernel=(3, 5),
+    stride=(2, 1),
+    dilation=(1, 2),
+    pads=(1, 2, 0, 3),
+    groups=4,
+    bias=True,
+    activation="relu",
+    adds=True,
+)
 
 
 def test_a_convolution_is_counted_by_hand():
@@ -56,7 +68,7 @@ def test_the_operations_of_a_pool_are_the_taps_of_its_windows():
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "message"),
     [
         ({"family": "conf"}, "conv, depthwise"),
         ({"batch": 0}, "batch 0"),
@@ -77,9 +89,9 @@ def test_the_operations_of_a_pool_are_the_taps_of_its_windows():
         ({"family": "concat", "out_channels": 4, "groups": 5}, "Join at most 4"),
     ],
 )
-def test_what_makes_no_kernel_is_refused(values, told):
+def test_what_makes_no_kernel_is_refused(values, message):
     usual = {"family": "conv", "batch": 1, "in_channels": 4, "out_channels": 8, "height": 8, "width": 8}
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         KernelSpec(**usual | values)
 
 
@@ -96,6 +108,6 @@ def test_the_digest_stays_what_databases_hold():
 
 @given(st.integers(1, 64), st.integers(1, 64), st.booleans())
 def test_other_kernels_have_other_digests(channels, height, cold):
-    one = KernelSpec("dense", 1, channels, 3, height, cold=cold)
-    other = KernelSpec("dense", 1, channels, 3, height + 1, cold=cold)
-    assert one.digest != other.digest
+    spec = KernelSpec("dense", 1, channels, 3, height, cold=cold)
+    taller = KernelSpec("dense", 1, channels, 3, height + 1, cold=cold)
+    assert spec.digest != taller.digest

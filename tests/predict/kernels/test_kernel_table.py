@@ -72,8 +72,8 @@ def test_a_table_is_made_straight_from_arrays():
 def test_rows_are_taken_by_index_and_by_mask():
     table = KernelTable("dense", {"in_channels": np.arange(1, 6)})
     assert table.take([4, 0])["in_channels"].tolist() == [5.0, 1.0]
-    kept = table.take(table["in_channels"] > 3)
-    assert (kept["macs"].tolist(), len(kept), kept.family) == ([4.0, 5.0], 2, "dense")
+    large = table.take(table["in_channels"] > 3)
+    assert (large["macs"].tolist(), len(large), large.family) == ([4.0, 5.0], 2, "dense")
     assert len(table.take(np.zeros(5, bool))) == 0
     assert table.take(slice(1, 4, 2))["in_channels"].tolist() == [2.0, 4.0]
 
@@ -86,7 +86,7 @@ def test_a_choice_of_no_row_gives_an_empty_table(none):
 
 
 @pytest.mark.parametrize(
-    ("family", "columns", "told"),
+    ("family", "columns", "message"),
     [
         ("convolution", {}, "no such family"),
         ("conv", {"heigth": [1]}, "the columns heigth"),
@@ -96,8 +96,8 @@ def test_a_choice_of_no_row_gives_an_empty_table(none):
         ("conv", {"height": [5, 2], "width": 5, "kernel_height": 3}, "row 1 writes nothing"),
     ],
 )
-def test_columns_that_make_no_kernels_are_refused(family, columns, told):
-    with pytest.raises(ConfigError, match=told):
+def test_columns_that_make_no_kernels_are_refused(family, columns, message):
+    with pytest.raises(ConfigError, match=message):
         KernelTable(family, columns)
 
 

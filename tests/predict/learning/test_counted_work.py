@@ -1,4 +1,4 @@
-"""Work is counted as the algorithms do it, prices are found again, a process is smooth between samples."""
+"""Work is counted as the algorithms do it, unit costs come out again, a process is smooth between samples."""
 
 from __future__ import annotations
 
@@ -24,27 +24,38 @@ def conv(**fields):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    size=st.integers(1, 20), kernel=st.integers(1, 7), stride=st.integers(1, 4), dilation=st.integers(1, 3),
+    size=st.integers(1, 20),
+    kernel=st.integers(1, 7),
+    stride=st.integers(1, 4),
+    dilation=st.integers(1, 3),
     pads=st.tuples(st.integers(0, 3), st.integers(0, 3)),
-)  # fmt: skip
+)
 def test_windows_are_those_that_are_counted_one_by_one(size, kernel, stride, dilation, pads):
     pad, after = pads
     outs = (size + pad + after - dilation * (kernel - 1) - 1) // stride + 1
     if outs < 1:
         return
     spec = KernelSpec(
-        "pool", 1, 1, 1, size, 1, kernel=(kernel, 1), stride=(stride, 1), dilation=(dilation, 1),
+        "pool",
+        1,
+        1,
+        1,
+        size,
+        1,
+        kernel=(kernel, 1),
+        stride=(stride, 1),
+        dilation=(dilation, 1),
         pads=(pad, 0, after, 0),
-    )  # fmt: skip
-    found = windows(KernelTable.of([spec]), "height")
+    )
+    down = windows(KernelTable.of([spec]), "height")
     at = stride * np.arange(outs)[:, None] - pad + dilation * np.arange(kernel)
     on_map = (at >= 0) & (at < size)
-    assert found.taps == on_map.sum()
-    assert found.used == on_map.any(axis=0).sum()
+    assert down.taps == on_map.sum()
+    assert down.used == on_map.any(axis=0).sum()
     is_before = (at[:, 0] < 0).sum()
-    assert found.before == is_before
-    assert found.within == max(0, int((at[is_before:, -1] < size).sum()))
-    assert found.before + found.within + found.after == outs
+    assert down.before == is_before
+    assert down.within == max(0, int((at[is_before:, -1] < size).sum()))
+    assert down.before + down.within + down.after == outs
 
 
 @given(st.integers(0, 1000))
@@ -147,21 +158,21 @@ def test_prices_are_found_again_and_go_on_beyond_what_was_sampled():
 
     target = truth_ms(table) * np.exp(np.random.default_rng(1).normal(0.0, 0.01, len(table)))
     target[:3] *= 20.0  # the clock was wrong
-    prices = UnitCosts.fit(table, target)
-    latency, shares = prices.parts(many(60, seed=2))
+    unit_costs = UnitCosts.fit(table, target)
+    latency, shares = unit_costs.parts(many(60, seed=2))
     assert np.abs(latency / truth_ms(many(60, seed=2)) - 1.0).max() < 0.1
     assert np.allclose(sum(shares.values()), 1.0)
-    assert prices.parts(far)[0] == pytest.approx(truth_ms(far), rel=0.15)
-    assert UnitCosts.from_dict(prices.to_dict()) == prices
+    assert unit_costs.parts(far)[0] == pytest.approx(truth_ms(far), rel=0.15)
+    assert UnitCosts.from_dict(unit_costs.to_dict()) == unit_costs
 
 
 def test_algorithms_that_were_not_sampled_go_by_the_roofline():
     table = KernelTable.of([conv(height=h, width=h) for h in range(4, 40)])
-    prices = UnitCosts.fit(table, 1e-3 + table["operations"] / 1e8)
-    other = KernelTable.of([conv(kernel=(3, 3))])
-    assert list(prices.ms) == ["pointwise"]
-    latency, shares = prices.parts(other)
-    assert latency == prices.roofline.latency_ms(other)
+    unit_costs = UnitCosts.fit(table, 1e-3 + table["operations"] / 1e8)
+    others = KernelTable.of([conv(kernel=(3, 3))])
+    assert list(unit_costs.ms) == ["pointwise"]
+    latency, shares = unit_costs.parts(others)
+    assert latency == unit_costs.roofline.latency_ms(others)
     assert not sum(shares.values()).any()
 
 
@@ -171,8 +182,8 @@ def test_a_process_answers_between_its_rows_and_with_its_mean_far_away():
     target = 0.3 * np.sin(rows[:, 0]) + 0.1 * rows[:, 1] + 5.0
     process = Process.fit(np.hstack([rows, np.ones((300, 1))]), target)
     inner = draw.uniform(-2.5, 2.5, (50, 2))
-    found = process.predict(np.hstack([inner, np.ones((50, 1))]))
-    assert np.abs(found - 0.3 * np.sin(inner[:, 0]) - 0.1 * inner[:, 1] - 5.0).max() < 0.02
+    smooth = process.predict(np.hstack([inner, np.ones((50, 1))]))
+    assert np.abs(smooth - 0.3 * np.sin(inner[:, 0]) - 0.1 * inner[:, 1] - 5.0).max() < 0.02
     assert process.predict(np.full((1, 3), 1e3)) == pytest.approx(np.median(target))
     fields, arrays = process.state()
     assert np.array_equal(
@@ -219,8 +230,8 @@ def test_windows_as_wide_as_an_unpadded_map_run_in_one_row():
     assert counts["tiles"] == 4 * 8 and counts["rows"] == 4
     assert counts["alone"] == wide["alone"] == 0.0
     assert counts["products"] == wide["products"]
-    for other in (replace(tall, pads=(1, 0, 1, 0)), replace(tall, stride=(2, 1)), replace(tall, width=4)):
-        assert COUNTS["convolution"](KernelTable.of([other]))["rows"] > 4
+    for changed in (replace(tall, pads=(1, 0, 1, 0)), replace(tall, stride=(2, 1)), replace(tall, width=4)):
+        assert COUNTS["convolution"](KernelTable.of([changed]))["rows"] > 4
 
 
 def test_what_steps_pass_over_is_not_read():

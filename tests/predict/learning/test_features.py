@@ -9,9 +9,8 @@ from contracts_learners import convolutions
 from juggler.errors import ConfigError
 from juggler.predict.kernels.spec import FAMILIES
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.features import Features
+from juggler.predict.learning.features import Features, rich_columns
 from juggler.predict.learning.net_inputs import LAMBDAS, Inputs, fit_power, fit_z
-from juggler.predict.learning.rich_features import rich_columns
 
 
 def test_the_papers_features_are_those_of_table_3():
@@ -29,18 +28,23 @@ def test_rich_features_by_hand():
             **{"kernel_height": [3], "kernel_width": [3], "pad_bottom": [1], "pad_right": [1]},
         },
     )
-    found = {name: column[0] for name, column in rich_columns(table).items()}
+    by_name = {name: column[0] for name, column in rich_columns(table).items()}
     rows = 2 * 8 * 7
-    assert found["log_rows"] == pytest.approx(np.log(rows))
-    assert found["log_columns"] == pytest.approx(np.log(40))
-    assert found["log_depth"] == pytest.approx(np.log(12 * 9))
-    assert found["log_macs"] == pytest.approx(np.log(rows * 40 * 12 * 9))
-    assert found["waste_out_16"] == pytest.approx(np.log(48 / 40))
-    assert found["waste_in_8"] == pytest.approx(np.log(16 / 12))
-    assert found["log_tiles_64_64"] == pytest.approx(np.log(2 * 1))
-    assert found["log_winograd_2"] == pytest.approx(np.log(2 * 4 * 4 * 16 * 12 * 40))
-    assert (found["pad_uneven"], found["pad_down"], found["winograd"], found["pointwise"]) == (1, 1, 1, 0)
-    assert (found["width_modulo_8"], found["out_width_modulo_2"]) == (0, 1)
+    assert by_name["log_rows"] == pytest.approx(np.log(rows))
+    assert by_name["log_columns"] == pytest.approx(np.log(40))
+    assert by_name["log_depth"] == pytest.approx(np.log(12 * 9))
+    assert by_name["log_macs"] == pytest.approx(np.log(rows * 40 * 12 * 9))
+    assert by_name["waste_out_16"] == pytest.approx(np.log(48 / 40))
+    assert by_name["waste_in_8"] == pytest.approx(np.log(16 / 12))
+    assert by_name["log_tiles_64_64"] == pytest.approx(np.log(2 * 1))
+    assert by_name["log_winograd_2"] == pytest.approx(np.log(2 * 4 * 4 * 16 * 12 * 40))
+    assert (by_name["pad_uneven"], by_name["pad_down"], by_name["winograd"], by_name["pointwise"]) == (
+        1,
+        1,
+        1,
+        0,
+    )
+    assert (by_name["width_modulo_8"], by_name["out_width_modulo_2"]) == (0, 1)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -60,9 +64,9 @@ def test_every_family_has_finite_features(family, kind):
 def test_words_not_seen_in_training_get_no_column():
     table, _ = convolutions(50)
     features = Features.fit("paper", table)
-    other = KernelTable("conv", {"in_channels": [3], "out_channels": [3], "activation": ["tanh"]})
-    found = dict(zip(features.names, features.matrix(other)[0], strict=True))
-    assert found["activation=none"] == found["activation=relu"] == 0.0
+    unseen = KernelTable("conv", {"in_channels": [3], "out_channels": [3], "activation": ["tanh"]})
+    columns = dict(zip(features.names, features.matrix(unseen)[0], strict=True))
+    assert columns["activation=none"] == columns["activation=relu"] == 0.0
 
 
 def test_what_features_refuse():

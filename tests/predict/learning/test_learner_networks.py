@@ -35,8 +35,8 @@ def test_a_residual_block_adds_its_input():
 
 def test_the_loss_is_equation_7():
     t, y = torch.tensor([0.5, 3.0]), torch.tensor([1.0, 2.0])
-    wanted = np.mean(np.abs(np.log1p([1.0, 2.0]) - np.log1p([0.5, 3.0])) / np.log1p([0.5, 3.0]))
-    assert np.isclose(maple(torch.log1p(y), torch.log1p(t)).item(), wanted)
+    expected = np.mean(np.abs(np.log1p([1.0, 2.0]) - np.log1p([0.5, 3.0])) / np.log1p([0.5, 3.0]))
+    assert np.isclose(maple(torch.log1p(y), torch.log1p(t)).item(), expected)
 
 
 def learner(**changes):
@@ -66,10 +66,10 @@ def test_a_training_that_diverges_ends_with_sound_weights():
 
 def test_training_leaves_torchs_generator_alone():
     torch.manual_seed(5)
-    wanted = torch.rand(3)
+    goal = torch.rand(3)
     torch.manual_seed(5)
     learner(epochs=1).fit(*convolutions(20))
-    assert torch.equal(torch.rand(3), wanted)
+    assert torch.equal(torch.rand(3), goal)
 
 
 def test_denormals_are_zero_while_a_network_trains_and_no_longer():

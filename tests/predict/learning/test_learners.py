@@ -44,8 +44,8 @@ def test_files_that_are_no_learners(saved, tmp_path):
     path = tmp_path / "other.npz"
     with pytest.raises(ArtefactError, match="no such file"):
         load(path)
-    whole = saved[0].read_bytes()
-    for content in (b"", b"text", whole[: len(whole) // 2]):
+    saved_bytes = saved[0].read_bytes()
+    for content in (b"", b"text", saved_bytes[: len(saved_bytes) // 2]):
         path.write_bytes(content)
         with pytest.raises(ArtefactError, match="no fitted learner"):
             load(path)
@@ -89,13 +89,13 @@ def test_trees_on_ratios_go_on_where_plain_trees_stop():
     small, large = order[:240], order[-20:]
     ratio = RooflineTrees(members=1).fit(table.take(small), target[small])
     plain = LEARNERS.get("xgboost_log").fit(table.take(small), target[small])
-    errors = [mape(target[large], one.predict(table.take(large))) for one in (ratio, plain)]
+    errors = [mape(target[large], fitted.predict(table.take(large))) for fitted in (ratio, plain)]
     assert errors[0] < 30.0 < errors[1]
 
 
 def test_terms_of_a_polynomial():
-    found = terms(np.array([[2.0, 3.0]]), 2)
-    assert found.tolist() == [[1.0, 2.0, 3.0, 4.0, 6.0, 9.0]]
+    products = terms(np.array([[2.0, 3.0]]), 2)
+    assert products.tolist() == [[1.0, 2.0, 3.0, 4.0, 6.0, 9.0]]
 
 
 def test_settings_are_kept_with_the_trees():

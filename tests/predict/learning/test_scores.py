@@ -10,14 +10,14 @@ from juggler.predict.learning.scores import Scores, score
 
 
 def test_by_hand():
-    found = score([1.0, 2.0, 4.0, 10.0], [1.04, 1.85, 5.0, 10.0])
-    assert found.n == 4
-    assert found.mape == pytest.approx((4.0 + 7.5 + 25.0 + 0.0) / 4)
-    assert (found.within_5, found.within_10) == (50.0, 75.0)
-    assert found.mae_ms == pytest.approx((0.04 + 0.15 + 1.0) / 4)
-    assert found.rmse_ms == pytest.approx(np.sqrt((0.0016 + 0.0225 + 1.0) / 4))
-    assert found.spearman == pytest.approx(1.0)
-    assert Scores.from_json(found.to_json()) == found
+    scores = score([1.0, 2.0, 4.0, 10.0], [1.04, 1.85, 5.0, 10.0])
+    assert scores.n == 4
+    assert scores.mape == pytest.approx((4.0 + 7.5 + 25.0 + 0.0) / 4)
+    assert (scores.within_5, scores.within_10) == (50.0, 75.0)
+    assert scores.mae_ms == pytest.approx((0.04 + 0.15 + 1.0) / 4)
+    assert scores.rmse_ms == pytest.approx(np.sqrt((0.0016 + 0.0225 + 1.0) / 4))
+    assert scores.spearman == pytest.approx(1.0)
+    assert Scores.from_json(scores.to_json()) == scores
 
 
 def test_order_and_variance():

@@ -38,7 +38,7 @@ def test_seeds_differ():
 
 
 def test_splits_that_cannot_be():
-    for wanted in (
+    for call in (
         lambda: random_split(1),
         lambda: random_split(10, share=1.0),
         lambda: group_split(["a", "a"]),
@@ -47,4 +47,4 @@ def test_splits_that_cannot_be():
         lambda: folds(3, 1),
     ):
         with pytest.raises(ConfigError):
-            wanted()
+            call()

@@ -38,17 +38,19 @@ def test_it_beats_the_source_and_learning_from_nothing(source, moved):
     alone = RooflineTrees(members=1).fit(some, on_another(some, first))
     table, latency_ms = convolutions(300, seed=3)
     measured = on_another(table, latency_ms)
-    errors = [mape(measured, one.predict(table)) for one in (moved, source, alone)]
+    errors = [mape(measured, predictor.predict(table)) for predictor in (moved, source, alone)]
     check_answers(moved.predict(table), 300)
     assert errors[0] < 0.7 * min(errors[1:])
 
 
 def test_a_saved_one_predicts_the_same(moved, tmp_path):
     table, _ = convolutions(30, seed=4)
-    wanted = moved.predict(table)
-    assert np.array_equal(load(save(tmp_path / "moved.npz", "transferred", moved)).predict(table), wanted)
+    expected_ms = moved.predict(table)
+    assert np.array_equal(
+        load(save(tmp_path / "moved.npz", "transferred", moved)).predict(table), expected_ms
+    )
     packed, arrays = pack("transferred", moved)
-    assert np.array_equal(unpack(json.loads(json.dumps(packed)), arrays).predict(table), wanted)
+    assert np.array_equal(unpack(json.loads(json.dumps(packed)), arrays).predict(table), expected_ms)
 
 
 def test_it_starts_from_any_learner_and_from_a_corrected_one(moved):
@@ -56,10 +58,10 @@ def test_it_starts_from_any_learner_and_from_a_corrected_one(moved):
     plain = LEARNERS.get("polynomial").fit(*convolutions(200))
     target = on_another(table, first)
     for name, start in (("polynomial", plain), ("transferred", moved)):
-        found = transfer(name, start, table, target)
-        assert mape(target, found.predict(table)) < mape(target, start.predict(table))
-        packed, arrays = pack("transferred", found)
-        assert np.array_equal(unpack(packed, arrays).predict(table), found.predict(table))
+        corrected = transfer(name, start, table, target)
+        assert mape(target, corrected.predict(table)) < mape(target, start.predict(table))
+        packed, arrays = pack("transferred", corrected)
+        assert np.array_equal(unpack(packed, arrays).predict(table), corrected.predict(table))
 
 
 def test_it_is_a_learner_once_it_has_a_source(source, moved):
@@ -70,7 +72,7 @@ def test_it_is_a_learner_once_it_has_a_source(source, moved):
         learner.fit(table, target)
     steps = []
     with_source = Transferred(source_name="roofline_trees", source=source)
-    again = with_source.fit(table, target, seed=1, progress=lambda done, total: steps.append((done, total)))
+    again = with_source.fit(table, target, seed=1, progress=lambda at: steps.append((at.done, at.total)))
     assert np.array_equal(again.predict(table), moved.predict(table)) and steps == [(1, 1)]
 
 

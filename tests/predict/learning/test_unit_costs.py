@@ -1,9 +1,9 @@
-"""Prices of counted work: what few kernels are odd by is not charged to others a hundredfold."""
+"""Unit costs of counted work: what few kernels are odd by is not charged to others a hundredfold."""
 
 import numpy as np
 import pytest
 
-from juggler.predict.learning.unit_costs import DEAR_MS, DEARER, _fitted
+from juggler.predict.learning.unit_costs import DEAR_MS, DEARER, _fit
 
 NEAR_MS = 1e-6  # a byte, wherever it comes from
 
@@ -21,22 +21,22 @@ def kernels(odd: float) -> tuple[dict[str, np.ndarray], np.ndarray]:
 def test_prices_within_bounds_are_those_that_were_paid():
     counts, times = kernels(1.0)
     counts["moved_20"] = counts["input"] * 0.5 * (counts["input"] > 3e5)
-    prices = _fitted(counts, times + 2.0 * NEAR_MS * counts["moved_20"])
-    assert prices["input"] == pytest.approx(NEAR_MS, rel=0.05)
-    assert prices["moved_20"] == pytest.approx(2.0 * NEAR_MS, rel=0.05)
+    unit_costs = _fit(counts, times + 2.0 * NEAR_MS * counts["moved_20"])
+    assert unit_costs["input"] == pytest.approx(NEAR_MS, rel=0.05)
+    assert unit_costs["moved_20"] == pytest.approx(2.0 * NEAR_MS, rel=0.05)
 
 
 def test_a_byte_from_far_away_costs_a_few_times_one_from_near():
-    prices = _fitted(*kernels(3.0))
-    nearer = prices["input"]
+    unit_costs = _fit(*kernels(3.0))
+    nearer = unit_costs["input"]
     for name in ("moved_4", "moved_20"):
-        assert prices[name] <= max(DEARER * nearer, DEAR_MS) * (1.0 + 1e-5), name
-        nearer += prices[name]
-    assert prices["input"] == pytest.approx(NEAR_MS, rel=0.2), "what is paid elsewhere is still found"
+        assert unit_costs[name] <= max(DEARER * nearer, DEAR_MS) * (1.0 + 1e-5), name
+        nearer += unit_costs[name]
+    assert unit_costs["input"] == pytest.approx(NEAR_MS, rel=0.2), "what is paid elsewhere is still found"
 
 
 def test_where_no_byte_has_a_price_a_far_one_may_have_some():
     counts, _ = kernels(3.0)
     del counts["input"], counts["moved_4"]
-    prices = _fitted(counts, np.where(counts["moved_20"] > 0.0, 3e-2, 1e-2))
-    assert prices["moved_20"] == pytest.approx(DEAR_MS)
+    unit_costs = _fit(counts, np.where(counts["moved_20"] > 0.0, 3e-2, 1e-2))
+    assert unit_costs["moved_20"] == pytest.approx(DEAR_MS)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from juggler.nouns import GraphNode, GraphSketch
+from juggler.nouns import GraphNode, GraphSummary
 from juggler.report import draw_graphs
 from juggler.report.network.graphs import Grid, kind_of
 from juggler.report.network.layout import Layout, arrange
@@ -40,7 +40,7 @@ def test_parallel_branches_take_lanes_of_their_own() -> None:
     nodes = [GraphNode("x", "placeholder", (), (1, 4))]
     nodes += [GraphNode(n, "conv2d", ("x",), (1, 4), macs) for n, macs in (("a", 1), ("b", 9), ("c", 1))]
     nodes.append(GraphNode("sum", "add", ("a", "b", "c", "weight"), (1, 4)))
-    layout = arrange(GraphSketch("branches", tuple(nodes)))
+    layout = arrange(GraphSummary("branches", tuple(nodes)))
     lanes = {b.node.name: b.lane for b in layout.blocks}
     assert lanes["b"] == 0, "the branch with most work is the spine"
     assert sorted(lanes[n] for n in "abc") == [0, 1, 2]
@@ -48,13 +48,13 @@ def test_parallel_branches_take_lanes_of_their_own() -> None:
 
 
 @st.composite
-def graphs(draw: st.DrawFn) -> GraphSketch:
+def graphs(draw: st.DrawFn) -> GraphSummary:
     size = draw(st.integers(1, 30))
     nodes = []
     for i in range(size):
         sources = draw(st.lists(st.integers(0, i - 1), max_size=3)) if i else []
         nodes.append(GraphNode(f"n{i}", "add", tuple(f"n{s}" for s in sources), (1, 2)))
-    return GraphSketch("any", tuple(nodes))
+    return GraphSummary("any", tuple(nodes))
 
 
 def _cells(layout: Layout) -> list[tuple[int, int]]:
@@ -63,7 +63,7 @@ def _cells(layout: Layout) -> list[tuple[int, int]]:
 
 @settings(max_examples=60, deadline=None)
 @given(graphs())
-def test_no_two_ops_share_a_place_and_no_wire_runs_through_an_op(sketch: GraphSketch) -> None:
+def test_no_two_ops_share_a_place_and_no_wire_runs_through_an_op(sketch: GraphSummary) -> None:
     layout = arrange(sketch)
     cells = _cells(layout)
     assert len(set(cells)) == len(cells) == len(sketch.nodes)

@@ -18,7 +18,7 @@ RECORD = Quantization(
 def test_the_figures_stand_in_tile_and_note() -> None:
     proof = dataclasses.replace(make_certificate(), int8=RECORD)
     (tile,) = tiles(Story("int8", certificate=proof))
-    assert tile.mood == "good"
+    assert tile.style == "good"
     assert "int8 34.2 dB (at least 20.0), 99.4 % of 500 classes kept" in tile.detail
     note = sheets.certificate_sheet(proof).note
     assert "Quantised by a_tool 1.2 on 96 inputs; on 500 others: int8 34.2 dB" in note
@@ -28,7 +28,7 @@ def test_the_figures_stand_in_tile_and_note() -> None:
 def test_what_is_beyond_its_budget_fails() -> None:
     for change in ({"signal_to_noise_db": 19.9}, {"classes_agreed": 490}):
         proof = dataclasses.replace(make_certificate(), int8=dataclasses.replace(RECORD, **change))
-        assert [tile.mood for tile in tiles(Story("int8", certificate=proof))] == ["bad"]
+        assert [tile.style for tile in tiles(Story("int8", certificate=proof))] == ["bad"]
 
 
 def test_exact_answers_and_answers_without_classes_are_said() -> None:

@@ -15,7 +15,8 @@ from torch.nn import functional
 
 from juggler.errors import ConfigError
 from juggler.runtime.export import export
-from juggler.runtime.importers.onnx import IMPORTER, ends
+from juggler.runtime.importers.onnx import IMPORTER
+from juggler.runtime.onnx_graphs.ends import ends
 from juggler.runtime.session import IMPORTERS
 
 

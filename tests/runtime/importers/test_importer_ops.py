@@ -23,6 +23,7 @@ DRAWN = np.random.default_rng(5)
 X = DRAWN.standard_normal(SHAPE, dtype=np.float32)
 K = DRAWN.standard_normal((4, 2, 3, 3), dtype=np.float32)
 FOUR = DRAWN.random(4, dtype=np.float32) + 0.5
+SCALES = np.array([1, 1, 2, 3], np.float32)
 SIX = DRAWN.random(6, dtype=np.float32) + 0.5
 
 
@@ -255,7 +256,12 @@ def test_random_chains_agree_with_onnx_runtime(steps: list[tuple[str, dict, tupl
         ("LRN", {"size": 2}, {}, "window is even"),
         ("PRelu", {}, {"s": SIX}, "one a channel"),
         ("Pad", {}, {"p": [1, 1], "": [], "a": [2]}, "of all axes"),
-        ("Resize", {"mode": "cubic"}, {"": [], "s": np.array([1, 1, 2, 3], np.float32)}, "its mode is cubic"),
+        (
+            "Resize",
+            {"mode": "cubic", "cubic_coeff_a": -0.5},
+            {"": [], "s": np.array([1, 1, 2, 3], np.float32)},
+            "cubic coefficient",
+        ),
         ("DepthToSpace", {"blocksize": 2}, {}, "torch's order"),
         ("MaxPool", {"kernel_shape": [3, 3], "pads": [1, 1, 0, 0], "ceil_mode": 1}, {}, "rounded up"),
         ("Reshape", {}, {"to": [8, -1]}, "mixes the batch"),

@@ -41,7 +41,7 @@ def test_every_network_backend_and_batch_is_timed(tmp_path: Path) -> None:
         shape=SHAPE,
         batches=(1, 3),
         threads=1,
-        progress=lambda *turn: turns.append(turn),
+        progress=lambda value: turns.append((value.done, value.total)),
         **QUICK,  # type: ignore[arg-type]
     )
     wanted = {(s, b, n) for s in ("wide", "flat") for b in ("onnxruntime", "torch_eager") for n in (1, 3)}

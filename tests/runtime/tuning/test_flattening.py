@@ -130,7 +130,7 @@ def test_a_slower_network_is_handed_back() -> None:
     kept = _judged(_Exact(network, X, None, None), done, "onnxruntime", held(1.02, 1.1, 1.2))
     assert kept.rewrites == ()
     assert kept.certificate.passed
-    assert kept.flat_sketch.macs == kept.wide_sketch.macs == done.wide_sketch.macs
+    assert kept.flat_graph.macs == kept.wide_graph.macs == done.wide_graph.macs
     refusal, decision = kept.refusals[0], verdict(kept)
     assert "slower than what onnxruntime makes of the original" in refusal.reason
     assert "1.100 times as long (95 % interval 1.020 to 1.200)" in refusal.reason

@@ -11,7 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from juggler.transform.algebra import composition
 from juggler.transform.algebra import conv as algebra
-from juggler.transform.algebra.conv import Conv, Impossible
+from juggler.transform.algebra.conv import Conv, NotFusible
 
 LIMIT = 1e-12
 kernels = st.sampled_from([1, 2, 3])
@@ -53,7 +53,7 @@ def distance(one, other):
 def test_compose_is_exact_wherever_it_does_not_refuse(chain):
     first, second = chain
     fused = composition.compose(first, second)
-    if isinstance(fused, Impossible):
+    if isinstance(fused, NotFusible):
         assert fused.reason
         assert fused.remedy
         return
@@ -68,7 +68,7 @@ def test_a_border_is_refused_only_where_it_would_be_wrong(chain):
     # A stride may happen to step over the ring that is wrong; the refusal does not count on it.
     second = dataclasses.replace(second, stride=(1,) * len(second.stride))
     refused = composition.compose(first, second)
-    assume(isinstance(refused, Impossible) and refused.reason.startswith("border"))
+    assume(isinstance(refused, NotFusible) and refused.reason.startswith("border"))
     unpadded = composition.compose(first, dataclasses.replace(second, padding=(0,) * len(second.padding)))
     assume(isinstance(unpadded, Conv))
     padding = tuple(
@@ -114,7 +114,7 @@ def test_padding_between_is_refused_with_the_remedy():
     first = Conv(torch.randn(4, 4, 1, 1), torch.zeros(4), (1, 1), (0, 0), (1, 1))
     second = Conv(torch.randn(4, 4, 3, 3), None, (1, 1), (1, 1), (1, 1))
     refused = composition.compose(first, second)  # the bias is zero today, but it is there
-    assert isinstance(refused, Impossible)
+    assert isinstance(refused, NotFusible)
     assert "padding=1" in refused.remedy
     free = composition.compose(dataclasses.replace(first, bias=None), second)
     assert isinstance(free, Conv)

@@ -123,7 +123,7 @@ def test_any_wiring_of_linear_steps_is_rewritten_exactly(plan, policy, seed):
     for one, other in zip(wanted, found, strict=True):
         assert torch.allclose(one, other, atol=1e-3 * one.abs().max().item())
     if policy == "work":
-        assert done.flat_sketch.macs <= done.wide_sketch.macs
+        assert done.flat_graph.macs <= done.wide_graph.macs
 
 
 def lifted(network, *shape):
@@ -208,7 +208,7 @@ def test_a_leaking_bias_is_carried_either_way(way, stride):
 
     done = flatten(network, torch.randn(1, 4, 9, 8), policy="model", cost=cost)
     assert way in {rewrite.rule for rewrite in done.rewrites}
-    assert sum(node.kind.startswith("Conv") for node in done.flat_sketch.nodes) == 1
+    assert sum(node.kind.startswith("Conv") for node in done.flat_graph.nodes) == 1
     assert done.certificate.passed
     assert done.certificate.worst("float64") < 1e-12
     assert max(check.border for check in done.certificate.checks) < 1e-5
@@ -232,7 +232,7 @@ def test_parallel_convolutions_are_one_with_its_activation():
 
     network = randomised(Parallel())
     done = flatten(network, torch.randn(1, 4, 8, 8), policy="model", cost=heavy_ops)
-    kinds = [node.kind for node in done.flat_sketch.nodes]
+    kinds = [node.kind for node in done.flat_graph.nodes]
     assert kinds.count("Conv2d 1x1") == 1
     assert kinds.count("relu") == 1
     assert done.certificate.passed

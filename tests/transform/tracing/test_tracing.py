@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune
 
 from juggler.errors import ConfigError, Refused
-from juggler.transform import flatten, sketch, trace
+from juggler.transform import flatten, summarise, trace
 from juggler.transform.tracing.graph import propagate_shapes
 
 IMAGE = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -325,7 +325,7 @@ def test_several_inputs_are_traced_as_the_example_has_them(count):
     same(model, traced, *inputs)
     assert sum(node.op == "placeholder" for node in traced.graph.nodes) == count
     propagate_shapes(traced, inputs)
-    assert sketch(traced, "two").macs == 2 * 8 * 8 * 3 * 4
+    assert summarise(traced, "two").macs == 2 * 8 * 8 * 3 * 4
 
 
 def test_inputs_with_defaults_keep_them_where_no_example_says_otherwise():

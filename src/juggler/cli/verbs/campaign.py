@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from juggler.cli.audience import HARDWARE
-from juggler.cli.campaigns import chosen_chooser, exit_code, measured, read_back, tell
+from juggler.cli.campaigns import chosen_chooser, exit_code, measured, print_outcome, read_back
 from juggler.cli.console import OUT, bar, escape
 
 Backend = Annotated[str, typer.Option(help="What runs the kernels: see juggler info.")]
@@ -81,7 +81,7 @@ def campaign(
         with bar(f"measuring kernels on {escape(backend)}") as progress:
             chooser = chosen_chooser(active, seed)
             outcome = measured(store, fleet, options, chooser=chooser, progress=progress)
-        tell(outcome, db)
+        print_outcome(outcome, db)
         if export is not None:
             OUT.print(f"[green]✓[/] {escape(str(store.export_parquet(export)))}", soft_wrap=True)
     if code := exit_code(outcome):

@@ -15,7 +15,7 @@ from juggler.cli.predicting import (
     load_predictor,
     open_networks,
     predict_all,
-    tell_ranking,
+    print_ranking,
     write_or_print,
 )
 from juggler.errors import ConfigError
@@ -52,13 +52,13 @@ def compare(
     if budget_ms is not None and not budget_ms > 0.0:
         raise ConfigError("compare networks", f"a budget of {budget_ms:g} ms", "Give one above 0")
     sizes = batches_of(batch)
-    predictors = [corrected_here(load_predictor(one)) for one in dict.fromkeys(device)]
-    found = list(predict_all(open_networks(models, shape), predictors, sizes))
+    predictors = [corrected_here(load_predictor(name)) for name in dict.fromkeys(device)]
+    predictions = list(predict_all(open_networks(models, shape), predictors, sizes))
     if json != Path("-"):
-        tell_ranking(found, budget_ms)
+        print_ranking(predictions, budget_ms)
     if json is not None:
-        verdicts = [None if budget_ms is None else one.within(budget_ms) for one in found]
-        write_or_print(as_text(found, budget_ms=budget_ms, in_budget=verdicts), json)
+        verdicts = [None if budget_ms is None else prediction.within(budget_ms) for prediction in predictions]
+        write_or_print(as_text(predictions, budget_ms=budget_ms, in_budget=verdicts), json)
 
 
 VERB = compare

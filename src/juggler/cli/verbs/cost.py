@@ -9,7 +9,7 @@ import typer
 
 from juggler.cli.audience import NETWORK
 from juggler.cli.console import OUT, bar, escape
-from juggler.cli.costing import counted_source, given_ceilings, keep, tell
+from juggler.cli.costing import counted_source, given_ceilings, keep, print_costs
 
 Model = Annotated[
     str,
@@ -70,7 +70,7 @@ def cost(
         with bar("measuring the ceilings of this machine") as progress:
             roof = measure_ceilings(progress=progress)
     rows = layers(counted, roof, sort=sort, fold=fold)
-    tell(counted, rows, roof, top)
+    print_costs(counted, rows, roof, top)
     for path in keep(model, counted, rows, roof, json=json, csv=csv, html=html):
         OUT.print(f"[green]✓[/] {escape(str(path))}", soft_wrap=True)
 

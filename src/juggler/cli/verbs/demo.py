@@ -12,6 +12,7 @@ from rich.progress import TaskID
 from juggler.cli.audience import EVERYONE
 from juggler.cli.console import ERRORS, OUT, bars, download_progress, escape
 from juggler.data import Source
+from juggler.nouns import Progress
 from juggler.report import certificate_table, recall_table, scores_table, timings_table
 from juggler.runtime.artefact.shipped import shipped
 
@@ -32,20 +33,21 @@ def demo(out: Out = Path("juggler-demo"), data: Folder = None, backends: Backend
     with bars() as progress:
         tasks: dict[str, TaskID] = {}
 
-        def tell(stage: str, done: int, total: int) -> None:
+        def report(value: Progress) -> None:
+            stage = value.stage
             if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=total)
-            progress.update(tasks[stage], completed=done, total=total)
+                tasks[stage] = progress.add_task(stage, total=value.total)
+            progress.update(tasks[stage], completed=value.done, total=value.total)
 
-        found, records = find_records(Source(folder=data, progress=download_progress(progress)))
-        if found.synthetic:
+        name, records = find_records(Source(folder=data, progress=download_progress(progress)))
+        if name.synthetic:
             progress.console.print(Panel(SYNTHETIC, style="bold yellow"))
         river = run_river(
             TrainedDetector.load(shipped("nsl_kdd.safetensors")),
-            found,
+            name,
             records,
             out,
-            tell=tell,
+            progress=report,
             backends=None if backends is None else [name.strip() for name in backends.split(",")],
             on_rewrite=lambda r: progress.console.print(
                 f"[dim]{r.rule:>16}[/] {' + '.join(r.nodes)} [bold]->[/] {r.result}", highlight=False
@@ -58,9 +60,9 @@ def demo(out: Out = Path("juggler-demo"), data: Folder = None, backends: Backend
     OUT.print(timings_table(river.measured.timings, river.measured.speedups))
     for skip in river.measured.skipped:
         OUT.print(f"[yellow]–[/] {escape(str(skip))}", soft_wrap=True)
-    if found.synthetic:
+    if name.synthetic:
         OUT.print(Panel(SYNTHETIC, style="bold yellow"))
-    before, after = flattened.wide_sketch, flattened.flat_sketch
+    before, after = flattened.wide_graph, flattened.flat_graph
     OUT.print(
         f"wide: {len(before.nodes)} ops, {before.macs:,} MACs; flat: {len(after.nodes)} ops, {after.macs:,}"
     )

@@ -56,19 +56,19 @@ def detect(
 
     Examples: juggler detect records.csv --out eve.json; tail -f records.csv | juggler detect -
     """
-    found = Artefact.load(artefact or shipped("nsl_kdd.onnx"), threads=1 if records == "-" else None)
+    opened = Artefact.load(artefact or shipped("nsl_kdd.onnx"), threads=1 if records == "-" else None)
     options = DetectOptions(threshold=threshold, window_records=window_records, window_s=window_s)
-    session = None if backend == "onnxruntime" else open_session(found.graph, backend)
+    session = None if backend == "onnxruntime" else open_session(opened.graph, backend)
     quiet = records == "-" or not sys.stderr.isatty()
-    with open_sink(sink, out) as target, nullcontext() if quiet else bar(f"detecting in {records}") as tell:
+    with open_sink(sink, out) as target, nullcontext() if quiet else bar(f"detecting in {records}") as report:
         try:
             done = run_detector(
-                found,
+                opened,
                 0 if records == "-" else records,
                 target,
                 options=options,
                 session=session,
-                on_progress=None if tell is None else lambda _, read, total: tell(read, total),
+                on_progress=report,
                 on_bad_row=_report,
             )
         except RunError as error:

@@ -18,12 +18,12 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
     Example: juggler doctor
     """
-    found = examine()
+    checks = examine()
     if as_json:
-        typer.echo(json.dumps([finding.to_dict() for finding in found], indent=2))
+        typer.echo(json.dumps([finding.to_dict() for finding in checks], indent=2))
         return
     table = Table("", "part", "release", "state", box=None, pad_edge=False)
-    for finding in found:
+    for finding in checks:
         mark = "[green]✓[/]" if finding.works else "[yellow]–[/]"
         state = "works" if finding.works else f"{finding.missing}: {finding.remedy}"
         table.add_row(mark, *map(escape, (finding.part, finding.release or "", state)))

@@ -41,9 +41,9 @@ def evaluate(
     """
     rows: list[tuple[str, Scores]] = []
     with bars() as progress:
-        found = load_record_set(data_set, Source(folder=data, progress=download_progress(progress)))
+        loaded = load_record_set(data_set, Source(folder=data, progress=download_progress(progress)))
         for part in parts.split(","):
-            records = found.load(part.strip())
+            records = loaded.load(part.strip())
             for path in artefacts or [shipped("nsl_kdd.onnx")]:
                 artefact = Artefact.load(path)
                 for backend in backends.split(","):
@@ -53,11 +53,11 @@ def evaluate(
                         rows.append((label, score(Detector(artefact, session), records)))
                     progress.update(task, completed=1)
     if as_json:
-        if found.synthetic:
+        if loaded.synthetic:
             ERRORS.print(SYNTHETIC, style="bold yellow", soft_wrap=True)
         typer.echo(json.dumps({label: scores.to_dict() for label, scores in rows}, indent=2))
         return
-    if found.synthetic:
+    if loaded.synthetic:
         OUT.print(f"[bold yellow]{SYNTHETIC}[/]", soft_wrap=True)
     OUT.print(scores_table(rows))
     OUT.print(recall_table(rows))

@@ -67,7 +67,7 @@ def fit(
     juggler fit lab.db --split batch --json scores.json --report report
     """
     from juggler.cli.fit_reporting import read_measured, write_fit_report  # noqa: PLC0415
-    from juggler.cli.fitting import compared, kept, write_scores  # noqa: PLC0415
+    from juggler.cli.fitting import compared, fit_and_print, write_scores  # noqa: PLC0415
     from juggler.predict.campaign.networks import networks_for  # noqa: PLC0415
     from juggler.predict.campaign.store.samples import Store  # noqa: PLC0415
 
@@ -75,14 +75,14 @@ def fit(
     histories: dict[str, Any] | None = None if report is None else {}
     with Store.open(db) as store:
         with bar("scoring learners") as progress:
-            found = compared(
+            comparison = compared(
                 store, learners, split=split, machine=machine, seed=seed, progress=progress,
                 histories=histories,
             )  # fmt: skip
         with bar("timing networks, unless they are kept") as progress:
             timed = networks_for(store, count=networks, machine=machine, seed=seed, progress=progress)
         with bar("fitting the predictor") as progress:
-            predictor, fitted = kept(
+            predictor, fitted = fit_and_print(
                 store, use, timed, device=device or db.stem, machine=machine, seed=seed, progress=progress
             )
         path = predictor.save(out or db.with_suffix(".predictor"))
@@ -90,13 +90,14 @@ def fit(
         if report is not None:
             with bar("writing the report") as progress:
                 page = write_fit_report(
-                    store, predictor=predictor, report=fitted, comparison=found, histories=histories or {},
+                    store, predictor=predictor, report=fitted, comparison=comparison,
+                    histories=histories or {},
                     timed=timed, folder=report, measured=points, machine=machine, split=split,
                     progress=progress,
                 )  # fmt: skip
             OUT.print(f"[green]✓[/] {escape(str(page))}", soft_wrap=True)
     if json is not None:
-        OUT.print(f"[green]✓[/] {escape(str(write_scores(found, fitted, json)))}", soft_wrap=True)
+        OUT.print(f"[green]✓[/] {escape(str(write_scores(comparison, fitted, json)))}", soft_wrap=True)
 
 
 VERB = fit

@@ -81,21 +81,21 @@ def flatten(
     module, example = open_with_example(source, size)
     done = rewrite(module, example, inputs=real, policy=policy, backend=backend or "onnxruntime")  # type: ignore[arg-type]
     _tell(done)
-    found = None
+    measured = None
     if attribute:
         with bar("timing every step") as tell:
             chosen = [backend] if backend else None
-            found = race(module, example, flat=done.model, backends=chosen, inputs=real, progress=tell)
-        for table in attribution_tables(found):
+            measured = race(module, example, flat=done.model, backends=chosen, inputs=real, progress=tell)
+        for table in attribution_tables(measured):
             OUT.print(table)
-        for skip in found.skipped:
+        for skip in measured.skipped:
             OUT.print(f"[yellow]–[/] {escape(str(skip))}", soft_wrap=True)
     for written in ship(done, example, out, int8=real) if out else ():
         OUT.print(f"[green]✓[/] {escape(written)}", soft_wrap=True)
     if report is not None:
         from juggler.report.flattened import write_flattened  # noqa: PLC0415  # needs the workshop's packages
 
-        OUT.print(f"[green]✓[/] {write_flattened(source, done, found, report)}", soft_wrap=True)
+        OUT.print(f"[green]✓[/] {write_flattened(source, done, measured, report)}", soft_wrap=True)
 
 
 def _tell(done: Flattened) -> None:
@@ -106,7 +106,7 @@ def _tell(done: Flattened) -> None:
     if done.refusals:
         OUT.print(refusals_table(done.refusals))
     OUT.print(certificate_table(done.certificate))
-    before, after = done.wide_sketch, done.flat_sketch
+    before, after = done.wide_graph, done.flat_graph
     OUT.print(f"{len(before.nodes)} ops, {before.macs:,} MACs -> {len(after.nodes)} ops, {after.macs:,} MACs")
 
 

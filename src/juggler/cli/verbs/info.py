@@ -24,12 +24,12 @@ def info(
 
     Example: juggler info runs/nsl_kdd/detector.onnx
     """
-    found = Artefact.load(artefact or shipped("nsl_kdd.onnx"), threads=1)
-    described = found.describe()
+    opened = Artefact.load(artefact or shipped("nsl_kdd.onnx"), threads=1)
+    described = opened.describe()
     if as_json:
-        certificate = found.fields.certificate
-        whole = {**described, "certificate": certificate.to_dict() if certificate else None}
-        typer.echo(json.dumps(whole, indent=2))
+        certificate = opened.fields.certificate
+        fields = {**described, "certificate": certificate.to_dict() if certificate else None}
+        typer.echo(json.dumps(fields, indent=2))
         return
     rows = _rows(described)
     width = max(len(name) for name, _ in rows)

@@ -50,7 +50,7 @@ def measure(
     sizes = parse_sizes(batches)
     entries, input_shape = contenders(models, shape, flat=flat)
     with bar(f"timing {', '.join(entries)}") as tell:
-        found = race(
+        measured = race(
             entries,
             None if backends is None else [name.strip() for name in backends.split(",")],
             shape=input_shape,
@@ -61,11 +61,11 @@ def measure(
             memory=memory,
             progress=tell,
         )
-    OUT.print(timings_table(found.timings, found.speedups))
-    for skip in found.skipped:
+    OUT.print(timings_table(measured.timings, measured.speedups))
+    for skip in measured.skipped:
         OUT.print(f"[yellow]–[/] {escape(str(skip))}", soft_wrap=True)
     if out is not None:
-        write_atomically(out, found.to_json(indent=2).encode())
+        write_atomically(out, measured.to_json(indent=2).encode())
         OUT.print(f"[green]✓[/] {out}", soft_wrap=True)
 
 

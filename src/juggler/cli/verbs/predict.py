@@ -15,7 +15,7 @@ from juggler.cli.predicting import (
     load_predictor,
     open_networks,
     predict_all,
-    tell_predictions,
+    print_predictions,
     write_or_print,
 )
 
@@ -50,11 +50,11 @@ def predict(
     """
     sizes = batches_of(batch)
     predictor, networks = load_predictor(device), open_networks(models, shape)
-    found = list(predict_all(networks, [corrected_here(predictor, anew=recalibrate)], sizes))
+    predictions = list(predict_all(networks, [corrected_here(predictor, anew=recalibrate)], sizes))
     if json != Path("-"):
-        tell_predictions(found, layers=layers)
+        print_predictions(predictions, layers=layers)
     if json is not None:
-        write_or_print(as_text(found), json)
+        write_or_print(as_text(predictions), json)
 
 
 VERB = predict

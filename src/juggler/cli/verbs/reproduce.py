@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from juggler.cli.audience import EVERYONE
-from juggler.cli.console import OUT, bars
+from juggler.cli.console import OUT, bars, stages_in_one
 
 Names = Annotated[list[str], typer.Argument(help="table2, table3, merge-penalty, fig8, fig9, or all.")]
 Paper = Annotated[bool, typer.Option("--paper", help="The paper's own sizes and runs, however long.")]
@@ -46,8 +46,8 @@ def reproduce(
     results = []
     with bars() as progress:
         task = progress.add_task("getting ready", total=None)
-        tell = lambda what, done, total: progress.update(task, description=what, completed=done, total=total)  # noqa: E731
-        for result in room.reproduce(names, out, options, tell=tell):
+        report = stages_in_one(progress, task)
+        for result in room.reproduce(names, out, options, progress=report):
             svg = standalone(reproduction_figure(result)).encode()
             picture = write_atomically(out / f"{result.experiment}.svg", svg)
             written = (*room.write_reproduction(result, out), picture)

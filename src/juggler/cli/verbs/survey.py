@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from juggler.cli.audience import NETWORK
-from juggler.cli.console import OUT, bars
+from juggler.cli.console import OUT, bars, stages_in_one
 from juggler.cli.surveying import options_of, written
 
 Models = Annotated[
@@ -76,15 +76,15 @@ def survey(
     )
     with bars() as progress:
         task = progress.add_task("getting ready", total=None)
-        tell = lambda what, done, total: progress.update(task, description=what, completed=done, total=total)  # noqa: E731
-        found = room.survey(room.candidates(models or [], shape), chosen, tell=tell)
-    paths = written(found, out)
+        report = stages_in_one(progress, task)
+        surveyed = room.survey(room.candidates(models or [], shape), chosen, progress=report)
+    paths = written(surveyed, out)
     if json:
-        typer.echo(found.to_json(indent=1))
+        typer.echo(surveyed.to_json(indent=1))
         return
-    for sheet in sheets_for_terminal(found):
+    for sheet in sheets_for_terminal(surveyed):
         OUT.print(sheet_table(sheet))
-    for line in found.verdict:
+    for line in surveyed.verdict:
         OUT.print(f"• {line}", soft_wrap=True, markup=False)
     OUT.print(f"[green]✓[/] {', '.join(map(str, paths))}", soft_wrap=True)
 

@@ -69,8 +69,8 @@ def train(
     }
     fields = {"features": features, "false_alarm_rate": false_alarm_rate}
     folder = out or Path("runs") / normalise(data_set)
-    found = load_set(data_set)
-    if is_pictures(found):
+    loaded = load_set(data_set)
+    if is_pictures(loaded):
         if _given(fields):
             raise ConfigError(
                 f"train on {data_set}",
@@ -79,11 +79,13 @@ def train(
             )
         classifier = ClassifierPlan.read(plan_file) if plan_file else ClassifierPlan.shipped(data_set)
         classifier = replace(classifier.with_recipe(**_given(recipe)), data=data_set)
-        train_classifier(classifier, found, data, folder)
+        train_classifier(classifier, loaded, data, folder)
         return
     plan = Plan.read(plan_file) if plan_file else Plan.shipped(data_set)
-    own = replace(plan.recipe, **_given(recipe))
-    train_detector(replace(plan, data=data_set, recipe=own, **_given(fields)), found, data, folder)
+    changed_recipe = replace(plan.recipe, **_given(recipe))
+    train_detector(
+        replace(plan, data=data_set, recipe=changed_recipe, **_given(fields)), loaded, data, folder
+    )
 
 
 def _named_in(path: Path) -> str:

@@ -49,15 +49,15 @@ class Zeus:
             raise Unavailable(ASKED, f"{status.missing}", f"{status.remedy}")
         try:
             monitor = self._make()
-            found, calls = self._window(monitor, call, least_s)
+            window, calls = self._window(monitor, call, least_s)
         except Exception as error:  # drivers and permissions raise what they like
             raise Unavailable(
                 ASKED, str(error) or type(error).__name__, "See the page of zeus on system privileges"
             ) from error
-        spent_j = _joules(found, device)
+        spent_j = _joules(window, device)
         if spent_j <= 0:
-            raise Unavailable(ASKED, f"no counter moved in {found.time:.1f} s", "Measure for longer")
-        return Reading(spent_j * 1e3 / calls, spent_j / found.time, float(found.time), calls)
+            raise Unavailable(ASKED, f"no counter moved in {window.time:.1f} s", "Measure for longer")
+        return Reading(spent_j * 1e3 / calls, spent_j / window.time, float(window.time), calls)
 
     @staticmethod
     def _window(monitor: Any, call: Callable[[], object], least_s: float) -> tuple[Any, int]:
@@ -70,10 +70,10 @@ class Zeus:
         return monitor.end_window("juggler", sync_execution=False), calls
 
 
-def _joules(found: Any, device: str) -> float:
+def _joules(window: Any, device: str) -> float:
     if device == GPU:
-        return float(sum(found.gpu_energy.values()))
-    parts = (found.cpu_energy or {}, found.dram_energy or {})
+        return float(sum(window.gpu_energy.values()))
+    parts = (window.cpu_energy or {}, window.dram_energy or {})
     return float(sum(sum(part.values()) for part in parts))
 
 

@@ -120,15 +120,15 @@ def device(name: str) -> Hierarchy:
     Raises:
         ConfigError: there is none of that name.
     """
-    wanted, known = normalise(name), devices()
-    if wanted not in known:
-        close = get_close_matches(wanted, known, n=1)
+    file_name, known = normalise(name), devices()
+    if file_name not in known:
+        close = get_close_matches(file_name, known, n=1)
         hint = f"Did you mean {close[0]!r}? " if close else "Read a file of your own by its path. "
         raise ConfigError(
             f"find the device {name!r}", "there is none", f"{hint}There are: {', '.join(known)}"
         )
-    text = (resources.files("juggler.cost") / "devices" / f"{wanted}.toml").read_text(encoding="utf-8")
-    return parse_hierarchy(text, f"{wanted}.toml")
+    text = (resources.files("juggler.cost") / "devices" / f"{file_name}.toml").read_text(encoding="utf-8")
+    return parse_hierarchy(text, f"{file_name}.toml")
 
 
 def read_hierarchy(path: str | Path) -> Hierarchy:
@@ -180,16 +180,16 @@ def parse_hierarchy(text: str, place: str) -> Hierarchy:
 
 
 def _levels(values: Mapping[str, Any], unit: str, word_bits: int, place: str) -> tuple[Level, ...]:
-    given = values.get("levels", [])
-    if not isinstance(given, list) or not all(isinstance(level, dict) for level in given):
+    tables = values.get("levels", [])
+    if not isinstance(tables, list) or not all(isinstance(level, dict) for level in tables):
         raise ConfigError(f"read {place}, levels", "no list of tables", "Write each level under [[levels]]")
-    found: dict[str, Level] = {}
-    for number, table in enumerate(given, start=1):
+    levels: dict[str, Level] = {}
+    for number, table in enumerate(tables, start=1):
         here = f"{place}, level {table.get('name', number)!r}"
         _check_names(table, _LEVEL, here)
         name = _text(table, "name", here)
-        if name not in LEVELS or name in found:
-            twice = "is there twice" if name in found else "is none of the levels"
+        if name not in LEVELS or name in levels:
+            twice = "is there twice" if name in levels else "is none of the levels"
             raise ConfigError(f"read {here}", f"it {twice}", f"Have one each of: {', '.join(LEVELS)}")
         energy, its_unit = _energy(table, "energy", here)
         if its_unit != unit:
@@ -200,15 +200,15 @@ def _levels(values: Mapping[str, Any], unit: str, word_bits: int, place: str) ->
         bandwidth = quantity(table["bandwidth"], "bandwidth", here)[0] if "bandwidth" in table else None
         what = _text(table, "what", here)
         sums = round(quantity(table["sums"], "capacity", here)[0]) if "sums" in table else None
-        found[name] = Level(name, what, energy, bits, _capacity(table, here), bandwidth, sums)
-    missing = [name for name in LEVELS if name not in found]
+        levels[name] = Level(name, what, energy, bits, _capacity(table, here), bandwidth, sums)
+    missing = [name for name in LEVELS if name not in levels]
     if missing:
         raise ConfigError(
             f"read the device {place}",
             f"the level {', '.join(missing)} is missing",
             f"Add a table [[levels]] for each of: {', '.join(LEVELS)}",
         )
-    return tuple(found[name] for name in LEVELS)
+    return tuple(levels[name] for name in LEVELS)
 
 
 def quantity(value: object, kind: str, place: str) -> tuple[float, str]:
@@ -223,12 +223,12 @@ def quantity(value: object, kind: str, place: str) -> tuple[float, str]:
         ConfigError: no number, a unit that there is not, or a number below 0.
     """
     units = _UNITS[kind]
-    found = re.fullmatch(r"\s*([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*(\S*)\s*", str(value))
-    if not isinstance(value, str) or found is None:
+    match = re.fullmatch(r"\s*([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*(\S*)\s*", str(value))
+    if not isinstance(value, str) or match is None:
         raise ConfigError(
             f"read {place}, {kind}", f"{value!r}", f"Write a number with its unit, one of: {', '.join(units)}"
         )
-    number, unit = float(found[1]), found[2]
+    number, unit = float(match[1]), match[2]
     if unit not in units:
         said = f"{unit!r} is not a unit of {kind}" if unit else f"{value!r} has no unit"
         raise ConfigError(f"read {place}, {kind}", said, f"Use one of: {', '.join(units)}")
@@ -264,8 +264,8 @@ def cache_bytes(level: int, caches: Path = CACHES) -> int | None:
             )
         except OSError:
             continue
-        if where == str(level) and kind in ("Data", "Unified") and re.fullmatch(r"\d+K", size):
-            return int(size[:-1]) * 1024
+        if where == str(level) and kind in ("Data", "Unified") and re.fullmatch(r"\d+[KM]", size):
+            return int(size[:-1]) << (20 if size.endswith("M") else 10)
     return None
 
 

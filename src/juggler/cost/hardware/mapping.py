@@ -117,13 +117,13 @@ def loops_of(geometry: Geometry) -> Loops:
 
 def cheapest_mapping(loops: Loops, hierarchy: Hierarchy, bits: Widths) -> Mapping:
     """Return the mapping of the least energy among those tried."""
-    found = []
+    mappings = []
     for images in _pieces(loops.n):
         array = _on_array(loops, hierarchy, bits, int(images))
         buffer = _in_buffer(loops, hierarchy, bits, int(images))
         c_in, d_in, c_weight, d_weight, c_sum, d_sum = array.factors
         a_in, a_weight, a_sum = buffer.factors
-        found.append(
+        mappings.append(
             Mapping(
                 array.energy + buffer.energy,
                 (a_in, a_weight, a_sum),
@@ -131,7 +131,7 @@ def cheapest_mapping(loops: Loops, hierarchy: Hierarchy, bits: Widths) -> Mappin
                 (d_in, d_weight, d_sum),
             )
         )
-    return min(found, key=lambda mapping: mapping.energy)
+    return min(mappings, key=lambda mapping: mapping.energy)
 
 
 def _pieces(length: int) -> _Grid:
@@ -187,8 +187,8 @@ def _inner_energy(loops: Loops, hierarchy: Hierarchy, bits: Widths, factors: tup
     price = {level: hierarchy.energy_per_bit(level) for level in LEVELS}
     passed = inputs + weights + sums / d_sum * (c_sum - 1) / c_sum
     buffered = inputs / c_in + weights / c_weight + 2 * sums * (1 / (c_sum * d_sum) - 1 / loops.sums)
-    kept = 2 * sums * (d_sum - 1) / d_sum
-    energy: _Grid = price["array"] * passed + price["buffer"] * buffered + price["register"] * kept
+    accumulated = 2 * sums * (d_sum - 1) / d_sum
+    energy: _Grid = price["array"] * passed + price["buffer"] * buffered + price["register"] * accumulated
     return energy
 
 
@@ -208,11 +208,11 @@ def _in_buffer(loops: Loops, hierarchy: Hierarchy, bits: Widths, images: int) ->
     by_filters = again * np.ceil(loops.m / filters)
     by_images = math.ceil(loops.n / images) * strips
     by_channels = np.ceil(loops.c / channels)
-    one = np.ones(1)
+    once = np.ones(1)
     orders = [
-        np.broadcast_arrays(by_filters, by_images, one, size)[:3],  # partial sums stay
+        np.broadcast_arrays(by_filters, by_images, once, size)[:3],  # partial sums stay
         np.broadcast_arrays(again, by_images, by_channels, size)[:3],  # inputs stay
-        np.broadcast_arrays(by_filters, one, by_channels, size)[:3],  # weights stay
+        np.broadcast_arrays(by_filters, once, by_channels, size)[:3],  # weights stay
     ]
     # Where not even the smallest tile fits, it is cut along its rows, which costs nothing more.
     fits = (size <= _room(hierarchy, "buffer")) | (size == size.min())
@@ -226,10 +226,10 @@ def _in_buffer(loops: Loops, hierarchy: Hierarchy, bits: Widths, images: int) ->
 
 
 def _outer_energy(
-    loops: Loops, hierarchy: Hierarchy, bits: Widths, asked: tuple[_Grid, _Grid, _Grid]
+    loops: Loops, hierarchy: Hierarchy, bits: Widths, fetches: tuple[_Grid, _Grid, _Grid]
 ) -> _Grid:
     """Return the energy of DRAM: a result is written once, and each pass before that is written and read."""
-    inputs, weights, sums = asked
+    inputs, weights, sums = fetches
     moved: _Grid = (
         float(loops.inputs) * inputs * bits.activation
         + float(loops.weights) * weights * bits.weight

@@ -120,22 +120,22 @@ def accesses(geometry: Geometry, reuse: Collection[str] = ()) -> Accesses:
     )
 
 
-def access_energy(found: Accesses, hierarchy: Hierarchy, level: str = "dram") -> float:
+def access_energy(accesses: Accesses, hierarchy: Hierarchy, level: str = "dram") -> float:
     """Return the energy of accesses that all go to one level, in the hierarchy's `energy_unit`; no MACs.
 
     Raises:
         ConfigError: there is no such level.
     """
-    return found.total * hierarchy.energy_per_bit(level) * hierarchy.word_bits
+    return accesses.total * hierarchy.energy_per_bit(level) * hierarchy.word_bits
 
 
 def read_accesses(split: Split) -> dict[str, float]:
     """Return the accesses of one input or weight at each level: `a, ab, abc, abcd`."""
-    outside, found = 1.0, {}
+    outside, by_level = 1.0, {}
     for level, factor in zip(LEVELS, (split.dram, split.buffer, split.array, split.register), strict=True):
         outside *= factor
-        found[level] = outside
-    return found
+        by_level[level] = outside
+    return by_level
 
 
 def sum_accesses(split: Split) -> dict[str, float]:

@@ -116,11 +116,11 @@ def row_stationary(geometry: Geometry, hierarchy: Hierarchy, numbers: Numbers | 
     numbers = numbers or device_numbers(hierarchy)
     loops = loops_of(geometry)
     bits = Widths(numbers.activation_bits, numbers.weight_bits, numbers.accumulator_bits)
-    found = cheapest_mapping(loops, hierarchy, bits)
+    mapping = cheapest_mapping(loops, hierarchy, bits)
     words = (loops.inputs, loops.weights, loops.results)
     uses = (loops.macs / loops.inputs, loops.macs / loops.weights, float(loops.sums))
     inputs, weights, sums = (
-        _split(*one) for one in zip(uses, found.dram, found.array, found.register, strict=True)
+        _split(*factors) for factors in zip(uses, mapping.dram, mapping.array, mapping.register, strict=True)
     )
     levels = []
     for level in LEVELS:

@@ -7,7 +7,7 @@ those are tried: the answer is the one that trying every shape gives (a test hol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from juggler.cost.hardware.gemm import Gemms, Whole, total
 from juggler.cost.hardware.systolic import DATAFLOWS, array_shape, cycles, laid_out
 from juggler.errors import ConfigError
-from juggler.nouns import Noun
+from juggler.nouns import Noun, Progress, ReportProgress
 
 CHUNK = 1 << 19  # numbers worked on at once: about 4 MB for each array in between
 # Results have to leave the array: of the two output-stationary variants the one that counts it.
@@ -106,7 +106,7 @@ def sweep(
     columns: ArrayLike,
     dataflows: Sequence[str] = SWEPT,
     *,
-    tell: Callable[[int, int], None] | None = None,
+    progress: ReportProgress | None = None,
 ) -> Sweep:
     """Work out a network's cycles on arrays of `rows[i]` x `columns[i]` elements.
 
@@ -115,7 +115,7 @@ def sweep(
         rows: of each array, `[shapes]`.
         columns: of each array, `[shapes]`.
         dataflows: those to try.
-        tell: given the shapes done and all of them, between chunks.
+        progress: told the shapes done, between chunks.
 
     Raises:
         ConfigError: no shapes, an array without elements, an unknown dataflow, a result beyond 64 bits.
@@ -125,18 +125,18 @@ def sweep(
         raise ConfigError(
             "sweep arrays", f"{high.size} shapes, {len(dataflows)} dataflows", "Give one of each or more"
         )
-    found = np.empty((len(dataflows), high.size), np.int64)
+    all_cycles = np.empty((len(dataflows), high.size), np.int64)
     step = max(1, CHUNK // len(gemms))
     for start in range(0, high.size, step):
         here = slice(start, start + step)
         for row, dataflow in enumerate(dataflows):
             each = cycles(gemms, high[here, None], wide[here, None], dataflow)
-            found[row, here] = total("cycles", each)
-        if tell is not None:
-            tell(min(start + step, high.size), high.size)
+            all_cycles[row, here] = total("cycles", each)
+        if progress is not None:
+            progress(Progress("sweep", min(start + step, high.size), high.size, "shapes"))
     macs = float((gemms.m.astype(np.float64) * gemms.k * gemms.n * gemms.count).sum())
-    utilisation = macs / (found * (high.astype(np.float64) * wide))
-    return Sweep(tuple(dataflows), high, wide, found, utilisation)
+    utilisation = macs / (all_cycles * (high.astype(np.float64) * wide))
+    return Sweep(tuple(dataflows), high, wide, all_cycles, utilisation)
 
 
 def best_array(gemms: Gemms, budget: int, dataflows: Sequence[str] = SWEPT) -> Choice:
@@ -187,17 +187,17 @@ def widest_within(budget: int, most: int = 10_000) -> Candidates:
 
 def _steps(lengths: Whole, budget: int) -> Whole:
     """Return the sides of at most `budget` at which some length is cut into fewer pieces, rising."""
-    found = {1}
+    sides = {1}
     for length in {int(length) for length in lengths}:
         side = 1
         # Walk from each side to the smallest that makes fewer pieces: about 2 sqrt(length) of them.
         while side <= budget:
-            found.add(side)
+            sides.add(side)
             pieces = -(-length // side)
             if pieces == 1:
                 break
             side = -(-length // (pieces - 1))
-    return np.array(sorted(found), dtype=np.int64)
+    return np.array(sorted(sides), dtype=np.int64)
 
 
 def _spread(budget: int, most: int) -> Whole:

@@ -116,20 +116,20 @@ def array_shape(rows: ArrayLike, columns: ArrayLike) -> tuple[Whole, Whole]:
     Raises:
         ConfigError: one is below 1, or not a whole number.
     """
-    found = []
+    shape = []
     for name, values in (("rows", rows), ("columns", columns)):
-        given = np.asarray(values)
-        if not np.issubdtype(given.dtype, np.integer):
-            raise ConfigError("make a systolic array", f"{name} of {given.dtype}", "Give whole numbers")
-        if given.size and not 1 <= int(given.min()) <= int(given.max()) <= LARGEST // 4:
-            low, top = int(given.min()), int(given.max())
+        sides = np.asarray(values)
+        if not np.issubdtype(sides.dtype, np.integer):
+            raise ConfigError("make a systolic array", f"{name} of {sides.dtype}", "Give whole numbers")
+        if sides.size and not 1 <= int(sides.min()) <= int(sides.max()) <= LARGEST // 4:
+            low, top = int(sides.min()), int(sides.max())
             raise ConfigError(
                 "make a systolic array",
-                f"{name} from {low} to {top}" if given.size > 1 else f"{low} {name}",
+                f"{name} from {low} to {top}" if sides.size > 1 else f"{low} {name}",
                 "An array has at least 1 row and 1 column",
             )
-        found.append(given.astype(np.int64))
-    return found[0], found[1]
+        shape.append(sides.astype(np.int64))
+    return shape[0], shape[1]
 
 
 def laid_out(gemms: Gemm | Gemms, dataflow: str) -> tuple[Whole, Whole, Whole]:

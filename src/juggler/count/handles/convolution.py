@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from juggler.count.geometry import Geometry
+from juggler.count.geometry import Geometry, macs_of_layer
 from juggler.count.work import Call, Handle, Work
 
 
@@ -16,8 +16,7 @@ def _convolve(call: Call) -> Work:
     """
     transposed = bool(call["transposed"])
     weight, read, written = call.size("weight"), call.size("input"), call.out
-    # The weight is [out, in / groups, *kernel]; of a transposed one [in, out / groups, *kernel].
-    macs = prod(read if transposed else written) * prod(weight[1:])
+    macs = macs_of_layer(weight, read, written, transposed=transposed)
     additions = prod(written) if call.has("bias") else 0
     return Work(
         "conv", macs=macs, additions=additions, geometry=_geometry(call, transposed) if macs else None

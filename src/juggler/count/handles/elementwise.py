@@ -105,8 +105,9 @@ def _clamp_by_one(call: Call) -> Work:
 def _pow(call: Call) -> Work:
     """Count a power: by whole numbers up to four in multiplications, by any other in a function."""
     exponent = call["exponent"]
-    whole = _POWERS.get(exponent) if isinstance(exponent, int | float) else None
-    return _of("elementwise", prod(call.out), (0, 0, 0, 1) if whole is None else (0, whole, 0, 0))
+    multiplications = _POWERS.get(exponent) if isinstance(exponent, int | float) else None
+    each = (0, 0, 0, 1) if multiplications is None else (0, multiplications, 0, 0)
+    return _of("elementwise", prod(call.out), each)
 
 
 def _gelu(call: Call) -> Work:

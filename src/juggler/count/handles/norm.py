@@ -14,8 +14,8 @@ def _batch_norm(call: Call) -> Work:
     an instance norm, there are the mean, the differences and the sum of their squares beside it.
     """
     elements = call.elements("input")
-    own = bool(call.arguments.get("training", call.arguments.get("use_input_stats", False)))
-    if own:
+    is_input_normalised = bool(call.arguments.get("training", call.arguments.get("use_input_stats", False)))
+    if is_input_normalised:
         return Work("norm", additions=4 * elements, multiplications=2 * elements)
     return Work("norm", additions=elements, multiplications=elements)
 
@@ -63,13 +63,12 @@ def _weight_norm(call: Call) -> Work:
 HANDLES: dict[str, Handle] = {
     **dict.fromkeys(
         (
-            *(
-                "aten.batch_norm",
-                "aten.native_batch_norm",
-                "aten._native_batch_norm_legit",
-                "aten.cudnn_batch_norm",
-            ),
-            *("aten._native_batch_norm_legit_no_training", "aten._batch_norm_no_update"),
+            "aten.batch_norm",
+            "aten.native_batch_norm",
+            "aten._native_batch_norm_legit",
+            "aten.cudnn_batch_norm",
+            "aten._native_batch_norm_legit_no_training",
+            "aten._batch_norm_no_update",
         ),
         _batch_norm,
     ),

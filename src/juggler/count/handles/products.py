@@ -21,15 +21,15 @@ def _linear(call: Call) -> Work:
     return Work("linear", macs=macs, additions=elements if call.has("bias") else 0, geometry=geometry)
 
 
-def _matrices(one: str, other: str, added: str | None = None) -> Handle:
+def _matrices(left: str, right: str, added: str | None = None) -> Handle:
     """Return the handle of `[m, k] x [k, n]`, to which a third may be added."""
 
     def handle(call: Call) -> Work:
-        (m, k), (_, n) = call.size(one), call.size(other)
+        (m, k), (_, n) = call.size(left), call.size(right)
         geometry = None
         kind = "matmul"
         if m * k * n:
-            kind, geometry = _of_two(call, (one, other), (m, k, n))
+            kind, geometry = _of_two(call, (left, right), (m, k, n))
         return Work(kind, macs=m * k * n, additions=_added(call, added), geometry=geometry)
 
     return handle
@@ -46,11 +46,11 @@ def _of_two(call: Call, names: tuple[str, str], sizes: tuple[int, int, int]) -> 
     return "matmul", Geometry.matmul(m, k, n)
 
 
-def _batches(one: str, other: str, added: str | None = None) -> Handle:
+def _batches(left: str, right: str, added: str | None = None) -> Handle:
     """Return the handle of `[b, m, k] x [b, k, n]`."""
 
     def handle(call: Call) -> Work:
-        (b, m, k), (_, _, n) = call.size(one), call.size(other)
+        (b, m, k), (_, _, n) = call.size(left), call.size(right)
         macs = b * m * k * n
         return Work(
             "matmul",
@@ -78,13 +78,13 @@ def _summed_batches(call: Call) -> Work:
     )
 
 
-def _vector(one: str, other: str, added: str | None = None) -> Handle:
+def _vector(left: str, right: str, added: str | None = None) -> Handle:
     """Return the handle of `[m, k] x [k]`, or of `[k] x [k]`."""
 
     def handle(call: Call) -> Work:
-        m, k = (1, *call.size(one))[-2:]
+        m, k = (1, *call.size(left))[-2:]
         geometry = Geometry.linear(k, m) if m * k else None
-        if geometry is not None and not {one, other} & call.weights:
+        if geometry is not None and not {left, right} & call.weights:
             geometry = Geometry.matmul(m, k, 1)
         kind = "linear" if geometry is not None and geometry.kind == "linear" else "matmul"
         return Work(kind, macs=m * k, additions=_added(call, added), geometry=geometry)

@@ -102,8 +102,16 @@ HANDLES: dict[str, Handle] = {
     **dict.fromkeys(("aten.var", "aten.var_mean", "aten.std", "aten.std_mean"), _variance),
     **dict.fromkeys(
         (
-            *("aten.amax", "aten.amin", "aten.max", "aten.min", "aten.argmax", "aten.argmin"),
-            *("aten.any", "aten.all", "aten.cummax", "aten.cummin"),
+            "aten.amax",
+            "aten.amin",
+            "aten.max",
+            "aten.min",
+            "aten.argmax",
+            "aten.argmin",
+            "aten.any",
+            "aten.all",
+            "aten.cummax",
+            "aten.cummin",
         ),
         _compare,
     ),

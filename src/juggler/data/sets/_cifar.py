@@ -17,6 +17,7 @@ from juggler.data.readers.cifar_binary import SHAPE
 from juggler.data.readers.parquet import ParquetLayout
 from juggler.data.source import DataNotFound, Found, RemoteFile, Source, walk
 from juggler.errors import DataError
+from juggler.nouns import Progress
 
 COUNTS = {"train": 50_000, "test": 10_000}
 _HOME = "https://www.cs.toronto.edu/~kriz/"
@@ -220,7 +221,7 @@ class Cifar:
             if done > most:
                 self._check_count(done, copy, part)
             if self.source.decoding is not None:
-                self.source.decoding(done, COUNTS[part])
+                self.source.decoding(Progress("decode", done, COUNTS[part], "pictures"))
             yield batch
 
     def _check_count(self, count: int, copy: _Copy, part: str) -> None:

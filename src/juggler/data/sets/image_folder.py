@@ -12,6 +12,7 @@ from juggler.data.pictures import Pictures, TrainPictures
 from juggler.data.readers.folder import Listing, listing
 from juggler.data.source import DataNotFound, Source
 from juggler.errors import ConfigError
+from juggler.nouns import Progress
 
 _LARGEST_SIZE = 4096
 
@@ -97,7 +98,7 @@ class ImageFolder:
         for batch in found.batches(self.size):
             done += len(batch.labels)
             if self.source.decoding is not None:
-                self.source.decoding(done, len(found.files))
+                self.source.decoding(Progress("decode", done, len(found.files), "pictures"))
             yield batch
 
 

@@ -6,8 +6,8 @@ out of the training part. The test part is read by `evaluate`, which reports.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,7 @@ from juggler.models.train.history import History
 from juggler.models.train.inference import probabilities
 from juggler.models.train.loop import fit
 from juggler.models.train.task import Predict
-
-Progress = Callable[[str, int, int, int, int, float], None]
-"""Told the stage, and epoch, epochs, step, steps and loss within it."""
+from juggler.nouns import Progress, ReportProgress
 
 _LEAST = np.finfo(np.float32).tiny
 
@@ -97,7 +95,7 @@ def train_classifier(
     *,
     folder: Path | None = None,
     teachers: Path | None = None,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
 ) -> TrainedClassifier:
     """Make a classifier; only the training part of the data is read.
 
@@ -107,7 +105,7 @@ def train_classifier(
         folder: keeps the run's state, so that a killed run goes on where it was.
         teachers: keeps trained teachers, by the digest of their plan, for other runs to share; without it
             the teacher is kept in `folder`.
-        progress: told the stage, and epoch, epochs, step, steps and loss within it.
+        progress: told of each stage the steps done, and in detail epoch, epochs, step, steps and loss.
 
     Raises:
         DataError: the data set cannot be found or read.
@@ -127,7 +125,7 @@ def train_classifier(
         teacher=None if teacher is None else teacher.network,
         folder=folder,
         validate=partial(_scores, held_out=held_out, seen=seen),
-        progress=None if progress is None else partial(progress, "train"),
+        progress=progress,
     )
     return TrainedClassifier(
         network=network,
@@ -189,7 +187,7 @@ def _teacher(
     data: PictureSet,
     folder: Path | None,
     teachers: Path | None,
-    progress: Progress | None,
+    progress: ReportProgress | None,
 ) -> TrainedClassifier | None:
     """Train the teacher, or read the one that was trained by the same plan."""
     lesson = plan.taught_by
@@ -201,11 +199,11 @@ def _teacher(
     if kept is not None and kept.exists():
         return TrainedClassifier.load(kept)
 
-    def tell(stage: str, *rest: Any) -> None:
+    def report(value: Progress) -> None:
         if progress is not None:
-            progress(f"teacher, {stage}", *rest)
+            progress(replace(value, stage=f"teacher, {value.stage}"))
 
-    found = train_classifier(lesson, data, folder=home, progress=tell)
+    found = train_classifier(lesson, data, folder=home, progress=report)
     if kept is not None:
         found.save(kept)
     return found

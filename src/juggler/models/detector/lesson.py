@@ -8,7 +8,7 @@ again and goes on with the very same numbers.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from juggler.data.records import join
 from juggler.models.detector.mixtures import mix_records
 from juggler.models.detector.teacher import Teacher, fit_trees
 from juggler.models.networks.checkpoint import read_tensors, write_tensors
+from juggler.nouns import ReportProgress
 
 LESSON_FILE = "lesson.safetensors"
 
@@ -54,7 +55,7 @@ def taught_lesson(
     *,
     validation: Records | None = None,
     folder: Path | None = None,
-    progress: Callable[[int, int, int, int, float], None] | None = None,
+    progress: ReportProgress | None = None,
 ) -> Lesson:
     """Return the training records and mixtures of them, labelled by a teacher fitted on the former.
 
@@ -65,7 +66,7 @@ def taught_lesson(
         seed: of everything drawn.
         validation: records whose probabilities, by the teacher, are to be kept for comparison.
         folder: where the labels are kept; those of the same teacher, records and seed are not made again.
-        progress: told member, members, tree, trees and loss while the teacher is fitted.
+        progress: told the trees done while the teacher is fitted.
 
     Raises:
         Unavailable: the teacher cannot be fitted here.

@@ -10,9 +10,8 @@ order, and joined; its folds are scored once it is whole, after the last epoch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -35,8 +34,8 @@ from juggler.models.train.history import History
 from juggler.models.train.inference import probabilities
 from juggler.models.train.loop import fit
 from juggler.models.train.task import Predict, Validate
+from juggler.nouns import ReportProgress, as_stage
 
-Progress = Callable[[str, int, int, int, int, float], None]
 RATES = (0.01, 0.02, 0.05)  # false-alarm rates whose thresholds are kept, for whoever wants another
 SELECTED_BY = "detection_rate_held_out"
 
@@ -94,7 +93,7 @@ class TrainedDetector:
 
 
 def train_detector(
-    plan: Plan, data: DataSet, *, folder: Path | None = None, progress: Progress | None = None
+    plan: Plan, data: DataSet, *, folder: Path | None = None, progress: ReportProgress | None = None
 ) -> TrainedDetector:
     """Make a detector by the honest protocol.
 
@@ -102,7 +101,7 @@ def train_detector(
         plan: how.
         data: the data set; only its training records are read.
         folder: keeps the state of every training, so that a killed run goes on where it was.
-        progress: told the stage, and epoch, epochs, step, steps and loss within it.
+        progress: told of each stage the steps or trees done, and in detail the loss.
 
     Raises:
         DataError: the data set cannot be found or read.
@@ -150,7 +149,7 @@ class _Run:
     plan: Plan
     data: DataSet
     folder: Path | None
-    progress: Progress | None
+    progress: ReportProgress | None
 
     @property
     def members(self) -> int:
@@ -190,7 +189,7 @@ class _Run:
             self.plan.recipe.seed,
             validation=validation,
             folder=None if self.folder is None else self.folder / name,
-            progress=self.tell(f"{name}, teacher"),
+            progress=as_stage(f"{name}, teacher", self.progress),
         )
 
     def train(
@@ -222,7 +221,7 @@ class _Run:
                 replace(recipe, seed=seed),
                 folder=None if self.folder is None else self.folder / own,
                 validate=validate if alone and not weight else None,
-                progress=self.tell(own),
+                progress=as_stage(own, self.progress),
                 stop_epoch=stop_epoch,
             )
         network = networks[0] if alone else join(networks)
@@ -230,10 +229,6 @@ class _Run:
             normals = torch.from_numpy(encoder.encode(some_normals(train, recipe.seed)))
             network = with_novelty(network, normals, weight)
         return network, history
-
-    def tell(self, stage: str) -> Callable[[int, int, int, int, float], None] | None:
-        """Return the progress of one stage."""
-        return None if self.progress is None else partial(self.progress, stage)
 
 
 def validation_scores(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from juggler.data import Records, TrainRecords
 from juggler.errors import ConfigError, Unavailable
 from juggler.extras import install_command
 from juggler.models.toml_file import check_fields
+from juggler.nouns import Progress, ReportProgress
 
 _RANGES: dict[str, tuple[float, float, str]] = {
     "trees": (1, 100_000, "a whole number of at least 1"),
@@ -103,7 +104,7 @@ def fit_trees(
     records: TrainRecords,
     columns: Sequence[str],
     seed: int,
-    progress: Callable[[int, int, int, int, float], None] | None = None,
+    progress: ReportProgress | None = None,
 ) -> Trees:
     """Fit a teacher on training records and on nothing else.
 
@@ -112,7 +113,7 @@ def fit_trees(
         records: the training records.
         columns: the columns to see.
         seed: of everything drawn.
-        progress: told member, members, tree, trees (all from 1) and the loss on the training records.
+        progress: told the trees done, and in detail member, members and the loss on the training records.
 
     Raises:
         ConfigError: the records are not TrainRecords.
@@ -147,7 +148,9 @@ def fit_trees(
             member.update(table, tree)
             if progress is not None:
                 loss = float(member.eval(table).rpartition(":")[2])
-                progress(number, teacher.members, tree + 1, teacher.trees, loss)
+                done, total = (number - 1) * teacher.trees + tree + 1, teacher.members * teacher.trees
+                detail = {"member": number, "members": teacher.members, "loss": loss}
+                progress(Progress("trees", done, total, "trees", detail))
         members.append(member)
     return Trees(names, tuple(members))
 

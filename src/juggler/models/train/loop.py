@@ -27,7 +27,6 @@ from juggler.models.train.history import History
 from juggler.models.train.recipe import Recipe
 from juggler.models.train.run import Run
 from juggler.models.train.task import (
-    Progress,
     Task,
     Validate,
     check_levers,
@@ -36,6 +35,7 @@ from juggler.models.train.task import (
     identity,
     loss_weights,
 )
+from juggler.nouns import ReportProgress
 
 
 def fit(
@@ -48,7 +48,7 @@ def fit(
     teacher: nn.Module | None = None,
     folder: str | Path | None = None,
     validate: Validate | None = None,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
     sample_weight: Tensor | NDArray[np.float32] | None = None,
     stop_epoch: int | None = None,
 ) -> History:
@@ -65,7 +65,7 @@ def fit(
         folder: keeps the run's state (`training.safetensors`) every minute, and its log (`log.csv`) after
             every epoch; where it holds the state of the same run, training goes on from there.
         validate: given a function from images to probabilities, returns scores, after every epoch.
-        progress: told epoch, epochs, step, steps and loss.
+        progress: told the steps done, and in detail epoch, epochs, step, steps (all from 1) and loss.
         sample_weight: float32 `[n]`, multiplies each record's loss.
         stop_epoch: stop after this epoch, the schedule still laid out over `recipe.epochs`.
 

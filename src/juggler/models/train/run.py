@@ -25,6 +25,7 @@ from juggler.models.train.objective import Objective
 from juggler.models.train.optimization import linear_share, make_optimizer, rate_at
 from juggler.models.train.run_state import RunState, Unfinished
 from juggler.models.train.task import Task, steps_an_epoch
+from juggler.nouns import Progress
 
 # Reading a loss makes a GPU wait for itself; on a CPU it costs nothing.
 STEPS_BETWEEN_LOOKS = 20
@@ -115,8 +116,19 @@ class Run:
                 seen = index + 1
                 self._keep(seen, losses, draws)
                 if self.task.progress is not None and rank == 0:
-                    self.task.progress(epoch, self.recipe.epochs, seen, self.steps, last)
+                    self.task.progress(self._progress(epoch, seen, last))
         return float(losses.mean()), rate
+
+    def _progress(self, epoch: int, step: int, loss: float) -> Progress:
+        detail = {
+            "epoch": epoch,
+            "epochs": self.recipe.epochs,
+            "step": step,
+            "steps": self.steps,
+            "loss": loss,
+        }
+        done = (epoch - 1) * self.steps + step
+        return Progress("train", done, self.recipe.epochs * self.steps, "steps", detail)
 
     def _taken_up(self, losses: Tensor, draws: Draws) -> int:
         """Bring an epoch to the step at which the run was cut off; return how many steps are done."""

@@ -22,15 +22,13 @@ from juggler.models.networks.creation import origin
 from juggler.models.train.feed import standardise
 from juggler.models.train.kernel_decay import branched
 from juggler.models.train.recipe import Recipe
+from juggler.nouns import ReportProgress
 
 Predict = Callable[[Tensor | NDArray[np.float32] | NDArray[np.uint8]], NDArray[np.float32]]
 """Class probabilities `[n, classes]` of images `[n, C, H, W]`, by the network as it stands."""
 
 Validate = Callable[[Predict], dict[str, float]]
 """Scores the network after an epoch."""
-
-Progress = Callable[[int, int, int, int, float], None]
-"""Told epoch, epochs, step, steps (all from 1) and the loss of that step."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class Task:
     teacher: nn.Module | None
     folder: Path | None
     validate: Validate | None
-    progress: Progress | None
+    progress: ReportProgress | None
     last_epoch: int
     identity: dict[str, Any]
     process: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -14,15 +14,13 @@ import numpy as np
 from juggler.clock.race import race
 from juggler.errors import ArtefactError, ConfigError
 from juggler.files import write_atomically
-from juggler.nouns import Noun
+from juggler.nouns import Noun, Progress, ReportProgress
 from juggler.predict.campaign.store.samples import Store, machine_digest
 from juggler.predict.extract.kernels import ExtractedKernels, extract_kernels
 from juggler.predict.graphs.random_networks import RandomNetwork, random_network
 from juggler.runtime.machine import machine as machine_record
 from juggler.runtime.onnx_graphs.normals import normal
 from juggler.runtime.open import open_session
-
-Progress = Callable[[int, int], None]
 
 BATCHES = (1, 1, 1, 2, 4, 8, 16, 32, 64)  # more calls are of one input than of any other number
 TOGETHER = 6  # networks of one race: more would not fit into the caches that each is to find as it left them
@@ -57,7 +55,7 @@ def time_networks(
     threads: int = 1,
     seed: int = 0,
     rounds: int = ROUNDS,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
 ) -> list[TimedNetwork]:
     """Draw networks and time them, a few at once in interleaved rounds.
 
@@ -81,12 +79,12 @@ def time_networks(
     drawn = [random_network(seed * 100_003 + index, batch) for index, batch in enumerate(batches)]
     done: list[TimedNetwork] = []
     if progress:
-        progress(0, count)
+        progress(Progress("time networks", 0, count, "networks"))
     for start in range(0, count, TOGETHER):
         chosen = list(zip(drawn, batches, strict=True))[start : start + TOGETHER]
         done.extend(_timed(chosen, backend, threads, rounds, seed))
         if progress:
-            progress(len(done), count)
+            progress(Progress("time networks", len(done), count, "networks"))
     return done
 
 
@@ -114,7 +112,7 @@ def networks_for(
     count: int = COUNT,
     machine: str | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
 ) -> list[TimedNetwork]:
     """Return the networks that are kept beside a database; where there are none, time some and keep them.
 

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 
 from juggler.nouns import Noun
-from juggler.predict.campaign.store.samples import Floor
+from juggler.predict.campaign.store.samples import NoiseFloor
 
 
 @dataclass(frozen=True)
@@ -62,5 +62,5 @@ class Outcome(Noun):
     unfit: int
     redone: int
     seconds: float
-    floors: tuple[Floor, ...]
+    floors: tuple[NoiseFloor, ...]
     stopped: bool

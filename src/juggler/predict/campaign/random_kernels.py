@@ -12,12 +12,11 @@ import numpy as np
 
 from juggler.errors import ConfigError
 from juggler.predict.kernels.sizes import CONVOLUTIONS
-from juggler.predict.kernels.spec import KernelSpec
+from juggler.predict.kernels.spec import ACTIVATIONS, KernelSpec
 
 MOST_BATCH, MOST_SIDE, MOST_CHANNELS, MOST_FEATURES = 64, 512, 9999, 4096  # of Table 3
 MOST_ROWS = 1024  # tokens or positions of what is no image
 UNIFORM_DRAWS, UNIFORM_MACS = 20_000, 2e10
-ACTIVATIONS = ("relu", "clip", "sigmoid", "tanh", "leakyrelu", "hardsigmoid")
 KINDS = {
     "elementwise": (
         *("relu", "sigmoid", "tanh", "clip", "hardsigmoid", "leakyrelu", "silu", "gelu", "exp", "erf"),

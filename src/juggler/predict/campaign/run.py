@@ -14,11 +14,11 @@ import psutil
 
 from juggler.clock.canary import look_out
 from juggler.clock.interference import Watch, taken_by_kernel
-from juggler.nouns import Machine
+from juggler.nouns import Machine, ReportProgress
 from juggler.predict.campaign.block import Where, measure_block
 from juggler.predict.campaign.options import CampaignOptions, Chooser, as_options
 from juggler.predict.campaign.outcome import Campaign, Outcome
-from juggler.predict.campaign.scheduler import Planner, Progress
+from juggler.predict.campaign.scheduler import Planner
 from juggler.predict.campaign.store.measurements import Ledger
 from juggler.predict.campaign.store.samples import Store
 from juggler.predict.campaign.timing import PHASERS, Turns
@@ -33,7 +33,7 @@ def run_campaign(
     options: CampaignOptions | str | None = None,
     *,
     chooser: Chooser | None = None,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
     **keywords: Any,
 ) -> Outcome:
     """Measure kernels until so many minutes or samples are reached; go on where an earlier run stopped.

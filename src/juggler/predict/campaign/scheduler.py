@@ -11,6 +11,7 @@ from itertools import islice
 
 import numpy as np
 
+from juggler.nouns import Progress, ReportProgress
 from juggler.predict.campaign.block import ATTEMPTS, Measured
 from juggler.predict.campaign.options import CampaignOptions, Chooser
 from juggler.predict.campaign.outcome import Campaign, Outcome
@@ -21,8 +22,7 @@ from juggler.predict.kernels.probes import RoughRoofline, probes
 from juggler.predict.kernels.sample import AT_RANDOM
 from juggler.predict.kernels.spec import KernelSpec
 
-Progress = Callable[[float, float], None]
-
+STAGE = "measure kernels"
 POOL_PLACE = 10_000_000  # of its first draw, far from those at random
 MEMORY_SHARE = 0.25  # of the machine's, for one kernel
 MOST_MEMORY_BYTES = 4 << 30
@@ -61,7 +61,7 @@ class Planner:
         memory_bytes: int,
         *,
         chooser: Chooser | None = None,
-        progress: Progress | None = None,
+        progress: ReportProgress | None = None,
     ) -> None:
         self._store, self._campaign, self._options, self._adapt = store, campaign, options, adapt
         self._chooser, self._progress = chooser, progress
@@ -78,7 +78,7 @@ class Planner:
 
         Each goes back through `took`; several may be out at once. None says that one must come back first.
         """
-        self._tell()
+        self._report_progress()
         cap_ms = self._campaign.cap_ms
         yield from self._all_of([Draw(self._adapt(spec), "probe") for spec in probes(cap_ms)])
         if self._stopped or not self._has("probe"):
@@ -108,7 +108,7 @@ class Planner:
         self._had.extend(measured.samples)
         self._stopped = self._stopped or measured.stopped
         self._out.remove(block)
-        self._tell()
+        self._report_progress()
 
     def outcome(self) -> Outcome:
         """Return what there is now."""
@@ -194,13 +194,15 @@ class Planner:
     def _count(self) -> int:
         return sum(sample.drawn not in ("probe", "retest") for sample in self._had)
 
-    def _tell(self) -> None:
+    def _report_progress(self) -> None:
         if self._progress is None:
             return
         options = self._options
         if options.minutes is not None:
             seconds = options.most_seconds
-            self._progress(min(self._ledger.spent().seconds, seconds), seconds)
+            spent_s = self._ledger.spent().seconds
+            self._progress(Progress(STAGE, min(spent_s, seconds), seconds, "seconds"))
         else:
             again = sum(sample.drawn == "retest" for sample in self._had)
-            self._progress(self._count() + again, options.most_samples + options.retest)
+            done, total = self._count() + again, options.most_samples + options.retest
+            self._progress(Progress(STAGE, done, total, "samples"))

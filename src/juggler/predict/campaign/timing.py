@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from juggler.clock.interference import Watch
 from juggler.clock.turns import ATTEMPTS, LEAD_IN_MS
+from juggler.cost.hardware.hierarchy import cache_bytes
 from juggler.errors import JugglerError
 from juggler.lazy import renamed
 from juggler.predict.kernels.spec import KernelSpec
@@ -239,20 +240,8 @@ def cold_bytes() -> int:
     Enough to empty a core's private cache and as much of the shared one as a process can expect to hold; the
     whole of a server's shared cache, hundreds of megabytes, would take longer to read than kernels take.
     """
-    private = max(_cache_bytes(2), 1 << 20)
-    return min(MOST_SWEEP_BYTES, max(SWEEP_CACHES * private, _cache_bytes(3)))
-
-
-def _cache_bytes(level: int) -> int:
-    """Return the size of a cache as Linux tells it; 0 where it does not."""
-    for folder in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
-        try:
-            if int((folder / "level").read_text(encoding="ascii")) == level:
-                size = (folder / "size").read_text(encoding="ascii").strip()
-                return int(size.rstrip("KM")) * (1 << 20 if size.endswith("M") else 1 << 10)
-        except (OSError, ValueError):
-            continue
-    return 0
+    private = max(cache_bytes(2) or 0, 1 << 20)
+    return min(MOST_SWEEP_BYTES, max(SWEEP_CACHES * private, cache_bytes(3) or 0))
 
 
 def resident_bytes(spec: KernelSpec) -> int:

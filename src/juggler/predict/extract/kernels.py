@@ -79,7 +79,7 @@ class ExtractedKernels(Noun):
     @property
     def nodes(self) -> int:
         """Return how many nodes run."""
-        return len(self.kernels) + self.free + sum(one.count for one in self.uncovered)
+        return len(self.kernels) + self.free + sum(group.count for group in self.uncovered)
 
     @property
     def weight_bytes(self) -> int:
@@ -156,12 +156,12 @@ def extract_kernels(
     return reader.read(structure, (batch, *(int(side) for side in sides if side is not None)))
 
 
-def counted(missed: Iterable[tuple[str, str, int]]) -> tuple[Uncovered, ...]:
+def group_by_op(missed: Iterable[tuple[str, str, int]]) -> tuple[Uncovered, ...]:
     """Return what was missed, `(op, name, bytes)` each, one entry an op."""
-    found = list(missed)
-    firsts = {op: name for op, name, _ in reversed(found)}
+    nodes = list(missed)
+    firsts = {op: name for op, name, _ in reversed(nodes)}
     sizes: Counter[str] = Counter()
-    for op, _, size in found:
+    for op, _, size in nodes:
         sizes[op] += size
-    counts = Counter(op for op, _, _ in found)
+    counts = Counter(op for op, _, _ in nodes)
     return tuple(Uncovered(op, firsts[op], counts[op], sizes[op]) for op in counts)

@@ -147,8 +147,8 @@ def _window(node: SizedNode, kernel: tuple[int, int]) -> dict[str, Any]:
         span = dilation[side] * (kernel[side] - 1) + 1
         needed = max((node.y[2 + side] - 1) * stride[side] + span - node.x[2 + side], 0)
         first = needed // 2 if same else before[side]
-        given = tuple(node.attributes.get("pads", (0, 0, 0, 0)))[2 + side]
-        pads.append((first, max(needed - first, 0 if same else min(given, max(needed - first, given)))))
+        declared = tuple(node.attributes.get("pads", (0, 0, 0, 0)))[2 + side]
+        pads.append((first, max(needed - first, 0 if same else min(declared, max(needed - first, declared)))))
     (top, bottom), (left, right) = pads
     return {"kernel": kernel, "stride": stride, "dilation": dilation, "pads": (top, left, bottom, right)}
 

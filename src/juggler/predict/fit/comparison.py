@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from juggler.errors import ConfigError, DataError, Unavailable
-from juggler.nouns import Noun
-from juggler.predict.campaign.store.samples import Floor
+from juggler.nouns import Noun, Progress, ReportProgress, ignore_progress
+from juggler.predict.campaign.store.samples import NoiseFloor
 from juggler.predict.kernels.sample import AT_RANDOM, Sample
 from juggler.predict.kernels.spec import FAMILIES
 from juggler.predict.kernels.table import KernelTable
@@ -24,7 +24,6 @@ from juggler.predict.learning.net_learner import NetLearner
 from juggler.predict.learning.scores import Scores, score
 from juggler.predict.learning.splits import RowSplit, group_split, random_split
 
-Progress = Callable[[int, int], None]
 Watch = Callable[[str, str, tuple[Epoch, ...]], None]
 
 SPLITS = ("random", "batch")
@@ -75,8 +74,8 @@ def compare_learners(
     learners: Sequence[str] | None = None,
     split: str = "random",
     seed: int = 0,
-    floors: Sequence[Floor] = (),
-    progress: Progress | None = None,
+    floors: Sequence[NoiseFloor] = (),
+    progress: ReportProgress | None = None,
     watch: Watch | None = None,
 ) -> Comparison:
     """Fit and score learners on the execution phase of samples, of one machine, backend and thread count.
@@ -107,10 +106,10 @@ def compare_learners(
     by_family = {floor.family: floor.mape for floor in floors}
     rows: list[LearnerScores] = []
     unavailable: dict[str, str] = {}
-    tell = progress or (lambda done, total: None)
+    report = progress or ignore_progress
     total = len(usable) * len(names)
     for done, (family, name) in enumerate(product(usable, names)):
-        tell(done, total)
+        report(Progress("fit", done, total, "fits"))
         try:
             found_scores = _scores(grouped[family], usable[family], name, seed, watch)
         except Unavailable as error:
@@ -118,7 +117,7 @@ def compare_learners(
             continue
         training = len(usable[family].train)
         rows.append(LearnerScores(family, name, training, found_scores, by_family.get(family)))
-    tell(total, total)
+    report(Progress("fit", total, total, "fits"))
     rows.sort(key=lambda row: (FAMILIES.index(row.family), row.scores.mape))
     left_out = {family: len(grouped[family]) for family in parted if family not in usable}
     return Comparison(split, seed, tuple(rows), left_out, unavailable)

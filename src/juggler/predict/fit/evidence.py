@@ -7,7 +7,7 @@ is the one that the predictor took for it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from juggler.errors import ArtefactError
+from juggler.nouns import Progress, ReportProgress
 from juggler.predict.campaign.networks import TimedNetwork
 from juggler.predict.fit.comparison import parted_samples
 from juggler.predict.fit.family import PHASE_LEARNER, PHASED, SHORTEST_MS
@@ -27,7 +28,6 @@ from juggler.predict.predictor.kernel_model import EXEC, POST, PRE
 from juggler.predict.predictor.predictor import NETWORK, Predictor
 
 Floats = npt.NDArray[np.float64]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def phase_evidence(
     *,
     split: str = "random",
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
 ) -> tuple[PhaseEvidence, ...]:
     """Fit and score the three phases of the paper's layers, and of depthwise convolutions.
 
@@ -111,7 +111,7 @@ def phase_evidence(
     found = []
     for done, (family, phase) in enumerate(wanted):
         if progress:
-            progress(done, len(wanted))
+            progress(Progress("fit", done, len(wanted), "fits"))
         part = parts[family]
         if part is None:
             continue
@@ -122,7 +122,7 @@ def phase_evidence(
         scores = score(measured, predicted)
         found.append(PhaseEvidence(family, phase, name, len(train), measured, predicted, scores))
     if progress:
-        progress(len(wanted), len(wanted))
+        progress(Progress("fit", len(wanted), len(wanted), "fits"))
     return tuple(found)
 
 

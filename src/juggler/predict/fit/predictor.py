@@ -8,14 +8,14 @@ is scored by one that was fitted without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from juggler.cost.hardware.hierarchy import cache_bytes
 from juggler.errors import DataError
-from juggler.nouns import Machine
+from juggler.nouns import Machine, Progress, ReportProgress
 from juggler.predict.campaign.networks import TimedNetwork, beside, kept_networks
 from juggler.predict.campaign.store.samples import Store, now
 from juggler.predict.fit.family import FittedFamily, fit_family
@@ -29,8 +29,6 @@ from juggler.predict.predictor.composition import Composition
 from juggler.predict.predictor.intervals import LEVEL, Intervals
 from juggler.predict.predictor.predictor import Predictor
 
-Progress = Callable[[int, int], None]
-
 LEARNED = ("counted", "roofline_trees")  # quick to load, without torch
 
 
@@ -43,7 +41,7 @@ def fit_predictor(
     machine: str | None = None,
     level: float = LEVEL,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
 ) -> tuple[Predictor, FitReport]:
     """Fit the predictor of one device.
 
@@ -76,7 +74,7 @@ def fit_predictor(
     fitted: list[FittedFamily] = []
     for done, (family, own) in enumerate(enough.items()):
         if progress:
-            progress(done, len(enough))
+            progress(Progress("fit", done, len(enough), "families"))
         fitted.append(fit_family(family, own, names, seed))
     first = samples[0]
     bare = _bare(device, place, first, fitted, level)
@@ -84,7 +82,7 @@ def fit_predictor(
     own_networks = [n for n in timed if (n.machine, n.threads) == (first.machine, first.threads)]
     whole, found_networks = compose_predictor(bare, own_networks, level)
     if progress:
-        progress(len(enough), len(enough))
+        progress(Progress("fit", len(enough), len(enough), "families"))
     report = FitReport(
         device=device,
         samples=len(samples),

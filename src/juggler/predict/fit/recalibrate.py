@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from platformdirs import user_cache_dir
 
 from juggler.errors import ArtefactError, DataError
 from juggler.files import write_atomically
-from juggler.nouns import Machine, Noun
+from juggler.nouns import Machine, Noun, ReportProgress
 from juggler.predict.campaign.networks import TimedNetwork, time_networks
 from juggler.predict.campaign.store.samples import Store, machine_digest, now
 from juggler.predict.kernels.sample import Sample
@@ -30,7 +30,6 @@ from juggler.predict.predictor.predictor import NETWORK, Predictor
 from juggler.runtime.machine import machine
 
 Floats = npt.NDArray[np.float64]
-Progress = Callable[[int, int], None]
 
 MINUTES, NETWORKS, NETWORK_ROUNDS = 0.75, 6, 3
 LONGEST_MS = 20.0  # of a kernel: many short ones tell more than a few long ones
@@ -75,7 +74,7 @@ def recalibrate(
     minutes: float = MINUTES,
     networks: int = NETWORKS,
     seed: int = 1,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
 ) -> tuple[Predictor, Correction]:
     """Measure this machine for about a minute, and return the predictor corrected for it.
 
@@ -102,9 +101,7 @@ def recalibrate(
             seed=seed,
             cap_ms=LONGEST_MS,
         )
-        run_campaign(
-            store, options, progress=progress and (lambda done, total: progress(int(done), int(total)))
-        )
+        run_campaign(store, options, progress=progress)
         samples = store.samples()
     timed = []
     if networks:

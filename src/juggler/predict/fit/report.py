@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from juggler.nouns import Noun
-from juggler.predict.campaign.store.samples import Floor
+from juggler.predict.campaign.store.samples import NoiseFloor
 from juggler.predict.learning.scores import Scores
 
 
@@ -70,6 +70,6 @@ class FitReport(Noun):
     samples: int
     families: tuple[FamilyReport, ...]
     left_out: dict[str, int]
-    floors: tuple[Floor, ...]
+    floors: tuple[NoiseFloor, ...]
     networks: NetworkReport
     seed: int

@@ -18,15 +18,12 @@ from juggler.errors import ConfigError
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.runtime.onnx_graphs.builder import Draft, KernelGraph, packed
 
-KEPT_BYTES = 32 << 20  # of weights; larger graphs are written each time
+CACHED_BYTES = 32 << 20  # of weights; larger graphs are written each time
 # ONNX operators by kind; `gelu`, `silu` and `hardswish` are what the exporters write.
-UNARY = {
-    **{"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "exp": "Exp", "sqrt": "Sqrt", "neg": "Neg"},
-    **{"abs": "Abs", "erf": "Erf", "hardsigmoid": "HardSigmoid", "leakyrelu": "LeakyRelu", "elu": "Elu"},
-    **{"clip": "Clip", "gelu": "Gelu", "silu": "Silu", "hardswish": "HardSwish"},
-}
+RELUS = ("Relu", "LeakyRelu", "Elu", "Clip", "Gelu", "Silu", "HardSwish")
+CURVES = ("Sigmoid", "HardSigmoid", "Tanh", "Exp", "Sqrt", "Erf", "Neg", "Abs")
+UNARY = {op.lower(): op for op in (*RELUS, *CURVES)}
 BINARY = {"mul": "Mul", "sub": "Sub", "div": "Div", "scale": "Mul"}
-ACTIVATIONS = ("none", "relu", "sigmoid", "tanh", "clip", "leakyrelu", "hardsigmoid")
 
 
 def build(spec: KernelSpec) -> KernelGraph:
@@ -37,23 +34,23 @@ def build(spec: KernelSpec) -> KernelGraph:
     Raises:
         ConfigError: a kind or an activation that has no graph here.
     """
-    return _kept(spec) if spec.weight_bytes <= KEPT_BYTES else _built(spec)
+    return _cached(spec) if spec.weight_bytes <= CACHED_BYTES else _write_kernel(spec)
 
 
 @lru_cache(maxsize=24)
-def _kept(spec: KernelSpec) -> KernelGraph:
-    return _built(spec)
+def _cached(spec: KernelSpec) -> KernelGraph:
+    return _write_kernel(spec)
 
 
-def _built(spec: KernelSpec) -> KernelGraph:
-    draft, last = drafted(spec)
+def _write_kernel(spec: KernelSpec) -> KernelGraph:
+    draft, last = draft_kernel(spec)
     return packed(draft, {last: out_shape(spec)})
 
 
-def drafted(spec: KernelSpec) -> tuple[Draft, str]:
+def draft_kernel(spec: KernelSpec) -> tuple[Draft, str]:
     """Write the nodes of a kernel; return them and the tensor that it writes."""
     draft = Draft()
-    return draft, _activated(draft, spec, WRITERS[spec.family](draft, spec))
+    return draft, _write_activation(draft, spec, WRITERS[spec.family](draft, spec))
 
 
 def _image(spec: KernelSpec) -> tuple[int, int, int, int]:
@@ -88,13 +85,18 @@ def _conv(draft: Draft, spec: KernelSpec) -> str:
     )
     bias = (draft.weight("bias", (spec.out_channels,)),) if spec.bias else ()
     out = draft.node(
-        "Conv", (x, weight, *bias), "kernel", strides=list(spec.stride), dilations=list(spec.dilation),
-        pads=list(spec.pads), group=spec.groups, kernel_shape=list(spec.kernel),
-    )  # fmt: skip
+        "Conv",
+        (x, weight, *bias),
+        "kernel",
+        strides=list(spec.stride),
+        dilations=list(spec.dilation),
+        pads=list(spec.pads),
+        group=spec.groups,
+        kernel_shape=list(spec.kernel),
+    )
     if spec.adds:
-        y = draft.take(
-            "y", out_shape(spec), before=True
-        )  # in the layout that the runtime's own kernels leave
+        # In the layout that the runtime's own kernels leave.
+        y = draft.take("y", out_shape(spec), before=True)
         out = draft.node("Add", (out, y), "kernel_sum")
     return out
 
@@ -143,7 +145,7 @@ def _elementwise(draft: Draft, spec: KernelSpec) -> str:
     if spec.kind in BINARY:
         shape = (spec.batch, spec.in_channels, 1, 1) if spec.kind == "scale" else _image(spec)
         return draft.node(BINARY[spec.kind], (x, draft.take("y", shape)), "kernel")
-    return _function(draft, spec.kind or "relu", x, "kernel")
+    return _write_function(draft, spec.kind or "relu", x, "kernel")
 
 
 def _norm(draft: Draft, spec: KernelSpec) -> str:
@@ -175,13 +177,13 @@ def _reorder(draft: Draft, spec: KernelSpec) -> str:
     return draft.take("x", _image(spec), before=True)
 
 
-def _activated(draft: Draft, spec: KernelSpec, last: str) -> str:
+def _write_activation(draft: Draft, spec: KernelSpec, last: str) -> str:
     if spec.activation == "none":
         return last
-    return _function(draft, spec.activation, last, "kernel_activation")
+    return _write_function(draft, spec.activation, last, "kernel_activation")
 
 
-def _function(draft: Draft, kind: str, x: str, name: str) -> str:
+def _write_function(draft: Draft, kind: str, x: str, name: str) -> str:
     if kind not in UNARY:
         remedy = f"Choose from {', '.join(sorted({*UNARY, *BINARY}))}"
         raise ConfigError("write a kernel as a graph", f"the function {kind!r}", remedy)
@@ -193,9 +195,17 @@ def _function(draft: Draft, kind: str, x: str, name: str) -> str:
 
 
 WRITERS: dict[str, Callable[[Draft, KernelSpec], str]] = {
-    **{"conv": _conv, "depthwise": _conv, "pool": _pool_kernel, "dense": _dense, "add": _add},
-    **{"global_pool": _global_pool, "elementwise": _elementwise, "norm": _norm, "concat": _concat},
-    **{"softmax": _softmax, "reorder": _reorder},
+    "conv": _conv,
+    "depthwise": _conv,
+    "pool": _pool_kernel,
+    "dense": _dense,
+    "global_pool": _global_pool,
+    "add": _add,
+    "elementwise": _elementwise,
+    "norm": _norm,
+    "concat": _concat,
+    "softmax": _softmax,
+    "reorder": _reorder,
 }
 
 

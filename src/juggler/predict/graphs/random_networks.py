@@ -47,7 +47,7 @@ class RandomNetwork:
 class _Writer:
     """A graph being written, with the map that the next node reads."""
 
-    draw: np.random.Generator
+    rng: np.random.Generator
     channels: int
     side: int
     x: str = "input"
@@ -85,8 +85,8 @@ class _Writer:
 
     def pool(self) -> None:
         """Halve the map."""
-        op = str(self.draw.choice(["MaxPool", "AveragePool"]))
-        kernel = int(self.draw.choice([2, 3]))
+        op = str(self.rng.choice(["MaxPool", "AveragePool"]))
+        kernel = int(self.rng.choice([2, 3]))
         if self.side <= kernel:
             return
         pads = [kernel // 2] * 4 if kernel == 3 else [0] * 4
@@ -97,7 +97,7 @@ class _Writer:
         """Add one block."""
         before, channels, side = self.x, self.channels, self.side
         if kind == "plain":
-            self.conv(out, int(self.draw.choice([1, 3, 3, 5])), stride)
+            self.conv(out, int(self.rng.choice([1, 3, 3, 5])), stride)
         elif kind == "dense":
             if stride > 1:
                 self.pool()
@@ -105,7 +105,7 @@ class _Writer:
             new = self.conv(max(8, out // 4))
             self.x, self.channels = self.node("Concat", before, new, axis=1), channels + max(8, out // 4)
         elif kind == "depthwise":
-            self.conv(self.channels, int(self.draw.choice([3, 5])), stride, self.channels)
+            self.conv(self.channels, int(self.rng.choice([3, 5])), stride, self.channels)
             self.conv(out, 1)
         else:
             self._summed(kind, out, stride)
@@ -118,7 +118,7 @@ class _Writer:
 
     def _summed(self, kind: str, out: int, stride: int) -> None:
         if kind == "inverted":
-            middle = self.channels * int(self.draw.choice([3, 4, 6]))
+            middle = self.channels * int(self.rng.choice([3, 4, 6]))
             self.conv(middle, 1, act="Relu")
             self.conv(middle, 3, stride, middle)
             self.conv(out, 1, act="")
@@ -133,12 +133,12 @@ class _Writer:
 
     def _gate(self) -> None:
         """Multiply the map by a number a channel, computed from its means."""
-        kept, side = self.x, self.side
+        ungated, side = self.x, self.side
         self.x, self.side = self.node("GlobalAveragePool", self.x), 1
         channels = self.channels
         self.conv(max(4, channels // 8), 1)
         self.conv(channels, 1, act="Sigmoid")
-        self.x, self.side = self.node("Mul", kept, self.x), side
+        self.x, self.side = self.node("Mul", ungated, self.x), side
 
     def dense(self, features: int, out: int, act: str) -> int:
         """Add a dense layer on `[batch, features]`."""
@@ -158,50 +158,50 @@ def random_network(seed: int, batch: int = 1) -> RandomNetwork:
         batch: inputs at once.
     """
     for attempt in range(TRIES):
-        writer, shape = _drawn(np.random.default_rng([seed, attempt]))
+        writer, shape = _draw(np.random.default_rng([seed, attempt]))
         if writer.macs * batch <= MOST_MACS:
             break
-    return RandomNetwork(f"drawn-{seed}-{attempt}", _written(writer, shape), shape, writer.macs)
+    return RandomNetwork(f"drawn-{seed}-{attempt}", _to_onnx(writer, shape), shape, writer.macs)
 
 
-def _drawn(draw: np.random.Generator) -> tuple[_Writer, tuple[int, int, int]]:
-    kind, side = str(draw.choice(KINDS)), int(draw.choice(SIDES))
-    shape = (int(draw.choice([1, 3, 3, 3])), side, side)
-    writer = _Writer(draw, shape[0], side)
-    width = int(8 * 2 ** draw.uniform(0.0, 3.0)) // 8 * 8
-    writer.conv(width, int(draw.choice([3, 3, 5, 7])), 2 if side > 64 else 1)
-    for stage in range(int(draw.integers(1, 5))):
+def _draw(rng: np.random.Generator) -> tuple[_Writer, tuple[int, int, int]]:
+    kind, side = str(rng.choice(KINDS)), int(rng.choice(SIDES))
+    shape = (int(rng.choice([1, 3, 3, 3])), side, side)
+    writer = _Writer(rng, shape[0], side)
+    width = int(8 * 2 ** rng.uniform(0.0, 3.0)) // 8 * 8
+    writer.conv(width, int(rng.choice([3, 3, 5, 7])), 2 if side > 64 else 1)
+    for stage in range(int(rng.integers(1, 5))):
         out = min(1024, int(width * 2**stage * (4 if kind == "bottleneck" else 1)))
-        for block in range(int(draw.integers(1, 6))):
+        for block in range(int(rng.integers(1, 6))):
             writer.block(
-                kind, out, 2 if block == 0 and (stage or draw.random() < 0.3) and writer.side > 4 else 1
+                kind, out, 2 if block == 0 and (stage or rng.random() < 0.3) and writer.side > 4 else 1
             )
-        if draw.random() < 0.2:
+        if rng.random() < 0.2:
             writer.pool()
-    _ended(writer)
+    _write_end(writer)
     return writer, shape
 
 
-def _ended(writer: _Writer) -> None:
+def _write_end(writer: _Writer) -> None:
     """Add the end: a mean or the whole map, one to three dense layers, perhaps a softmax."""
     features = writer.channels * writer.side**2
-    if writer.draw.random() < 0.7 or features > 1 << 15:
+    if writer.rng.random() < 0.7 or features > 1 << 15:
         writer.x, features = writer.node("GlobalAveragePool", writer.x), writer.channels
     writer.x = writer.node("Flatten", writer.x)
-    for _ in range(int(writer.draw.choice([0, 0, 0, 1, 2]))):
-        wide = int(2 ** writer.draw.integers(7, 13))
+    for _ in range(int(writer.rng.choice([0, 0, 0, 1, 2]))):
+        wide = int(2 ** writer.rng.integers(7, 13))
         features = writer.dense(features, min(wide, max(16, MOST_DENSE // features)), "Relu")
-    writer.dense(features, int(writer.draw.choice(CLASSES)), "")
-    if writer.draw.random() < 0.3:
+    writer.dense(features, int(writer.rng.choice(CLASSES)), "")
+    if writer.rng.random() < 0.3:
         writer.x = writer.node("Softmax", writer.x, axis=-1)
 
 
-def _written(writer: _Writer, shape: tuple[int, int, int]) -> bytes:
+def _to_onnx(writer: _Writer, shape: tuple[int, int, int]) -> bytes:
     from onnx import TensorProto, helper  # noqa: PLC0415  # heavy
 
-    given = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", *shape])
+    image = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", *shape])
     out = helper.make_tensor_value_info(writer.x, TensorProto.FLOAT, ["batch", None])
-    graph = helper.make_graph(writer.nodes, "drawn", [given], [out], writer.weights)
+    graph = helper.make_graph(writer.nodes, "drawn", [image], [out], writer.weights)
     opset = helper.make_opsetid("", OPSET)
     model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
     return bytes(model.SerializeToString())

@@ -29,18 +29,18 @@ def open_graph_structure(model: str, shape: tuple[int, ...] | None) -> tuple[Gra
     """
     path = Path(model)
     if path.suffix != ".onnx":
-        own = shape or IMAGE
+        image_shape = shape or IMAGE
         if path.exists() or not _is_named(model):
-            module, _ = open_with_example(model, own)
-            return graph_structure_of(module, own, path.stem if path.exists() else model), own
-        return graph_structure_of(weightless(model), own, model), own
+            module, _ = open_with_example(model, image_shape)
+            return graph_structure_of(module, image_shape, path.stem if path.exists() else model), image_shape
+        return graph_structure_of(weightless(model), image_shape, model), image_shape
     structure = graph_structure_of(path, ())
     if shape is not None:
         return structure, shape
     sides = structure.input_shape[1:]
     if not sides or any(side is None for side in sides):
-        found = f"no size of its own for its input {list(sides)}"
-        raise ConfigError(f"predict {model}", found, "Give --shape channels,height,width")
+        problem = f"no size of its own for its input {list(sides)}"
+        raise ConfigError(f"predict {model}", problem, "Give --shape channels,height,width")
     return structure, tuple(side for side in sides if side is not None)
 
 
@@ -59,14 +59,14 @@ def weightless(name: str) -> nn.Module:
     with torch.device("meta"):
         module = create(name).eval()
     for index, (path, value) in enumerate([*module.named_parameters(), *module.named_buffers()]):
-        owner, _, own = path.rpartition(".")
+        owner, _, attribute = path.rpartition(".")
         # Numbers differ, for the exporter looks for weights that are the same.
         number = torch.tensor(1 + index % 997, dtype=value.dtype).expand(value.shape)
         part = module.get_submodule(owner)
-        if own in part._parameters:
-            part.register_parameter(own, torch.nn.Parameter(number, requires_grad=False))
+        if attribute in part._parameters:
+            part.register_parameter(attribute, torch.nn.Parameter(number, requires_grad=False))
         else:
-            part.register_buffer(own, number)
+            part.register_buffer(attribute, number)
     return module
 
 

@@ -1,8 +1,8 @@
-"""A network's graph without its weights, and the same graph dressed for a runtime to optimise.
+"""A network's graph without its weights, and the same graph with placeholders for a runtime to optimise.
 
 What a runtime makes of a graph depends on its ops and sizes, not on what the weights are. So all weights of
-one size share one stand-in: ResNet-152 has 240 MB of weights and 37 MB of sizes that differ, and the runtime
-repacks each of them once.
+one size share one placeholder: ResNet-152 has 240 MB of weights and 37 MB of sizes that differ, and the
+runtime repacks each of them once.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from juggler.errors import ArtefactError, ConfigError
-from juggler.runtime.onnx_graphs.protobuf import read_structure, with_tensors
 from juggler.runtime.onnx_graphs.shape_inference import with_sizes
+from juggler.runtime.onnx_graphs.structure import read_structure, with_tensors
 
 if TYPE_CHECKING:
     import onnx
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from juggler.runtime.session import Model
 
-WEIGHT = "juggler_weight_"  # how stand-ins are called, and what follows is their type and size
+WEIGHT = "juggler_weight_"  # how placeholders are called, and what follows is their type and size
 PRODUCTS = ("Gemm", "MatMul")
 
 
@@ -48,8 +48,8 @@ class GraphStructure:
     @property
     def inputs(self) -> list[Any]:
         """Return the inputs that are no weights."""
-        given = {tensor.name for tensor in self.model.graph.initializer}
-        return [value for value in self.model.graph.input if value.name not in given]
+        weights = {tensor.name for tensor in self.model.graph.initializer}
+        return [value for value in self.model.graph.input if value.name not in weights]
 
     def sized(self, *shapes: tuple[int, ...]) -> onnx.ModelProto:
         """Return a copy for inputs of these shapes, `[batch, ...]`, every size in between inferred.
@@ -59,29 +59,29 @@ class GraphStructure:
         """
         import onnx  # noqa: PLC0415  # heavy
 
-        asked = f"read {self.name} for an input of {', '.join(str(list(shape)) for shape in shapes)}"
+        task = f"read {self.name} for an input of {', '.join(str(list(shape)) for shape in shapes)}"
         if len(self.inputs) != len(shapes):
-            raise ConfigError(asked, f"it has {len(self.inputs)} inputs", "Give one shape for each")
+            raise ConfigError(task, f"it has {len(self.inputs)} inputs", "Give one shape for each")
         model = onnx.ModelProto()
         model.CopyFrom(self.model)
         del model.graph.value_info[:]
-        own = {value.name: value for value in model.graph.input}
+        inputs = {value.name: value for value in model.graph.input}
         for value, shape in zip(self.inputs, shapes, strict=True):
-            wanted = _shape_of(value)
-            pairs = zip(wanted, shape, strict=False)
-            if len(wanted) != len(shape) or any(w not in (None, s) for w, s in pairs):
-                found = f"it takes {['any' if size is None else size for size in wanted]}"
+            declared = _shape_of(value)
+            pairs = zip(declared, shape, strict=False)
+            if len(declared) != len(shape) or any(w not in (None, s) for w, s in pairs):
+                problem = f"it takes {['any' if size is None else size for size in declared]}"
                 raise ConfigError(
-                    asked, found, "Give its own shape and batch, or export it with a free batch"
+                    task, problem, "Give its own shape and batch, or export it with a free batch"
                 )
-            for dim, size in zip(own[value.name].type.tensor_type.shape.dim, shape, strict=True):
+            for dim, size in zip(inputs[value.name].type.tensor_type.shape.dim, shape, strict=True):
                 dim.dim_value = size
         for value in model.graph.output:
             value.type.tensor_type.ClearField("shape")
         try:
             return with_sizes(model)
         except (onnx.shape_inference.InferenceError, RuntimeError) as error:
-            raise ConfigError(asked, str(error).splitlines()[0], "Give the shape it was made for") from error
+            raise ConfigError(task, str(error).splitlines()[0], "Give the shape it was made for") from error
 
 
 def _shape_of(value: Any) -> tuple[int | None, ...]:
@@ -102,8 +102,9 @@ def graph_structure_of(model: Model, shape: tuple[int, ...], name: str = "") -> 
         ConfigError: a module that cannot be exported, or is in training mode.
     """
     if isinstance(model, str | Path | bytes):
-        own = "a graph" if isinstance(model, bytes) else Path(model).stem
-        return GraphStructure(read_structure(model if isinstance(model, bytes) else Path(model)), name or own)
+        origin = "a graph" if isinstance(model, bytes) else Path(model).stem
+        graph = read_structure(model if isinstance(model, bytes) else Path(model))
+        return GraphStructure(graph, name or origin)
     import torch  # noqa: PLC0415  # heavy
 
     types = (p.dtype for p in model.parameters() if p.is_floating_point())
@@ -122,16 +123,16 @@ def graph_structure_of_module(
     from juggler.runtime.export import draft, outline  # noqa: PLC0415
 
     try:
-        model = _with_weights(outline(module, examples), len(examples))
+        model = _weights_as_constants(outline(module, examples), len(examples))
     except ConfigError:  # the exporter that needs the weights may still write it, or say why not
         model = read_structure(draft(module, examples))
     return GraphStructure(model, name or type(module).__name__)
 
 
 def with_placeholder_weights(model: onnx.ModelProto, *, dense_as_inputs: bool = False) -> bytes:
-    """Return the graph with stand-ins for its weights, batch norms folded into the convolutions before them.
+    """Return the graph with placeholders for weights, batch norms folded into the convolutions before them.
 
-    Every runtime folds these norms; done here, the stand-ins stay shared.
+    Every runtime folds these norms; done here, the placeholders stay shared.
 
     Args:
         model: as `GraphStructure.model` or `GraphStructure.sized` have it; not changed.
@@ -139,17 +140,17 @@ def with_placeholder_weights(model: onnx.ModelProto, *, dense_as_inputs: bool = 
     """
     import onnx  # noqa: PLC0415  # heavy
 
-    own = onnx.ModelProto()
-    own.CopyFrom(model)
-    _fold_norms(own.graph)
-    sizes = {t.name: t for t in own.graph.initializer if _is_empty(t)}
-    free = _only_dense(own.graph, sizes) if dense_as_inputs else set()
-    read = {name for node in own.graph.node for name in node.input}
-    kept = [t for t in own.graph.initializer if t.name not in sizes and t.name in read]
-    made: dict[str, onnx.TensorProto] = {}
-    given: dict[str, onnx.TensorProto] = {}
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    _fold_norms(copy.graph)
+    sizes = {t.name: t for t in copy.graph.initializer if _is_empty(t)}
+    free = _dense_weights(copy.graph, sizes) if dense_as_inputs else set()
+    read = {name for node in copy.graph.node for name in node.input}
+    constants = [t for t in copy.graph.initializer if t.name not in sizes and t.name in read]
+    placeholders: dict[str, onnx.TensorProto] = {}
+    placeholder_inputs: dict[str, onnx.TensorProto] = {}
     kin: dict[tuple[str, ...], dict[tuple[str, ...], int]] = {}
-    for node in own.graph.node:
+    for node in copy.graph.node:
         weights = tuple(name for name in node.input if name in sizes)
         # Two layers that read one map through equal weights would be merged: theirs differ.
         like = (node.op_type, *(_size_name(sizes[n]) if n in sizes else n for n in node.input))
@@ -157,24 +158,24 @@ def with_placeholder_weights(model: onnx.ModelProto, *, dense_as_inputs: bool = 
         for index, name in enumerate(node.input):
             if name in sizes:
                 new = f"{WEIGHT}{_size_name(sizes[name])}_{variant}" + ("_dense" if name in free else "")
-                (given if name in free else made)[new] = sizes[name]
+                (placeholder_inputs if name in free else placeholders)[new] = sizes[name]
                 node.input[index] = new
-    del own.graph.initializer[:]
-    own.graph.initializer.extend(kept)
-    inputs = [value for value in own.graph.input if value.name not in sizes]
-    del own.graph.input[:]
-    own.graph.input.extend(inputs)
+    del copy.graph.initializer[:]
+    copy.graph.initializer.extend(constants)
+    inputs = [value for value in copy.graph.input if value.name not in sizes]
+    del copy.graph.input[:]
+    copy.graph.input.extend(inputs)
     make = onnx.helper.make_tensor_value_info
-    own.graph.input.extend(make(name, t.data_type, list(t.dims)) for name, t in given.items())
+    copy.graph.input.extend(make(name, t.data_type, list(t.dims)) for name, t in placeholder_inputs.items())
     filled = (
-        (name, list(t.dims), t.data_type, _numbers(t, int(name.rpartition("_")[2])))
-        for name, t in made.items()
+        (name, list(t.dims), t.data_type, _placeholder_bytes(t, int(name.rpartition("_")[2])))
+        for name, t in placeholders.items()
     )
-    return with_tensors(own.SerializeToString(), filled)
+    return with_tensors(copy.SerializeToString(), filled)
 
 
 def is_weight(name: str) -> bool:
-    """Say whether a graph's input is the stand-in of a dense layer's weights."""
+    """Say whether a graph's input is the placeholder of a dense layer's weights."""
     return name.startswith(WEIGHT)
 
 
@@ -183,7 +184,7 @@ def _is_empty(tensor: onnx.TensorProto) -> bool:
     return not filled and not tensor.double_data and math.prod(tensor.dims) > 0
 
 
-def _only_dense(graph: onnx.GraphProto, sizes: Mapping[str, Any]) -> set[str]:
+def _dense_weights(graph: onnx.GraphProto, sizes: Mapping[str, Any]) -> set[str]:
     """Return the weights that only dense layers read, as their second factor."""
     uses = Counter(name for node in graph.node for name in node.input)
     dense = Counter(n.input[1] for n in graph.node if n.op_type in PRODUCTS and not n.domain)
@@ -198,7 +199,7 @@ def _fold_norms(graph: onnx.GraphProto) -> None:
     uses = Counter(name for node in graph.node for name in node.input)
     uses.update(value.name for value in graph.output)
     makers = {node.output[0]: node for node in graph.node if node.op_type == "Conv" and not node.domain}
-    kept = []
+    nodes = []
     for node in graph.node:
         conv = makers.get(node.input[0]) if node.op_type == "BatchNormalization" else None
         if (
@@ -206,7 +207,7 @@ def _fold_norms(graph: onnx.GraphProto) -> None:
             or uses[node.input[0]] != 1
             or not constants.issuperset([*conv.input[1:], *node.input[1:]])
         ):
-            kept.append(node)
+            nodes.append(node)
             continue
         if len(conv.input) == 2:
             size = next(t for t in graph.initializer if t.name == node.input[2]).dims[0]
@@ -218,15 +219,15 @@ def _fold_norms(graph: onnx.GraphProto) -> None:
             conv.input.append(bias.name)
         conv.output[0] = node.output[0]
     del graph.node[:]
-    graph.node.extend(kept)
+    graph.node.extend(nodes)
 
 
 def _size_name(tensor: onnx.TensorProto) -> str:
     return f"{tensor.data_type}_{'x'.join(map(str, tensor.dims))}"
 
 
-def _numbers(tensor: onnx.TensorProto, variant: int) -> bytes:
-    """Return numbers for a stand-in: not 0 and not 1, so that nothing is dropped because it does nothing."""
+def _placeholder_bytes(tensor: onnx.TensorProto, variant: int) -> bytes:
+    """Return numbers for a placeholder: not 0 and not 1, so that nothing is dropped as doing nothing."""
     import numpy as np  # noqa: PLC0415
     import onnx  # noqa: PLC0415  # heavy
 
@@ -243,19 +244,19 @@ def _numbers(tensor: onnx.TensorProto, variant: int) -> bytes:
     return first + b"\x3c" * int((count - 1) * kind.itemsize)
 
 
-def _with_weights(model: onnx.ModelProto, inputs: int) -> onnx.ModelProto:
+def _weights_as_constants(model: onnx.ModelProto, inputs: int) -> onnx.ModelProto:
     """Turn the inputs that are weights into empty constants, and read shared ones where they are."""
     import onnx  # noqa: PLC0415  # heavy
 
     graph = model.graph
     weights = list(graph.input[inputs:])
     same = {value.name: value.name for value in weights}
-    kept = []
+    nodes = []
     for node in graph.node:
         if node.op_type == "Identity" and node.input[0] in same:
             same[node.output[0]] = same[node.input[0]]
         else:
-            kept.append(node)
+            nodes.append(node)
             for index, name in enumerate(node.input):
                 node.input[index] = same.get(name, name)
     for value in weights:
@@ -263,5 +264,5 @@ def _with_weights(model: onnx.ModelProto, inputs: int) -> onnx.ModelProto:
         dims = [dim.dim_value for dim in kind.shape.dim]
         graph.initializer.append(onnx.TensorProto(name=value.name, data_type=kind.elem_type, dims=dims))
     del graph.node[:], graph.input[inputs:]
-    graph.node.extend(kept)
+    graph.node.extend(nodes)
     return model

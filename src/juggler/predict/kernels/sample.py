@@ -56,12 +56,12 @@ class Sample(Noun):
         durations = {"pre_ms": self.pre_ms, "exec_ms": self.exec_ms, "post_ms": self.post_ms}
         wrong = [f"{k} {v}" for k, v in durations.items() if not (math.isfinite(v) and v >= 0.0)]
         if wrong or not self.exec_ms > 0.0:
-            found = ", ".join(wrong) or "an execution of 0 ms"
-            raise ConfigError(f"keep a sample of {self.spec.family}", found, "Time it again, for longer")
+            problem = ", ".join(wrong) or "an execution of 0 ms"
+            raise ConfigError(f"keep a sample of {self.spec.family}", problem, "Time it again, for longer")
         if self.drawn not in DRAWN:
             remedy = f"Choose from {', '.join(DRAWN)}"
             raise ConfigError("keep a sample", f"drawn as {self.drawn!r}", remedy)
         if self.rounds < 1 or self.rejected < 0 or self.threads < 1 or not self.spread >= 0.0:
-            found = f"rounds {self.rounds}, rejected {self.rejected}, threads {self.threads}, "
-            found += f"spread {self.spread}"
-            raise ConfigError("keep a sample", found, "Give one round and one thread or more")
+            problem = f"rounds {self.rounds}, rejected {self.rejected}, threads {self.threads}, "
+            problem += f"spread {self.spread}"
+            raise ConfigError("keep a sample", problem, "Give one round and one thread or more")

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from juggler.count.geometry import macs_of
+
 WORD_BYTES = 4  # float32
 WINDOWED = ("conv", "depthwise", "pool")
 CONVOLUTIONS = ("conv", "depthwise")
@@ -30,12 +32,13 @@ def out_width(family: str, of: Columns) -> Any:
 
 def macs(family: str, of: Columns) -> Any:
     """Return multiply-accumulates, taps on padding included; zero for what only compares, adds or moves."""
-    per_input = of["batch"] * of["out_channels"] * (of["in_channels"] // of["groups"])
+    channels = of["in_channels"], of["out_channels"]
     if family in CONVOLUTIONS:
-        return per_input * out_height(family, of) * out_width(family, of) * _taps(of)
+        positions = of["batch"] * out_height(family, of) * out_width(family, of)
+        return macs_of(positions, *channels, groups=of["groups"], taps=_taps(of))
     if family == "dense":
-        return per_input * of["height"] * of["width"]
-    return 0 * per_input
+        return macs_of(of["batch"] * of["height"] * of["width"], *channels, groups=of["groups"])
+    return 0 * of["batch"]
 
 
 def operations(family: str, of: Columns) -> Any:
@@ -51,28 +54,28 @@ def input_bytes(family: str, of: Columns) -> Any:
     """Return the bytes of all activations read: also those added to the result, and a second factor."""
     words = _in_words(of) + of["adds"] * _out_words(family, of)
     if family == "add":
-        words = words + _equal(of["kind"], "broadcast", of["in_channels"], _in_words(of))
+        words = words + _where_kind(of["kind"], "broadcast", of["in_channels"], _in_words(of))
     elif family == "elementwise":
         two = sum(1 * (of["kind"] == kind) for kind in BINARY)
         scale = 1 * (of["kind"] == "scale")
         words = words + two * _in_words(of) + scale * of["batch"] * of["in_channels"]
     elif family == "dense":
         factor = of["batch"] * of["in_channels"] * of["out_channels"] // of["groups"]
-        words = words + _equal(of["kind"], "product", factor, 0)
+        words = words + _where_kind(of["kind"], "product", factor, 0)
     return WORD_BYTES * words
 
 
 def weight_bytes(family: str, of: Columns) -> Any:
     """Return the bytes of weights and biases; a product of two activations has none."""
-    one = of["out_channels"] * (of["in_channels"] // of["groups"])
+    weights = of["out_channels"] * (of["in_channels"] // of["groups"])
     bias = of["bias"] * of["out_channels"]
     if family in CONVOLUTIONS:
-        return WORD_BYTES * (one * _taps(of) + bias)
+        return WORD_BYTES * (weights * _taps(of) + bias)
     if family == "dense":
-        return WORD_BYTES * (_equal(of["kind"], "product", 0, one) + bias)
+        return WORD_BYTES * (_where_kind(of["kind"], "product", 0, weights) + bias)
     if family == "norm":  # batch norm keeps scale, shift, mean and variance; layer norm the first two
-        return WORD_BYTES * of["in_channels"] * _equal(of["kind"], "layer", 2, 4)
-    return 0 * one
+        return WORD_BYTES * of["in_channels"] * _where_kind(of["kind"], "layer", 2, 4)
+    return 0 * weights
 
 
 def output_bytes(family: str, of: Columns) -> Any:
@@ -127,7 +130,7 @@ def _out_words(family: str, of: Columns) -> Any:
     return of["batch"] * of["out_channels"] * out_height(family, of) * out_width(family, of)
 
 
-def _equal(found: Any, wanted: str, then: Any, otherwise: Any) -> Any:
+def _where_kind(kinds: Any, kind: str, then: Any, otherwise: Any) -> Any:
     """Choose by a category, of one kernel or row by row."""
-    is_it = 1 * (found == wanted)
-    return is_it * then + (1 - is_it) * otherwise
+    is_kind = 1 * (kinds == kind)
+    return is_kind * then + (1 - is_kind) * otherwise

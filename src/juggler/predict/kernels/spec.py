@@ -14,8 +14,15 @@ from juggler.nouns import Noun
 from juggler.predict.kernels.sizes import CONVOLUTIONS, DERIVED, WINDOWED
 
 FAMILIES = (
-    *("conv", "depthwise", "pool", "dense", "global_pool", "add", "elementwise", "norm", "concat"),
-    *("softmax", "reorder"),
+    *WINDOWED,
+    "dense",
+    "global_pool",
+    "add",
+    "elementwise",
+    "norm",
+    "concat",
+    "softmax",
+    "reorder",
 )
 LAYOUTS = ("nchw", "blocked")
 # Where the kind decides what a kernel computes, and a wrong one would be taken for another; "" is the first.
@@ -28,6 +35,14 @@ KINDS = {
 }
 NUMBERS = ("batch", "in_channels", "out_channels", "height", "width", "groups")
 CATEGORIES = ("activation", "kind", "layout")
+ACTIVATIONS = (
+    "relu",
+    "clip",
+    "sigmoid",
+    "tanh",
+    "leakyrelu",
+    "hardsigmoid",
+)  # fused into kernels
 FLAGS = ("bias", "adds", "cold")
 WORD = re.compile(r"[a-z0-9_]*")
 
@@ -88,18 +103,18 @@ class KernelSpec(Noun):
         self._check_words()
         if self.family in CONVOLUTIONS or self.kind == "product":
             if self.in_channels % self.groups or self.out_channels % self.groups:
-                found = f"{self.in_channels} channels in, {self.out_channels} out, {self.groups} groups"
-                self._refuse(found, "Make both multiples of the groups")
+                problem = f"{self.in_channels} channels in, {self.out_channels} out, {self.groups} groups"
+                self._refuse(problem, "Make both multiples of the groups")
         elif self.family != "dense" and self.in_channels != self.out_channels:
-            found = f"{self.in_channels} channels in and {self.out_channels} out"
-            self._refuse(found, "Give both the same number")
+            problem = f"{self.in_channels} channels in and {self.out_channels} out"
+            self._refuse(problem, "Give both the same number")
         if self.family == "depthwise" and self.groups != self.in_channels:
             self._refuse(f"{self.groups} groups", f"Give it one a channel: {self.in_channels}")
         if self.family == "concat" and self.groups > self.in_channels:
             self._refuse(f"{self.groups} parts", f"Join at most {self.in_channels}, the channels")
         if self.family in WINDOWED and (self.out_height < 1 or self.out_width < 1):
-            found = f"an output of {self.out_height}x{self.out_width}"
-            self._refuse(found, "Give a larger input, a smaller kernel or more padding")
+            problem = f"an output of {self.out_height}x{self.out_width}"
+            self._refuse(problem, "Give a larger input, a smaller kernel or more padding")
 
     def columns(self) -> dict[str, Any]:
         """Return the fields as a `KernelTable` names them: `kernel_height`, `pad_top` and so on."""
@@ -171,9 +186,9 @@ class KernelSpec(Noun):
             lowest = 0 if name == "pads" else 1
             fits = isinstance(values, tuple) and len(values) == pairs.get(name, 1)
             if not fits or any(type(value) is not int or value < lowest for value in values):
-                found = values if name in pairs else values[0]
-                wanted = f"{pairs[name]} whole numbers" if name in pairs else "a whole number"
-                self._refuse(f"{name} {found!r}", f"Give {wanted}, {lowest} or more")
+                value = values if name in pairs else values[0]
+                expected = f"{pairs[name]} whole numbers" if name in pairs else "a whole number"
+                self._refuse(f"{name} {value!r}", f"Give {expected}, {lowest} or more")
         for name in FLAGS:
             if type(getattr(self, name)) is not bool:
                 self._refuse(f"{name} {getattr(self, name)!r}", "Give True or False")
@@ -189,5 +204,5 @@ class KernelSpec(Noun):
             if not named or (name == "activation" and not value):
                 self._refuse(f"{name} {value!r}", "Give one lower-case word")
 
-    def _refuse(self, found: str, remedy: str) -> None:
-        raise ConfigError(f"describe a kernel of the family {self.family!r}", found, remedy)
+    def _refuse(self, problem: str, remedy: str) -> None:
+        raise ConfigError(f"describe a kernel of the family {self.family!r}", problem, remedy)

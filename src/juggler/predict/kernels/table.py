@@ -19,7 +19,9 @@ FIELDS = (*NUMBERS, *SIDES, *PADS, *FLAGS)  # the numeric ones
 DEFAULTS = {
     **dict.fromkeys((*NUMBERS, *SIDES), 1.0),
     **dict.fromkeys((*PADS, *FLAGS), 0.0),
-    **{"activation": "none", "kind": "", "layout": "nchw"},
+    "activation": "none",
+    "kind": "",
+    "layout": "nchw",
 }
 
 
@@ -44,9 +46,9 @@ class KernelTable:
     def __init__(self, family: str, columns: Mapping[str, Any]) -> None:
         unknown = sorted(set(columns) - set(DEFAULTS))
         if family not in FAMILIES or unknown:
-            found = f"the columns {', '.join(unknown)}" if unknown else "no such family"
+            problem = f"the columns {', '.join(unknown)}" if unknown else "no such family"
             remedy = f"Families: {', '.join(FAMILIES)}. Columns: {', '.join(DEFAULTS)}"
-            raise ConfigError(f"tabulate kernels of the family {family!r}", found, remedy)
+            raise ConfigError(f"tabulate kernels of the family {family!r}", problem, remedy)
         self.family = family
         lengths = {np.shape(values) for values in columns.values() if np.ndim(values)}
         if len(lengths) > 1 or any(len(shape) > 1 for shape in lengths):
@@ -65,8 +67,8 @@ class KernelTable:
         """
         families = sorted({spec.family for spec in specs})
         if len(families) != 1:
-            found = f"the families {', '.join(families)}" if families else "no kernel"
-            raise ConfigError("tabulate kernels", found, "Give one or more kernels of one family")
+            problem = f"the families {', '.join(families)}" if families else "no kernel"
+            raise ConfigError("tabulate kernels", problem, "Give one or more kernels of one family")
         rows = [spec.columns() for spec in specs]
         return cls(families[0], {name: np.array([row[name] for row in rows]) for name in DEFAULTS})
 
@@ -107,12 +109,12 @@ class KernelTable:
         for name in FIELDS:
             column, lowest = self._columns[name], DEFAULTS[name]
             if not np.isfinite(column).all() or (column < lowest).any():
-                found = f"{name} from {column.min():g} to {column.max():g}"
-                raise ConfigError(f"tabulate {self.family} kernels", found, f"Give {lowest:g} or more")
+                problem = f"{name} from {column.min():g} to {column.max():g}"
+                raise ConfigError(f"tabulate {self.family} kernels", problem, f"Give {lowest:g} or more")
         for name in ("out_height", "out_width"):
             if self._length and (self[name] < 1.0).any():
                 row = int(np.argmax(self[name] < 1.0))
-                found = f"row {row} writes nothing ({name} {self[name][row]:g})"
+                problem = f"row {row} writes nothing ({name} {self[name][row]:g})"
                 raise ConfigError(
-                    f"tabulate {self.family} kernels", found, "Give a larger input or more padding"
+                    f"tabulate {self.family} kernels", problem, "Give a larger input or more padding"
                 )

@@ -47,9 +47,17 @@ class Settings:
     def parameters(self, seed: int) -> dict[str, Any]:
         """Return the settings as xgboost takes them; one thread, so that a fit does not vary with cores."""
         return {
-            **{"objective": self.objective, "max_depth": self.depth, "eta": self.rate, "seed": seed},
-            **{"subsample": self.rows, "colsample_bynode": self.columns, "min_child_weight": self.leaf},
-            **{"reg_lambda": self.ridge, "max_bin": self.bins, "tree_method": "hist", "nthread": 1},
+            "objective": self.objective,
+            "max_depth": self.depth,
+            "eta": self.rate,
+            "subsample": self.rows,
+            "colsample_bynode": self.columns,
+            "min_child_weight": self.leaf,
+            "reg_lambda": self.ridge,
+            "max_bin": self.bins,
+            "tree_method": "hist",
+            "nthread": 1,
+            "seed": seed,
             "verbosity": 0,
         }
 
@@ -140,14 +148,14 @@ class Boosters:
         try:
             loaded = boosters._loaded
         except xgboost().core.XGBoostError as error:
-            found = str(error).strip().splitlines()[0]
-            raise ArtefactError("read boosted trees", found, "They are damaged: fit them again") from error
+            problem = str(error).strip().splitlines()[0]
+            raise ArtefactError("read boosted trees", problem, "They are damaged: fit them again") from error
         if not loaded:
             raise ArtefactError("read boosted trees", "there is none", "Fit them again")
         return boosters
 
 
-def chosen(
+def best_settings(
     matrix: Floats,
     target: Floats,
     held: tuple[Floats, Floats],
@@ -156,9 +164,9 @@ def chosen(
     seed: int,
 ) -> Settings:
     """Return the candidate of the least error on held rows, with the rounds at which it was least."""
-    found = []
+    trials = []
     for candidate in candidates:
         _, rounds, error = boost(matrix, target, candidate, seed=seed, held=held)
-        found.append((error, rounds, candidate))
-    _, rounds, best = min(found, key=lambda entry: entry[0])
+        trials.append((error, rounds, candidate))
+    _, rounds, best = min(trials, key=lambda entry: entry[0])
     return Settings(**{**asdict(best), "rounds": rounds})

@@ -96,8 +96,8 @@ def _weights(rows: Floats, target: Floats, variance: float, noise: float) -> Flo
     from scipy.linalg import solve  # type: ignore[import-untyped]  # noqa: PLC0415  # heavy
 
     covariance = variance * _matern(_distance(rows, rows)) + noise * np.eye(len(target))
-    found: Floats = variance * solve(covariance, target, assume_a="pos", check_finite=False)
-    return found
+    weights: Floats = variance * solve(covariance, target, assume_a="pos", check_finite=False)
+    return weights
 
 
 def _likeliest(rows: Floats, target: Floats) -> Floats:
@@ -112,8 +112,9 @@ def _likeliest(rows: Floats, target: Floats) -> Floats:
         return value + 0.5 * float(off @ off), slope + off / firm
 
     bounds = list(zip(low, high, strict=True))
-    found = minimize(cost, believed, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": STEPS})
-    return np.asarray(found.x, np.float64)
+    options = {"maxiter": STEPS}
+    solution = minimize(cost, believed, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    return np.asarray(solution.x, np.float64)
 
 
 def _surprise(rows: Floats, target: Floats, logs: Floats) -> tuple[float, Floats]:

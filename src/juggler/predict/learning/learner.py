@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,16 +20,16 @@ import numpy.typing as npt
 
 from juggler.errors import ArtefactError, DataError
 from juggler.files import write_atomically
+from juggler.nouns import ReportProgress
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.splits import random_split
 from juggler.registry import Registry
 
 Floats = npt.NDArray[np.float64]
 Arrays = dict[str, npt.NDArray[Any]]
-Progress = Callable[[int, int], None]  # done, total
 Validation = tuple[KernelTable, Floats]
 
-FORMAT = 3  # up to 2, counts and processes meant something else: prices would be charged for the wrong work
+FORMAT = 3  # up to 2, counts and processes meant something else: unit costs would be of the wrong work
 FEWEST = 8
 
 
@@ -79,7 +79,7 @@ class Learner(Protocol):
         target_ms: Floats,
         *,
         seed: int = 0,
-        progress: Progress | None = None,
+        progress: ReportProgress | None = None,
         validation: Validation | None = None,
     ) -> Fitted:
         """Learn; settings are chosen on `validation`, or on a part of the training rows where there is none.
@@ -105,23 +105,23 @@ def learners_from_samples() -> tuple[str, ...]:
     return tuple(name for name, learner in LEARNERS if not isinstance(learner, NeedsSource))
 
 
-def checked_target(table: KernelTable, target_ms: npt.ArrayLike) -> Floats:
+def check_target(table: KernelTable, target_ms: npt.ArrayLike) -> Floats:
     """Return latencies `[n]` as float64 once they and the kernels can be learned from.
 
     Raises:
         DataError: too few kernels, or latencies that are missing, not finite or not above 0.
     """
     target = np.asarray(target_ms, np.float64)
-    asked = f"learn the latency of {table.family} kernels"
+    task = f"learn the latency of {table.family} kernels"
     if len(table) < FEWEST:
-        raise DataError(asked, f"{len(table)} of them", f"Measure {FEWEST} or more")
+        raise DataError(task, f"{len(table)} of them", f"Measure {FEWEST} or more")
     if target.shape != (len(table),):
-        raise DataError(asked, f"{len(table)} kernels and latencies of shape {target.shape}", "Give one each")
+        raise DataError(task, f"{len(table)} kernels and latencies of shape {target.shape}", "Give one each")
     wrong = ~(np.isfinite(target) & (target > 0.0))
     if wrong.any():
         row = int(np.argmax(wrong))
-        found = f"{int(wrong.sum())} latencies that are not above 0 ms, the first {target[row]} in row {row}"
-        raise DataError(asked, found, "Leave those rows out, or measure them again")
+        problem = f"{int(wrong.sum())} latencies not above 0 ms, the first {target[row]} in row {row}"
+        raise DataError(task, problem, "Leave those rows out, or measure them again")
     return target
 
 
@@ -135,7 +135,7 @@ def choosing_rows(
     """
     if validation is not None:
         others, answers = validation
-        return table, target, others, checked_target(others, answers)
+        return table, target, others, check_target(others, answers)
     train, held = random_split(len(table), seed=seed)
     return table.take(train), target[train], table.take(held), target[held]
 
@@ -154,14 +154,14 @@ def unpack(packed: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) ->
         ConfigError: no learner has the name.
     """
     if packed.get("format") != FORMAT or not isinstance(packed.get("fields"), Mapping):
-        found = f"format {packed.get('format')!r}, this release reads {FORMAT}"
-        raise ArtefactError("read a fitted learner", found, "Fit it again with this release")
+        problem = f"format {packed.get('format')!r}, this release reads {FORMAT}"
+        raise ArtefactError("read a fitted learner", problem, "Fit it again with this release")
     name, fields = str(packed.get("learner")), packed["fields"]
     try:
         return LEARNERS.get(name).restore(fields, arrays)
     except (KeyError, TypeError, ValueError) as error:
-        found = f"{type(error).__name__}: {error}"
-        raise ArtefactError(f"read a fitted {name}", found, "It is damaged: fit it again") from error
+        problem = f"{type(error).__name__}: {error}"
+        raise ArtefactError(f"read a fitted {name}", problem, "It is damaged: fit it again") from error
 
 
 def save(path: str | Path, name: str, fitted: Fitted) -> Path:
@@ -179,17 +179,17 @@ def load(path: str | Path) -> Fitted:
     Raises:
         ArtefactError: there is no such file, or it is none of ours, or damaged.
     """
-    asked = f"read {path}"
+    task = f"read {path}"
     try:
         # By its bytes, for numpy leaves a file open that turns out to be none of its own.
         with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
         packed = json.loads(arrays.pop("json").tobytes())
     except FileNotFoundError as error:
-        raise ArtefactError(asked, "there is no such file", "Name a file that was saved") from error
+        raise ArtefactError(task, "there is no such file", "Name a file that was saved") from error
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        found = f"no fitted learner ({type(error).__name__}: {error})"
-        raise ArtefactError(asked, found, "Fit and save it again") from error
+        problem = f"no fitted learner ({type(error).__name__}: {error})"
+        raise ArtefactError(task, problem, "Fit and save it again") from error
     return unpack(packed, arrays)
 
 

@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from juggler.errors import Unavailable
 from juggler.extras import install_command
+from juggler.nouns import ReportProgress
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.learner import Fitted, Progress, Validation
+from juggler.predict.learning.learner import Fitted, Validation
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -38,7 +39,7 @@ class NetLearner:
         target_ms: npt.NDArray[np.float64],
         *,
         seed: int = 0,
-        progress: Progress | None = None,
+        progress: ReportProgress | None = None,
         validation: Validation | None = None,
     ) -> Fitted:
         """Learn; see `Learner.fit` of `learner`. The plan is fixed: validation is only watched."""

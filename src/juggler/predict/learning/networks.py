@@ -16,6 +16,7 @@ class Residual(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        # Files of fitted networks name these: they stay `one` and `two`.
         self.one = nn.Conv1d(channels, channels, 3, padding=1)
         self.two = nn.Conv1d(channels, channels, 3, padding=1)
 

@@ -9,17 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from juggler.nouns import Progress, ReportProgress
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.boosting import Boosters, Settings, boost, chosen
+from juggler.predict.learning.boosting import Boosters, Settings, best_settings, boost
 from juggler.predict.learning.features import Features
-from juggler.predict.learning.learner import (
-    Arrays,
-    Epoch,
-    Progress,
-    Validation,
-    checked_target,
-    choosing_rows,
-)
+from juggler.predict.learning.learner import Arrays, Epoch, Validation, check_target, choosing_rows
 
 Floats = npt.NDArray[np.float64]
 
@@ -71,19 +65,19 @@ class PlainTrees:
         target_ms: Floats,
         *,
         seed: int = 0,
-        progress: Progress | None = None,
+        progress: ReportProgress | None = None,
         validation: Validation | None = None,
     ) -> FittedPlainTrees:
         """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
-        target = checked_target(table, target_ms)
+        target = check_target(table, target_ms)
         features = Features.fit("paper", table)
         matrix, goal = features.matrix(table), self._goal(target)
         rows, answers, others, held = choosing_rows(table, target, validation, seed)
         apart = features.matrix(others), self._goal(held)
-        settings = chosen(features.matrix(rows), self._goal(answers), apart, _CANDIDATES, seed=seed)
+        settings = best_settings(features.matrix(rows), self._goal(answers), apart, _CANDIDATES, seed=seed)
         content, _, _ = boost(matrix, goal, settings, seed=seed)
         if progress is not None:
-            progress(1, 1)
+            progress(Progress("fit", 1, 1))
         least = float(target.min()) / 2.0
         return FittedPlainTrees(features, Boosters((content,)), self.logs, least, asdict(settings))
 

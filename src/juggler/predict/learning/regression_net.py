@@ -18,9 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from juggler.nouns import Progress, ReportProgress
 from juggler.predict.kernels.roofline import Roofline
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.learner import Arrays, Epoch, Progress, Validation, checked_target
+from juggler.predict.learning.learner import Arrays, Epoch, Validation, check_target
 from juggler.predict.learning.net_inputs import Inputs
 from juggler.predict.learning.networks import build
 from juggler.predict.learning.scores import mape
@@ -96,8 +97,8 @@ class FittedNet:
         """Return milliseconds `[n]` from inputs `[n, columns]` and what the roofline says."""
         low, high = self.span
         with torch.inference_mode():
-            found = [self.module(batch) for batch in torch.split(rows, 1024)] if len(rows) else []
-            raw = torch.nan_to_num(torch.cat([*found, torch.zeros(0)]).double())
+            outputs = [self.module(batch) for batch in torch.split(rows, 1024)] if len(rows) else []
+            raw = torch.nan_to_num(torch.cat([*outputs, torch.zeros(0)]).double())
             if self.plan.output == "ratio":
                 ratio: Floats = np.exp(raw.clamp(low, high).numpy())
                 return roofline_ms * ratio
@@ -118,15 +119,15 @@ def fit_net(
     target_ms: Floats,
     *,
     seed: int,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
     validation: Validation | None = None,
 ) -> FittedNet:
     """Train a network; what is random comes from the seed alone.
 
     Raises:
-        DataError: as `juggler.predict.learning.learner.checked_target`.
+        DataError: as `juggler.predict.learning.learner.check_target`.
     """
-    target = checked_target(table, target_ms)
+    target = check_target(table, target_ms)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         inputs = Inputs.fit(plan.features, table, transform=plan.transform)
@@ -179,7 +180,7 @@ def _train(
     rows: Tensor,
     goal: Tensor,
     after: Callable[[int], Epoch],
-    progress: Progress | None,
+    progress: ReportProgress | None,
 ) -> tuple[Epoch, ...]:
     plan, module = fitted.plan, fitted.module
     # Adam's weight decay adds its factor times w to the gradient: that of factor / 2 times w squared.
@@ -201,7 +202,7 @@ def _train(
             break
         history.append(after(epoch))
         if progress is not None:
-            progress(epoch, plan.epochs)
+            progress(Progress("fit", epoch, plan.epochs, "epochs"))
     module.eval().requires_grad_(False)
     return tuple(history)
 

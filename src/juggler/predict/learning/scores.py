@@ -46,11 +46,11 @@ def score(measured_ms: npt.ArrayLike, predicted_ms: npt.ArrayLike) -> Scores:
     """
     measured, predicted = np.asarray(measured_ms, np.float64), np.asarray(predicted_ms, np.float64)
     if measured.shape != predicted.shape or measured.ndim != 1 or not len(measured):
-        found = f"measured ones of shape {measured.shape}, predicted ones of shape {predicted.shape}"
-        raise DataError("score predictions", found, "Give two lists of one length, not empty")
+        problem = f"measured ones of shape {measured.shape}, predicted ones of shape {predicted.shape}"
+        raise DataError("score predictions", problem, "Give two lists of one length, not empty")
     if not (np.isfinite(measured) & np.isfinite(predicted) & (measured > 0.0)).all():
-        found = "a latency that is not finite, or a measured one that is not above 0"
-        raise DataError("score predictions", found, "Leave such rows out")
+        problem = "a latency that is not finite, or a measured one that is not above 0"
+        raise DataError("score predictions", problem, "Leave such rows out")
     error = predicted - measured
     relative = np.abs(error) / measured
     total = float(((measured - measured.mean()) ** 2).sum())

@@ -29,12 +29,12 @@ def random_split(rows: int, *, share: float = 0.8, seed: int = 0) -> RowSplit:
     Raises:
         ConfigError: a share outside (0, 1), or so few rows that a side would be empty.
     """
-    kept = round(rows * share)
-    if not 0.0 < share < 1.0 or not 0 < kept < rows:
-        found = f"{rows} rows and a share of {share:g}"
-        raise ConfigError("split rows at random", found, "Give more rows, and a share between 0 and 1")
+    train_count = round(rows * share)
+    if not 0.0 < share < 1.0 or not 0 < train_count < rows:
+        problem = f"{rows} rows and a share of {share:g}"
+        raise ConfigError("split rows at random", problem, "Give more rows, and a share between 0 and 1")
     order = np.random.default_rng(seed).permutation(rows).astype(np.int64)
-    return RowSplit(order[:kept], order[kept:])
+    return RowSplit(order[:train_count], order[train_count:])
 
 
 def group_split(groups: npt.ArrayLike, *, share: float = 0.8, seed: int = 0) -> RowSplit:
@@ -51,8 +51,8 @@ def group_split(groups: npt.ArrayLike, *, share: float = 0.8, seed: int = 0) -> 
     of_row = np.asarray(groups)
     names = np.unique(of_row)
     if len(names) < 2 or not 0.0 < share < 1.0:
-        found = f"{len(names)} groups and a share of {share:g}"
-        raise ConfigError("hold out whole groups", found, "Give two groups or more, and a share in (0, 1)")
+        problem = f"{len(names)} groups and a share of {share:g}"
+        raise ConfigError("hold out whole groups", problem, "Give two groups or more, and a share in (0, 1)")
     held = max(1, min(len(names) - 1, round(len(names) * (1.0 - share))))
     out = np.isin(of_row, np.random.default_rng(seed).permutation(names)[:held])
     return RowSplit(np.flatnonzero(~out).astype(np.int64), np.flatnonzero(out).astype(np.int64))

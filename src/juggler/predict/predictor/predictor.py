@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from juggler.errors import ConfigError
 from juggler.nouns import Machine
-from juggler.predict.extract.kernels import READERS, ExtractedKernels, Uncovered, counted, extract_kernels
+from juggler.predict.extract.kernels import READERS, ExtractedKernels, Uncovered, extract_kernels, group_by_op
 from juggler.predict.graphs.structure import GraphStructure, graph_structure_of_module
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.predict.learning.learner import Arrays, joined, part
@@ -339,4 +339,4 @@ def _uncovered(reading: ExtractedKernels, kernels_ms: Sequence[float | None]) ->
         for kernel, kernel_ms in zip(reading.kernels, kernels_ms, strict=True)
         if kernel_ms is None
     ]
-    return (*reading.uncovered, *counted(missed))
+    return (*reading.uncovered, *group_by_op(missed))

@@ -47,7 +47,7 @@ def totals_sheet(counted: Counted, layers: Sequence[Layer], ceilings: Ceilings |
         ("activations at the peak", f"{mega(counted.peak_activation_bytes)} MB"),
         ("read and written", f"{mega(counted.moved_bytes)} MB"),
         ("intensity", f"{units.significant(counted.intensity)} operations a byte"),
-        ("operators not counted", units.count(sum(one.times for one in counted.uncounted))),
+        ("operators not counted", units.count(sum(op.times for op in counted.uncounted))),
     ]
     if ceilings is not None:
         least_ms = sum(layer.least_ms or 0.0 for layer in layers)
@@ -74,7 +74,7 @@ def layers_sheet(layers: Sequence[Layer], *, shown: int | None = None, narrow: b
         narrow: for a terminal: without output shapes and live memory, and with all bytes in one column.
     """
     has_bounds = any(layer.bound for layer in layers)
-    kept = layers if shown is None else layers[:shown]
+    shown_layers = layers if shown is None else layers[:shown]
     columns = (
         Column("layer", numeric=False),
         Column("kind", numeric=False),
@@ -96,13 +96,13 @@ def layers_sheet(layers: Sequence[Layer], *, shown: int | None = None, narrow: b
             units.significant(layer.intensity),
             *((units.significant(layer.least_ms), layer.bound) if has_bounds else ()),
         )
-        for layer in kept
+        for layer in shown_layers
     )
     notes = [PAGE_NOTE]
     if has_bounds:
         notes.append("Least time and bound are modelled by the roofline, not measured.")
-    if len(kept) < len(layers):
-        notes.append(f"The first {len(kept)} of {len(layers)} rows.")
+    if len(shown_layers) < len(layers):
+        notes.append(f"The first {len(shown_layers)} of {len(layers)} rows.")
     return Sheet("Layers", columns, rows, note=" ".join(notes))
 
 
@@ -114,8 +114,8 @@ def uncounted_sheet(counted: Counted) -> Sheet:
     """Lay out the operators whose arithmetic is in no count."""
     columns = (Column("operator", numeric=False), Column("times"), Column("first in", numeric=False))
     rows = tuple(
-        (units.clean(one.operator), units.count(one.times), units.shorten(one.where, NAME_CHARS))
-        for one in counted.uncounted
+        (units.clean(op.operator), units.count(op.times), units.shorten(op.where, NAME_CHARS))
+        for op in counted.uncounted
     )
     note = "Their arithmetic is in no figure above; the bytes that they move are."
     return Sheet("Not counted", columns, rows, ("bad",) * len(rows), note)

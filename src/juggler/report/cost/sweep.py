@@ -65,12 +65,12 @@ def sweep_figure(sweep: Sweep, name: str = "sweep") -> str:
 
 def _powers(low: int, high: int) -> list[float]:
     """Return powers of two within a range, not too many of them."""
-    found = [2.0**power for power in range(64) if low <= 2**power <= high]
-    return found[:: math.ceil(len(found) / _TICKS)] if found else []
+    ticks = [2.0**power for power in range(64) if low <= 2**power <= high]
+    return ticks[:: math.ceil(len(ticks) / _TICKS)] if ticks else []
 
 
 def _round(low: int, high: int) -> list[float]:
     """Return 1, 2, 5, 10 and so on within a range, only powers of ten where these are too many."""
-    found = [lead * 10.0**power for power in range(19) for lead in (1, 2, 5)]
-    inside = [tick for tick in found if low <= tick <= high]
+    ticks = [lead * 10.0**power for power in range(19) for lead in (1, 2, 5)]
+    inside = [tick for tick in ticks if low <= tick <= high]
     return inside if len(inside) <= _TICKS else [tick for tick in inside if f"{tick:g}"[0] == "1"]

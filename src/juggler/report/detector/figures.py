@@ -118,13 +118,13 @@ def _distinct(scores: Sequence[tuple[str, Scores]], most: int = 5) -> list[tuple
 
 def thinned(curve: Sequence[tuple[float, float]], lowest: float) -> list[tuple[float, float]]:
     """Return the points that can be told apart on screen, first and last among them."""
-    kept: list[tuple[float, float]] = []
+    points: list[tuple[float, float]] = []
     below = sum(x <= lowest for x, _ in curve)
     # What lies left of the axis is one point on its edge: the best rate reached up to there.
     for x, y in curve[max(0, below - 1) :]:
         point = (max(x, lowest), y)
-        if kept and abs(y - kept[-1][1]) < 2e-3 and abs(math.log10(point[0] / kept[-1][0])) < 1e-2:
+        if points and abs(y - points[-1][1]) < 2e-3 and abs(math.log10(point[0] / points[-1][0])) < 1e-2:
             continue
-        kept.append(point)
+        points.append(point)
     last = (max(curve[-1][0], lowest), curve[-1][1])
-    return kept if kept[-1] == last else [*kept, last]
+    return points if points[-1] == last else [*points, last]

@@ -16,17 +16,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table of text cells; `moods` says of each row whether it is `good`, `bad` or neither."""
+    """A table of text cells; `row_styles` says of each row whether it is `good`, `bad` or neither."""
 
     title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
-    moods: tuple[str, ...] = ()
+    row_styles: tuple[str, ...] = ()
     note: str = ""
 
-    def mood(self, row: int) -> str:
-        """Return the mood of a row, empty where there is none."""
-        return self.moods[row] if row < len(self.moods) else ""
+    def row_style(self, row: int) -> str:
+        """Return the style of a row, empty where there is none."""
+        return self.row_styles[row] if row < len(self.row_styles) else ""
 
 
 def text_columns(*names: str) -> tuple[Column, ...]:

@@ -85,10 +85,10 @@ def standalone(svg: str, margin_px: int = 14) -> str:
         f"@media (prefers-color-scheme:dark){{:root{{{dark}}}}}</style>"
     )
     box = re.compile(r'viewBox="0 0 (\S+) (\S+)"')
-    found = box.search(svg)
-    if found is None:
+    match = box.search(svg)
+    if match is None:
         raise ValueError("no drawing of `draw`")
-    width, height = (float(found[side]) + 2 * margin_px for side in (1, 2))
+    width, height = (float(match[side]) + 2 * margin_px for side in (1, 2))
     place = f'x="-{margin_px}" y="-{margin_px}" width="{width:g}" height="{height:g}"'
     svg = box.sub(f'viewBox="-{margin_px} -{margin_px} {width:g} {height:g}"', svg, count=1)
     end = svg.index(">") + 1

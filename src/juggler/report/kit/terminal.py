@@ -42,7 +42,7 @@ def sheet_table(sheet: Sheet) -> Table:
             min_width=None if column.numeric or len(sheet.columns) > 9 else min(11, _longest(sheet, index)),
         )
     for number, row in enumerate(sheet.rows):
-        table.add_row(*map(Text, row), style=_STYLES[sheet.mood(number)])
+        table.add_row(*map(Text, row), style=_STYLES[sheet.row_style(number)])
     return table
 
 

@@ -85,8 +85,8 @@ def clean(text: object) -> str:
 
 def shorten(text: object, limit_chars: int) -> str:
     """Return the text cleaned, its middle left out where it is longer than the limit."""
-    whole = clean(text)
-    if len(whole) <= limit_chars:
-        return whole
+    cleaned = clean(text)
+    if len(cleaned) <= limit_chars:
+        return cleaned
     head = (limit_chars - 1) // 2
-    return f"{whole[:head]}…{whole[len(whole) - (limit_chars - 1 - head) :]}"
+    return f"{cleaned[:head]}…{cleaned[len(cleaned) - (limit_chars - 1 - head) :]}"

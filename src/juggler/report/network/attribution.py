@@ -65,16 +65,16 @@ def step_name(step: Step) -> str:
     return "runtime" if step.timing.precision == "float32" else units.clean(step.timing.precision)
 
 
-def _ratio(found: Ratio | None) -> tuple[str, str]:
-    if found is None:
+def _ratio(ratio: Ratio | None) -> tuple[str, str]:
+    if ratio is None:
         return units.DASH, units.DASH
-    return units.decimal(found.median, 2), f"{units.decimal(found.low, 2)}-{units.decimal(found.high, 2)}"
+    return units.decimal(ratio.median, 2), f"{units.decimal(ratio.low, 2)}-{units.decimal(ratio.high, 2)}"
 
 
-def _decibels(found: Deviation | None) -> str:
-    if found is None:
+def _decibels(deviation: Deviation | None) -> str:
+    if deviation is None:
         return units.DASH
-    return "same" if found.signal_to_noise_db is None else units.decimal(found.signal_to_noise_db, 0)
+    return "same" if deviation.signal_to_noise_db is None else units.decimal(deviation.signal_to_noise_db, 0)
 
 
 def decisions_sheet(decisions: Iterable[Decision]) -> Sheet:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from juggler.nouns import GraphNode, GraphSketch
+from juggler.nouns import GraphNode, GraphSummary
 from juggler.report.kit.theme import variable
 from juggler.report.kit.units import clean, count, macs, shape, shorten
 from juggler.report.network.layout import Block, Layout, Wire, arrange
@@ -82,16 +82,16 @@ class GraphPicture:
 
 def kind_of(node: GraphNode) -> Kind:
     """Return the family of an op, found by the words in its own kind (`Conv2d`, `batch_norm`, `add`)."""
-    own = node.kind.lower()
-    return next((kind for kind in KINDS if any(word in own for word in kind.words)), OTHER)
+    text = node.kind.lower()
+    return next((kind for kind in KINDS if any(word in text for word in kind.words)), OTHER)
 
 
-def draw_graphs(*sketches: GraphSketch) -> GraphPicture:
+def draw_graphs(*graphs: GraphSummary) -> GraphPicture:
     """Draw graphs to one scale, so that a shorter strip is a shallower network."""
-    layouts = [arrange(sketch) for sketch in sketches]
+    layouts = [arrange(graph) for graph in graphs]
     grid = Grid.fitting(max((layout.columns for layout in layouts), default=1))
-    svgs = tuple(_draw(*pair, grid) for pair in zip(sketches, layouts, strict=True))
-    counts = [Counter(kind_of(node) for node in sketch.nodes) for sketch in sketches]
+    svgs = tuple(_draw(*pair, grid) for pair in zip(graphs, layouts, strict=True))
+    counts = [Counter(kind_of(node) for node in graph.nodes) for graph in graphs]
     present = [kind for kind in (*KINDS, OTHER) if any(c[kind] for c in counts)]
     return GraphPicture(svgs, tuple(Legend(kind, tuple(c[kind] for c in counts)) for kind in present))
 
@@ -160,9 +160,9 @@ class _Canvas:
         return block.column // self.grid.columns
 
 
-def _draw(sketch: GraphSketch, layout: Layout, grid: Grid) -> str:
+def _draw(graph: GraphSummary, layout: Layout, grid: Grid) -> str:
     canvas = _Canvas(layout, grid)
-    name = clean(sketch.name)
+    name = clean(graph.name)
     svg = Element(
         "svg",
         {
@@ -170,7 +170,7 @@ def _draw(sketch: GraphSketch, layout: Layout, grid: Grid) -> str:
             "viewBox": f"0 0 {WIDTH_PX} {canvas.height_px:g}",
             "class": "graph",
             "role": "img",
-            "aria-label": f"{name}: {count(len(sketch.nodes))} ops, {macs(sketch.macs)} MACs",
+            "aria-label": f"{name}: {count(len(graph.nodes))} ops, {macs(graph.macs)} MACs",
         },
     )
     wires = SubElement(
@@ -281,10 +281,10 @@ def _path(points: Points, radius_px: float = 4.0) -> str:
 
 
 def _towards(
-    corner: tuple[float, float], other: tuple[float, float], radius_px: float
+    corner: tuple[float, float], target: tuple[float, float], radius_px: float
 ) -> tuple[float, float]:
     """Return the point at `radius_px` from the corner, or half-way where the other point is near."""
-    dx, dy = other[0] - corner[0], other[1] - corner[1]
+    dx, dy = target[0] - corner[0], target[1] - corner[1]
     length_px = abs(dx) + abs(dy)
     part = min(radius_px, length_px / 2) / length_px if length_px else 0.0
     return corner[0] + dx * part, corner[1] + dy * part

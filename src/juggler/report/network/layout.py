@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from juggler.nouns import GraphNode, GraphSketch
+from juggler.nouns import GraphNode, GraphSummary
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Layout:
     columns: int
 
 
-def arrange(sketch: GraphSketch) -> Layout:
+def arrange(graph: GraphSummary) -> Layout:
     """Place every op of the graph; inputs that are no op of the graph (such as weights) get no wire."""
-    nodes = {node.name: node for node in sketch.nodes}
-    sources = {n.name: tuple(i for i in dict.fromkeys(n.inputs) if i in nodes) for n in sketch.nodes}
+    nodes = {node.name: node for node in graph.nodes}
+    sources = {n.name: tuple(i for i in dict.fromkeys(n.inputs) if i in nodes) for n in graph.nodes}
     column: dict[str, int] = {}
     for name in nodes:
         column[name] = 1 + max((column[i] for i in sources[name] if i in column), default=-1)
@@ -94,17 +94,17 @@ def _lanes(
     for name, before in sources.items():
         for source in before:
             targets[source].append(name)
-    wanted: list[tuple[int, int, tuple[str, ...]]] = []
+    spans: list[tuple[int, int, tuple[str, ...]]] = []
     for chain in chains[1:]:
         start = min((column[i] + 1 for i in sources[chain[0]]), default=column[chain[0]])
         end = max((column[t] - 1 for t in targets[chain[-1]]), default=column[chain[-1]])
-        wanted.append((start, max(end, column[chain[-1]]), tuple(chain)))
+        spans.append((start, max(end, column[chain[-1]]), tuple(chain)))
     for source, reach in _skips(chains, sources, column).items():
-        wanted.append((column[source] + 1, reach - 1, (f"skip:{source}",)))
+        spans.append((column[source] + 1, reach - 1, (f"skip:{source}",)))
     lane = dict.fromkeys(chains[0] if chains else [], 0)
     lanes = _Lanes()
     # Short spans first: what encloses them then runs outside, and wires do not cross blocks.
-    for start, end, names in sorted(wanted, key=lambda w: (w[1] - w[0], w[0])):
+    for start, end, names in sorted(spans, key=lambda w: (w[1] - w[0], w[0])):
         lane |= dict.fromkeys(names, lanes.take(start, end))
     return lane
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from juggler.nouns import Certificate, Check, Machine, Refusal, Rewrite, Timing
+from juggler.nouns import Certificate, Check, Machine, Refusal, Rewrite, SourceCheck, Timing
 from juggler.report.kit import units
 from juggler.report.kit.sheet import Column, Sheet, text_columns
 from juggler.report.network.int8 import int8_note
@@ -65,9 +65,9 @@ def _faster(
     timing: Timing, base: Mapping[_Alike, float], paired: Mapping[tuple[str, _Alike], Speedup]
 ) -> tuple[str, ...]:
     """Return the ratio and, where there are paired rounds, its interval."""
-    found = paired.get((timing.subject, _alike(timing)))
-    if found is not None:
-        return f"{found.median:.2f}", f"{found.low:.2f}-{found.high:.2f}"
+    speedup = paired.get((timing.subject, _alike(timing)))
+    if speedup is not None:
+        return f"{speedup.median:.2f}", f"{speedup.low:.2f}-{speedup.high:.2f}"
     ratio = units.decimal(_ratio(base, timing), 2)
     return (ratio, units.DASH) if paired else (ratio,)
 
@@ -88,7 +88,7 @@ def certificate_sheet(certificate: Certificate) -> Sheet:
         *text_columns("verdict"),
     )
     within = [_within(certificate, check) for check in certificate.checks]
-    rows = tuple(
+    rows: tuple[tuple[str, ...], ...] = tuple(
         (
             units.clean(c.weights),
             units.clean(c.dtype),
@@ -101,7 +101,14 @@ def certificate_sheet(certificate: Certificate) -> Sheet:
         )
         for c, ok in zip(certificate.checks, within, strict=True)
     )
+    rows += tuple(_source_row(check) for check in certificate.source)
+    within += [check.passed for check in certificate.source]
     notes = ["Errors are max|difference| / max|reference| of the flat network against the wide one."]
+    if certificate.source:
+        notes.append(
+            f"Rows named file: the imported network against its file in {certificate.source[0].runtime}."
+        )
+    notes += [f"NOT COMPARED with the file: {units.clean(c.reason)}." for c in certificate.source if c.reason]
     if certificate.classes_compared:
         agreed, compared = units.count(certificate.classes_agreed), units.count(certificate.classes_compared)
         notes.append(f"Same predicted class on {agreed} of {compared} real inputs.")
@@ -111,8 +118,16 @@ def certificate_sheet(certificate: Certificate) -> Sheet:
         notes.append(f"The wide network does not accept: {units.clean(', '.join(certificate.skipped))}.")
     if certificate.int8 is not None:
         notes.append(int8_note(certificate.int8))
-    moods = tuple("good" if ok else "bad" for ok in within)
-    return Sheet("Certificate", columns, rows, moods, " ".join(notes))
+    row_styles = tuple("good" if ok else "bad" for ok in within)
+    return Sheet("Certificate", columns, rows, row_styles, " ".join(notes))
+
+
+def _source_row(check: SourceCheck) -> tuple[str, ...]:
+    """Return the row that says how near an imported network is to its file."""
+    shapes = " + ".join(map(units.shape, check.shapes)) or units.DASH
+    verdict = "within" if check.passed else "EXCEEDED" if check.shapes else "NOT COMPARED"
+    error, limit = units.error(check.error), units.limit(check.limit)
+    return ("file", "float32", shapes, units.DASH, units.DASH, error, limit, verdict)
 
 
 def _within(certificate: Certificate, check: Check) -> bool:

@@ -23,36 +23,50 @@ _SCORES = ("mape", "rmse_ms", "mae_ms", "within_5", "within_10", "spearman", "r_
 
 def csv_text(rows: Iterable[Row]) -> str:
     """Return rows as CSV; a column that a row lacks stays empty there."""
-    kept = list(rows)
-    names = list(dict.fromkeys(name for row in kept for name in row))
+    lines = list(rows)
+    names = list(dict.fromkeys(name for row in lines for name in row))
     stream = io.StringIO()
     writer = csv.DictWriter(stream, names, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(kept)
+    writer.writerows(lines)
     return stream.getvalue()
 
 
-def learner_rows(found: Comparison | None) -> Iterator[Row]:
+def learner_rows(comparison: Comparison | None) -> Iterator[Row]:
     """Yield Table 1 for every family, then the paper's."""
-    for row in found.rows if found else ():
+    for row in comparison.rows if comparison else ():
         yield {
             **{"family": row.family, "learner": row.learner, "training": row.training},
             **{name: getattr(row.scores, name) for name in _SCORES},
-            **{"floor_mape": row.floor, "origin": MEASURED, "source": f"seed {found.seed}" if found else ""},
+            **{
+                "floor_mape": row.floor,
+                "origin": MEASURED,
+                "source": f"seed {comparison.seed}" if comparison else "",
+            },
         }
-    for one in published()["table1"]:
+    for published_row in published()["table1"]:
         for learner, column in COLUMN.items():
-            if column in one:
-                named = {"family": "conv", "learner": learner, "mape": one[column]}
-                yield {**named, "origin": PUBLISHED, "source": f"Table 1, {one['framework']}, GTX 1080 Ti"}
+            if column in published_row:
+                named = {"family": "conv", "learner": learner, "mape": published_row[column]}
+                yield {
+                    **named,
+                    "origin": PUBLISHED,
+                    "source": f"Table 1, {published_row['framework']}, GTX 1080 Ti",
+                }
 
 
 def family_rows(report: FitReport) -> Iterator[Row]:
     """Yield Table 2 for this device, then the paper's."""
-    for one in report.families:
-        scores = {name: getattr(one.scores, name) for name in _SCORES} if one.scores else {}
-        named = {"family": one.family, "learner": one.learner, "training": one.training}
-        yield {**named, **scores, "half_width": one.half_width, "origin": MEASURED, "source": report.device}
+    for family in report.families:
+        scores = {name: getattr(family.scores, name) for name in _SCORES} if family.scores else {}
+        named = {"family": family.family, "learner": family.learner, "training": family.training}
+        yield {
+            **named,
+            **scores,
+            "half_width": family.half_width,
+            "origin": MEASURED,
+            "source": report.device,
+        }
     for said in published_layers():
         if said.phase == "exec" and said.device == "GTX 1080 Ti":
             errors = {"mape": said.mape, "rmse_ms": said.rmse_ms, "mae_ms": said.mae_ms}
@@ -60,11 +74,16 @@ def family_rows(report: FitReport) -> Iterator[Row]:
             yield {"family": said.family, **errors, "origin": PUBLISHED, "source": source}
 
 
-def phase_rows(found: Sequence[PhaseEvidence], device: str) -> Iterator[Row]:
+def phase_rows(phases: Sequence[PhaseEvidence], device: str) -> Iterator[Row]:
     """Yield families by phases for this device, then Tables 5 to 8 and appendix H."""
-    for one in found:
-        named = {"family": one.family, "phase": one.phase, "learner": one.learner, "training": one.training}
-        scores = {name: getattr(one.scores, name) for name in _SCORES}
+    for phase in phases:
+        named = {
+            "family": phase.family,
+            "phase": phase.phase,
+            "learner": phase.learner,
+            "training": phase.training,
+        }
+        scores = {name: getattr(phase.scores, name) for name in _SCORES}
         yield {**named, **scores, "origin": MEASURED, "source": device}
     for said in published_layers():
         named = {"family": said.family, "phase": said.phase}
@@ -79,11 +98,11 @@ def epoch_rows(histories: Mapping[str, Sequence[Epoch]]) -> Iterator[Row]:
         yield from ({"learner": learner, **asdict(epoch)} for epoch in epochs)
 
 
-def kernel_rows(found: Sequence[PhaseEvidence]) -> Iterator[Row]:
+def kernel_rows(phases: Sequence[PhaseEvidence]) -> Iterator[Row]:
     """Yield Fig. 4's points, of all phases."""
-    for one in found:
-        for measured, predicted in zip(one.measured_ms, one.predicted_ms, strict=True):
-            named = {"family": one.family, "phase": one.phase}
+    for phase in phases:
+        for measured, predicted in zip(phase.measured_ms, phase.predicted_ms, strict=True):
+            named = {"family": phase.family, "phase": phase.phase}
             yield {**named, "measured_ms": float(measured), "predicted_ms": float(predicted)}
 
 

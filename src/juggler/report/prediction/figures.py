@@ -44,9 +44,9 @@ def epochs_figure(histories: Histories, family: str = "conv", name: str = "fig2"
         panels = figure.subplots(1, 2)
         for axes, quantity, unit in zip(panels, ("mape", "rmse_ms"), ("MAPE, %", "RMSE, ms"), strict=True):
             for key, epochs in histories.items():
-                x = [one.epoch for one in epochs]
+                x = [epoch.epoch for epoch in epochs]
                 for side, style in (("train", _DASHES), ("validation", _SOLID)):
-                    y = [getattr(one, f"{side}_{quantity}") for one in epochs]
+                    y = [getattr(epoch, f"{side}_{quantity}") for epoch in epochs]
                     if None not in y:
                         axes.plot(x, y, color=colours[key], linewidth=1.8, linestyle=style)
             axes.set_yscale("log")
@@ -55,20 +55,21 @@ def epochs_figure(histories: Histories, family: str = "conv", name: str = "fig2"
             axes.set_title(unit, loc="left", fontweight="bold", pad=6)
             axes.tick_params(axis="y", labelcolor=LIGHT["muted"])
             quiet(axes, grid="y")
-        marks = [Line2D([], [], color=colours[own], linewidth=2, label=own) for own in histories]
-        for told, style in (("training", _DASHES), ("held out", _SOLID)):
-            marks.append(Line2D([], [], color=LIGHT["muted"], linewidth=2, linestyle=style, label=told))
+        marks = [Line2D([], [], color=colours[name], linewidth=2, label=name) for name in histories]
+        for label, style in (("training", _DASHES), ("held out", _SOLID)):
+            marks.append(Line2D([], [], color=LIGHT["muted"], linewidth=2, linestyle=style, label=label))
         figure.legend(handles=marks, loc="outside upper left", ncols=6, handlelength=2, borderaxespad=0)
 
     label = f"Training and test error of the networks by epoch, execution of {family} kernels"
     return draw(name, label, (WHOLE_PX, 330), paint)
 
 
-def scatter_figure(found: Sequence[PhaseEvidence], name: str = "fig4") -> str:
+def scatter_figure(phases: Sequence[PhaseEvidence], name: str = "fig4") -> str:
     """Draw Fig. 4: predicted against measured execution, a panel a family."""
-    own = [one for one in found if one.phase == "exec"]
+    executions = [phase for phase in phases if phase.phase == "exec"]
     panels = [
-        (one.family, np.asarray(one.measured_ms), np.asarray(one.predicted_ms), one.scores) for one in own
+        (phase.family, np.asarray(phase.measured_ms), np.asarray(phase.predicted_ms), phase.scores)
+        for phase in executions
     ]
     return _scatters(panels, name, "Predicted against measured execution of kernels held out, by family")
 
@@ -76,8 +77,8 @@ def scatter_figure(found: Sequence[PhaseEvidence], name: str = "fig4") -> str:
 def networks_figure(points: Sequence[NetworkPoint], scores: Scores, name: str = "networks") -> str:
     """Draw all networks, predicted against measured, with their intervals."""
     measured, predicted = _sides(points)
-    whiskers = np.array([(one.low_ms, one.high_ms) for one in points]).T
-    title = f"{len({one.network for one in points})} networks"
+    whiskers = np.array([(point.low_ms, point.high_ms) for point in points]).T
+    title = f"{len({point.network for point in points})} networks"
     label = "Predicted against measured networks"
     return _scatters([(title, measured, predicted, scores)], name, label, whiskers)
 
@@ -86,7 +87,9 @@ def each_network_figure(
     points: Mapping[str, Sequence[NetworkPoint]], scores: Mapping[str, Scores], name: str = "fig5to7"
 ) -> str:
     """Draw Figs. 5 to 7: predicted against measured over the batches, a panel a network."""
-    panels = [(network, *_sides(own), scores[network]) for network, own in points.items()]
+    panels = [
+        (network, *_sides(network_points), scores[network]) for network, network_points in points.items()
+    ]
     return _scatters(panels, name, "Predicted against measured latency over batch sizes, by network")
 
 
@@ -98,8 +101,8 @@ def batches_figure(
 
     def paint(figure: Figure) -> None:
         grid = figure.subplots(max(1, rows), min(3, max(1, len(points))), squeeze=False).ravel()
-        for axes, (network, own) in zip(grid, points.items(), strict=False):
-            _batches_panel(axes, sorted(own, key=lambda one: one.batch))
+        for axes, (network, network_points) in zip(grid, points.items(), strict=False):
+            _batches_panel(axes, sorted(network_points, key=lambda point: point.batch))
             said = f"{units.shorten(network, 20)}: MAPE {scores[network].mape:.1f} %"
             axes.set_title(said, loc="left", fontweight="bold", pad=6)
         for axes in grid[len(points) :]:
@@ -118,17 +121,17 @@ def batches_figure(
 
 
 def _batches_panel(axes: Axes, points: Sequence[NetworkPoint]) -> None:
-    batches = [one.batch for one in points]
+    batches = [point.batch for point in points]
     axes.fill_between(
-        batches, [one.low_ms for one in points], [one.high_ms for one in points], color=_PREDICTED,
+        batches, [point.low_ms for point in points], [point.high_ms for point in points], color=_PREDICTED,
         alpha=0.15, linewidth=0,
     )  # fmt: skip
-    eq2 = [(one.batch, one.paper_ms) for one in points if one.paper_ms is not None]
+    eq2 = [(point.batch, point.paper_ms) for point in points if point.paper_ms is not None]
     if eq2:
         axes.plot(*zip(*eq2, strict=True), color=_EQ2, linestyle=_DASHES, linewidth=1.6)
-    predicted = [one.predicted_ms for one in points]
+    predicted = [point.predicted_ms for point in points]
     axes.plot(batches, predicted, color=_PREDICTED, linewidth=2, marker="o", markersize=4, zorder=3)
-    axes.plot(batches, [one.measured_ms for one in points], "o", color=_MEASURED, markersize=6, zorder=2)
+    axes.plot(batches, [point.measured_ms for point in points], "o", color=_MEASURED, markersize=6, zorder=2)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     _decades(axes.yaxis)
@@ -182,8 +185,8 @@ def _off(axes: Axes, measured: Floats, predicted: Floats, whiskers: Floats | Non
         axes.vlines(measured, *ends, color=_PREDICTED, linewidth=1.2, alpha=0.5)
     off = 100.0 * (predicted / measured - 1.0)
     size, alpha = _mark(len(measured))
-    kept = np.clip(off, -limit, limit)
-    axes.plot(measured, kept, "o", color=_PREDICTED, markersize=size, alpha=alpha, markeredgewidth=0)
+    clipped = np.clip(off, -limit, limit)
+    axes.plot(measured, clipped, "o", color=_PREDICTED, markersize=size, alpha=alpha, markeredgewidth=0)
     axes.set_xscale("log")
     axes.set_xlim(float(measured.min()) / 1.6, float(measured.max()) * 1.6)
     axes.set_ylim(-1.08 * limit, 1.08 * limit)
@@ -232,4 +235,6 @@ def _decades(axis: Axis) -> None:
 
 
 def _sides(points: Sequence[NetworkPoint]) -> tuple[Floats, Floats]:
-    return np.array([one.measured_ms for one in points]), np.array([one.predicted_ms for one in points])
+    return np.array([point.measured_ms for point in points]), np.array(
+        [point.predicted_ms for point in points]
+    )

@@ -29,16 +29,16 @@ def totals_sheet(predictions: Sequence[Prediction]) -> Sheet:
     )
     rows = tuple(
         (
-            one.network,
-            one.device,
-            str(one.batch),
-            *(significant(value) for value in (one.latency_ms, one.low_ms, one.high_ms)),
-            significant(one.throughput_per_s),
-            str(len(one.layers)),
-            str(len(one.extrapolated)),
-            str(sum(missed.count for missed in one.uncovered)),
+            prediction.network,
+            prediction.device,
+            str(prediction.batch),
+            *(significant(value) for value in (prediction.latency_ms, prediction.low_ms, prediction.high_ms)),
+            significant(prediction.throughput_per_s),
+            str(len(prediction.layers)),
+            str(len(prediction.extrapolated)),
+            str(sum(missed.count for missed in prediction.uncovered)),
         )
-        for one in predictions
+        for prediction in predictions
     )
     level = predictions[0].level if predictions else 0.9
     return Sheet(
@@ -91,8 +91,8 @@ def short_name(path: str, longest: int = 32) -> str:
     """
     parts = [part for part in path.removesuffix("_output_0").split("/") if part]
     pairs = zip(parts, [*parts[1:], ""], strict=False)
-    kept = [part for part, after in pairs if not f"{after}.".startswith(f"{part}.")]
-    name = "/".join(kept) or path
+    unrepeated = [part for part, after in pairs if not f"{after}.".startswith(f"{part}.")]
+    name = "/".join(unrepeated) or path
     return name if len(name) <= longest else f"…{name[1 - longest :]}"
 
 
@@ -104,15 +104,13 @@ def uncovered_sheet(prediction: Prediction) -> Sheet:
         Column("nodes"),
         Column("bytes", "MB"),
     )
-    rows = tuple(
-        (one.op, one.name, str(one.count), significant(one.bytes / 1e6)) for one in prediction.uncovered
-    )
+    rows = tuple((op.op, op.name, str(op.count), significant(op.bytes / 1e6)) for op in prediction.uncovered)
     return Sheet("Not covered", columns, rows, note="put down for by their bytes; see the total's share")
 
 
 def ranking_sheet(predictions: Sequence[Prediction], budget_ms: float | None) -> Sheet:
     """Lay out predictions from the fastest, with what each says about the budget."""
-    given = () if budget_ms is None else (Column("in budget", numeric=False),)
+    budget_columns = () if budget_ms is None else (Column("in budget", numeric=False),)
     columns = (
         Column(""),
         *(Column(name, numeric=False) for name in ("network", "device", "runtime")),
@@ -121,22 +119,22 @@ def ranking_sheet(predictions: Sequence[Prediction], budget_ms: float | None) ->
         Column("from", "ms"),
         Column("to", "ms"),
         Column("an input", "ms"),
-        *given,
+        *budget_columns,
     )
     ranked = ranked_by_input(predictions)
-    verdicts = ["" if budget_ms is None else one.within(budget_ms) for one in ranked]
+    verdicts = ["" if budget_ms is None else prediction.within(budget_ms) for prediction in ranked]
     rows = tuple(
         (
             str(place),
-            one.network,
-            one.device,
-            one.backend,
-            str(one.batch),
-            *(significant(value) for value in (one.latency_ms, one.low_ms, one.high_ms)),
-            significant(one.latency_ms / one.batch),
-            *([verdict] if given else []),
+            prediction.network,
+            prediction.device,
+            prediction.backend,
+            str(prediction.batch),
+            *(significant(value) for value in (prediction.latency_ms, prediction.low_ms, prediction.high_ms)),
+            significant(prediction.latency_ms / prediction.batch),
+            *([verdict] if budget_columns else []),
         )
-        for place, (one, verdict) in enumerate(zip(ranked, verdicts, strict=True), 1)
+        for place, (prediction, verdict) in enumerate(zip(ranked, verdicts, strict=True), 1)
     )
     note = (
         ""
@@ -148,7 +146,7 @@ def ranking_sheet(predictions: Sequence[Prediction], budget_ms: float | None) ->
 
 def ranked_by_input(predictions: Sequence[Prediction]) -> list[Prediction]:
     """Return predictions, the shortest latency an input first."""
-    return sorted(predictions, key=lambda one: one.latency_ms / one.batch)
+    return sorted(predictions, key=lambda prediction: prediction.latency_ms / prediction.batch)
 
 
 def _share(ms: float, prediction: Prediction) -> str:

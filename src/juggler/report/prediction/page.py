@@ -71,8 +71,8 @@ def write_prediction_report(story: PredictionStory, folder: Path) -> Path:
         "fig4": rows.kernel_rows(story.phases),
         "networks": rows.network_rows(story.networks),
     }
-    for name, own in tables.items():
-        write_atomically(folder / TABLES / f"{name}.csv", rows.csv_text(own).encode())
+    for name, table in tables.items():
+        write_atomically(folder / TABLES / f"{name}.csv", rows.csv_text(table).encode())
     return write_page(_page(story, drawings), folder / PAGE)
 
 
@@ -91,16 +91,16 @@ def _page(story: PredictionStory, drawings: Mapping[str, Drawing]) -> Page:
 
 
 def _sections(story: PredictionStory) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...], list[Sheet]]]:
-    found, report = story.comparison, story.report
-    if found is None:
+    comparison, report = story.comparison, story.report
+    if comparison is None:
         yield "Learners", ("None were scored: run juggler fit without --learners none.",), (), []
     else:
-        families = dict.fromkeys(row.family for row in found.rows)
+        families = dict.fromkeys(row.family for row in comparison.rows)
         first = "conv" if "conv" in families else next(iter(families), "conv")
         text = (
             () if story.histories else ("Fig. 2 needs the learners that train by epochs, on conv kernels.",)
         )
-        yield "Learners", text, ("fig2",), [sheets.learners_sheet(found, first)]
+        yield "Learners", text, ("fig2",), [sheets.learners_sheet(comparison, first)]
     yield "Families", (), ("fig4",), [sheets.families_sheet(report)]
     yield "Three phases", (), (), [sheets.phases_sheet(story.phases, report.device)]
     if story.networks:
@@ -108,7 +108,11 @@ def _sections(story: PredictionStory) -> Iterator[tuple[str, tuple[str, ...], tu
         names, chosen = ("fig3", "fig5to7", "networks"), _swept(story.networks)
         tables = [sheets.networks_sheet(story.networks, _scores_by_network(story.networks))]
         if chosen:
-            tables.append(sheets.batches_sheet([one for own in chosen.values() for one in own]))
+            tables.append(
+                sheets.batches_sheet(
+                    [point for network_points in chosen.values() for point in network_points]
+                )
+            )
         yield "Networks", text, names, tables
     else:
         yield "Networks", ("None were timed.",), (), []
@@ -122,7 +126,7 @@ def _drawings(story: PredictionStory) -> Iterator[tuple[str, Drawing]]:
             "Fig. 2: errors by epoch on the execution of conv kernels; dashed in training, solid held out"
         )
         yield "fig2", _drawing(caption, figures.epochs_figure(story.histories))
-    if any(one.phase == "exec" for one in story.phases):
+    if any(phase.phase == "exec" for phase in story.phases):
         caption = "Fig. 4: predicted against measured execution, kernels held out"
         yield "fig4", _drawing(caption, figures.scatter_figure(story.phases))
     if not story.networks:
@@ -143,22 +147,26 @@ def _swept(points: Sequence[NetworkPoint]) -> dict[str, list[NetworkPoint]]:
     by_network: dict[str, list[NetworkPoint]] = {}
     for point in points:
         by_network.setdefault(point.network, []).append(point)
-    swept = {name: own for name, own in by_network.items() if len({p.batch for p in own}) >= FEWEST_BATCHES}
+    swept = {
+        name: network_points
+        for name, network_points in by_network.items()
+        if len({p.batch for p in network_points}) >= FEWEST_BATCHES
+    }
     chosen = [name for name in PAPER_NETWORKS if name in swept] or list(swept)[: len(PAPER_NETWORKS)]
     return {name: swept[name] for name in chosen}
 
 
 def _scores_by_network(points: Sequence[NetworkPoint]) -> dict[str, Scores]:
     """Return the scores of each network that was timed more than once, and of all under an empty name."""
-    names = dict.fromkeys(one.network for one in points)
-    own = {name: [one for one in points if one.network == name] for name in names}
-    return {name: _scores(of) for name, of in own.items() if len(of) > 1} | {"": _scores(points)}
+    names = dict.fromkeys(point.network for point in points)
+    network_points = {name: [point for point in points if point.network == name] for name in names}
+    return {name: _scores(of) for name, of in network_points.items() if len(of) > 1} | {"": _scores(points)}
 
 
 def _scores(points: Sequence[NetworkPoint]) -> Scores:
     from juggler.predict.learning.scores import score  # noqa: PLC0415  # tables need no more than the nouns
 
-    return score([one.measured_ms for one in points], [one.predicted_ms for one in points])
+    return score([point.measured_ms for point in points], [point.predicted_ms for point in points])
 
 
 def _drawing(caption: str, svg: str) -> Drawing:

@@ -55,8 +55,10 @@ def published() -> dict[str, Any]:
 def published_layers() -> tuple[PublishedErrors, ...]:
     """Return Tables 2 and 5 to 8, and TensorRT's of appendix H, a row a layer and phase."""
     return tuple(
-        PublishedErrors(one["table"], one["framework"], one["device"], family, phase, *one[family][phase])
-        for one in published()["layers"]
+        PublishedErrors(
+            layer["table"], layer["framework"], layer["device"], family, phase, *layer[family][phase]
+        )
+        for layer in published()["layers"]
         for family in LAYERS
         for phase in PHASES
     )

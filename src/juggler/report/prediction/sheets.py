@@ -23,7 +23,7 @@ OTHER = "Published: ResPerfNet's own, as printed, on other devices, other runtim
 _PHASES = {"pre": "preprocess", "exec": "execution", "post": "postprocess"}
 
 
-def learners_sheet(found: Comparison, family: str = "conv") -> Sheet:
+def learners_sheet(comparison: Comparison, family: str = "conv") -> Sheet:
     """Lay out Table 1: every learner on one family's execution, the paper's MAPE beside."""
     columns = (
         Column("learner", numeric=False),
@@ -38,7 +38,7 @@ def learners_sheet(found: Comparison, family: str = "conv") -> Sheet:
         *(Column(f"published, {framework}", "MAPE %") for framework in ("TensorFlow", "TensorRT")),
     )
     rows = []
-    for row in (row for row in found.rows if row.family == family):
+    for row in (row for row in comparison.rows if row.family == family):
         said = published_learners(row.learner) if family == "conv" else {}
         rows.append(
             (
@@ -49,9 +49,9 @@ def learners_sheet(found: Comparison, family: str = "conv") -> Sheet:
                 *(_printed(said.get(framework)) for framework in ("TensorFlow", "TensorRT")),
             )
         )
-    held = "whole batch sizes" if found.split == "batch" else "a fifth of the kernels drawn at random"
+    held = "whole batch sizes" if comparison.split == "batch" else "a fifth of the kernels drawn at random"
     note = (
-        f"Held out: {held}; seed {found.seed}. Floor: two timings of one kernel differ by so much. "
+        f"Held out: {held}; seed {comparison.seed}. Floor: two timings of one kernel differ by so much. "
         f"resperfnet_paper has the paper's settings, resperfnet is tuned; XGBoost in the paper looks like "
         f"a raw target. {OTHER}"
     )
@@ -61,9 +61,9 @@ def learners_sheet(found: Comparison, family: str = "conv") -> Sheet:
 def families_sheet(report: FitReport) -> Sheet:
     """Lay out Table 2: the predictor's execution errors by family, the paper's MAPE beside."""
     said = {
-        (one.family, one.framework): one
-        for one in published_layers()
-        if (one.phase, one.device) == ("exec", "GTX 1080 Ti")
+        (layer.family, layer.framework): layer
+        for layer in published_layers()
+        if (layer.phase, layer.device) == ("exec", "GTX 1080 Ti")
     }
     floors = {floor.family: floor.mape for floor in report.floors}
     columns = (
@@ -79,16 +79,16 @@ def families_sheet(report: FitReport) -> Sheet:
         *(Column(f"published, {framework}", "MAPE %") for framework in ("TensorFlow", "TensorRT")),
     )
     rows = []
-    for one in report.families:
-        scores = one.scores
-        beside = [said.get((one.family, framework)) for framework in ("TensorFlow", "TensorRT")]
+    for family in report.families:
+        scores = family.scores
+        beside = [said.get((family.family, framework)) for framework in ("TensorFlow", "TensorRT")]
         rows.append(
             (
                 *(
-                    one.family,
-                    units.clean(one.learner),
-                    units.count(one.training),
-                    units.count(one.calibration),
+                    family.family,
+                    units.clean(family.learner),
+                    units.count(family.training),
+                    units.count(family.calibration),
                 ),
                 units.decimal(scores.mape if scores else None, 2),
                 *(
@@ -96,19 +96,19 @@ def families_sheet(report: FitReport) -> Sheet:
                     for value in ((scores.rmse_ms, scores.mae_ms) if scores else (None, None))
                 ),
                 units.decimal(scores.within_10 if scores else None, 0),
-                units.decimal(1.0 + one.half_width, 2),
-                units.decimal(floors.get(one.family), 2),
-                *(_printed(other.mape if other else None) for other in beside),
+                units.decimal(1.0 + family.half_width, 2),
+                units.decimal(floors.get(family.family), 2),
+                *(_printed(scores.mape if scores else None) for scores in beside),
             )
         )
     note = f"Held out: drawn at random, seen by nothing in the predictor, seed {report.seed}. {OTHER}"
     return Sheet("Table 2: the predictor by family, execution", columns, tuple(rows), note=note)
 
 
-def phases_sheet(found: Sequence[PhaseEvidence], device: str) -> Sheet:
+def phases_sheet(phases: Sequence[PhaseEvidence], device: str) -> Sheet:
     """Lay out Tables 5 to 8's form for this device: families by phases, the paper's MAPE beside."""
-    kinds = list(dict.fromkeys((one.table, one.device, one.framework) for one in published_layers()))
-    said = {(one.table, one.family, one.phase): one.mape for one in published_layers()}
+    kinds = list(dict.fromkeys((layer.table, layer.device, layer.framework) for layer in published_layers()))
+    said = {(layer.table, layer.family, layer.phase): layer.mape for layer in published_layers()}
     columns = (
         *(Column(name, numeric=False) for name in ("family", "phase", "learner")),
         *(Column("held out"), Column("MAPE", "%"), Column("RMSE", "ms"), Column("MAE", "ms"), Column("R²")),
@@ -116,13 +116,13 @@ def phases_sheet(found: Sequence[PhaseEvidence], device: str) -> Sheet:
     )
     rows = tuple(
         (
-            *(one.family, _PHASES[one.phase], units.clean(one.learner), units.count(one.scores.n)),
-            units.decimal(one.scores.mape, 2),
-            *(units.significant(value) for value in (one.scores.rmse_ms, one.scores.mae_ms)),
-            units.decimal(one.scores.r_squared, 3),
-            *(_printed(said.get((table, one.family, one.phase))) for table, _, _ in kinds),
+            *(phase.family, _PHASES[phase.phase], units.clean(phase.learner), units.count(phase.scores.n)),
+            units.decimal(phase.scores.mape, 2),
+            *(units.significant(value) for value in (phase.scores.rmse_ms, phase.scores.mae_ms)),
+            units.decimal(phase.scores.r_squared, 3),
+            *(_printed(said.get((table, phase.family, phase.phase))) for table, _, _ in kinds),
         )
-        for one in found
+        for phase in phases
     )
     note = (
         "On a processor pre- and postprocessing are reorders and copies; 0.1 µs is put down where there is "
@@ -139,10 +139,10 @@ def published_sheet() -> Sheet:
     )
     rows = tuple(
         (
-            *(one.table, one.framework, one.device, one.family, _PHASES[one.phase]),
-            *(f"{value:g}" for value in (one.mape, one.rmse_ms, one.mae_ms)),
+            *(layer.table, layer.framework, layer.device, layer.family, _PHASES[layer.phase]),
+            *(f"{value:g}" for value in (layer.mape, layer.rmse_ms, layer.mae_ms)),
         )
-        for one in published_layers()
+        for layer in published_layers()
     )
     return Sheet("Published by layer and phase", columns, rows, note=OTHER)
 
@@ -166,16 +166,20 @@ def networks_sheet(points: Sequence[NetworkPoint], scores: Mapping[str, Scores])
         *(Column("in the interval", "%"), Column("Eq. 2 of the paper", "MAPE %")),
     )
     rows = []
-    for name, own in scores.items():
-        of = [one for one in points if name in ("", one.network)]
-        paper = [abs(one.paper_ms / one.measured_ms - 1.0) for one in of if one.paper_ms is not None]
+    for name, network_scores in scores.items():
+        of = [point for point in points if name in ("", point.network)]
+        paper = [abs(point.paper_ms / point.measured_ms - 1.0) for point in of if point.paper_ms is not None]
         rows.append(
             (
-                *(units.clean(name) or "all", units.count(own.n), units.decimal(own.mape, 1)),
-                units.decimal(own.within_10, 0),
-                units.decimal(own.r_squared if own.n > 1 else None, 3),
-                units.significant(own.rmse_ms),
-                units.percent(sum(one.covered for one in of) / len(of), 0),
+                *(
+                    units.clean(name) or "all",
+                    units.count(network_scores.n),
+                    units.decimal(network_scores.mape, 1),
+                ),
+                units.decimal(network_scores.within_10, 0),
+                units.decimal(network_scores.r_squared if network_scores.n > 1 else None, 3),
+                units.significant(network_scores.rmse_ms),
+                units.percent(sum(point.covered for point in of) / len(of), 0),
                 units.percent(sum(paper) / len(paper) if paper else None),
             )
         )
@@ -197,12 +201,16 @@ def batches_sheet(points: Sequence[NetworkPoint]) -> Sheet:
     )
     rows = tuple(
         (
-            *(units.clean(one.network), units.count(one.batch), units.significant(one.measured_ms)),
-            *(units.significant(one.predicted_ms), f"{one.error:+.1f}"),
-            *(units.significant(one.low_ms), units.significant(one.high_ms), "yes" if one.covered else "no"),
-            units.significant(one.paper_ms),
+            *(units.clean(point.network), units.count(point.batch), units.significant(point.measured_ms)),
+            *(units.significant(point.predicted_ms), f"{point.error:+.1f}"),
+            *(
+                units.significant(point.low_ms),
+                units.significant(point.high_ms),
+                "yes" if point.covered else "no",
+            ),
+            units.significant(point.paper_ms),
         )
-        for one in sorted(points, key=lambda one: (one.network, one.batch))
+        for point in sorted(points, key=lambda point: (point.network, point.batch))
     )
     return Sheet(
         "By batch size", columns, rows, note="From, to: the interval. Eq. 2: the paper's composition."
@@ -216,16 +224,16 @@ def devices_sheet(machine: Machine) -> Sheet:
         *(Column("cores"), Column("memory", "GiB"), Column("clock", "MHz"), Column("bandwidth", "GB/s")),
         Column("peak", "TFLOPS"),
     )
-    own = (units.clean(machine.cpu), units.count(machine.cores), units.decimal(machine.memory_gib, 1))
+    hardware = (units.clean(machine.cpu), units.count(machine.cores), units.decimal(machine.memory_gib, 1))
     rows = tuple(
         (
-            f"published: {one['device']}",
-            *(units.count(one["cuda_cores"]), units.DASH, units.count(one["clock_mhz"])),
-            *(f"{one['bandwidth_gb_per_s']:g}", f"{one['peak_tflops']:g}"),
+            f"published: {row['device']}",
+            *(units.count(row["cuda_cores"]), units.DASH, units.count(row["clock_mhz"])),
+            *(f"{row['bandwidth_gb_per_s']:g}", f"{row['peak_tflops']:g}"),
         )
-        for one in published()["table4"]
+        for row in published()["table4"]
     )
-    ours = (*own, *(units.DASH,) * 3)
+    ours = (*hardware, *(units.DASH,) * 3)
     return Sheet("Table 4: devices", columns, (ours, *rows), note="Cores of a GPU are CUDA cores.")
 
 

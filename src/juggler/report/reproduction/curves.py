@@ -97,18 +97,18 @@ def _depths_panel(
             ratio = plain.macs / flat.macs
             axes.plot([x - 0.36, x + 0.1], [ratio] * 2, color=LIGHT["ink"], linewidth=2, zorder=2)
             highest = max(highest, ratio)
-        for found in _against_plain(cell):
-            if found.backend != backend or found.subject not in SHIFTS:
+        for comparison in _against_plain(cell):
+            if comparison.backend != backend or comparison.subject not in SHIFTS:
                 continue
-            at, colour = x + SHIFTS[found.subject], COLOURS[found.subject]
-            axes.plot([at, at], [found.low, found.high], color=colour, linewidth=2, zorder=3)
-            axes.plot([at], [found.times], "o", color=colour, markersize=6.5, zorder=4)
-            highest = max(highest, found.high)
-            flat_mark = found.subject == "flat"
+            at, colour = x + SHIFTS[comparison.subject], COLOURS[comparison.subject]
+            axes.plot([at, at], [comparison.low, comparison.high], color=colour, linewidth=2, zorder=3)
+            axes.plot([at], [comparison.times], "o", color=colour, markersize=6.5, zorder=4)
+            highest = max(highest, comparison.high)
+            flat_mark = comparison.subject == "flat"
             _note(
                 axes,
-                units.decimal(found.times, 2),
-                (at, found.high if flat_mark else found.low),
+                units.decimal(comparison.times, 2),
+                (at, comparison.high if flat_mark else comparison.low),
                 (0, 4 if flat_mark else -13),
                 LIGHT["ink"] if flat_mark else LIGHT["muted"],
             )
@@ -244,9 +244,9 @@ def _note(
 def dips(cell: Cell) -> list[Comparison]:
     """Return the comparisons of a batch of 2^n + 2 with one of 2^n, in float32."""
     return [
-        found
-        for found in cell.comparisons
-        if found.subject == found.against
-        and found.batch == found.against_batch + 2
-        and found.precision == "float32"
+        comparison
+        for comparison in cell.comparisons
+        if comparison.subject == comparison.against
+        and comparison.batch == comparison.against_batch + 2
+        and comparison.precision == "float32"
     ]

@@ -83,20 +83,20 @@ def _convolution(case: Mapping[str, int]) -> str:
 
 def _measured_bars(result: Reproduction, label: Callable[[Cell, str], str]) -> list[_Bars]:
     """Return a panel for each backend and batch; ceilings are GFLOP/s, two a multiply-accumulate."""
-    found: dict[tuple[str, int], tuple[dict[str, float], dict[str, float]]] = {}
+    shares: dict[tuple[str, int], tuple[dict[str, float], dict[str, float]]] = {}
     for cell in result.cells:
         ceiling = cell.ceilings.get("float32")
         for row in cell.rows:
             if row.precision != "float32" or units.missing(row.gmac_per_s):
                 continue
-            values, ceilings = found.setdefault((row.backend, row.batch), ({}, {}))
+            values, ceilings = shares.setdefault((row.backend, row.batch), ({}, {}))
             values[label(cell, row.subject)] = row.gmac_per_s
             if ceiling is not None and not units.missing(ceiling):
                 ceilings[label(cell, row.subject)] = ceiling / 2
-    batches = {batch for _, batch in found}
+    batches = {batch for _, batch in shares}
     return [
         _Bars(backend if len(batches) == 1 else f"{backend}, batch {batch}", values, ceilings, MEASURED)
-        for (backend, batch), (values, ceilings) in found.items()
+        for (backend, batch), (values, ceilings) in shares.items()
     ]
 
 
@@ -159,8 +159,8 @@ def _devices(result: Reproduction) -> str:
 
 
 def _batches(result: Reproduction) -> str:
-    found = sorted({row.batch for cell in result.cells for row in cell.rows})
-    return f"batch {', '.join(map(str, found))}" if found else "nothing yet"
+    batches = sorted({row.batch for cell in result.cells for row in cell.rows})
+    return f"batch {', '.join(map(str, batches))}" if batches else "nothing yet"
 
 
 def _say_nothing(axes: Axes) -> None:
@@ -173,13 +173,13 @@ def _say_nothing(axes: Axes) -> None:
 def _merge_penalty(result: Reproduction, name: str) -> str:
     """Draw the latency of the merged block over that of the block, one row a block and backend."""
     rows = [
-        (cell, found)
+        (cell, comparison)
         for cell in result.cells
-        for found in cell.comparisons
-        if found.subject == found.against + MERGED and found.precision == "float32"
+        for comparison in cell.comparisons
+        if comparison.subject == comparison.against + MERGED and comparison.precision == "float32"
     ]
     low, high = (_value(result.published, f"latency_penalty_{end}") for end in ("low", "high"))
-    names = [f"{found.against}, {found.backend}" for _, found in rows]
+    names = [f"{comparison.against}, {comparison.backend}" for _, comparison in rows]
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
@@ -188,8 +188,8 @@ def _merge_penalty(result: Reproduction, name: str) -> str:
             axes.axvspan(1 + low, 1 + high, color=PUBLISHED, alpha=0.22, linewidth=0)
             says = f"published (NVIDIA V100): {units.percent(low)} to {units.percent(high)} % slower"
             figure.legend(handles=[Patch(color=PUBLISHED, alpha=0.4, label=says)], loc="outside upper left")
-        for y, (cell, found) in enumerate(rows):
-            _penalty_row(axes, y, cell, found, result.published)
+        for y, (cell, comparison) in enumerate(rows):
+            _penalty_row(axes, y, cell, comparison, result.published)
         if not rows:
             _say_nothing(axes)
         axes.set_yticks(range(len(names)), [units.shorten(n, 34) for n in names])
@@ -205,15 +205,17 @@ def _merge_penalty(result: Reproduction, name: str) -> str:
     return draw(name, f"{result.title}: latency ratios and the published range", (WHOLE_PX, height), paint)
 
 
-def _penalty_row(axes: Axes, y: int, cell: Cell, found: Comparison, published: Sequence[Published]) -> None:
-    ratio, low, high = 1 / found.times, 1 / found.high, 1 / found.low
+def _penalty_row(
+    axes: Axes, y: int, cell: Cell, comparison: Comparison, published: Sequence[Published]
+) -> None:
+    ratio, low, high = 1 / comparison.times, 1 / comparison.high, 1 / comparison.low
     axes.plot([low, high], [y, y], color=LIGHT["flat"], linewidth=2)
     axes.plot([ratio], [y], "o", color=LIGHT["flat"], markersize=8)
     text = f"{ratio:.2f} ({low:.2f} to {high:.2f})"
-    before, after = cell.shapes.get(found.against), cell.shapes.get(found.subject)
+    before, after = cell.shapes.get(comparison.against), cell.shapes.get(comparison.subject)
     if before and after:
         text += f"   parameters ×{after.parameters / before.parameters:.2f}"
-        said = _value(published, "parameter_ratio", found.against)
+        said = _value(published, "parameter_ratio", comparison.against)
         text += f" (published ×{said:.2f})" if said is not None else ""
     axes.annotate(text, (high, y), (8, 0), textcoords="offset points", va="center", fontsize=10.5)
 

@@ -52,28 +52,28 @@ class Gain:
 def gains(result: Reproduction) -> tuple[Gain, ...]:
     """Return a gain for every cell and backend of Fig. 8 that has plain, flat and both their shapes."""
     return tuple(
-        _gain(cell, found)
+        _gain(cell, comparison)
         for cell in result.cells
-        for found in cell.comparisons
-        if (found.subject, found.against, found.precision) == ("flat", "plain", "float32")
-        and found.batch == found.against_batch
+        for comparison in cell.comparisons
+        if (comparison.subject, comparison.against, comparison.precision) == ("flat", "plain", "float32")
+        and comparison.batch == comparison.against_batch
         and {"plain", "flat"} <= set(cell.shapes)
         and cell.shapes["flat"].macs > 0
     )
 
 
-def _gain(cell: Cell, found: Comparison) -> Gain:
+def _gain(cell: Cell, comparison: Comparison) -> Gain:
     plain, flat = cell.shapes["plain"], cell.shapes["flat"]
-    rows = [cell.row(subject, found.backend, found.batch) for subject in ("plain", "flat")]
+    rows = [cell.row(subject, comparison.backend, comparison.batch) for subject in ("plain", "flat")]
     return Gain(
         cell.case.get("depth", 0),
         cell.case.get("side_px", 0),
-        found.batch,
-        found.backend,
+        comparison.batch,
+        comparison.backend,
         plain.macs / flat.macs,
-        found.times,
-        found.low,
-        found.high,
+        comparison.times,
+        comparison.low,
+        comparison.high,
         plain.kernels / flat.kernels if flat.kernels else None,
         plain.moved_bytes / flat.moved_bytes if flat.moved_bytes else None,
         *(row.ceiling_share if row else None for row in rows),

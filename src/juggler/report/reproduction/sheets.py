@@ -78,8 +78,8 @@ def _gmacs(cell: Cell, row: Row) -> float | None:
 
 
 def _value(said: Mapping[tuple[str, str], Published], subject: str, quantity: str) -> float | None:
-    found = said.get((subject, quantity))
-    return found.value if found else None
+    published = said.get((subject, quantity))
+    return published.value if published else None
 
 
 def _published_on(result: Reproduction) -> str:
@@ -90,7 +90,7 @@ def _published_on(result: Reproduction) -> str:
 
 def _merge_sheet(result: Reproduction) -> Sheet:
     """Lay out what merging a block outright costs, on each backend."""
-    batches = {found.batch for cell in result.cells for found in cell.comparisons}
+    batches = {comparison.batch for cell in result.cells for comparison in cell.comparisons}
     columns = (
         Column("block", numeric=False),
         Column("backend", numeric=False),
@@ -106,24 +106,27 @@ def _merge_sheet(result: Reproduction) -> Sheet:
     said = {(p.subject, p.quantity): p for p in result.published}
     rows = []
     for cell in result.cells:
-        for found in cell.comparisons:
-            if found.subject != found.against + MERGED or found.precision != "float32":
+        for comparison in cell.comparisons:
+            if comparison.subject != comparison.against + MERGED or comparison.precision != "float32":
                 continue
-            before, after = (cell.row(s, found.backend, found.batch) for s in (found.against, found.subject))
-            shapes = cell.shapes.get(found.against), cell.shapes.get(found.subject)
+            before, after = (
+                cell.row(s, comparison.backend, comparison.batch)
+                for s in (comparison.against, comparison.subject)
+            )
+            shapes = cell.shapes.get(comparison.against), cell.shapes.get(comparison.subject)
             work = shapes[1].macs / shapes[0].macs if shapes[0] and shapes[1] else None
             parameters = shapes[1].parameters / shapes[0].parameters if shapes[0] and shapes[1] else None
             rows.append(
                 (
-                    units.clean(found.against),
-                    units.clean(found.backend),
-                    *((units.count(found.batch),) if len(batches) > 1 else ()),
+                    units.clean(comparison.against),
+                    units.clean(comparison.backend),
+                    *((units.count(comparison.batch),) if len(batches) > 1 else ()),
                     *(units.significant(row.median_ms if row else None) for row in (before, after)),
-                    units.decimal(1 / found.times, 2),
-                    span((1 / found.high, 1 / found.low)),
+                    units.decimal(1 / comparison.times, 2),
+                    span((1 / comparison.high, 1 / comparison.low)),
                     units.decimal(work, 2),
                     units.decimal(parameters, 2),
-                    units.decimal(_value(said, found.subject, "parameter_ratio"), 2),
+                    units.decimal(_value(said, comparison.subject, "parameter_ratio"), 2),
                 )
             )
     at = f"Batch {batches.pop()}. " if len(batches) == 1 else ""
@@ -155,23 +158,24 @@ def _depths_sheet(result: Reproduction) -> Sheet:
     )
     rows = []
     for cell in result.cells:
-        for found in cell.comparisons:
-            if (found.subject, found.against) != ("flat", "plain"):
+        for comparison in cell.comparisons:
+            if (comparison.subject, comparison.against) != ("flat", "plain"):
                 continue
             plain, flat = (
-                cell.row(s, found.backend, found.batch, found.precision) for s in ("plain", "flat")
+                cell.row(s, comparison.backend, comparison.batch, comparison.precision)
+                for s in ("plain", "flat")
             )
             work = cell.shapes.get("plain"), cell.shapes.get("flat")
             rows.append(
                 (
                     str(cell.case.get("depth", units.DASH)),
                     str(cell.case.get("side_px", units.DASH)),
-                    units.count(found.batch),
-                    units.clean(found.backend),
-                    units.clean(found.precision),
+                    units.count(comparison.batch),
+                    units.clean(comparison.backend),
+                    units.clean(comparison.precision),
                     *(units.significant(row.median_ms if row else None) for row in (plain, flat)),
-                    units.decimal(found.times, 2),
-                    span((found.low, found.high)),
+                    units.decimal(comparison.times, 2),
+                    span((comparison.low, comparison.high)),
                     units.decimal(work[0].macs / work[1].macs if work[0] and work[1] else None, 2),
                     units.percent(flat.ceiling_share if flat else None, 0),
                 )
@@ -211,13 +215,13 @@ def _batches_sheet(result: Reproduction) -> Sheet:
         points = [r for r in cell.rows if (r.backend, r.subject) == (backend, subject)]
         best = max(points, key=lambda row: row.throughput_per_s)
         first = cell.row(subject, backend, 1)
-        found = [
+        dips = [
             f
             for f in cell.comparisons
             if (f.subject, f.against, f.backend) == (subject, subject, backend)
             and f.batch == f.against_batch + 2
         ]
-        dip = min(found, key=lambda f: f.times, default=None)
+        dip = min(dips, key=lambda f: f.times, default=None)
         rows.append(
             (
                 units.clean(backend),

@@ -71,15 +71,20 @@ class Bubble:
     origin: str
 
 
-def bubble_figure(found: Survey, plan: BubbleFigure) -> str:
+def bubble_figure(survey: Survey, plan: BubbleFigure) -> str:
     """Draw one of the bubble figures as SVG: ours on the left, the paper's on the right."""
     sides = (
-        ("ours", OURS, _bubbles(found, plan, lambda one: one.amounts), _origins(found, plan, ours=True)),
+        (
+            "ours",
+            OURS,
+            _bubbles(survey, plan, lambda network: network.amounts),
+            _origins(survey, plan, ours=True),
+        ),
         (
             "the paper's",
             PAPERS,
-            _bubbles(found, plan, lambda one: one.paper),
-            _origins(found, plan, ours=False),
+            _bubbles(survey, plan, lambda network: network.paper),
+            _origins(survey, plan, ours=False),
         ),
     )
 
@@ -102,28 +107,28 @@ def bubble_figure(found: Survey, plan: BubbleFigure) -> str:
 
 
 def _bubbles(
-    found: Survey, plan: BubbleFigure, amounts: Callable[[Surveyed], dict[str, Amount]]
+    survey: Survey, plan: BubbleFigure, amounts: Callable[[Surveyed], dict[str, Amount]]
 ) -> tuple[Bubble, ...]:
     bubbles = []
-    for one in found.networks:
-        held = amounts(one)
+    for network in survey.networks:
+        held = amounts(network)
         x, y, size = (held.get(key) for key in (plan.x, plan.y, "parameters_m"))
         if x is None or y is None or size is None or None in (x.value, y.value, size.value):
             continue
-        title = units.shorten(one.title, TITLE_CHARS)
+        title = units.shorten(network.title, TITLE_CHARS)
         numbers = (float(x.value or 0), float(y.value or 0), float(size.value or 0))
         bubbles.append(Bubble(title, *numbers, weakest((x.origin, y.origin))))
     return tuple(bubbles)
 
 
-def _origins(found: Survey, plan: BubbleFigure, *, ours: bool) -> tuple[str, str]:
+def _origins(survey: Survey, plan: BubbleFigure, *, ours: bool) -> tuple[str, str]:
     """Return in words where the figures of each axis come from."""
-    told = []
+    texts = []
     for key in (plan.x, plan.y):
-        held = [(one.amounts if ours else one.paper).get(key) for one in found.networks]
+        held = [(network.amounts if ours else network.paper).get(key) for network in survey.networks]
         origins = dict.fromkeys(a.origin for a in held if a is not None and a.value is not None)
-        told.append(", ".join(origins) or "unavailable")
-    return told[0], told[1]
+        texts.append(", ".join(origins) or "unavailable")
+    return texts[0], texts[1]
 
 
 def draw_bubbles(axes: Axes, bubbles: Sequence[Bubble], colour: str) -> None:
@@ -198,7 +203,7 @@ _Spot = tuple[_Box, tuple[float, float], str]
 
 def _spots(x: float, y: float, r: float, length: float) -> list[_Spot]:
     """Return where a name could stand: its box in pixels, its offset and its alignment, the best first."""
-    found: list[_Spot] = []
+    spots: list[_Spot] = []
     for far in (4.0, 16.0, 30.0):
         d, half = r + far, LINE_PX / 2
         for dx, dy, ha in (
@@ -212,23 +217,23 @@ def _spots(x: float, y: float, r: float, length: float) -> list[_Spot]:
             (-0.7 * d, -0.7 * d - half, "right"),
         ):
             left = {"left": x + dx, "right": x + dx - length, "center": x + dx - length / 2}[ha]
-            found.append(((left, y + dy - half, left + length, y + dy + half), (dx, dy), ha))
-    return found
+            spots.append(((left, y + dy - half, left + length, y + dy + half), (dx, dy), ha))
+    return spots
 
 
 def _cost(box: _Box, taken: Sequence[_Box], room: tuple[float, float]) -> float:
     """Return how much a box covers of others and how far it leaves the axes."""
     covered = 0.0
-    for other in taken:
-        wide = min(box[2], other[2]) - max(box[0], other[0])
-        high = min(box[3], other[3]) - max(box[1], other[1])
+    for spot in taken:
+        wide = min(box[2], spot[2]) - max(box[0], spot[0])
+        high = min(box[3], spot[3]) - max(box[1], spot[1])
         covered += max(0.0, wide) * max(0.0, high)
     out = max(0.0, -box[0]) + max(0.0, box[2] - room[0]) + max(0.0, -box[1]) + max(0.0, box[3] - room[1])
     return covered + 50.0 * out
 
 
 def _handles(origins: Sequence[str]) -> list[Line2D]:
-    drawn = [origin for origin in MARKERS if origin in origins]
+    markers = [origin for origin in MARKERS if origin in origins]
     return [
         Line2D(
             [],
@@ -240,5 +245,5 @@ def _handles(origins: Sequence[str]) -> list[Line2D]:
             markeredgecolor=LIGHT["muted"],
             label=f"{SIGNS[origin]} {origin}",
         )
-        for origin in drawn
+        for origin in markers
     ]

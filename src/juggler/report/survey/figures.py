@@ -54,11 +54,11 @@ BARS = (
 )
 
 
-def bar_figure(found: Survey, plan: BarFigure) -> str:
+def bar_figure(survey: Survey, plan: BarFigure) -> str:
     """Draw one of the bar figures as SVG: two bars a network, or two panels where the scales differ."""
-    titles = [units.shorten(one.title, TITLE_CHARS) for one in found.networks]
-    ours = [one.amounts.get(plan.key) for one in found.networks]
-    papers = [one.paper.get(plan.key) for one in found.networks]
+    titles = [units.shorten(network.title, TITLE_CHARS) for network in survey.networks]
+    ours = [network.amounts.get(plan.key) for network in survey.networks]
+    papers = [network.paper.get(plan.key) for network in survey.networks]
 
     def paint(figure: Figure) -> None:
         if plan.own_scale:
@@ -125,7 +125,7 @@ def _bar(axes: Axes, key: str, amount: Amount, place: tuple[float, float, str, f
 
 def _handles(ours: Sequence[Amount | None], papers: Sequence[Amount | None]) -> list[Patch]:
     sides = (("ours", OURS, ours), ("the paper's", PAPERS, papers))
-    found = dict.fromkeys(
+    origins = dict.fromkeys(
         (who, amount.origin, colour)
         for who, colour, amounts in sides
         for amount in amounts
@@ -138,5 +138,5 @@ def _handles(ours: Sequence[Amount | None], papers: Sequence[Amount | None]) -> 
             hatch=HATCHES[origin],
             label=f"{who}, {origin} {SIGNS[origin]}",
         )
-        for who, origin, colour in found
+        for who, origin, colour in origins
     ]

@@ -24,21 +24,21 @@ ENERGY_CAPTION = "Which precision: energy of an image, modelled"
 SHADES = ("flat", "third", "fourth", "op-conv", "op-add")
 
 
-def choice_figure(found: Survey) -> str:
+def choice_figure(survey: Survey) -> str:
     """Draw top-1 accuracy against cycles, both as known, energy at the narrowest precision as area."""
-    told = [one for one in found.networks if one.amounts["top1"].value is not None]
-    most = max((one.precisions[0].energy_mj for one in told), default=1.0)
+    scored = [network for network in survey.networks if network.amounts["top1"].value is not None]
+    most = max((network.precisions[0].energy_mj for network in scored), default=1.0)
     bubbles = tuple(
         Bubble(
-            units.shorten(one.title, TITLE_CHARS),
-            math.log10(one.array.cycles),
-            float(one.amounts["top1"].value or 0.0),
-            LARGEST_M * one.precisions[0].energy_mj / most,
-            weakest((one.amounts["top1"].origin, "modelled")),
+            units.shorten(network.title, TITLE_CHARS),
+            math.log10(network.array.cycles),
+            float(network.amounts["top1"].value or 0.0),
+            LARGEST_M * network.precisions[0].energy_mj / most,
+            weakest((network.amounts["top1"].origin, "modelled")),
         )
-        for one in told
+        for network in scored
     )
-    origins = ", ".join(dict.fromkeys(one.amounts["top1"].origin for one in told)) or "unavailable"
+    origins = ", ".join(dict.fromkeys(network.amounts["top1"].origin for network in scored)) or "unavailable"
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
@@ -54,19 +54,19 @@ def choice_figure(found: Survey) -> str:
     return draw("choice", CHOICE_CAPTION, (HALF_PX, 430), paint)
 
 
-def energy_figure(found: Survey) -> str:
+def energy_figure(survey: Survey) -> str:
     """Draw the energy of an image at each precision: a row a network, a dot a precision, log scale."""
-    titles = [units.shorten(one.title, TITLE_CHARS) for one in found.networks]
-    colours = {bits: LIGHT[SHADES[place % len(SHADES)]] for place, bits in enumerate(found.bits)}
-    energies = [at.energy_mj for one in found.networks for at in one.precisions]
+    titles = [units.shorten(network.title, TITLE_CHARS) for network in survey.networks]
+    colours = {bits: LIGHT[SHADES[place % len(SHADES)]] for place, bits in enumerate(survey.bits)}
+    energies = [at.energy_mj for network in survey.networks for at in network.precisions]
     low, high = math.log10(min(energies)) - 0.1, math.log10(max(energies)) + 0.2
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        for row, one in enumerate(found.networks):
-            ends = [math.log10(at.energy_mj) for at in one.precisions]
+        for row, network in enumerate(survey.networks):
+            ends = [math.log10(at.energy_mj) for at in network.precisions]
             axes.plot(ends, [row] * len(ends), color=LIGHT["line"], linewidth=2, zorder=1)
-            for at, x in zip(one.precisions, ends, strict=True):
+            for at, x in zip(network.precisions, ends, strict=True):
                 axes.plot([x], [row], "^", color=colours[at.bits], markersize=8, zorder=2)
         axes.set_yticks(range(len(titles)), titles)
         axes.set_ylim(len(titles) - 0.45, -0.55)
@@ -87,9 +87,9 @@ def energy_figure(found: Survey) -> str:
 
 def _decades(low: float, high: float) -> list[float]:
     """Return the logarithms of 1, 2, 5, 10 and so on within a range."""
-    found = [
+    rows = [
         math.log10(lead) + power
         for power in range(math.floor(low), math.ceil(high) + 1)
         for lead in (1, 2, 5)
     ]
-    return [tick for tick in found if low <= tick <= high]
+    return [tick for tick in rows if low <= tick <= high]

@@ -47,5 +47,5 @@ def weakest(origins: Iterable[str]) -> str:
 
 def legend(origins: Iterable[str]) -> str:
     """Return what the signs mean: `● measured  ○ quoted`."""
-    found = {*origins}
-    return "  ".join(f"{sign} {origin}" for origin, sign in SIGNS.items() if origin in found)
+    seen = {*origins}
+    return "  ".join(f"{sign} {origin}" for origin, sign in SIGNS.items() if origin in seen)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PAGE, FIGURES = "survey.html", "figures"
 
 
-def write_survey(found: Survey, folder: Path) -> Path:
+def write_survey(survey: Survey, folder: Path) -> Path:
     """Write the page, and every figure as an SVG file of its own; return the path of the page.
 
     Each file is there whole or not at all.
@@ -36,72 +36,72 @@ def write_survey(found: Survey, folder: Path) -> Path:
     Raises:
         ConfigError: nothing can be written there.
     """
-    drawings = dict(_drawings(found))
+    drawings = dict(_drawings(survey))
     for name, drawing in drawings.items():
         write_atomically(folder / FIGURES / f"{name}.svg", standalone(str(drawing.svg)).encode())
-    return write_atomically(folder / PAGE, render_survey(found, drawings).encode())
+    return write_atomically(folder / PAGE, render_survey(survey, drawings).encode())
 
 
-def render_survey(found: Survey, drawn: Mapping[str, Drawing] | None = None) -> str:
+def render_survey(survey: Survey, drawings: Mapping[str, Drawing] | None = None) -> str:
     """Return the page as HTML text; the same survey gives the same text."""
     from juggler.survey.amount import MEANINGS, ORIGINS  # noqa: PLC0415  # the base install has it not
 
-    drawings = drawn or dict(_drawings(found))
+    drawings = drawings or dict(_drawings(survey))
     page: dict[str, Any] = {
-        "tiles": _tiles(found),
+        "tiles": _tiles(survey),
         "origins": [(SIGNS[origin], origin, MEANINGS[origin]) for origin in ORIGINS],
-        "table_one": _marked_table(found),
+        "table_one": _marked_table(survey),
         "figures": [drawings[f"fig{number}"] for number in sorted({*_numbers(BARS)})],
         "bubbles": [drawings[f"fig{number}"] for number in sorted({*_numbers(BUBBLES)})],
         "hardware": [drawings[name] for name in ("choice", "energy")],
-        "arrays": sheets.arrays_sheet(found),
-        "precisions": sheets.precisions_sheet(found),
-        "ratios": sheets.ratios_sheet(found),
-        "what_ifs": [(one.title, sheets.what_ifs_sheet(found, one)) for one in found.networks],
-        "left_out": sheets.left_out_sheet(found) if found.left_out else None,
-        "notes": [(one.title, one.model, _notes(one)) for one in found.networks],
-        "machine": machine_sheet(found.machine),
+        "arrays": sheets.arrays_sheet(survey),
+        "precisions": sheets.precisions_sheet(survey),
+        "ratios": sheets.ratios_sheet(survey),
+        "what_ifs": [(network.title, sheets.what_ifs_sheet(survey, network)) for network in survey.networks],
+        "left_out": sheets.left_out_sheet(survey) if survey.left_out else None,
+        "notes": [(network.title, network.model, _notes(network)) for network in survey.networks],
+        "machine": machine_sheet(survey.machine),
     }
     template = environment().get_template("survey.html")
-    return template.render(survey=found, light=theme.LIGHT, dark=theme.DARK, **page)
+    return template.render(survey=survey, light=theme.LIGHT, dark=theme.DARK, **page)
 
 
 def _numbers(plans: tuple[Any, ...]) -> Iterator[int]:
     return (plan.number for plan in plans)
 
 
-def _drawings(found: Survey) -> Iterator[tuple[str, Drawing]]:
+def _drawings(survey: Survey) -> Iterator[tuple[str, Drawing]]:
     for bar in BARS:
-        yield f"fig{bar.number}", _drawing(f"Fig. {bar.number}: {bar.caption}", bar_figure(found, bar))
+        yield f"fig{bar.number}", _drawing(f"Fig. {bar.number}: {bar.caption}", bar_figure(survey, bar))
     for bubble in BUBBLES:
         caption = f"Fig. {bubble.number}: {bubble.caption}"
-        yield f"fig{bubble.number}", _drawing(caption, bubble_figure(found, bubble))
-    yield "choice", _drawing(CHOICE_CAPTION, choice_figure(found))
-    yield "energy", _drawing(ENERGY_CAPTION, energy_figure(found))
+        yield f"fig{bubble.number}", _drawing(caption, bubble_figure(survey, bubble))
+    yield "choice", _drawing(CHOICE_CAPTION, choice_figure(survey))
+    yield "energy", _drawing(ENERGY_CAPTION, energy_figure(survey))
 
 
 def _drawing(caption: str, svg: str) -> Drawing:
     return Drawing(caption, Markup(svg))  # noqa: S704  # matplotlib escapes every label
 
 
-def _marked_table(found: Survey) -> Sheet:
+def _marked_table(survey: Survey) -> Sheet:
     """Return Table I with two lines a cell: ours with its origin in words, and the paper's under it."""
-    plain = sheets.table_one_sheet(found)
+    plain = sheets.table_one_sheet(survey)
     rows = tuple(
         (
-            _name(one),
-            *(_cell(key, one.amounts.get(key), one.paper.get(key)) for key in sheets.TABLE_ONE),
+            _name(network),
+            *(_cell(key, network.amounts.get(key), network.paper.get(key)) for key in sheets.TABLE_ONE),
         )
-        for one in found.networks
+        for network in survey.networks
     )
     note = f"First ours, below it the paper's. {sheets.NOTE} Hold the pointer over a figure for its source."
     return Sheet(plain.title, plain.columns, rows, note=note)
 
 
-def _name(one: Surveyed) -> Markup:
-    size = units.shape(one.shape[1:])
+def _name(network: Surveyed) -> Markup:
+    size = units.shape(network.shape[1:])
     return Markup("<strong>{}</strong><small class='origin'>{} px</small>").format(
-        units.clean(one.title), size
+        units.clean(network.title), size
     )
 
 
@@ -131,25 +131,25 @@ def _figure(key: str, amount: Amount | None, who: str) -> Markup:
     )
 
 
-def _tiles(found: Survey) -> list[dict[str, str]]:
+def _tiles(survey: Survey) -> list[dict[str, str]]:
     """Return the survey's extremes as tiles: title, network, what it has."""
     from juggler.survey.verdict import chosen_precision, pick  # noqa: PLC0415  # the base install has it not
 
-    told = [one for one in found.networks if one.value("top1") is not None]
-    timed = [one for one in found.networks if one.value("latency_ms") is not None]
+    scored = [network for network in survey.networks if network.value("top1") is not None]
+    timed = [network for network in survey.networks if network.value("latency_ms") is not None]
     tiles = []
-    if told:
-        best, chosen = max(told, key=lambda one: one.value("top1") or 0.0), pick(told)
+    if scored:
+        best, chosen = max(scored, key=lambda network: network.value("top1") or 0.0), pick(scored)
         at = chosen_precision(chosen)
         tiles.append(
             _tile("Recommended", chosen, f"{at.bits} bits, {units.significant(at.energy_mj)} mJ, modelled")
         )
         amount = best.amounts["top1"]
         tiles.append(_tile("Most accurate", best, f"top-1 {number('top1', amount.value)} %, {amount.origin}"))
-    fewest = min(found.networks, key=lambda one: one.array.cycles)
+    fewest = min(survey.networks, key=lambda network: network.array.cycles)
     tiles.append(_tile("Fewest cycles", fewest, f"{units.count(fewest.array.cycles)}, modelled"))
     if timed:
-        first = min(timed, key=lambda one: one.value("latency_ms") or 0.0)
+        first = min(timed, key=lambda network: network.value("latency_ms") or 0.0)
         amount = first.amounts["latency_ms"]
         tiles.append(
             _tile("Shortest time here", first, f"{units.significant(amount.value)} ms, {amount.origin}")
@@ -157,17 +157,17 @@ def _tiles(found: Survey) -> list[dict[str, str]]:
     return tiles
 
 
-def _tile(title: str, one: Surveyed, text: str) -> dict[str, str]:
-    return {"title": title, "network": units.clean(one.title), "text": text}
+def _tile(title: str, network: Surveyed, text: str) -> dict[str, str]:
+    return {"title": title, "network": units.clean(network.title), "text": text}
 
 
-def _notes(one: Surveyed) -> list[str]:
+def _notes(network: Surveyed) -> list[str]:
     """Return what must be said of a network: sources of its figures, and what is not in them."""
-    lines = list(one.notes)
+    lines = list(network.notes)
     for key in ("top1", "power_w", "energy_mj"):
-        amount = one.amounts[key]
+        amount = network.amounts[key]
         what = {"top1": "Accuracy", "power_w": "Power", "energy_mj": "Energy on this machine"}[key]
         lines.append(f"{what}: {amount.origin}, {amount.source}.")
-    if one.uncounted:
-        lines.append(f"Operators not counted: {', '.join(one.uncounted)}.")
+    if network.uncounted:
+        lines.append(f"Operators not counted: {', '.join(network.uncounted)}.")
     return lines

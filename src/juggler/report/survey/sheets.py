@@ -30,29 +30,33 @@ NOTE = (
 )
 
 
-def table_one_sheet(found: Survey) -> Sheet:
+def table_one_sheet(survey: Survey) -> Sheet:
     """Lay out the paper's Table I with our figures, each network's published row beneath it."""
     rows = []
-    for one in found.networks:
-        rows.append((units.clean(one.title), *(marked(key, one.amounts.get(key)) for key in TABLE_ONE)))
-        if one.paper:
-            rows.append((PAPER, *(marked(key, one.paper.get(key)) for key in TABLE_ONE)))
-    origins = [a.origin for one in found.networks for a in (*one.amounts.values(), *one.paper.values())]
+    for network in survey.networks:
+        rows.append(
+            (units.clean(network.title), *(marked(key, network.amounts.get(key)) for key in TABLE_ONE))
+        )
+        if network.paper:
+            rows.append((PAPER, *(marked(key, network.paper.get(key)) for key in TABLE_ONE)))
+    origins = [
+        a.origin for network in survey.networks for a in (*network.amounts.values(), *network.paper.values())
+    ]
     note = f"{legend(origins)}. {NOTE}"
     return Sheet("Table I", (Column("network", numeric=False), *HEADS), tuple(rows), note=note)
 
 
-def arrays_sheet(found: Survey, *, narrow: bool = False) -> Sheet:
+def arrays_sheet(survey: Survey, *, narrow: bool = False) -> Sheet:
     """Lay out each network's best array, and what the array that is best for all costs it.
 
     Args:
-        found: the survey.
+        survey: of networks.
         narrow: for a terminal: the dataflow's first word, and nothing of what sets the cycles.
     """
     from juggler.survey.verdict import array_of, compromise, why  # noqa: PLC0415  # the base install has it not
 
-    several = len(found.networks) > 1
-    owner, _ = compromise(found.networks)
+    several = len(survey.networks) > 1
+    owner, _ = compromise(survey.networks)
     columns = (
         Column("network", numeric=False),
         Column("best array", numeric=False),
@@ -64,25 +68,25 @@ def arrays_sheet(found: Survey, *, narrow: bool = False) -> Sheet:
     )
     rows = tuple(
         (
-            units.clean(one.title),
-            array_of(one).removesuffix("-stationary") if narrow else array_of(one),
-            units.count(one.array.elements),
-            units.count(one.array.cycles),
-            units.percent(one.array.utilisation, 0),
-            *((units.decimal(one.cycles_on[owner.name] / one.array.cycles, 2),) if several else ()),
-            *(() if narrow else (why(one),)),
+            units.clean(network.title),
+            array_of(network).removesuffix("-stationary") if narrow else array_of(network),
+            units.count(network.array.elements),
+            units.count(network.array.cycles),
+            units.percent(network.array.utilisation, 0),
+            *((units.decimal(network.cycles_on[owner.name] / network.array.cycles, 2),) if several else ()),
+            *(() if narrow else (why(network),)),
         )
-        for one in found.networks
+        for network in survey.networks
     )
     shared = f" One array for all: {array_of(owner)}." if several else ""
-    note = f"▲ All modelled, at most {units.count(found.budget)} elements, batch 1.{shared}"
+    note = f"▲ All modelled, at most {units.count(survey.budget)} elements, batch 1.{shared}"
     return Sheet("Arrays", columns, rows, note=note)
 
 
-def precisions_sheet(found: Survey) -> Sheet:
+def precisions_sheet(survey: Survey) -> Sheet:
     """Lay out weights, energy and lost accuracy of each network in each precision."""
     columns = [Column("network", numeric=False)]
-    for bits in found.bits:
+    for bits in survey.bits:
         columns += [
             Column(f"■ weights {bits} bit", "MB"),
             Column(f"▲ energy {bits} bit", "mJ"),
@@ -90,10 +94,10 @@ def precisions_sheet(found: Survey) -> Sheet:
         ]
     rows = tuple(
         (
-            units.clean(one.title),
+            units.clean(network.title),
             *(
                 cell
-                for at in one.precisions
+                for at in network.precisions
                 for cell in (
                     units.significant(at.weight_mb),
                     units.significant(at.energy_mj),
@@ -101,9 +105,9 @@ def precisions_sheet(found: Survey) -> Sheet:
                 )
             ),
         )
-        for one in found.networks
+        for network in survey.networks
     )
-    device = found.device.partition(":")[0]
+    device = survey.device.partition(":")[0]
     note = (
         f"▲ Energy is modelled on {device}, ■ weights are counted, ● points of top-1 accuracy lost are "
         "measured; a dash: not measured. Cycles are the same at every width."
@@ -121,27 +125,30 @@ def points(loss: Amount) -> str:
     return f"{loss.value:+.1f}{ends} ●"
 
 
-def ratios_sheet(found: Survey) -> Sheet:
+def ratios_sheet(survey: Survey) -> Sheet:
     """Lay out the energy and the cycles after each change over those of the network as it is."""
-    names = list(dict.fromkeys(change.name for one in found.networks for change in one.what_ifs[1:]))
+    names = list(dict.fromkeys(change.name for network in survey.networks for change in network.what_ifs[1:]))
     columns = (Column("network", numeric=False), *(Column(f"▲ {name}", "× energy, cycles") for name in names))
-    rows = tuple((units.clean(one.title), *(_ratio(one, name) for name in names)) for one in found.networks)
+    rows = tuple(
+        (units.clean(network.title), *(_ratio(network, name) for name in names))
+        for network in survey.networks
+    )
     note = (
-        f"▲ All modelled at {found.bits[-1]} bits, over the network as it is, on its own best array; a dash "
+        f"▲ All modelled at {survey.bits[-1]} bits, over the network as it is, on its own best array; a dash "
         "where nothing changes. What each change does to accuracy stands below, where it was measured."
     )
     return Sheet("What if", columns, rows, note=note)
 
 
-def _ratio(one: Surveyed, name: str) -> str:
-    before = one.what_ifs[0]
-    after = next((change for change in one.what_ifs if change.name == name), None)
+def _ratio(network: Surveyed, name: str) -> str:
+    before = network.what_ifs[0]
+    after = next((change for change in network.what_ifs if change.name == name), None)
     if after is None:
         return units.DASH
     return f"{after.energy_mj / before.energy_mj:.2f}, {after.cycles / before.cycles:.2f}"
 
 
-def what_ifs_sheet(found: Survey, one: Surveyed) -> Sheet:
+def what_ifs_sheet(survey: Survey, network: Surveyed) -> Sheet:
     """Lay out one network after each change."""
     columns = (
         Column("change", numeric=False),
@@ -160,28 +167,30 @@ def what_ifs_sheet(found: Survey, one: Surveyed) -> Sheet:
             units.significant(change.energy_mj),
             points(change.loss),
         )
-        for change in one.what_ifs
+        for change in network.what_ifs
     )
-    note = f"▲ Modelled at {found.bits[-1]} bits; {_loss_note(one)}"
-    return Sheet(one.title, columns, rows, note=note)
+    note = f"▲ Modelled at {survey.bits[-1]} bits; {_loss_note(network)}"
+    return Sheet(network.title, columns, rows, note=note)
 
 
-def _loss_note(one: Surveyed) -> str:
-    measured = [change.loss.source for change in one.what_ifs if change.loss.origin == "measured"]
+def _loss_note(network: Surveyed) -> str:
+    measured = [change.loss.source for change in network.what_ifs if change.loss.origin == "measured"]
     if measured:
         return f"● points lost are measured: {measured[0]}. A dash: not measured."
-    missing = [change.loss.source for change in one.what_ifs if change.loss.value is None]
+    missing = [change.loss.source for change in network.what_ifs if change.loss.value is None]
     return f"points lost: {missing[0] if missing else 'none'}."
 
 
-def left_out_sheet(found: Survey) -> Sheet:
+def left_out_sheet(survey: Survey) -> Sheet:
     """Lay out the networks that could not be surveyed, and why."""
     columns = tuple(Column(name, numeric=False) for name in ("network", "why", "what to do"))
-    rows = tuple(tuple(map(units.clean, (one.title, one.why, one.remedy))) for one in found.left_out)
+    rows = tuple(
+        tuple(map(units.clean, (network.title, network.why, network.remedy))) for network in survey.left_out
+    )
     return Sheet("Left out", columns, rows, ("bad",) * len(rows))
 
 
-def sheets_for_terminal(found: Survey) -> Sequence[Sheet]:
+def sheets_for_terminal(survey: Survey) -> Sequence[Sheet]:
     """Return the tables that a terminal shows."""
-    sheets = [table_one_sheet(found), arrays_sheet(found, narrow=True), precisions_sheet(found)]
-    return [*sheets, left_out_sheet(found)] if found.left_out else sheets
+    sheets = [table_one_sheet(survey), arrays_sheet(survey, narrow=True), precisions_sheet(survey)]
+    return [*sheets, left_out_sheet(survey)] if survey.left_out else sheets

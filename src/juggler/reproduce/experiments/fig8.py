@@ -45,18 +45,18 @@ class Fig8:
 
     def _race(self, depth: int, gmacs: float, size: tuple[int, int], scale: Scale) -> Race:
         side_px, batch = size
-        whole = size == MAIN or scale.paper
+        is_full = size == MAIN or scale.paper
         fixed_s, by_gmac_s = SECONDS[size]
         return Race(
             f"depth {depth}, {side_px} px, batch {batch}",
             {"depth": depth, "side_px": side_px, "batch": batch},
-            prepare_depth(depth, side_px, SUBJECTS if whole else SUBJECTS[:2]),
-            PAIRS if whole else PAIRS[:1],
+            prepare_depth(depth, side_px, SUBJECTS if is_full else SUBJECTS[:2]),
+            PAIRS if is_full else PAIRS[:1],
             weight=fixed_s + by_gmac_s * gmacs,
             batches=(batch,),
-            precisions=PRECISIONS if whole else ("float32",),
+            precisions=PRECISIONS if is_full else ("float32",),
             slow_precisions=None if scale.paper else ("float32",),
-            backends=None if whole else tuple(n for n in scale.backends if n not in SLOW_TO_OPEN),
+            backends=None if is_full else tuple(n for n in scale.backends if n not in SLOW_TO_OPEN),
             memory=size == MAIN and depth in REMEMBERED,
             energy=size == MAIN,
         )

@@ -8,7 +8,7 @@ from torch import nn
 
 from juggler.models.networks.families._staged import STAGE_WIDTHS
 from juggler.reproduce.experiment import Prepared, Race, Scale, Subject
-from juggler.reproduce.networks import drawn, exported
+from juggler.reproduce.networks import exported, randomised
 
 STEM_PX = 224
 
@@ -48,7 +48,7 @@ def _prepare() -> Prepared:
 def _layer(before: int, after: int, kernel: int, stride: int, side_px: int) -> Subject:
     """Return one convolution with its bias and its ReLU, as a flat network has it."""
     layer = nn.Sequential(nn.Conv2d(before, after, kernel, stride, padding=kernel // 2), nn.ReLU())
-    return exported(drawn(layer, seed=after + kernel), (before, side_px, side_px))
+    return exported(randomised(layer, seed=after + kernel), (before, side_px, side_px))
 
 
 EXPERIMENT = Layers()

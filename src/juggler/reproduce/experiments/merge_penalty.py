@@ -16,7 +16,7 @@ from juggler.reproduce.modules import (
     mergeable_basicblock,
     mergeable_bottleneck,
 )
-from juggler.reproduce.networks import drawn, exported, proved
+from juggler.reproduce.networks import exported, proved, randomised
 from juggler.reproduce.results import Published
 
 PAPER_BATCH = 32
@@ -67,10 +67,10 @@ def _preparer(name: str) -> Callable[[], Prepared]:
 
     def prepare() -> Prepared:
         shape = (channels, SIDE_PX, SIDE_PX)
-        wide = drawn(mergeable(), seed=1)
+        wide = randomised(mergeable(), seed=1)
         merged, check = proved(wide, torch.randn(1, channels, CHECK_PX, CHECK_PX), policy="always")
         subjects = {
-            name: exported(drawn(ordinary(), seed=1), shape),
+            name: exported(randomised(ordinary(), seed=1), shape),
             f"{name} merged": exported(merged, shape),
         }
         return Prepared(subjects, (check,))

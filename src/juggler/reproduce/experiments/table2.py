@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from juggler.reproduce.experiment import Pair, Prepared, Race, Scale
 from juggler.reproduce.modules import BLOCKS, CHANNELS, INPUT_CHANNELS, SIDE_PX
-from juggler.reproduce.networks import drawn, exported
+from juggler.reproduce.networks import exported, randomised
 from juggler.reproduce.results import Published
 
 PAPER_BATCH = 32
@@ -52,7 +52,7 @@ class Table2:
 def _prepare() -> Prepared:
     return Prepared(
         {
-            name: exported(drawn(make(), seed), (INPUT_CHANNELS[name], SIDE_PX, SIDE_PX))
+            name: exported(randomised(make(), seed), (INPUT_CHANNELS[name], SIDE_PX, SIDE_PX))
             for seed, (name, make) in enumerate(BLOCKS.items())
         }
     )

@@ -11,6 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import fx, nn
 
+from juggler.transform.tracing.builder import GraphBuilder
+
 # What a computation on shapes gives: a number, the name of a free size, or a list of them.
 Size: TypeAlias = int | str
 Sizes: TypeAlias = Size | list[Size]
@@ -39,7 +41,7 @@ class Op:
         return len(self.inputs) > index and self.inputs[index] != ""
 
 
-class Build:
+class OnnxBuilder(GraphBuilder):
     """Everything known about the graph so far, by ONNX value name.
 
     Attributes:
@@ -48,31 +50,23 @@ class Build:
         sizes: results of computations on shapes.
         shapes: shapes that are known, numbers and names of free sizes.
         types: element types that are known, as ONNX numbers them.
-        parts: modules and buffers of the graph module.
     """
 
     def __init__(self, shapes: dict[str, tuple[Size, ...]], types: dict[str, int], opset: int) -> None:
+        super().__init__()
         self.shapes, self.types, self.opset = shapes, types, opset
-        self.graph = fx.Graph()
         self.values: dict[str, fx.Node] = {}
         self.constants: dict[str, npt.NDArray[Any]] = {}
         self.sizes: dict[str, Sizes] = {}
-        self.parts: dict[str, nn.Module | torch.Tensor] = {}
         self._missing: fx.Node | None = None
 
     def value(self, name: str) -> fx.Node:
         """Return the node that computes a value; a constant becomes a buffer."""
         if name not in self.values and name in self.constants:
-            self.values[name] = self.buffer("constant", tensor(self.constants[name]))
+            self.values[name] = self.add_buffer("constant", tensor(self.constants[name]))
         if name not in self.values:
             raise Unsupported(f"its input {name!r} is a computation on shapes")
         return self.values[name]
-
-    def buffer(self, name: str, held: torch.Tensor) -> fx.Node:
-        """Return a node that reads a constant."""
-        target = self._new_name(name)
-        self.parts[target] = held
-        return self.graph.get_attr(target)
 
     def constant(self, op: Op, index: int) -> npt.NDArray[Any]:
         """Return an input that must be a constant."""
@@ -89,13 +83,11 @@ class Build:
 
     def module(self, op: Op, module: nn.Module, source: fx.Node | None = None) -> None:
         """Let a module compute the op's output from its first input, or from `source`."""
-        target = self._new_name(op.name)
-        self.parts[target] = module
-        self.values[op.outputs[0]] = self.graph.call_module(target, (source or self.value(op.inputs[0]),))
+        self.values[op.outputs[0]] = self.add_module(op.name, module, source or self.value(op.inputs[0]))
 
     def function(self, op: Op, function: Callable[..., Any], *arguments: Any, **options: Any) -> None:
         """Let a function compute the op's output."""
-        self.values[op.outputs[0]] = self.graph.call_function(function, arguments, options)
+        self.values[op.outputs[0]] = self.add_function(function, *arguments, **options)
 
     def missing(self) -> fx.Node:
         """Return a stand-in for what could not be built, so that the rest can still be looked at."""
@@ -103,14 +95,8 @@ class Build:
             self._missing = self.graph.placeholder("missing")
         return self._missing
 
-    def _new_name(self, stem: str) -> str:
-        name, number = stem, 1
-        while name in self.parts:
-            name, number = f"{stem}_{number}", number + 1
-        return name
 
-
-Handle: TypeAlias = Callable[[Build, Op], None]
+Handle: TypeAlias = Callable[[OnnxBuilder, Op], None]
 
 
 def tensor(array: npt.NDArray[Any]) -> torch.Tensor:

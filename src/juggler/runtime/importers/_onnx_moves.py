@@ -10,12 +10,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from juggler.runtime.importers._onnx_graph import Build, Handle, Op, Unsupported
+from juggler.runtime.importers._onnx_graph import Handle, OnnxBuilder, Op, Unsupported
 from juggler.runtime.importers._onnx_shapes import SHAPE_HANDLES, known_numbers
 from juggler.runtime.importers._onnx_windows import torch_pads
 
 PADDING = {"constant": "constant", "reflect": "reflect", "edge": "replicate"}
-LINEAR = {3: "linear", 4: "bilinear", 5: "trilinear"}
+# Torch's names of the modes that weigh neighbours, by the number of dimensions.
+WEIGHED = {"linear": {3: "linear", 4: "bilinear", 5: "trilinear"}, "cubic": {4: "bicubic"}}
 # How the place of an output is taken to its input, with rounding that for whole factors repeats each value.
 REPEATING = {
     ("asymmetric", "floor"),
@@ -27,20 +28,20 @@ REPEATING = {
 }
 
 
-def _concat(build: Build, op: Op) -> None:
+def _concat(build: OnnxBuilder, op: Op) -> None:
     if any(name in build.sizes for name in op.inputs):
         SHAPE_HANDLES["Concat"](build, op)
     else:
         build.function(op, torch.cat, [build.value(name) for name in op.inputs], dim=op.get("axis"))
 
 
-def _flatten(build: Build, op: Op) -> None:
+def _flatten(build: OnnxBuilder, op: Op) -> None:
     if op.get("axis", 1) != 1:
         raise Unsupported(f"its axis is {op.get('axis')}, not 1")
     build.module(op, nn.Flatten(1))
 
 
-def _reshape(build: Build, op: Op) -> None:
+def _reshape(build: OnnxBuilder, op: Op) -> None:
     """Flatten, or reshape behind the batch; the batch itself must stay."""
     shape = build.sizes.get(op.inputs[1])
     if shape is None:
@@ -74,19 +75,19 @@ def _number(size: Any) -> int:
     return size if isinstance(size, int) and size > 0 else -1
 
 
-def _transpose(build: Build, op: Op) -> None:
+def _transpose(build: OnnxBuilder, op: Op) -> None:
     order = op.get("perm") or list(reversed(range(build.rank(op.inputs[0]))))
     build.function(op, torch.permute, build.value(op.inputs[0]), tuple(order))
 
 
-def _axes(build: Build, op: Op, rank: int) -> list[int]:
+def _axes(build: OnnxBuilder, op: Op, rank: int) -> list[int]:
     given = op.get("axes") or (build.constant(op, 1).tolist() if op.has_input(1) else None)
     if given is None:
         raise Unsupported("it names no axes")
     return sorted(axis % rank for axis in ([given] if isinstance(given, int) else given))
 
 
-def _squeeze(build: Build, op: Op) -> None:
+def _squeeze(build: OnnxBuilder, op: Op) -> None:
     if op.inputs[0] in build.sizes:
         SHAPE_HANDLES["Squeeze"](build, op)
         return
@@ -94,18 +95,18 @@ def _squeeze(build: Build, op: Op) -> None:
     build.function(op, torch.squeeze, build.value(op.inputs[0]), tuple(axes))
 
 
-def _unsqueeze(build: Build, op: Op) -> None:
+def _unsqueeze(build: OnnxBuilder, op: Op) -> None:
     if op.inputs[0] in build.sizes:
         SHAPE_HANDLES["Unsqueeze"](build, op)
         return
     given = op.get("axes") or build.constant(op, 1).reshape(-1).tolist()
     value = build.value(op.inputs[0])
     for axis in _axes(build, op, build.rank(op.inputs[0]) + len(given)):
-        value = build.graph.call_function(torch.unsqueeze, (value, axis))
+        value = build.add_function(torch.unsqueeze, value, axis)
     build.values[op.outputs[0]] = value
 
 
-def _slice(build: Build, op: Op) -> None:
+def _slice(build: OnnxBuilder, op: Op) -> None:
     if op.inputs[0] in build.sizes:
         SHAPE_HANDLES["Slice"](build, op)
         return
@@ -124,7 +125,7 @@ def _slice(build: Build, op: Op) -> None:
     build.function(op, operator.getitem, build.value(op.inputs[0]), tuple(cuts))
 
 
-def _split(build: Build, op: Op) -> None:
+def _split(build: OnnxBuilder, op: Op) -> None:
     axis, shape = op.get("axis", 0), build.shapes.get(op.inputs[0], ())
     sizes = op.get("split") or (build.constant(op, 1).tolist() if op.has_input(1) else None)
     if sizes is None:
@@ -133,12 +134,12 @@ def _split(build: Build, op: Op) -> None:
             raise Unsupported("the size that it splits is not known")
         piece = -(-whole // len(op.outputs))
         sizes = [min(piece, whole - piece * at) for at in range(len(op.outputs))]
-    pieces = build.graph.call_function(torch.split, (build.value(op.inputs[0]), list(sizes), axis))
+    pieces = build.add_function(torch.split, build.value(op.inputs[0]), list(sizes), axis)
     for at, name in enumerate(op.outputs):
-        build.values[name] = build.graph.call_function(operator.getitem, (pieces, at))
+        build.values[name] = build.add_function(operator.getitem, pieces, at)
 
 
-def _pad(build: Build, op: Op) -> None:
+def _pad(build: OnnxBuilder, op: Op) -> None:
     mode = op.get("mode", "constant")
     if mode not in PADDING or op.has_input(3):
         raise Unsupported("only constant, reflected and repeated padding of all axes has an equal")
@@ -154,44 +155,80 @@ def _pad(build: Build, op: Op) -> None:
         build.function(op, functional.pad, build.value(op.inputs[0]), pads, value=filling)
 
 
-def _resize(build: Build, op: Op) -> None:
+def _resize(build: OnnxBuilder, op: Op) -> None:
     shape = build.shapes.get(op.inputs[0], ())
-    scales = _scales(build, op, shape)
-    if len(scales) != len(shape) or scales[:2] != [1.0, 1.0]:
-        raise Unsupported("it changes the batch or the channels, or its shape is not known")
-    mode, factors = op.get("mode", "nearest"), scales[2:]
-    how = op.get("coordinate_transformation_mode", "asymmetric" if op.kind == "Upsample" else "half_pixel")
+    size = _size(build, op, shape)
+    mode, how = op.get("mode", "nearest"), _transformation(op)
     if mode == "nearest":
         way = op.get("nearest_mode", "floor" if op.kind == "Upsample" else "round_prefer_floor")
-        if (how, way) not in REPEATING or any(factor % 1 for factor in factors):
+        factors = size.get("scale_factor", ())
+        if (how, way) not in REPEATING or not factors or any(factor % 1 for factor in factors):
             raise Unsupported(f"it takes the nearest by {how} and {way}, or by a factor that is not whole")
-        build.module(op, nn.Upsample(scale_factor=tuple(factors), mode="nearest"))
-    elif mode == "linear" and how in ("half_pixel", "pytorch_half_pixel", "align_corners"):
-        corners = how == "align_corners"
-        kind = LINEAR[len(shape)]
-        build.module(op, nn.Upsample(scale_factor=tuple(factors), mode=kind, align_corners=corners))
+        build.module(op, nn.Upsample(scale_factor=factors, mode="nearest"))
+        return
+    names, corners = WEIGHED.get(mode, {}), how == "align_corners"
+    is_smooth, is_cubic = bool(op.get("antialias", 0)), mode == "cubic"
+    if len(shape) not in names or not (corners or how == "half_pixel"):
+        raise Unsupported(f"its mode is {mode} by {how}, over {len(shape)} axes")
+    if is_cubic and (is_smooth or op.get("cubic_coeff_a", -0.75) != -0.75):
+        raise Unsupported("its cubic coefficient is not torch's")
+    if op.get("exclude_outside", 0) and not is_smooth:
+        raise Unsupported("it leaves out what lies outside, without antialias")
+    if is_smooth:
+        if corners or len(shape) != 4:
+            raise Unsupported(f"it has antialias by {how}, over {len(shape)} axes")
+        source = build.value(op.inputs[0])
+        build.function(op, functional.interpolate, source, **size, mode=names[len(shape)], antialias=True)
     else:
-        raise Unsupported(f"its mode is {mode} by {how}")
+        build.module(op, nn.Upsample(**size, mode=names[len(shape)], align_corners=corners))
 
 
-def _scales(build: Build, op: Op, shape: Any) -> list[float]:
-    """Return by how much each axis grows, from the factors or from the sizes that are given."""
+def _transformation(op: Op) -> str:
+    """Return how places of the output go to its input; torch's old way is today's, but for one pixel."""
+    how: str = op.get(
+        "coordinate_transformation_mode", "asymmetric" if op.kind == "Upsample" else "half_pixel"
+    )
+    return "half_pixel" if how == "pytorch_half_pixel" else how
+
+
+def _size(build: OnnxBuilder, op: Op, shape: Any) -> dict[str, Any]:
+    """Return what torch is told of the size: factors where they are whole, else sizes: no rounding."""
+    scales, sizes = _scales(build, op, shape)
+    if len(scales) != len(shape) or scales[:2] != [1.0, 1.0]:
+        raise Unsupported("it changes the batch or the channels, or its shape is not known")
+    if _is_old_torch(op) and (not sizes or 1 in sizes[2:]):
+        raise Unsupported(
+            "it takes places as old releases of torch did, which differ where one pixel is made"
+        )
+    if sizes and any(factor % 1 for factor in scales[2:]):
+        return {"size": tuple(sizes[2:])}
+    return {"scale_factor": tuple(scales[2:])}
+
+
+def _is_old_torch(op: Op) -> bool:
+    return bool(
+        op.get("coordinate_transformation_mode") == "pytorch_half_pixel" and op.get("mode") != "nearest"
+    )
+
+
+def _scales(build: OnnxBuilder, op: Op, shape: Any) -> tuple[list[float], list[int]]:
+    """Return by how much each axis grows, and the sizes that it makes where the model gives those."""
     if op.kind == "Upsample" and op.get("scales"):
-        return [float(factor) for factor in op.get("scales")]
+        return [float(factor) for factor in op.get("scales")], []
     at = 1 if op.kind == "Upsample" or build.opset < 11 else 2
     if op.has_input(at) and build.constant(op, at).size:
-        return [float(factor) for factor in build.constant(op, at).tolist()]
+        return [float(factor) for factor in build.constant(op, at).tolist()], []
     if op.get("axes") or op.get("keep_aspect_ratio_policy", "stretch") != "stretch" or not op.has_input(3):
         raise Unsupported("its size is not given for all axes")
-    given = build.sizes.get(op.inputs[3])
-    wanted: Any = build.constant(op, 3).tolist() if given is None else given
-    pairs = list(zip(wanted, shape, strict=False))
-    if not all(one == two or (isinstance(one, int) and isinstance(two, int)) for one, two in pairs):
+    computed = build.sizes.get(op.inputs[3])
+    sizes: Any = build.constant(op, 3).tolist() if computed is None else computed
+    pairs = list(zip(sizes, shape, strict=False))
+    if not all(new == old or (isinstance(new, int) and isinstance(old, int)) for new, old in pairs):
         raise Unsupported("the sizes that it makes are free")
-    return [1.0 if one == two else one / two for one, two in pairs]
+    return [1.0 if new == old else new / old for new, old in pairs], list(sizes)
 
 
-def _depth_to_space(build: Build, op: Op) -> None:
+def _depth_to_space(build: OnnxBuilder, op: Op) -> None:
     if op.get("mode", "DCR") != "CRD":
         raise Unsupported("its channels are not in torch's order")
     build.module(op, nn.PixelShuffle(op.get("blocksize")))

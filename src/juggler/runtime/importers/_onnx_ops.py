@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from juggler.runtime.importers._onnx_graph import Build, Handle, Op, Unsupported, parameter, tensor
+from juggler.runtime.importers._onnx_graph import Handle, OnnxBuilder, Op, Unsupported, parameter, tensor
 from juggler.runtime.importers._onnx_moves import MOVE_HANDLES
 from juggler.runtime.importers._onnx_shapes import SHAPE_HANDLES, SIZE_ARITHMETIC
 from juggler.runtime.importers._onnx_windows import GLOBAL_POOLS, WINDOW_HANDLES, of_rank
@@ -21,7 +21,7 @@ INSTANCE_NORMS = {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm
 HARD_SIXTH = np.float32(1 / 6)
 
 
-def _batch_norm(build: Build, op: Op) -> None:
+def _batch_norm(build: OnnxBuilder, op: Op) -> None:
     if op.get("training_mode", 0) or len(op.outputs) > 1:
         raise Unsupported("it is in training mode")
     scale, shift, mean, variance = (build.constant(op, i) for i in range(1, 5))
@@ -31,7 +31,7 @@ def _batch_norm(build: Build, op: Op) -> None:
     build.module(op, norm)
 
 
-def _instance_norm(build: Build, op: Op) -> None:
+def _instance_norm(build: OnnxBuilder, op: Op) -> None:
     scale, shift = build.constant(op, 1), build.constant(op, 2)
     kind = of_rank(INSTANCE_NORMS, build.rank(op.inputs[0]) - 2)
     norm = kind(scale.size, eps=op.get("epsilon", 1e-5), affine=True)
@@ -39,7 +39,7 @@ def _instance_norm(build: Build, op: Op) -> None:
     build.module(op, norm)
 
 
-def _layer_norm(build: Build, op: Op) -> None:
+def _layer_norm(build: OnnxBuilder, op: Op) -> None:
     scale, rank = build.constant(op, 1), build.rank(op.inputs[0])
     if len(op.outputs) > 1 or scale.ndim != rank - op.get("axis", -1) % rank:
         raise Unsupported("it gives its mean too, or its scale is broadcast")
@@ -50,7 +50,7 @@ def _layer_norm(build: Build, op: Op) -> None:
     build.module(op, norm)
 
 
-def _local_response_norm(build: Build, op: Op) -> None:
+def _local_response_norm(build: OnnxBuilder, op: Op) -> None:
     size = op.get("size")
     if size % 2 == 0:
         raise Unsupported("its window is even, and leans to the other side in torch")
@@ -60,7 +60,7 @@ def _local_response_norm(build: Build, op: Op) -> None:
 
 
 def _reduction(function: Callable[..., Any], *, is_mean: bool = False) -> Handle:
-    def handle(build: Build, op: Op) -> None:
+    def handle(build: OnnxBuilder, op: Op) -> None:
         axes = op.get("axes") or (build.constant(op, 1).tolist() if op.has_input(1) else None)
         if not axes:
             raise Unsupported("it names no axes")
@@ -74,7 +74,7 @@ def _reduction(function: Callable[..., Any], *, is_mean: bool = False) -> Handle
     return handle
 
 
-def _gemm(build: Build, op: Op) -> None:
+def _gemm(build: OnnxBuilder, op: Op) -> None:
     weight = build.constant(op, 1) * np.float32(op.get("alpha", 1.0))
     if op.get("transA", 0):
         raise Unsupported("it transposes its input")
@@ -86,14 +86,14 @@ def _gemm(build: Build, op: Op) -> None:
     _linear(build, op, weight, bias)
 
 
-def _matmul(build: Build, op: Op) -> None:
+def _matmul(build: OnnxBuilder, op: Op) -> None:
     if op.inputs[1] in build.constants and build.constants[op.inputs[1]].ndim == 2:
         _linear(build, op, build.constants[op.inputs[1]].T, None)
     else:
         build.function(op, torch.matmul, *(build.value(name) for name in op.inputs))
 
 
-def _linear(build: Build, op: Op, weight: Any, bias: Any) -> None:
+def _linear(build: OnnxBuilder, op: Op, weight: Any, bias: Any) -> None:
     with torch.device("meta"):
         linear = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
     linear.weight = parameter(np.ascontiguousarray(weight))
@@ -102,7 +102,7 @@ def _linear(build: Build, op: Op, weight: Any, bias: Any) -> None:
     build.module(op, linear)
 
 
-def _clip(build: Build, op: Op) -> None:
+def _clip(build: OnnxBuilder, op: Op) -> None:
     limits = [op.get("min"), op.get("max")]
     for index in (1, 2):
         if op.has_input(index):
@@ -118,7 +118,7 @@ def _clip(build: Build, op: Op) -> None:
         build.function(op, torch.clamp, build.value(op.inputs[0]), min=low, max=high)
 
 
-def _prelu(build: Build, op: Op) -> None:
+def _prelu(build: OnnxBuilder, op: Op) -> None:
     slope, rank = build.constant(op, 1), build.rank(op.inputs[0])
     channels = build.shapes[op.inputs[0]][1] if rank > 1 else None
     by_channel = slope.ndim == rank - 1 and slope.shape[0] == channels == slope.size
@@ -129,18 +129,18 @@ def _prelu(build: Build, op: Op) -> None:
     build.module(op, made)
 
 
-def _hard_sigmoid(build: Build, op: Op) -> None:
+def _hard_sigmoid(build: OnnxBuilder, op: Op) -> None:
     slope, shift = op.get("alpha", 0.2), op.get("beta", 0.5)
     if np.float32(slope) == HARD_SIXTH and shift == 0.5:
         build.module(op, nn.Hardsigmoid())
         return
-    scaled = build.graph.call_function(operator.mul, (build.value(op.inputs[0]), slope))
-    shifted = build.graph.call_function(operator.add, (scaled, shift))
+    scaled = build.add_function(operator.mul, build.value(op.inputs[0]), slope)
+    shifted = build.add_function(operator.add, scaled, shift)
     build.function(op, torch.clamp, shifted, min=0.0, max=1.0)
 
 
 def _softmax(make: Callable[..., nn.Module]) -> Handle:
-    def handle(build: Build, op: Op) -> None:
+    def handle(build: OnnxBuilder, op: Op) -> None:
         axis = op.get("axis", -1 if build.opset >= 13 else 1)
         if build.opset < 13 and axis not in (-1, build.rank(op.inputs[0]) - 1):
             raise Unsupported("before opset 13 it flattens the axes behind its own")  # a different function
@@ -149,7 +149,7 @@ def _softmax(make: Callable[..., nn.Module]) -> Handle:
     return handle
 
 
-def _same_value(build: Build, op: Op) -> None:
+def _same_value(build: OnnxBuilder, op: Op) -> None:
     """Let the output be the input: identities, and dropout at inference."""
     source, target = op.inputs[0], op.outputs[0]
     if source in build.constants:
@@ -158,7 +158,7 @@ def _same_value(build: Build, op: Op) -> None:
         build.values[target] = build.value(source)
 
 
-def _cast(build: Build, op: Op) -> None:
+def _cast(build: OnnxBuilder, op: Op) -> None:
     name = op.inputs[0]
     if name in build.sizes:
         SHAPE_HANDLES["Cast"](build, op)
@@ -179,7 +179,7 @@ def _unary(function: Callable[..., Any]) -> Handle:
 def _folded(function: Callable[..., Any]) -> Handle:
     """Apply a function of two to all inputs, from the left."""
 
-    def handle(build: Build, op: Op) -> None:
+    def handle(build: OnnxBuilder, op: Op) -> None:
         if any(name in build.sizes for name in op.inputs) and op.kind in SIZE_ARITHMETIC:
             SIZE_ARITHMETIC[op.kind](build, op)
             return

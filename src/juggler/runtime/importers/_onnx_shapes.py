@@ -9,24 +9,24 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 
-from juggler.runtime.importers._onnx_graph import Build, Handle, Op, Size, Sizes, Unsupported
+from juggler.runtime.importers._onnx_graph import Handle, OnnxBuilder, Op, Size, Sizes, Unsupported
 
 
-def _shape(build: Build, op: Op) -> None:
+def _shape(build: OnnxBuilder, op: Op) -> None:
     if op.attributes:
         raise Unsupported("it takes a part of the shape only")
     build.rank(op.inputs[0])
     build.sizes[op.outputs[0]] = list(build.shapes[op.inputs[0]])
 
 
-def _gather(build: Build, op: Op) -> None:
+def _gather(build: OnnxBuilder, op: Op) -> None:
     sizes = _list(build, op.inputs[0])
     index = build.constant(op, 1).tolist()
     picked: Sizes = [sizes[i] for i in index] if isinstance(index, list) else sizes[index]
     build.sizes[op.outputs[0]] = picked
 
 
-def _slice(build: Build, op: Op) -> None:
+def _slice(build: OnnxBuilder, op: Op) -> None:
     if op.inputs[0] not in build.sizes:
         raise Unsupported("it has an equal only in computations on shapes")
     start, end = (int(build.constant(op, index).item()) for index in (1, 2))
@@ -35,14 +35,14 @@ def _slice(build: Build, op: Op) -> None:
     build.sizes[op.outputs[0]] = _list(build, op.inputs[0])[start:end:step]
 
 
-def _unsqueeze(build: Build, op: Op) -> None:
+def _unsqueeze(build: OnnxBuilder, op: Op) -> None:
     size = _sizes(build, op.inputs[0])
     if isinstance(size, list):
         raise Unsupported("it adds an axis to something other than one size")
     build.sizes[op.outputs[0]] = [size]
 
 
-def _squeeze(build: Build, op: Op) -> None:
+def _squeeze(build: OnnxBuilder, op: Op) -> None:
     sizes = _list(build, op.inputs[0])
     if len(sizes) != 1:
         raise Unsupported("it takes an axis off something other than one size")
@@ -59,7 +59,7 @@ def _arithmetic(function: Callable[[int, int], int]) -> Handle:
             return two if one == 1 else one
         raise Unsupported("it computes with a size that is free")
 
-    def handle(build: Build, op: Op) -> None:
+    def handle(build: OnnxBuilder, op: Op) -> None:
         one, two = (_sizes(build, name) for name in op.inputs)
         if not isinstance(one, list) and not isinstance(two, list):
             build.sizes[op.outputs[0]] = size(one, two)
@@ -73,18 +73,18 @@ def _arithmetic(function: Callable[[int, int], int]) -> Handle:
     return handle
 
 
-def _cast(build: Build, op: Op) -> None:
+def _cast(build: OnnxBuilder, op: Op) -> None:
     build.sizes[op.outputs[0]] = _sizes(build, op.inputs[0])
 
 
-def _concat(build: Build, op: Op) -> None:
+def _concat(build: OnnxBuilder, op: Op) -> None:
     joined: list[Size] = []
     for name in op.inputs:
         joined += _list(build, name)
     build.sizes[op.outputs[0]] = joined
 
 
-def _sizes(build: Build, name: str) -> Sizes:
+def _sizes(build: OnnxBuilder, name: str) -> Sizes:
     if name in build.constants:
         sizes: Sizes = build.constants[name].tolist()
         return sizes
@@ -93,7 +93,7 @@ def _sizes(build: Build, name: str) -> Sizes:
     return build.sizes[name]
 
 
-def known_numbers(build: Build, name: str) -> list[int]:
+def known_numbers(build: OnnxBuilder, name: str) -> list[int]:
     """Return a list of whole numbers that is a constant, or was computed from sizes that are known."""
     if name in build.constants:
         numbers: list[int] = build.constants[name].reshape(-1).tolist()
@@ -106,7 +106,7 @@ def known_numbers(build: Build, name: str) -> list[int]:
     return numbers
 
 
-def _list(build: Build, name: str) -> list[Size]:
+def _list(build: OnnxBuilder, name: str) -> list[Size]:
     sizes = _sizes(build, name)
     if not isinstance(sizes, list):
         raise Unsupported("it needs a list of sizes")

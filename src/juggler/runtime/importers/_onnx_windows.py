@@ -14,7 +14,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from juggler.runtime.importers._onnx_graph import Build, Handle, Op, Unsupported, parameter
+from juggler.runtime.importers._onnx_graph import Handle, OnnxBuilder, Op, Unsupported, parameter
 
 CONVS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -25,7 +25,7 @@ GLOBAL_MAX_POOLS = {1: nn.AdaptiveMaxPool1d, 2: nn.AdaptiveMaxPool2d, 3: nn.Adap
 COUNTED = {1: functional.avg_pool1d, 2: functional.avg_pool2d, 3: functional.avg_pool3d}
 
 
-def _conv(build: Build, op: Op) -> None:
+def _conv(build: OnnxBuilder, op: Op) -> None:
     weight = build.constant(op, 1)
     rank, groups = weight.ndim - 2, op.get("group", 1)
     source, padding = _padded(build, op, weight.shape[2:], 0.0)
@@ -44,7 +44,7 @@ def _conv(build: Build, op: Op) -> None:
     build.module(op, conv, source)
 
 
-def _conv_transpose(build: Build, op: Op) -> None:
+def _conv_transpose(build: OnnxBuilder, op: Op) -> None:
     weight = build.constant(op, 1)
     rank, groups = weight.ndim - 2, op.get("group", 1)
     extra = tuple(op.get("output_padding") or (0,) * rank)
@@ -72,13 +72,13 @@ def _conv_transpose(build: Build, op: Op) -> None:
         build.function(op, operator.getitem, whole, (slice(None), slice(None), *cuts))
 
 
-def _give_weights(build: Build, op: Op, conv: Any) -> None:
+def _give_weights(build: OnnxBuilder, op: Op, conv: Any) -> None:
     conv.weight = parameter(build.constant(op, 1))
     if op.has_input(2):
         conv.bias = parameter(build.constant(op, 2))
 
 
-def _transposed_pads(build: Build, op: Op, kernel: Any, extra: tuple[int, ...]) -> list[int]:
+def _transposed_pads(build: OnnxBuilder, op: Op, kernel: Any, extra: tuple[int, ...]) -> list[int]:
     """Return what is cut off at the begins, then at the ends, of a transposed convolution's axes."""
     rank, auto = len(kernel), op.get("auto_pad", "NOTSET")
     given = op.get("output_shape")
@@ -97,7 +97,7 @@ def _transposed_pads(build: Build, op: Op, kernel: Any, extra: tuple[int, ...]) 
     return small + large if auto == "SAME_UPPER" else large + small
 
 
-def _max_pool(build: Build, op: Op) -> None:
+def _max_pool(build: OnnxBuilder, op: Op) -> None:
     if len(op.outputs) > 1:
         raise Unsupported("it returns indices")
     kernel = tuple(op.get("kernel_shape"))
@@ -109,7 +109,7 @@ def _max_pool(build: Build, op: Op) -> None:
     build.module(op, pool(kernel, _list(op, "strides", len(kernel)), padding, **options), source)
 
 
-def _average_pool(build: Build, op: Op) -> None:
+def _average_pool(build: OnnxBuilder, op: Op) -> None:
     kernel, counts_padding = tuple(op.get("kernel_shape")), bool(op.get("count_include_pad", 0))
     rank = len(kernel)
     if set(_list(op, "dilations", rank)) != {1}:
@@ -125,21 +125,21 @@ def _average_pool(build: Build, op: Op) -> None:
         _leave_padding_uncounted(build, op, kernel, strides)
 
 
-def _leave_padding_uncounted(build: Build, op: Op, kernel: Any, strides: Any) -> None:
+def _leave_padding_uncounted(build: OnnxBuilder, op: Op, kernel: Any, strides: Any) -> None:
     """Multiply by window size over inputs counted: a map that the input's size fixes."""
     rank = len(kernel)
     ones = torch.ones(1, 1, *_sides(build, op, rank))
     padded = functional.pad(ones, torch_pads(_pads(build, op, kernel)))
     share = COUNTED[rank](padded, kernel, strides)
-    factor = build.buffer(f"{op.name}_share", 1.0 / share)
+    factor = build.add_buffer(f"{op.name}_share", 1.0 / share)
     build.function(op, operator.mul, build.values[op.outputs[0]], factor)
 
 
-def _global_average_pool(build: Build, op: Op) -> None:
+def _global_average_pool(build: OnnxBuilder, op: Op) -> None:
     build.module(op, of_rank(GLOBAL_POOLS, build.rank(op.inputs[0]) - 2)(1))
 
 
-def _global_max_pool(build: Build, op: Op) -> None:
+def _global_max_pool(build: OnnxBuilder, op: Op) -> None:
     build.module(op, of_rank(GLOBAL_MAX_POOLS, build.rank(op.inputs[0]) - 2)(1))
 
 
@@ -154,7 +154,7 @@ def _list(op: Op, attribute: str, rank: int) -> tuple[int, ...]:
     return tuple(op.get(attribute) or (1,) * rank)
 
 
-def _sides(build: Build, op: Op, rank: int) -> list[int]:
+def _sides(build: OnnxBuilder, op: Op, rank: int) -> list[int]:
     shape = build.shapes.get(op.inputs[0], ())[-rank:]
     sides = [side for side in shape if isinstance(side, int)]
     if len(sides) < rank:
@@ -162,7 +162,7 @@ def _sides(build: Build, op: Op, rank: int) -> list[int]:
     return sides
 
 
-def _pads(build: Build, op: Op, kernel: Any) -> list[int]:
+def _pads(build: OnnxBuilder, op: Op, kernel: Any) -> list[int]:
     """Return the padding of all begins, then of all ends."""
     rank, auto = len(kernel), op.get("auto_pad", "NOTSET")
     if auto in ("NOTSET", "VALID"):
@@ -176,7 +176,9 @@ def _pads(build: Build, op: Op, kernel: Any) -> list[int]:
     return small + large if auto == "SAME_UPPER" else large + small
 
 
-def _padded(build: Build, op: Op, kernel: Any, filling: float) -> tuple[fx.Node | None, tuple[int, ...]]:
+def _padded(
+    build: OnnxBuilder, op: Op, kernel: Any, filling: float
+) -> tuple[fx.Node | None, tuple[int, ...]]:
     """Return the padding that torch can do itself; uneven padding becomes a node of its own before."""
     pads, rank = _pads(build, op, kernel), len(kernel)
     # A pool of torch's takes no padding beyond half its window.

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import numpy_helper
 from torch import fx
 
-from juggler.errors import ArtefactError, ConfigError
-from juggler.nouns import TensorSpec
-from juggler.runtime.importers._onnx_graph import Build, Op, Unsupported
+from juggler.errors import ConfigError
+from juggler.runtime.importers._comparison import compare_with_source, record_checks
+from juggler.runtime.importers._onnx_graph import OnnxBuilder, Op, Unsupported
 from juggler.runtime.importers._onnx_ops import HANDLES
+from juggler.runtime.onnx_graphs.attributes import attributes_of
 from juggler.runtime.onnx_graphs.constants import fold_constants
+from juggler.runtime.onnx_graphs.ends import load_model, true_inputs
 
 SHOWN = 4  # names of nodes of one kind that an error lists
 
@@ -37,8 +36,9 @@ class OnnxImporter:
         Raises:
             ArtefactError: the file is missing or is no ONNX model.
             ConfigError: ops without an equal here; the message names each with its node.
+            Refused: as imported it computes something else than the file does in ONNX Runtime.
         """
-        model = _load(source)
+        model = load_model(source)
         fold_constants(model)
         build, refused = _built(model)
         # What was computed from known sizes lets ONNX infer more of them, which may be what was lacking.
@@ -52,22 +52,24 @@ class OnnxImporter:
             )
         outputs = tuple(build.value(value.name) for value in model.graph.output)
         build.graph.output(outputs[0] if len(outputs) == 1 else outputs)
-        return fx.GraphModule(build.parts, build.graph, class_name="Imported").eval()
+        network = build.finish("Imported")
+        record_checks(network, compare_with_source(network, source))
+        return network
 
 
-def _built(model: onnx.ModelProto) -> tuple[Build, list[tuple[str, str, str]]]:
+def _built(model: onnx.ModelProto) -> tuple[OnnxBuilder, list[tuple[str, str, str]]]:
     """Build the graph as far as it goes; return it with the kind, name and reason of what has no equal."""
     model = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    build = Build(_shapes(model.graph), _types(model.graph), _opset(model))
+    build = OnnxBuilder(_shapes(model.graph), _types(model.graph), _opset(model))
     for tensor in model.graph.initializer:
         build.constants[tensor.name] = numpy_helper.to_array(tensor)
-    for value in _true_inputs(model.graph):
+    for value in true_inputs(model.graph):
         build.values[value.name] = build.graph.placeholder(_identifier(value.name))
     refused = [found for index, node in enumerate(model.graph.node) if (found := _add(build, node, index))]
     return build, refused
 
 
-def _settle(model: onnx.ModelProto, build: Build) -> bool:
+def _settle(model: onnx.ModelProto, build: OnnxBuilder) -> bool:
     """Turn sizes that are known now into constants, in place; say whether there were any."""
     known = {name: size for name, size in build.sizes.items() if _is_known(size)}
     kept = [node for node in model.graph.node if node.output[0] not in known]
@@ -83,38 +85,14 @@ def _is_known(size: object) -> bool:
     return all(isinstance(part, int) for part in (size if isinstance(size, list) else [size]))
 
 
-def ends(source: Path | bytes) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Return the inputs and outputs that a model declares.
-
-    Raises:
-        ArtefactError: the file is missing or is no ONNX model.
-    """
-    graph = _load(source).graph
-    return tuple(map(_spec, _true_inputs(graph))), tuple(map(_spec, graph.output))
-
-
-def _load(source: Path | bytes) -> onnx.ModelProto:
-    what = "ONNX bytes" if isinstance(source, bytes) else str(source)
-    remedy = "Export the network again"
-    try:
-        model = onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(str(source))
-        onnx.checker.check_model(model)
-    except (DecodeError, onnx.checker.ValidationError) as error:
-        raise ArtefactError(f"import {what}", f"no valid ONNX model ({error})", remedy) from error
-    except OSError as error:
-        raise ArtefactError(f"import {what}", f"it cannot be read ({error.strerror})", remedy) from error
-    return model
-
-
-def _add(build: Build, node: onnx.NodeProto, index: int) -> tuple[str, str, str] | None:
+def _add(build: OnnxBuilder, node: onnx.NodeProto, index: int) -> tuple[str, str, str] | None:
     """Add one node; return its kind, its name and the reason where it has no equal here, else nothing."""
-    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     op = Op(
         kind=node.op_type,
         name=_identifier(node.name or f"{node.op_type}_{index}"),
         inputs=tuple(node.input),
         outputs=tuple(node.output),
-        attributes={k: v.decode() if isinstance(v, bytes) else v for k, v in attributes.items()},
+        attributes=attributes_of(node),
     )
     try:
         if node.domain not in ("", "ai.onnx") or op.kind not in HANDLES:
@@ -139,12 +117,6 @@ def _listed(refused: list[tuple[str, str, str]]) -> str:
     )
 
 
-def _true_inputs(graph: onnx.GraphProto) -> list[Any]:
-    """Return the inputs without those that old models list for their weights."""
-    weights = {tensor.name for tensor in graph.initializer}
-    return [value for value in graph.input if value.name not in weights]
-
-
 def _opset(model: onnx.ModelProto) -> int:
     return next((int(s.version) for s in model.opset_import if s.domain in ("", "ai.onnx")), 1)
 
@@ -167,13 +139,6 @@ def _shapes(graph: onnx.GraphProto) -> dict[str, tuple[int | str, ...]]:
 def _types(graph: onnx.GraphProto) -> dict[str, int]:
     values = [*graph.input, *graph.value_info, *graph.output]
     return {value.name: value.type.tensor_type.elem_type for value in values}
-
-
-def _spec(value: Any) -> TensorSpec:
-    kind: npt.DTypeLike = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
-    dims = value.type.tensor_type.shape.dim
-    shape = tuple(d.dim_value if d.HasField("dim_value") else None for d in dims)
-    return TensorSpec(value.name, shape, np.dtype(kind).name)
 
 
 def _identifier(name: str) -> str:

@@ -1,1 +1,31 @@
-"""Int8: graphs quantised by a tool, and proved near enough to float32."""
+"""Int8: graphs quantised by a tool, and proved near enough to float32.
+
+A function called like a file is not offered here: `from juggler.runtime.int8.quantize import quantize`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from juggler.lazy import face
+
+if TYPE_CHECKING:
+    from juggler.runtime.int8.certified import Budget, Quantized, quantize_certified, read_record
+    from juggler.runtime.int8.quantize import QUANTIZERS, Quantizer
+
+__all__ = [
+    "QUANTIZERS",
+    "Budget",
+    "Quantized",
+    "Quantizer",
+    "quantize_certified",
+    "read_record",
+]
+
+__getattr__, __dir__ = face(
+    __name__,
+    {
+        "juggler.runtime.int8.certified": ["Budget", "Quantized", "quantize_certified", "read_record"],
+        "juggler.runtime.int8.quantize": ["QUANTIZERS", "Quantizer"],
+    },
+)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from juggler.errors import ConfigError
-from juggler.nouns import Noun
+from juggler.nouns import Noun, Progress, ReportProgress
 from juggler.runtime.int8.held_out import in_pieces
 from juggler.runtime.int8.quantize import fixed_batch
 from juggler.runtime.session import Array, Session
@@ -48,7 +48,7 @@ def accuracy_of(ranks: Ranks) -> Accuracy:
 
 
 def rank_pictures(
-    session: Session, batches: Batches, classes: int, tell: Callable[[int], None] | None = None
+    session: Session, batches: Batches, classes: int, progress: ReportProgress | None = None
 ) -> Ranks:
     """Run a classifier on labelled inputs.
 
@@ -56,7 +56,7 @@ def rank_pictures(
         session: a network of one input and one output, `[n, classes]`.
         batches: inputs and the index of each one's class.
         classes: how many there are.
-        tell: told how many inputs are done.
+        progress: told how many inputs are done.
 
     Raises:
         ConfigError: the network has other outputs, or there is no input.
@@ -75,8 +75,8 @@ def rank_pictures(
         earlier = np.arange(classes) < labels[:, None]
         likelier = ((answers > right) | ((answers == right) & earlier)).sum(axis=1)
         found.append(np.where(np.isfinite(right[:, 0]), np.minimum(likelier, TOP), TOP).astype(np.int64))
-        if tell is not None:
-            tell(sum(map(len, found)))
+        if progress is not None:
+            progress(Progress("rank", sum(map(len, found)), None, "inputs"))
     if not found:
         raise ConfigError("measure accuracy", "no pictures", "Give some of each class")
     return np.concatenate(found)

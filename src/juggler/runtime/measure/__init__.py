@@ -1,1 +1,36 @@
 """What networks take on backends, measured: time, peak memory, and where the speed comes from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from juggler.lazy import face
+
+if TYPE_CHECKING:
+    from juggler.runtime.measure.attribution import Attribution, attribute
+    from juggler.runtime.measure.contenders import Contest, Entry, contend
+    from juggler.runtime.measure.peak import Peak, measure_peak
+    from juggler.runtime.measure.speed import Measured, Speedup, measure
+
+__all__ = [
+    "Attribution",
+    "Contest",
+    "Entry",
+    "Measured",
+    "Peak",
+    "Speedup",
+    "attribute",
+    "contend",
+    "measure",
+    "measure_peak",
+]
+
+__getattr__, __dir__ = face(
+    __name__,
+    {
+        "juggler.runtime.measure.attribution": ["Attribution", "attribute"],
+        "juggler.runtime.measure.contenders": ["Contest", "Entry", "contend"],
+        "juggler.runtime.measure.peak": ["Peak", "measure_peak"],
+        "juggler.runtime.measure.speed": ["Measured", "Speedup", "measure"],
+    },
+)

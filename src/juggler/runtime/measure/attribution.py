@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from juggler.clock.race import Progress, Ratio, Samples, race, ratio
+from juggler.clock.race import Ratio, Samples, race, ratio
 from juggler.errors import ArtefactError, ConfigError, Unavailable
-from juggler.nouns import Machine, Noun, Timing
+from juggler.nouns import Machine, Noun, ReportProgress, Timing
 from juggler.runtime.export import export
 from juggler.runtime.int8.held_out import in_pieces, share_out
 from juggler.runtime.int8.quantize import QUANTIZERS, quantize
@@ -114,7 +114,7 @@ def attribute(
     rounds: int = 20,
     warmup_s: float = 1.0,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
 ) -> Attribution:
     """Time a network and its flat form in eager torch, on runtimes and in int8, all in one race.
 

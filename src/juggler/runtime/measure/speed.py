@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from juggler.clock.race import Progress, Samples, race, ratio
-from juggler.nouns import Machine, Noun, Timing
+from juggler.clock.race import Samples, race, ratio
+from juggler.nouns import Machine, Noun, ReportProgress, Timing
 from juggler.runtime.machine import machine
 from juggler.runtime.measure.contenders import Contest, Entry, Skipped, contend
 from juggler.runtime.measure.peak import Peak, measure_peak
@@ -79,7 +79,7 @@ def measure(
     warmup_s: float = 1.0,
     seed: int = 0,
     memory: bool = False,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
 ) -> Measured:
     """Time every network on every backend in every precision at every batch, in interleaved rounds.
 

@@ -18,6 +18,7 @@ from juggler import transform
 from juggler.clock.race import Ratio, race, ratio
 from juggler.errors import ConfigError, JugglerError
 from juggler.nouns import Decision, Refusal, Rewrite
+from juggler.runtime.importers._comparison import source_checks
 from juggler.runtime.modules import examples
 from juggler.runtime.open import require
 from juggler.runtime.session import BACKENDS, Session
@@ -77,11 +78,17 @@ def flatten(
     runtime = BACKENDS.get(backend)
     exact = _Exact(model, example, inputs, use)
     if policy != "measure":
-        return exact.flatten(policy, cost, on_rewrite)
+        return _with_source(exact.flatten(policy, cost, on_rewrite), model)
     require(runtime)
     price = cost or Timer(backend, threads=threads)
     done = _said(exact.flatten(policy, price, on_rewrite), price)
-    return _held(exact, done, backend, threads) if done.rewrites else done
+    held = _held(exact, done, backend, threads) if done.rewrites else done
+    return _with_source(held, model)
+
+
+def _with_source(done: Flattened, model: nn.Module) -> Flattened:
+    """Put into the certificate what was compared with the file that the network was read from."""
+    return replace(done, certificate=replace(done.certificate, source=source_checks(model)))
 
 
 @dataclass(frozen=True)
@@ -231,8 +238,8 @@ def _decision(done: Flattened, form: str, found: Held | None, reason: str) -> De
     return Decision(
         region=WHOLE,
         form=form,
-        macs_before=done.wide_sketch.macs,
-        macs_after=(done.wide_sketch if form == AS_IT_IS else done.flat_sketch).macs,
+        macs_before=done.wide_graph.macs,
+        macs_after=(done.wide_graph if form == AS_IT_IS else done.flat_graph).macs,
         latency_before_ms=found.wide_ms if found else None,
         latency_after_ms=(found.wide_ms if form == AS_IT_IS else found.flat_ms) if found else None,
         reason=reason,

@@ -17,31 +17,31 @@ import torch
 from torch import Tensor
 
 from juggler.transform.algebra.composition import compose, split_bias
-from juggler.transform.algebra.conv import Conv, Impossible
+from juggler.transform.algebra.conv import Conv, NotFusible
 
 
-def with_ones_channel(first: Conv, second: Conv) -> Conv | Impossible:
+def with_ones_channel(first: Conv, second: Conv) -> Conv | NotFusible:
     """Return the fused convolution of an input with a channel of ones appended."""
     if (first.groups, second.groups) != (1, 1):
-        return Impossible(
+        return NotFusible(
             "border: a constant-one channel would have to be one for each group", "Use the bias map instead"
         )
     taps = _inside_taps(first)
     if taps is None:
-        return Impossible(
+        return NotFusible(
             "border: the first convolution's own padding makes positions outside the image, where a "
             "constant-one channel is 0 and its bias is not",
             "Use the bias map instead",
         )
     split = split_bias(first, second)
-    if isinstance(split, Impossible):
+    if isinstance(split, NotFusible):
         return split
     linear, carried = split
     weight = first.weight.new_zeros(1, 1, *first.kernel)
     weight[(0, 0, *taps)] = 1.0
     pick = replace(first, weight=weight, bias=None)
     carry = compose(pick, replace(second, weight=carried, bias=None))
-    if isinstance(carry, Impossible):
+    if isinstance(carry, NotFusible):
         return carry
     return replace(linear, weight=torch.cat((linear.weight, carry.weight), 1))
 

@@ -15,13 +15,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from juggler.transform.algebra.conv import Conv, Impossible, densify, fold_scale_shift
+from juggler.transform.algebra.conv import Conv, NotFusible, densify, fold_scale_shift
 from juggler.transform.algebra.values import Pad, Pool, Scale, Transposed, Value
 
 CLEAN, BIAS_LEAK, KERNEL_LEAK = "clean", "bias leak", "kernel leak"
 
 
-def follow(first: Value, second: Value, channels: int) -> Value | Impossible | None:
+def follow(first: Value, second: Value, channels: int) -> Value | NotFusible | None:
     """Write `second(first(x))` as one value; `None` where the algebra has nothing to say about the pair.
 
     Args:
@@ -37,20 +37,22 @@ def follow(first: Value, second: Value, channels: int) -> Value | Impossible | N
         return pad_before(first, second)
     if isinstance(first, Transposed) or isinstance(second, Transposed):
         return _with_transposed(first, second)
-    one, other = (_as_conv(value, channels, (first, second)) for value in (first, second))
-    if one is None or other is None or len(one.kernel) != len(other.kernel):
+    first_conv, second_conv = (_as_conv(value, channels, (first, second)) for value in (first, second))
+    if first_conv is None or second_conv is None or len(first_conv.kernel) != len(second_conv.kernel):
         return None
-    return compose(one, other)
+    return compose(first_conv, second_conv)
 
 
 def _as_conv(value: Value, channels: int, pair: tuple[Value, Value]) -> Conv | None:
     if isinstance(value, Pool):
-        like = next((other.weight for other in pair if isinstance(other, Conv)), torch.empty(0).double())
+        like = next(
+            (neighbour.weight for neighbour in pair if isinstance(neighbour, Conv)), torch.empty(0).double()
+        )
         return value.as_conv(channels, like)
     return value if isinstance(value, Conv) else None
 
 
-def scale_after(first: Value, scale: Scale) -> Value | Impossible | None:
+def scale_after(first: Value, scale: Scale) -> Value | NotFusible | None:
     """Fold a scale into what comes before it. Always exact (Eq. 2-4)."""
     if isinstance(first, Scale) and first.rank == scale.rank:
         shift = first.shift_or_zeros() * scale.scale + scale.shift_or_zeros()
@@ -68,7 +70,7 @@ def scale_after(first: Value, scale: Scale) -> Value | Impossible | None:
     return None
 
 
-def scale_before(scale: Scale, second: Value) -> Value | Impossible | None:
+def scale_before(scale: Scale, second: Value) -> Value | NotFusible | None:
     """Fold a scale into the convolution that reads it; a shift must not meet zero padding."""
     if not isinstance(second, Conv) or len(second.kernel) != scale.rank:
         return None
@@ -89,7 +91,7 @@ def _diagonal(scale: Scale) -> Conv:
     return Conv(weight, scale.shift, ones, zeros, ones, groups=len(weight))
 
 
-def pad_before(pad: Pad, second: Value) -> Value | Impossible | None:
+def pad_before(pad: Pad, second: Value) -> Value | NotFusible | None:
     """Take zero padding into what reads it, where both sides are the same."""
     if isinstance(second, Pad) and len(second.before) == len(pad.before):
         before = tuple(a + b for a, b in zip(pad.before, second.before, strict=True))
@@ -97,7 +99,7 @@ def pad_before(pad: Pad, second: Value) -> Value | Impossible | None:
     if not isinstance(second, Conv | Pool) or len(second.kernel) != len(pad.before):
         return None
     if pad.before != pad.after:
-        return Impossible(
+        return NotFusible(
             f"border: zeros are put unevenly, {pad.before} before and {pad.after} after, and a convolution "
             "pads both sides alike",
             "Nothing to do: runtimes fold it themselves",
@@ -108,7 +110,7 @@ def pad_before(pad: Pad, second: Value) -> Value | Impossible | None:
     return replace(second, padding=padding)
 
 
-def _with_transposed(first: Value, second: Value) -> Value | Impossible | None:
+def _with_transposed(first: Value, second: Value) -> Value | NotFusible | None:
     """Fuse a transposed convolution with a 1x1 before or after it."""
     if isinstance(first, Transposed) and isinstance(second, Conv):
         return _transposed_then_point(first, second)
@@ -131,11 +133,11 @@ def _transposed_then_point(first: Transposed, second: Conv) -> Value | None:
     return replace(first, weight=weight, bias=bias)
 
 
-def _point_then_transposed(first: Conv, second: Transposed) -> Value | Impossible | None:
+def _point_then_transposed(first: Conv, second: Transposed) -> Value | NotFusible | None:
     if not _is_point(first, second):
         return None
     if first.bias is not None:
-        return Impossible(
+        return NotFusible(
             "border: a transposed convolution reads the first one's bias a different number of times at "
             "every position",
             "Train the first without bias and without batch norm",
@@ -143,7 +145,7 @@ def _point_then_transposed(first: Conv, second: Transposed) -> Value | Impossibl
     return replace(second, weight=torch.einsum("mi,mo...->io...", first.weight.flatten(1), second.weight))
 
 
-def compose(first: Conv, second: Conv) -> Conv | Impossible:
+def compose(first: Conv, second: Conv) -> Conv | NotFusible:
     """Fuse two convolutions, one after another, into one (the paper's vertical operator, Eq. 5-7).
 
     With `y[p] = sum_a W1[a] x[s1 p + d1 a - p1] + b1` and `z[q] = sum_b W2[b] y[s2 q + d2 b - p2] + b2`
@@ -179,13 +181,13 @@ def _works_by_channel(conv: Conv) -> bool:
     return conv.groups == conv.in_channels == conv.out_channels
 
 
-def _geometry(first: Conv, second: Conv) -> Impossible | None:
+def _geometry(first: Conv, second: Conv) -> NotFusible | None:
     """Say why the taps of the product do not form a regular kernel, if so."""
     for dim, (k1, k2) in enumerate(zip(first.kernel, second.kernel, strict=True)):
         if k1 == 1 or k2 == 1:
             continue
         if first.stride[dim] != 1 or first.dilation[dim] != second.dilation[dim]:
-            return Impossible(
+            return NotFusible(
                 f"a kernel of {k1} with stride {first.stride[dim]} and dilation {first.dilation[dim]} before "
                 f"a kernel of {k2} with dilation {second.dilation[dim]} makes no regular kernel",
                 "Put the stride on the second convolution, or make one of the two a 1x1",
@@ -209,19 +211,19 @@ def border_class(first: Conv, second: Conv) -> str:
     return BIAS_LEAK if padded and first.bias is not None else CLEAN
 
 
-def _border(first: Conv, second: Conv) -> Impossible | None:
+def _border(first: Conv, second: Conv) -> NotFusible | None:
     """Say why the product is wrong at the border, if so."""
-    found = border_class(first, second)
-    if found == BIAS_LEAK:
-        return Impossible(
+    leak = border_class(first, second)
+    if leak == BIAS_LEAK:
+        return NotFusible(
             "border: the second convolution pads with zeros where the first one would have given its bias, "
             "so the fused kernel would be wrong in the outermost ring",
             "Pad before the first convolution and not between the two (Conv2d(1x1, padding=1) -> "
             "Conv2d(3x3, padding=0), as juggler's fusible blocks do), or train the first without bias and "
             "without batch norm",
         )
-    if found == KERNEL_LEAK:
-        return Impossible(
+    if leak == KERNEL_LEAK:
+        return NotFusible(
             "border: the second convolution pads with zeros where the first one's kernel still reaches into "
             "the image",
             "Move all padding to the first convolution",
@@ -229,7 +231,7 @@ def _border(first: Conv, second: Conv) -> Impossible | None:
     return None
 
 
-def split_bias(first: Conv, second: Conv) -> tuple[Conv, Tensor] | Impossible:
+def split_bias(first: Conv, second: Conv) -> tuple[Conv, Tensor] | NotFusible:
     """Fuse two convolutions whose border is a `bias leak`, and return the bias apart.
 
     `second(first(x))` is the fused convolution of `x` plus the second one, its own bias left out, of a map
@@ -240,9 +242,9 @@ def split_bias(first: Conv, second: Conv) -> tuple[Conv, Tensor] | Impossible:
         The fused convolution with the second's bias, and the carrying kernel, `[out, 1, *kernel of second]`.
     """
     if first.bias is None:
-        return Impossible("the first convolution has no bias", "Compose the two")
+        return NotFusible("the first convolution has no bias", "Compose the two")
     linear = compose(replace(first, bias=None), second)
-    if isinstance(linear, Impossible):
+    if isinstance(linear, NotFusible):
         return linear
     g = second.groups
     taps = second.weight.reshape(g, second.out_channels // g, *second.weight.shape[1:])

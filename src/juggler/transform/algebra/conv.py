@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from juggler.lazy import renamed
+
 _CONVOLVE: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
@@ -75,7 +77,7 @@ class Conv:
 
 
 @dataclass(frozen=True)
-class Impossible:
+class NotFusible:
     """Two convolutions have no exact common form; why, and what to change in the network."""
 
     reason: str
@@ -117,41 +119,43 @@ def densify(conv: Conv, groups: int = 1) -> Conv:
     """Write a grouped convolution with fewer groups, a divisor of its own; exact, with zeros between them."""
     if conv.groups == groups:
         return conv
-    width, whole = conv.weight.shape[1], conv.in_channels // groups
-    weight = conv.weight.new_zeros(conv.out_channels, whole, *conv.kernel)
+    width, dense_width = conv.weight.shape[1], conv.in_channels // groups
+    weight = conv.weight.new_zeros(conv.out_channels, dense_width, *conv.kernel)
     rows = conv.out_channels // conv.groups
     for g in range(conv.groups):
-        o, start = slice(g * rows, (g + 1) * rows), g * width % whole
+        o, start = slice(g * rows, (g + 1) * rows), g * width % dense_width
         weight[o, start : start + width] = conv.weight[o]
     return replace(conv, weight=weight, groups=groups)
 
 
-def add(one: Conv, other: Conv) -> Conv | Impossible:
+def add(first: Conv, second: Conv) -> Conv | NotFusible:
     """Fuse two convolutions of one input, whose outputs are added, into one (Fig. 6 of the paper).
 
     The smaller kernel sits in the centre of the larger one. Always exact where both give the same size
     for every input: equal stride, and equal `2 padding - dilation (kernel - 1)`.
     """
-    if one.stride != other.stride:
-        return Impossible(f"their strides differ: {one.stride} and {other.stride}", "Use one stride in both")
-    if one.groups != other.groups:
-        common = math.gcd(one.groups, other.groups)
-        one, other = densify(one, common), densify(other, common)
-    if one.weight.shape[:2] != other.weight.shape[:2]:
-        return Impossible(
-            f"their channels differ: {tuple(one.weight.shape[:2])} and {tuple(other.weight.shape[:2])}, "
+    if first.stride != second.stride:
+        return NotFusible(
+            f"their strides differ: {first.stride} and {second.stride}", "Use one stride in both"
+        )
+    if first.groups != second.groups:
+        common = math.gcd(first.groups, second.groups)
+        first, second = densify(first, common), densify(second, common)
+    if first.weight.shape[:2] != second.weight.shape[:2]:
+        return NotFusible(
+            f"their channels differ: {tuple(first.weight.shape[:2])} and {tuple(second.weight.shape[:2])}, "
             "the sum broadcasts",
             "Give both branches the same channels",
         )
     dilation = tuple(
-        b if k == 1 else a for k, a, b in zip(one.kernel, one.dilation, other.dilation, strict=True)
+        b if k == 1 else a for k, a, b in zip(first.kernel, first.dilation, second.dilation, strict=True)
     )
-    size = tuple(max(a, b) for a, b in zip(one.kernel, other.kernel, strict=True))
-    parts = [_embed(conv, size, dilation) for conv in (one, other)]
+    size = tuple(max(a, b) for a, b in zip(first.kernel, second.kernel, strict=True))
+    parts = [_embed(conv, size, dilation) for conv in (first, second)]
     if parts[0] is None or parts[1] is None or parts[0].padding != parts[1].padding:
-        return Impossible(
-            f"their kernels have no common centre: sizes {one.kernel} and {other.kernel}, padding "
-            f"{one.padding} and {other.padding}, dilation {one.dilation} and {other.dilation}",
+        return NotFusible(
+            f"their kernels have no common centre: sizes {first.kernel} and {second.kernel}, padding "
+            f"{first.padding} and {second.padding}, dilation {first.dilation} and {second.dilation}",
             "Use odd kernels with padding = dilation * (kernel - 1) / 2 in both branches",
         )
     biases = [conv.bias for conv in parts if conv is not None and conv.bias is not None]
@@ -163,8 +167,8 @@ def _embed(conv: Conv, size: tuple[int, ...], dilation: tuple[int, ...]) -> Conv
     """Centre the kernel in one of `size` and `dilation`; `None` where the grid of taps does not allow it."""
     margins = [n - k for n, k in zip(size, conv.kernel, strict=True)]
     regular = all(
-        margin % 2 == 0 and (k == 1 or d == own)
-        for margin, k, d, own in zip(margins, conv.kernel, dilation, conv.dilation, strict=True)
+        margin % 2 == 0 and (k == 1 or d == conv_dilation)
+        for margin, k, d, conv_dilation in zip(margins, conv.kernel, dilation, conv.dilation, strict=True)
     )
     if not regular:
         return None
@@ -173,7 +177,7 @@ def _embed(conv: Conv, size: tuple[int, ...], dilation: tuple[int, ...]) -> Conv
     return replace(conv, weight=F.pad(conv.weight, pads), padding=padding, dilation=dilation)
 
 
-def stack(parts: Sequence[Conv]) -> Conv | Impossible:
+def stack(parts: Sequence[Conv]) -> Conv | NotFusible:
     """Write convolutions of one input as one, whose channels are theirs one after another.
 
     Source: the horizontal operator of the paper (section III-C3) without the addition.
@@ -181,7 +185,7 @@ def stack(parts: Sequence[Conv]) -> Conv | Impossible:
     first = parts[0]
     alike = [p for p in parts if geometry(p) == geometry(first)]
     if len(alike) < len(parts) or first.groups != 1:
-        return Impossible("their kernels, strides or groups differ", "Nothing to do")
+        return NotFusible("their kernels, strides or groups differ", "Nothing to do")
     bias = None
     if any(part.bias is not None for part in parts):
         bias = torch.cat([part.bias_or_zeros() for part in parts])
@@ -193,18 +197,21 @@ def geometry(conv: Conv) -> tuple[object, ...]:
     return conv.kernel, conv.stride, conv.padding, conv.dilation, conv.groups
 
 
-def relative_error(reference: Tensor, other: Tensor) -> float:
+def relative_error(reference: Tensor, tensor: Tensor) -> float:
     """Return max|difference| / max|reference|; infinite where shapes differ, NaN where a value is NaN.
 
     Elementwise ratios explode near zero and say nothing. A reference that is zero everywhere allows
     nothing but zeros.
     """
-    if reference.shape != other.shape:
+    if reference.shape != tensor.shape:
         return float("inf")
     if reference.numel() == 0:
         return 0.0
-    difference = (reference.double() - other.double()).abs().max().item()
+    difference = (reference.double() - tensor.double()).abs().max().item()
     scale = reference.double().abs().max().item()
     if scale == 0.0:
         return 0.0 if difference == 0.0 else float("inf")
     return difference / scale
+
+
+__getattr__ = renamed(__name__, {"Impossible": "juggler.transform.algebra.conv:NotFusible"})

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from juggler.count.geometry import macs_of_layer
 from juggler.transform.algebra.conv import Conv
 
 _POOL: dict[int, Callable[..., Tensor]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
@@ -163,8 +164,8 @@ class Sum:
     def __call__(self, *maps: Tensor) -> Tensor:
         """Add them from left to right."""
         total = maps[0]
-        for other in maps[1:]:
-            total = total + other
+        for summand in maps[1:]:
+            total = total + summand
         return total
 
 
@@ -226,20 +227,18 @@ Value = (
 )
 
 
-def macs(value: Value, shape: tuple[int, ...]) -> int:
-    """Return the multiply-accumulates of a value that gives a map of `shape`; convolutions alone count."""
-    if isinstance(value, Conv):
-        return math.prod(shape) * math.prod(value.weight.shape[1:])
-    if isinstance(value, Transposed):
-        taps = math.prod(value.weight.shape[2:]) / math.prod(value.stride)
-        return round(math.prod(shape) * value.weight.shape[0] / value.groups * taps)
+def macs(value: Value, read: tuple[int, ...], written: tuple[int, ...]) -> int:
+    """Return the multiply-accumulates of a value by the shapes of its maps; convolutions alone count."""
+    if isinstance(value, Conv | Transposed):
+        transposed = isinstance(value, Transposed)
+        return macs_of_layer(value.weight.shape, read, written, transposed=transposed)
     return 0
 
 
-def tensors(value: Value) -> int:
+def parameter_count(value: Value) -> int:
     """Return how many numbers the value keeps."""
-    kept = (getattr(value, name, None) for name in ("weight", "bias", "scale", "shift", "map"))
-    return sum(tensor.numel() for tensor in kept if isinstance(tensor, Tensor))
+    numbers = (getattr(value, name, None) for name in ("weight", "bias", "scale", "shift", "map"))
+    return sum(tensor.numel() for tensor in numbers if isinstance(tensor, Tensor))
 
 
 def describe(value: Value) -> tuple[Any, ...]:

@@ -30,9 +30,9 @@ def place(expression: Expression, region: Region, writer: Writer) -> None:
         after = nodes[term]
         if after is not before:
             before.replace_all_uses_with(after, delete_user_cb=lambda user: user not in region.ops)
-    kept = set(nodes.values())
+    placed = set(nodes.values())
     for node in sorted(region.ops, key=lambda n: -n.meta["order"]):
-        if node not in kept and not node.users:
+        if node not in placed and not node.users:
             writer.erase(node)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from juggler.transform.algebra.conv import Impossible, relative_error
+from juggler.transform.algebra.conv import NotFusible, relative_error
 from juggler.transform.algebra.values import Elementwise, Value
 from juggler.transform.graph.lift_functions import is_sum, lift_function
 from juggler.transform.graph.lift_modules import lift_module
@@ -46,19 +46,19 @@ class Op:
     reads: tuple[fx.Node, ...]
 
 
-def lift(node: fx.Node, view: View) -> Op | Impossible | None:
+def lift(node: fx.Node, view: View) -> Op | NotFusible | None:
     """Return what the node computes as a value; why it cannot be one; or `None` where it is not linear."""
     if node.op == "call_module":
-        found = lift_module(node, view)
+        value = lift_module(node, view)
     elif node.op in ("call_function", "call_method"):
-        found = lift_function(node, view)
+        value = lift_function(node, view)
     else:
         return None
-    if found is None or isinstance(found, Impossible):
-        return found
+    if value is None or isinstance(value, NotFusible):
+        return value
     module = view.module(node)
-    if module is not None and not keeps_its_word(module, found, shape_of(node.all_input_nodes[0])):
-        return Impossible(
+    if module is not None and not keeps_its_word(module, value, shape_of(node.all_input_nodes[0])):
+        return NotFusible(
             f"{node.target} computes something else than the class it inherits from, "
             f"{type(module).__mro__[1].__name__}",
             "Keep it, or write what it does in torch's own modules",
@@ -67,11 +67,11 @@ def lift(node: fx.Node, view: View) -> Op | Impossible | None:
     if not reads or not all(shape_of(read) for read in (*reads, node)):
         return None
     if any(view.changed_in_place(read) for read in reads):
-        return Impossible(
+        return NotFusible(
             f"{reads[0].name} is overwritten in place while others still read it",
             "Build the activation that reads it with inplace=False",
         )
-    return Op(found, reads)
+    return Op(value, reads)
 
 
 def keeps_its_word(module: nn.Module, value: Value, shape: tuple[int, ...]) -> bool:
@@ -116,5 +116,7 @@ class _Call:
 
 def _reads(node: fx.Node) -> tuple[fx.Node, ...]:
     first = node.args[0] if node.args else None
-    found = first if isinstance(first, list | tuple) else node.args if is_sum(node) else node.all_input_nodes
-    return tuple(item for item in found if isinstance(item, fx.Node) and item.op != "get_attr")
+    operands = (
+        first if isinstance(first, list | tuple) else node.args if is_sum(node) else node.all_input_nodes
+    )
+    return tuple(item for item in operands if isinstance(item, fx.Node) and item.op != "get_attr")

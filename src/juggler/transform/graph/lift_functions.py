@@ -52,22 +52,22 @@ def _stack(node: fx.Node) -> Lifted:
 
 def _pad_function(node: fx.Node) -> Lifted:
     names = ("input", "pad", "mode", "value")
-    given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
-    pads, value = given.get("pad"), given.get("value") or 0.0
+    arguments = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
+    pads, value = arguments.get("pad"), arguments.get("value") or 0.0
     plain = isinstance(pads, list | tuple) and all(isinstance(p, int) for p in pads)
-    if not plain or given.get("mode", "constant") != "constant" or not isinstance(value, int | float):
+    if not plain or arguments.get("mode", "constant") != "constant" or not isinstance(value, int | float):
         return None
     return zero_pad(tuple(pads), value, len(shape_of(node)) - 2)  # type: ignore[arg-type]
 
 
 def _mean(node: fx.Node) -> Lifted:
-    given = {**dict(zip(("input", "dim", "keepdim"), node.args, strict=False)), **node.kwargs}
-    dims, rank = given.get("dim"), len(shape_of(node)) - 2
+    arguments = {**dict(zip(("input", "dim", "keepdim"), node.args, strict=False)), **node.kwargs}
+    dims, rank = arguments.get("dim"), len(shape_of(node)) - 2
     plain = isinstance(dims, list | tuple) and all(isinstance(d, int) for d in dims)
-    if not plain or not given.get("keepdim") or rank < 1:
+    if not plain or not arguments.get("keepdim") or rank < 1:
         return None
-    wanted = sorted(d % (rank + 2) for d in dims if isinstance(d, int))  # type: ignore[union-attr]
-    return GlobalPool(rank) if wanted == list(range(2, rank + 2)) else None
+    axes = sorted(d % (rank + 2) for d in dims if isinstance(d, int))  # type: ignore[union-attr]
+    return GlobalPool(rank) if axes == list(range(2, rank + 2)) else None
 
 
 def _pool_function(node: fx.Node) -> Lifted:
@@ -81,11 +81,11 @@ def _pool_function(node: fx.Node) -> Lifted:
         "count_include_pad",
         "divisor_override",
     )
-    given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
-    kernel = sides(given.get("kernel_size"), rank)
-    stride = sides(given["stride"], rank) if given.get("stride") else kernel
-    how = SimpleNamespace(**{name: given[name] for name in names[4:] if name in given})
-    return pool(kernel, stride, sides(given.get("padding", 0), rank), how)
+    arguments = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
+    kernel = sides(arguments.get("kernel_size"), rank)
+    stride = sides(arguments["stride"], rank) if arguments.get("stride") else kernel
+    how = SimpleNamespace(**{name: arguments[name] for name in names[4:] if name in arguments})
+    return pool(kernel, stride, sides(arguments.get("padding", 0), rank), how)
 
 
 def _adaptive_pool(node: fx.Node) -> Lifted:
@@ -107,17 +107,17 @@ FUNCTIONS: dict[Any, Callable[[fx.Node], Lifted]] = {
 
 
 def _arithmetic(node: fx.Node, view: View) -> Lifted:
-    one, other = node.args
-    if isinstance(one, fx.Node) and isinstance(other, fx.Node) and node.target in _SUMS:
-        shapes = {shape_of(one), shape_of(other), shape_of(node)}
-        if len(shapes) == 1 and "get_attr" not in (one.op, other.op):
+    left, right = node.args
+    if isinstance(left, fx.Node) and isinstance(right, fx.Node) and node.target in _SUMS:
+        shapes = {shape_of(left), shape_of(right), shape_of(node)}
+        if len(shapes) == 1 and "get_attr" not in (left.op, right.op):
             return Sum()
-    if node.target in (_SUMS | _PRODUCTS) and _constant(one, view) is not None:
-        one, other = other, one
-    number = _constant(other, view)
-    if number is None or not isinstance(one, fx.Node) or one.op == "get_attr":
+    if node.target in (_SUMS | _PRODUCTS) and _constant(left, view) is not None:
+        left, right = right, left
+    number = _constant(right, view)
+    if number is None or not isinstance(left, fx.Node) or left.op == "get_attr":
         return None
-    return _by_constant(node, one, number)
+    return _by_constant(node, left, number)
 
 
 def _constant(value: Any, view: View) -> Tensor | None:
@@ -125,10 +125,10 @@ def _constant(value: Any, view: View) -> Tensor | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return torch.tensor(float(value), dtype=torch.float64)
     if isinstance(value, fx.Node) and value.op == "get_attr":
-        found: Any = view.traced
+        attribute: Any = view.traced
         for name in str(value.target).split("."):
-            found = getattr(found, name)
-        return found.detach() if isinstance(found, Tensor) and found.is_floating_point() else None
+            attribute = getattr(attribute, name)
+        return attribute.detach() if isinstance(attribute, Tensor) and attribute.is_floating_point() else None
     return None
 
 

@@ -11,11 +11,11 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.padding import _ConstantPadNd
 
-from juggler.transform.algebra.conv import Conv, Impossible, scale_shift
+from juggler.transform.algebra.conv import Conv, NotFusible, scale_shift
 from juggler.transform.algebra.values import GlobalPool, Identity, Pad, Pool, Scale, Transposed, Value
 from juggler.transform.tracing.graph import View, shape_of
 
-Lifted = Value | Impossible | None
+Lifted = Value | NotFusible | None
 
 
 def lift_module(node: fx.Node, view: View) -> Lifted:
@@ -31,13 +31,13 @@ def lift_module(node: fx.Node, view: View) -> Lifted:
 
 def _conv(node: fx.Node, module: _ConvNd) -> Lifted:
     if module.padding_mode != "zeros":
-        return Impossible(
+        return NotFusible(
             f"{node.target} pads with mode {module.padding_mode!r}, and the algebra holds for zeros",
             "Use padding_mode='zeros', or pad with a layer of its own before the convolution",
         )
     padding = _padding(module)
     if padding is None:
-        return Impossible(
+        return NotFusible(
             f"{node.target} has padding='same' with an even kernel, so it pads more on one side",
             "Use an odd kernel, or pad with a layer of its own before the convolution",
         )
@@ -79,7 +79,7 @@ def _linear(node: fx.Node, module: nn.Linear) -> Lifted:
 def _norm(node: fx.Node, module: _BatchNorm) -> Lifted:
     mean, var = module.running_mean, module.running_var
     if mean is None or var is None:
-        return Impossible(
+        return NotFusible(
             f"{node.target} keeps no running statistics, so it normalises each batch by itself",
             "Train it with track_running_stats=True, or set running_mean and running_var from a pass over "
             "the training data",
@@ -118,12 +118,12 @@ def zero_pad(pads: tuple[int, ...], value: float, rank: int) -> Lifted:
     if len(pads) > 2 * rank or min(pads, default=0) < 0:
         return None
     if value:
-        return Impossible(
+        return NotFusible(
             f"border: it pads with {value:g}, and convolutions pad with 0",
             "Subtract the value before and add it afterwards, or pad with 0",
         )
-    whole = (*pads, *[0] * (2 * rank - len(pads)))
-    return Pad(tuple(whole[-2::-2]), tuple(whole[-1::-2]))
+    all_pads = (*pads, *[0] * (2 * rank - len(pads)))
+    return Pad(tuple(all_pads[-2::-2]), tuple(all_pads[-1::-2]))
 
 
 def _passive(node: fx.Node, module: nn.Module) -> Lifted:

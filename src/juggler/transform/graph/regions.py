@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from torch import fx
 
 from juggler.nouns import Refusal
-from juggler.transform.algebra.conv import Impossible
+from juggler.transform.algebra.conv import NotFusible
 from juggler.transform.graph.lift import Op, lift, lift_wall
 from juggler.transform.rewrite.expression import Expression, Term
 from juggler.transform.tracing.graph import View, label, shape_of
@@ -49,17 +49,17 @@ class Lifting:
 
 def lift_all(view: View) -> Lifting:
     """Lift every op of a graph; each node is told its place in the order of execution."""
-    found = Lifting()
+    lifting = Lifting()
     for order, node in enumerate(view.nodes()):
         node.meta["order"] = order
         op = lift(node, view)
-        if isinstance(op, Impossible):
-            found.refusals.append(Refusal("lift", (label(node),), op.reason, op.remedy))
+        if isinstance(op, NotFusible):
+            lifting.refusals.append(Refusal("lift", (label(node),), op.reason, op.remedy))
         elif op is not None:
-            found.linear[node] = op
-        elif (wall := lift_wall(node, view)) is not None and wall.reads[0] in found.linear:
-            found.walls[node] = wall
-    return found
+            lifting.linear[node] = op
+        elif (wall := lift_wall(node, view)) is not None and wall.reads[0] in lifting.linear:
+            lifting.walls[node] = wall
+    return lifting
 
 
 def regions(lifting: Lifting, cuts: Iterable[fx.Node] = ()) -> list[Region]:

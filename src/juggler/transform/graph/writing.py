@@ -135,8 +135,8 @@ def _function(
 
 def _chain(graph: fx.Graph, reads: Sequence[fx.Node]) -> fx.Node:
     node = reads[0]
-    for other in reads[1:]:
-        node = graph.call_function(operator.add, (node, other))
+    for read in reads[1:]:
+        node = graph.call_function(operator.add, (node, read))
     return node
 
 

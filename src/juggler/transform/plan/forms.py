@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 from juggler.transform.algebra.values import Value
 from juggler.transform.graph.writing import Writer
 from juggler.transform.rewrite.expression import Expression
-from juggler.transform.rewrite.fusing import FewestOps, Fusing, Gate, LessWork
+from juggler.transform.rewrite.fusing import Criterion, FewestOps, Fusing, LessWork
 from juggler.transform.rewrite.meta import abstract
 from juggler.transform.rewrite.rule import Rule
 
@@ -30,7 +30,7 @@ class Recipe:
 
     name: str
     rules: tuple[Rule, ...]
-    gate: Gate
+    criterion: Criterion
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,14 @@ def recipes(rules: Sequence[Rule]) -> dict[str, Recipe]:
     """Return the recipes of all forms by name; each rule that is `tried` makes forms of its own."""
     base = tuple(rule for rule in rules if not rule.tried)
     tried = tuple(rule for rule in rules if rule.tried)
-    found = [Recipe(AS_IT_IS, (), FewestOps())]
-    gates: tuple[tuple[str, Gate], ...] = ((LESS_WORK, LessWork()), (WHOLLY, FewestOps()))
-    for name, gate in gates:
-        found.append(Recipe(name, base, gate))
-        found += [Recipe(f"{name}, {rule.name}", _with(base, rule), gate) for rule in tried]
+    known = [Recipe(AS_IT_IS, (), FewestOps())]
+    criteria: tuple[tuple[str, Criterion], ...] = ((LESS_WORK, LessWork()), (WHOLLY, FewestOps()))
+    for name, criterion in criteria:
+        known.append(Recipe(name, base, criterion))
+        known += [Recipe(f"{name}, {rule.name}", _with(base, rule), criterion) for rule in tried]
         if len(tried) > 1:
-            found.append(Recipe(f"{name}, {' and '.join(r.name for r in tried)}", (*tried, *base), gate))
-    return {recipe.name: recipe for recipe in found}
+            known.append(Recipe(f"{name}, {' and '.join(r.name for r in tried)}", (*tried, *base), criterion))
+    return {recipe.name: recipe for recipe in known}
 
 
 def _with(base: tuple[Rule, ...], rule: Rule) -> tuple[Rule, ...]:
@@ -66,33 +66,35 @@ def _with(base: tuple[Rule, ...], rule: Rule) -> tuple[Rule, ...]:
     return (rule, *base)
 
 
-def forms(expression: Expression, wanted: Sequence[Recipe]) -> list[Form]:
+def forms(expression: Expression, recipes: Sequence[Recipe]) -> list[Form]:
     """Return the forms of an expression that differ; the expression itself is not changed."""
-    found: dict[object, Form] = {}
-    for recipe in wanted:
+    by_signature: dict[object, Form] = {}
+    for recipe in recipes:
         copy = abstract(expression)
         if recipe.rules:
-            Fusing(copy, recipe.rules, recipe.gate, check=False).run()
+            Fusing(copy, recipe.rules, recipe.criterion, check=False).run()
         key = copy.signature()
-        known = found.get(key)
+        known = by_signature.get(key)
         if known is None:
-            found[key] = Form(recipe.name, recipe, copy)
+            by_signature[key] = Form(recipe.name, recipe, copy)
         elif known.name == AS_IT_IS and not known.recipe.rules:
             # Rules that change nothing are still run, for they say what they refuse.
-            found[key] = dataclasses.replace(known, recipe=recipe)
-    return list(found.values())
+            by_signature[key] = dataclasses.replace(known, recipe=recipe)
+    return list(by_signature.values())
 
 
-def undominated(found: Sequence[Form]) -> list[Form]:
+def undominated(candidates: Sequence[Form]) -> list[Form]:
     """Leave out each form that another beats: no more work, no more numbers, no more ops of any kind."""
-    measures = [(form.macs, form.expression.numbers, _kinds(form.expression)) for form in found]
+    measures = [(form.macs, form.expression.numbers, _kinds(form.expression)) for form in candidates]
 
-    def beats(one: int, other: int) -> bool:
-        (macs, numbers, kinds), (macs2, numbers2, kinds2) = measures[one], measures[other]
-        return macs <= macs2 and numbers <= numbers2 and kinds <= kinds2 and measures[one] != measures[other]
+    def beats(first: int, second: int) -> bool:
+        (macs, numbers, kinds), (macs2, numbers2, kinds2) = measures[first], measures[second]
+        return (
+            macs <= macs2 and numbers <= numbers2 and kinds <= kinds2 and measures[first] != measures[second]
+        )
 
-    count = range(len(found))
-    return [found[i] for i in count if not any(beats(j, i) for j in count if j != i)]
+    count = range(len(candidates))
+    return [candidates[i] for i in count if not any(beats(j, i) for j in count if j != i)]
 
 
 def _kinds(expression: Expression) -> Counter[str]:
@@ -113,13 +115,13 @@ def network_of(
     for term in form.expression.terms():
         if term.value is not None:
             reads = [nodes[read] for read in term.reads]
-            nodes[term] = writer.write(_drawn(term.value, dtype, generator), reads, "op", term.shape)
+            nodes[term] = writer.write(_randomised(term.value, dtype, generator), reads, "op", term.shape)
     root.graph.output(tuple(nodes[term] for term in form.expression.outputs))
     root.recompile()
     return root.eval(), tuple(inputs)
 
 
-def _drawn(value: Value, dtype: torch.dtype, generator: torch.Generator) -> Value:
+def _randomised(value: Value, dtype: torch.dtype, generator: torch.Generator) -> Value:
     fields: dict[str, Any] = {}
     for field in dataclasses.fields(value):
         tensor = getattr(value, field.name)

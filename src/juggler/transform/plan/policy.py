@@ -100,18 +100,18 @@ class Planner:
 
     def decide(self, region: Region) -> tuple[Form, Decision | None]:
         """Return the form that a region takes, and the line that says why."""
-        wanted = [r for r in self.known.values() if self.cost is not None or "," not in r.name]
-        found = forms(expression_of(region), wanted)
-        first = found[0]
-        if len(found) == 1:
+        recipes = [r for r in self.known.values() if self.cost is not None or "," not in r.name]
+        candidates = forms(expression_of(region), recipes)
+        first = candidates[0]
+        if len(candidates) == 1:
             return first, None
         if self.policy == "work":
-            best = min(found, key=lambda form: (form.macs, len(form.expression.terms())))
+            best = min(candidates, key=lambda form: (form.macs, len(form.expression.terms())))
             return best, _decision(region, first, best, None, "least work")
         if self.policy == "always":
-            best = next((f for f in found if f.name == WHOLLY), found[-1])
+            best = next((f for f in candidates if f.name == WHOLLY), candidates[-1])
             return best, _decision(region, first, best, None, "whatever is exact is fused")
-        left = undominated(found)
+        left = undominated(candidates)
         if len(left) == 1:
             reason = "no more of anything than in any other form"
             return left[0], _decision(region, first, left[0], None, reason)
@@ -131,15 +131,15 @@ class Planner:
         reason = f"{said}: {prices[best]:.3g} ms against {others}"
         return best, _decision(region, first, best, prices, reason)
 
-    def _prices(self, found: Sequence[Form]) -> dict[Form, float]:
+    def _prices(self, candidates: Sequence[Form]) -> dict[Form, float]:
         """Ask the cost function for every form; all at once where it can race them."""
-        networks = [network_of(form, self.traced, self.dtype) for form in found]
+        networks = [network_of(form, self.traced, self.dtype) for form in candidates]
         race: Any = getattr(self.cost, "race", None)
         if race is not None:
-            return dict(zip(found, race(networks), strict=True))
+            return dict(zip(candidates, race(networks), strict=True))
         if self.cost is None:
             raise TypeError("no cost function")
-        return {form: self.cost(*network) for form, network in zip(found, networks, strict=True)}
+        return {form: self.cost(*network) for form, network in zip(candidates, networks, strict=True)}
 
 
 def _cuts(lifting: Lifting, known: dict[str, Recipe]) -> tuple[list[fx.Node], list[Refusal]]:
@@ -152,7 +152,7 @@ def _cuts(lifting: Lifting, known: dict[str, Recipe]) -> tuple[list[fx.Node], li
     refusals: list[Refusal] = []
     for region in regions(lifting):
         runs = [
-            Fusing(abstract(expression_of(region)), recipe.rules, recipe.gate, check=False)
+            Fusing(abstract(expression_of(region)), recipe.rules, recipe.criterion, check=False)
             for recipe in (known[WHOLLY], widest)
         ]
         for run in runs:

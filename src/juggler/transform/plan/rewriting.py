@@ -49,7 +49,7 @@ def carry_out(
         recipe = planned.chosen.get(next(iter(region.ops)).name)
         if recipe is None:
             continue
-        run = Fusing(expression_of(region), recipe.rules, recipe.gate, on_rewrite=report)
+        run = Fusing(expression_of(region), recipe.rules, recipe.criterion, on_rewrite=report)
         refusals += run.run()
         rewrites += run.rewrites
         if run.rewrites:

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from juggler.transform.algebra.conv import Impossible
-from juggler.transform.algebra.values import OnesChannel, Value, describe, macs, tensors
+from juggler.transform.algebra.conv import NotFusible
+from juggler.transform.algebra.values import OnesChannel, Value, describe, macs, parameter_count
 
 
 @dataclass(eq=False)
@@ -60,42 +60,42 @@ class Term:
     @property
     def macs(self) -> int:
         """Return the multiply-accumulates of this term alone."""
-        return 0 if self.value is None else macs(self.value, self.shape)
+        return 0 if self.value is None else macs(self.value, self.reads[0].shape, self.shape)
 
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
     """What a rule puts in the place of terms: each old term and the new one that gives the same map."""
 
-    gives: tuple[tuple[Term, Term], ...]
+    replacements: tuple[tuple[Term, Term], ...]
 
 
-Answer = Proposal | tuple[tuple[Term, ...], Impossible]
+Answer = Proposal | tuple[tuple[Term, ...], NotFusible]
 
 
 @dataclass(frozen=True)
-class Balance:
-    """What a proposal takes away and what it adds.
+class CostDelta:
+    """What a proposal removes and what it adds.
 
     Attributes:
-        gone: old terms that nothing would read any more, in order.
-        made: new terms, in order of computation.
-        kept: old terms that were read on the way and stay, because something else reads them too.
+        removed: old terms that nothing would read any more, in order.
+        added: new terms, in order of computation.
+        retained: old terms that were read on the way and stay, because something else reads them too.
     """
 
-    gone: tuple[Term, ...]
-    made: tuple[Term, ...]
-    kept: tuple[Term, ...]
+    removed: tuple[Term, ...]
+    added: tuple[Term, ...]
+    retained: tuple[Term, ...]
 
     @property
     def macs_before(self) -> int:
         """Return the multiply-accumulates that go."""
-        return sum(term.macs for term in self.gone)
+        return sum(term.macs for term in self.removed)
 
     @property
     def macs_after(self) -> int:
         """Return the multiply-accumulates that come."""
-        return sum(term.macs for term in self.made)
+        return sum(term.macs for term in self.added)
 
 
 @dataclass(eq=False)
@@ -141,14 +141,16 @@ class Expression:
         """Return all terms that the outputs need, in order of computation."""
         return ordered(self.outputs)
 
-    def balance(self, proposal: Proposal) -> Balance:
+    def delta(self, proposal: Proposal) -> CostDelta:
         """Return what would go and what would come."""
-        made = [t for t in ordered((new for _, new in proposal.gives), stop=self._users) if t not in self]
-        read = {r for term in made for r in term.reads if r in self}
-        read.update(new for _, new in proposal.gives if new in self)
+        added = [
+            t for t in ordered((new for _, new in proposal.replacements), stop=self._users) if t not in self
+        ]
+        read = {r for term in added for r in term.reads if r in self}
+        read.update(new for _, new in proposal.replacements if new in self)
         dying: dict[Term, None] = {}
-        waiting = [old for old, _ in proposal.gives]
-        kept: dict[Term, None] = {}
+        waiting = [old for old, _ in proposal.replacements]
+        retained: dict[Term, None] = {}
         olds = set(waiting)
         while waiting:
             term = waiting.pop()
@@ -159,18 +161,18 @@ class Expression:
             )
             if needed:
                 if term not in read:
-                    kept[term] = None
+                    retained[term] = None
                 continue
             dying[term] = None
             waiting.extend(term.reads)
-        kept = {term: None for term in kept if term not in dying}
-        return Balance(tuple(reversed(dying)), tuple(made), tuple(kept))
+        retained = {term: None for term in retained if term not in dying}
+        return CostDelta(tuple(reversed(dying)), tuple(added), tuple(retained))
 
-    def replace(self, proposal: Proposal, balance: Balance) -> None:
+    def replace(self, proposal: Proposal, delta: CostDelta) -> None:
         """Put the new terms in the place of the old ones."""
-        for term in balance.made:
+        for term in delta.added:
             self._enter(term)
-        for old, new in proposal.gives:
+        for old, new in proposal.replacements:
             for user in list(self._users[old]):
                 user.reads = tuple(new if read is old else read for read in user.reads)
                 if user not in self._users[new]:
@@ -180,7 +182,7 @@ class Expression:
                 self._outputs.discard(old)
                 self._outputs.add(new)
                 self.outputs[self.outputs.index(old)] = new
-        for term in reversed(balance.gone):
+        for term in reversed(delta.removed):
             del self._users[term]
             for read in dict.fromkeys(term.reads):
                 if read in self._users:
@@ -194,7 +196,7 @@ class Expression:
     @property
     def numbers(self) -> int:
         """Return how many numbers all terms keep."""
-        return sum(tensors(term.value) for term in self.terms() if term.value is not None)
+        return sum(parameter_count(term.value) for term in self.terms() if term.value is not None)
 
     def signature(self) -> tuple[Any, ...]:
         """Return the expression without its numbers: equal for two of the same cost."""
@@ -209,11 +211,11 @@ class Expression:
         return (*described, tuple(index[term] for term in self.outputs))
 
 
-def ordered(wanted: Iterable[Term], stop: Iterable[Term] = ()) -> list[Term]:
+def ordered(terms: Iterable[Term], stop: Iterable[Term] = ()) -> list[Term]:
     """Return the terms and all that they read, each after what it reads; `stop` is given and not entered."""
     borders = stop if isinstance(stop, dict | set) else set(stop)
     done: dict[Term, None] = {}
-    stack: list[tuple[Term, bool]] = [(term, False) for term in reversed(list(wanted))]
+    stack: list[tuple[Term, bool]] = [(term, False) for term in reversed(list(terms))]
     while stack:
         term, entered = stack.pop()
         if term in done:
@@ -226,21 +228,21 @@ def ordered(wanted: Iterable[Term], stop: Iterable[Term] = ()) -> list[Term]:
     return list(done)
 
 
-def evaluate(wanted: Sequence[Term], known: dict[Term, Tensor]) -> list[Tensor]:
+def evaluate(terms: Sequence[Term], known: dict[Term, Tensor]) -> list[Tensor]:
     """Compute terms from maps that are known."""
     values = dict(known)
     with torch.no_grad():
-        for term in ordered(wanted, stop=set(known)):
+        for term in ordered(terms, stop=set(known)):
             if term not in values:
                 values[term] = term(*(values[read] for read in term.reads))
-    return [values[term] for term in wanted]
+    return [values[term] for term in terms]
 
 
-def leaves(gives: Iterable[tuple[Term, Term]], expression: Expression) -> list[Term]:
+def leaves(replacements: Iterable[tuple[Term, Term]], expression: Expression) -> list[Term]:
     """Return what the new terms of a proposal read of the expression; ones channels are seen through."""
-    found: dict[Term, None] = {}
-    for _, new in gives:
+    sources: dict[Term, None] = {}
+    for _, new in replacements:
         for term in ordered([new], stop=expression._users):
             if term in expression:
-                found[term.reads[0] if isinstance(term.value, OnesChannel) else term] = None
-    return list(found)
+                sources[term.reads[0] if isinstance(term.value, OnesChannel) else term] = None
+    return list(sources)

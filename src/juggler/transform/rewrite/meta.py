@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from juggler.transform.algebra.values import Value
-from juggler.transform.rewrite.expression import Balance, Expression, Proposal, Term
+from juggler.transform.rewrite.expression import CostDelta, Expression, Proposal, Term
 
 
 def abstract(expression: Expression) -> Expression:
@@ -17,7 +17,7 @@ def abstract(expression: Expression) -> Expression:
     return _copied(expression)[0]
 
 
-class Shadow:
+class MetaExpression:
     """A copy of an expression in shapes alone that is kept in step with it.
 
     Attributes:
@@ -36,19 +36,19 @@ class Shadow:
         """Return the terms of which these are copies."""
         return tuple(self._originals[term] for term in terms)
 
-    def follow(self, proposal: Proposal, balance: Balance, made: Sequence[Term]) -> bool:
+    def follow(self, proposal: Proposal, delta: CostDelta, added: Sequence[Term]) -> bool:
         """Put a proposal in place here too; say whether the copy is in step with what was made there.
 
         Args:
             proposal: in terms of the copy.
-            balance: of this proposal, here.
-            made: the new terms of the expression itself.
+            delta: of this proposal, here.
+            added: the new terms of the expression itself.
         """
-        if [type(term.value) for term in made] != [type(term.value) for term in balance.made]:
+        if [type(term.value) for term in added] != [type(term.value) for term in delta.added]:
             return False
-        self.expression.replace(proposal, balance)
-        self._twins.update(zip(made, balance.made, strict=True))
-        self._originals.update(zip(balance.made, made, strict=True))
+        self.expression.replace(proposal, delta)
+        self._twins.update(zip(added, delta.added, strict=True))
+        self._originals.update(zip(delta.added, added, strict=True))
         return True
 
 

@@ -10,16 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+from juggler.lazy import renamed
 from juggler.registry import Registry
-from juggler.transform.algebra.conv import Impossible
+from juggler.transform.algebra.conv import NotFusible
 from juggler.transform.algebra.values import Value
 from juggler.transform.rewrite.expression import Answer, Expression, Proposal, Term
 
-KEPT_PATHS = 8  # enough to name a result by what they have in common; all of them would grow without end
+MOST_PATHS = 8  # enough to name a result by what they have in common; all of them would grow without end
 
 
 class Rule(Protocol):
     """Look at one term of an expression and say what could stand there.
+
+    The first line of a rule's docstring is an equation, and then words: "`bn(conv(x)) -> conv'(x)`: ...".
 
     Attributes:
         name: the file's name.
@@ -44,10 +47,10 @@ def rules() -> Registry[Rule]:
 
 def instead(old: Term, value: Value, reads: tuple[Term, ...], through: tuple[Term, ...]) -> Proposal:
     """Propose one value in the place of `old`; `through` are all the terms that go into it."""
-    return Proposal(((old, made(old, value, reads, through)),))
+    return Proposal(((old, replacement(old, value, reads, through)),))
 
 
-def made(old: Term, value: Value, reads: tuple[Term, ...], through: tuple[Term, ...]) -> Term:
+def replacement(old: Term, value: Value, reads: tuple[Term, ...], through: tuple[Term, ...]) -> Term:
     """Return a new term that gives the map of `old`."""
     paths = tuple(dict.fromkeys(path for term in through for path in term.paths))
     return Term(
@@ -57,7 +60,7 @@ def made(old: Term, value: Value, reads: tuple[Term, ...], through: tuple[Term, 
         label=old.label,
         position=old.position,
         stands_for=old.stands_for,
-        paths=paths if len(paths) <= KEPT_PATHS else (*paths[: KEPT_PATHS - 1], paths[-1]),
+        paths=paths if len(paths) <= MOST_PATHS else (*paths[: MOST_PATHS - 1], paths[-1]),
     )
 
 
@@ -73,6 +76,9 @@ def only_read(term: Term, expression: Expression) -> Term | None:
     return term.reads[0] if term.reads[0] in expression else None
 
 
-def refused(terms: tuple[Term, ...], why: Impossible) -> Answer:
+def refused(terms: tuple[Term, ...], why: NotFusible) -> Answer:
     """Return the answer that says why there is no proposal."""
     return terms, why
+
+
+__getattr__ = renamed(__name__, {"made": "juggler.transform.rewrite.rule:replacement"})

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, fx, nn
 
+from juggler.transform.tracing.builder import GraphBuilder
+
 
 class NoHandle(Exception):  # noqa: N818  # caught by the reader, which then keeps the operator
     """No module and no plain function is known that computes this operator as it is used here."""
@@ -53,69 +55,66 @@ class Arguments:
 
     def shape(self, name: str) -> tuple[Any, ...]:
         """Return the shape of an argument; sizes that are free are no ints."""
-        found = self.values[name].meta.get("val")
-        if not isinstance(found, Tensor):
+        tensor = self.values[name].meta.get("val")
+        if not isinstance(tensor, Tensor):
             raise NoHandle
-        return tuple(found.shape)
+        return tuple(tensor.shape)
 
     def numbers(self, name: str, rank: int) -> tuple[int, ...]:
         """Return one number an axis; aten writes one for all where they are equal."""
-        given = tuple(self.values[name])
-        return given * rank if len(given) == 1 else given
+        numbers = tuple(self.values[name])
+        return numbers * rank if len(numbers) == 1 else numbers
 
 
-class Assembly:
-    """The graph that is being built, and its parts."""
+class AtenBuilder(GraphBuilder):
+    """The graph of an exported program; its weights and modules are shared as the program shares them.
+
+    Attributes:
+        values: what each node of the program has become.
+    """
 
     def __init__(self) -> None:
-        self.graph = fx.Graph()
+        super().__init__()
         self.values: dict[fx.Node, Any] = {}
-        self.parts: dict[str, nn.Module | Tensor] = {}
-        self._own: dict[Any, Tensor] = {}
+        self._copies: dict[Any, Tensor] = {}
         self._names: dict[int, str] = {}
         self._called: dict[Any, str] = {}
 
-    def own(self, tensor: Any, fqn: str) -> Any:
+    def weight_copy(self, tensor: Any, fqn: str) -> Any:
         """Return a copy of a weight, the same one for every name that the weight has."""
         if not isinstance(tensor, Tensor):
             return tensor
         key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype) if tensor.numel() else fqn
-        if key not in self._own:
+        if key not in self._copies:
             copied = tensor.detach().clone()
-            self._own[key] = nn.Parameter(copied) if isinstance(tensor, nn.Parameter) else copied
-        self._names.setdefault(id(self._own[key]), fqn)
-        return self._own[key]
+            self._copies[key] = nn.Parameter(copied) if isinstance(tensor, nn.Parameter) else copied
+        self._names.setdefault(id(self._copies[key]), fqn)
+        return self._copies[key]
 
     def constant(self, tensor: Tensor, name: str) -> fx.Node:
         """Return a node that reads a weight."""
         target = self._names.get(id(tensor), name)
         if self.parts.get(target) is not tensor:
-            target = self._free(target)
             is_weight = isinstance(tensor, nn.Parameter) or id(tensor) in self._names
-            self.parts[target] = tensor if is_weight else tensor.detach().clone()
+            target = self.add_part(target, tensor if is_weight else tensor.detach().clone())
         return self.graph.get_attr(target)
 
-    def module(self, call: Arguments, made: nn.Module, source: str = "input", *key: Any) -> fx.Node:
+    def module(self, call: Arguments, module: nn.Module, source: str = "input", *key: Any) -> fx.Node:
         """Return a node that lets a module compute the operator.
 
         Args:
             call: the operator.
-            made: the module.
+            module: what computes it.
             source: name of the argument that the module takes.
             key: what else makes two calls one and the same module; without it each call has its own.
         """
         if key and key in self._called:
             target = self._called[key]
         else:
-            target = self._free(self._path(call, key))
-            self.parts[target] = made
+            target = self.add_part(self._path(call, key), module)
             if key:
                 self._called[key] = target
         return self.graph.call_module(target, (call[source],))
-
-    def function(self, made: Callable[..., Any], *arguments: Any, **options: Any) -> fx.Node:
-        """Return a node that lets a function compute the operator."""
-        return self.graph.call_function(made, arguments, options)
 
     def _path(self, call: Arguments, key: tuple[Any, ...]) -> str:
         """Return the name by which the network's owner knows the module."""
@@ -130,14 +129,8 @@ class Assembly:
                 return str(path).partition("@")[0]
         return call.node.name
 
-    def _free(self, stem: str) -> str:
-        name, number = stem, 1
-        while name in self.parts:
-            name, number = f"{stem}_{number}", number + 1
-        return name
 
-
-Handle: TypeAlias = Callable[[Assembly, Arguments], Any]
+Handle: TypeAlias = Callable[[AtenBuilder, Arguments], Any]
 
 
 def operator_of(node: Any) -> Any:
@@ -160,6 +153,6 @@ def name_of(node: Any) -> str:
 def bound(node: fx.Node) -> dict[str, Any]:
     """Return the arguments of an operator by the names of its schema, defaults filled in."""
     parameters = operator_of(node)._schema.arguments
-    given = {**dict(zip((p.name for p in parameters), node.args, strict=False)), **node.kwargs}
+    arguments = {**dict(zip((p.name for p in parameters), node.args, strict=False)), **node.kwargs}
     defaults = {p.name: p.default_value for p in parameters if p.has_default_value()}
-    return {p.name: given.get(p.name, defaults.get(p.name)) for p in parameters}
+    return {p.name: arguments.get(p.name, defaults.get(p.name)) for p in parameters}

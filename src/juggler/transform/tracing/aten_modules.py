@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from juggler.transform.tracing.assembly import Arguments, Assembly, Handle, NoHandle
+from juggler.transform.tracing.assembly import Arguments, AtenBuilder, Handle, NoHandle
 
 CONVS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -18,16 +18,16 @@ AVERAGE_POOLS = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
 ADAPTIVE_POOLS = {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}
 
 
-def _conv(build: Assembly, call: Arguments) -> fx.Node:
+def _conv(build: AtenBuilder, call: Arguments) -> fx.Node:
     weight, bias = call.weight("weight"), call.optional("bias")
     rank, transposed = (
         weight.ndim - 2,
         bool(call.values.get("transposed", "transpose" in str(call.node.target))),
     )
-    made, options = _conv_of(call, weight, rank, transposed=transposed)
+    kind, options = _conv_of(call, weight, rank, transposed=transposed)
     with torch.device("meta"):  # the weights come from the program: nothing to draw, nothing to allocate
-        conv = made(bias=bias is not None, **options)
-    _own(conv, weight, bias)
+        conv = kind(bias=bias is not None, **options)
+    _set_weights(conv, weight, bias)
     return build.module(call, conv, "input", "conv", id(weight), id(bias), *map(str, options.values()))
 
 
@@ -51,7 +51,7 @@ def _conv_of(call: Arguments, weight: Tensor, rank: int, *, transposed: bool) ->
     return kinds[rank], options
 
 
-def _batch_norm(build: Assembly, call: Arguments) -> Any:
+def _batch_norm(build: AtenBuilder, call: Arguments) -> Any:
     _check_first_only(call)
     mean, variance = call.weight("running_mean"), call.weight("running_var")
     weight, bias = call.optional("weight"), call.optional("bias")
@@ -60,50 +60,50 @@ def _batch_norm(build: Assembly, call: Arguments) -> Any:
         raise NoHandle
     norm = kind(mean.numel(), eps=call.values["eps"], affine=weight is not None)
     if weight is not None:
-        _own(norm, weight, bias)
+        _set_weights(norm, weight, bias)
     norm.running_mean, norm.running_var = mean.detach(), variance.detach()
     held = (id(weight), id(bias), id(mean), id(variance), norm.eps)
     return _first(call, build.module(call, norm, "input", "norm", *held))
 
 
-def _linear(build: Assembly, call: Arguments) -> fx.Node:
+def _linear(build: AtenBuilder, call: Arguments) -> fx.Node:
     weight = call.weight("weight")
     if weight.ndim != 2:
         raise NoHandle
-    return _made_linear(build, call, weight, call.optional("bias"), "input")
+    return _linear_module(build, call, weight, call.optional("bias"), "input")
 
 
-def _addmm(build: Assembly, call: Arguments) -> fx.Node:
+def _addmm(build: AtenBuilder, call: Arguments) -> fx.Node:
     if call.values.get("alpha", 1) != 1 or call.values.get("beta", 1) != 1:
         raise NoHandle
     weight, bias = call.weight("mat2"), call.weight("self")
     if bias.shape != weight.shape[1:]:
         raise NoHandle
-    return _made_linear(build, call, weight.t().contiguous(), bias, "mat1")
+    return _linear_module(build, call, weight.t().contiguous(), bias, "mat1")
 
 
-def _mm(build: Assembly, call: Arguments) -> fx.Node:
+def _mm(build: AtenBuilder, call: Arguments) -> fx.Node:
     """Return the linear layer that a product with a weight is; a product of two features stays one."""
     if not isinstance(call.held.get("mat2"), Tensor):
         return _matmul(build, call)
-    return _made_linear(build, call, call.weight("mat2").t().contiguous(), None, "self")
+    return _linear_module(build, call, call.weight("mat2").t().contiguous(), None, "self")
 
 
-def _made_linear(
-    build: Assembly, call: Arguments, weight: Tensor, bias: Tensor | None, source: str
+def _linear_module(
+    build: AtenBuilder, call: Arguments, weight: Tensor, bias: Tensor | None, source: str
 ) -> fx.Node:
     with torch.device("meta"):
         linear = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
-    _own(linear, weight, bias)
+    _set_weights(linear, weight, bias)
     return build.module(call, linear, source, "linear", id(weight), id(bias))
 
 
-def _matmul(build: Assembly, call: Arguments) -> fx.Node:
+def _matmul(build: AtenBuilder, call: Arguments) -> fx.Node:
     right = call.values.get("other", call.values.get("mat2"))
-    return build.function(torch.matmul, call["self"], call.mapped(right))
+    return build.add_function(torch.matmul, call["self"], call.mapped(right))
 
 
-def _layer_norm(build: Assembly, call: Arguments) -> Any:
+def _layer_norm(build: AtenBuilder, call: Arguments) -> Any:
     _check_first_only(call)
     weight, bias = call.optional("weight"), call.optional("bias")
     norm = nn.LayerNorm(
@@ -113,41 +113,41 @@ def _layer_norm(build: Assembly, call: Arguments) -> Any:
         bias=bias is not None,
     )
     if weight is not None:
-        _own(norm, weight, bias)
+        _set_weights(norm, weight, bias)
     elif bias is not None:
         raise NoHandle
     return _first(call, build.module(call, norm, "input", "layer", id(weight), id(bias), norm.eps))
 
 
-def _group_norm(build: Assembly, call: Arguments) -> fx.Node:
+def _group_norm(build: AtenBuilder, call: Arguments) -> fx.Node:
     weight, bias = call.optional("weight"), call.optional("bias")
     if (weight is None) != (bias is None):
         raise NoHandle
     channels = call.shape("input")[1]
     norm = nn.GroupNorm(call.values["num_groups"], channels, call.values["eps"], affine=weight is not None)
     if weight is not None:
-        _own(norm, weight, bias)
+        _set_weights(norm, weight, bias)
     return build.module(call, norm, "input", "group", id(weight), id(bias), norm.eps)
 
 
-def _prelu(build: Assembly, call: Arguments) -> fx.Node:
+def _prelu(build: AtenBuilder, call: Arguments) -> fx.Node:
     weight = call.weight("weight")
-    made = nn.PReLU(weight.numel())
-    _own(made, weight.reshape(-1), None)
-    return build.module(call, made, "self", "prelu", id(weight))
+    prelu = nn.PReLU(weight.numel())
+    _set_weights(prelu, weight.reshape(-1), None)
+    return build.module(call, prelu, "self", "prelu", id(weight))
 
 
-def _embedding(build: Assembly, call: Arguments) -> fx.Node:
+def _embedding(build: AtenBuilder, call: Arguments) -> fx.Node:
     weight = call.weight("weight")
     if call.values["scale_grad_by_freq"] or call.values["sparse"]:
         raise NoHandle
     with torch.device("meta"):
-        made = nn.Embedding(*weight.shape)
-    _own(made, weight, None)
-    return build.module(call, made, "indices", "embedding", id(weight))
+        embedding = nn.Embedding(*weight.shape)
+    _set_weights(embedding, weight, None)
+    return build.module(call, embedding, "indices", "embedding", id(weight))
 
 
-def _own(module: nn.Module, weight: Tensor, bias: Tensor | None) -> None:
+def _set_weights(module: nn.Module, weight: Tensor, bias: Tensor | None) -> None:
     """Give a module its weights; one that is no parameter, because it was computed, becomes one."""
     for name, tensor in (("weight", weight), ("bias", bias)):
         if tensor is not None:
@@ -166,16 +166,16 @@ def _first(call: Arguments, node: fx.Node) -> Any:
     return (node,) if call.gives_several else node
 
 
-def _max_pool(build: Assembly, call: Arguments) -> Any:
+def _max_pool(build: AtenBuilder, call: Arguments) -> Any:
     _check_first_only(call)
     rank = len(call.shape("self")) - 2
     kernel, stride = call.numbers("kernel_size", rank), _stride(call, rank)
     padding, dilation = call.numbers("padding", rank), call.numbers("dilation", rank)
-    made = _of_rank(MAX_POOLS, rank)(kernel, stride, padding, dilation, ceil_mode=call.values["ceil_mode"])
-    return _first(call, build.module(call, made, "self"))
+    pool = _of_rank(MAX_POOLS, rank)(kernel, stride, padding, dilation, ceil_mode=call.values["ceil_mode"])
+    return _first(call, build.module(call, pool, "self"))
 
 
-def _average_pool(build: Assembly, call: Arguments) -> fx.Node:
+def _average_pool(build: AtenBuilder, call: Arguments) -> fx.Node:
     if call.values.get("divisor_override") is not None:
         raise NoHandle
     rank = len(call.shape("self")) - 2
@@ -186,7 +186,7 @@ def _average_pool(build: Assembly, call: Arguments) -> fx.Node:
     )
 
 
-def _adaptive_pool(build: Assembly, call: Arguments) -> fx.Node:
+def _adaptive_pool(build: AtenBuilder, call: Arguments) -> fx.Node:
     rank = len(call.shape("self")) - 2
     sizes = tuple(call.values["output_size"])
     if not all(isinstance(size, int) for size in sizes):

@@ -20,19 +20,17 @@ from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from juggler.errors import Refused
-from juggler.transform.tracing.assembly import Arguments, Assembly, NoHandle, bound, name_of, operator_of
+from juggler.transform.tracing.assembly import Arguments, AtenBuilder, NoHandle, bound, name_of, operator_of
 from juggler.transform.tracing.aten import HANDLES
 
-ASKED = "read an exported program"
+ACTION = "read an exported program"
 # Their results share no memory with anything else, so an op in place on one that only it reads is harmless.
-_OWN_RESULT = frozenset(
-    {
-        *("add", "sub", "mul", "div", "cat", "mean", "matmul", "linear", "addmm", "convolution"),
-        *("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
-        *("batch_norm", "layer_norm", "group_norm", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"),
-        *("relu", "hardtanh", "hardswish", "silu", "gelu", "sigmoid"),
-    }
-)
+_ARITHMETIC = {"add", "sub", "mul", "div", "cat", "mean", "matmul", "linear", "addmm", "convolution"}
+_CONVS = {f"conv{kind}{d}d" for kind in ("", "_transpose") for d in (1, 2, 3)}
+_NORMS = {"batch_norm", "layer_norm", "group_norm"}
+_POOLS = {"max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"}
+_ACTIVATIONS = {"relu", "hardtanh", "hardswish", "silu", "gelu", "sigmoid"}
+_FRESH_RESULTS = _ARITHMETIC | _CONVS | _NORMS | _POOLS | _ACTIVATIONS
 _CHECKS = ("_assert", "sym_constrain_range")
 
 
@@ -54,7 +52,7 @@ def from_exported(program: ExportedProgram) -> fx.GraphModule:
     changed = {**signature.buffers_to_mutate, **signature.user_inputs_to_mutate}
     if changed:
         raise Refused(
-            ASKED,
+            ACTION,
             f"it changes {', '.join(sorted(changed.values())[:3])} on every call",
             "Call eval() on the network before torch.export.export, and keep no state in it",
         )
@@ -68,8 +66,10 @@ def _works_in_place_on_what_others_read(graph: fx.Graph) -> bool:
         if kind is None or not kind._schema.is_mutable or not node.args or name_of(node) == "detach":
             continue
         changed = node.args[0]
-        own = isinstance(changed, fx.Node) and name_of(changed) in _OWN_RESULT and len(changed.users) == 1
-        if not own:
+        is_private = (
+            isinstance(changed, fx.Node) and name_of(changed) in _FRESH_RESULTS and len(changed.users) == 1
+        )
+        if not is_private:
             return True
     return False
 
@@ -79,7 +79,7 @@ class _Reader:
 
     def __init__(self, program: ExportedProgram) -> None:
         self.program = program
-        self.out = Assembly()
+        self.out = AtenBuilder()
         self.constants: dict[fx.Node, Any] = {}
 
     def read(self) -> fx.GraphModule:
@@ -93,7 +93,7 @@ class _Reader:
                 self.out.graph.output(self._outputs(node))
             elif node.op != "placeholder":
                 raise _refusal(node, f"calls {node.target}")
-        read = fx.GraphModule(self.out.parts, self.out.graph, class_name="Exported").eval()
+        read = self.out.finish("Exported")
         for node in read.graph.nodes:
             node.meta["stands_for"] = node.name
             node.meta["paths"] = (str(node.target),) if node.op == "call_module" else ()
@@ -116,7 +116,7 @@ class _Reader:
             if node.name in weights:
                 fqn = weights[node.name]
                 held = self.program.state_dict.get(fqn, self.program.constants.get(fqn))
-                self.constants[node] = self.out.own(held, fqn)
+                self.constants[node] = self.out.weight_copy(held, fqn)
             elif node.name in fixed:
                 self.constants[node] = fixed[node.name]
             else:
@@ -158,8 +158,8 @@ class _Reader:
 
     def _fold(self, node: fx.Node) -> bool:
         """Compute a node that depends on weights alone; say whether it was one."""
-        drawn = torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
-        if drawn or not all(source in self.constants for source in node.all_input_nodes):
+        is_random = torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
+        if is_random or not all(source in self.constants for source in node.all_input_nodes):
             return False
         arguments: Any = fx.node.map_arg(node.args, lambda n: self.constants[n])
         options: Any = fx.node.map_arg(node.kwargs, lambda n: self.constants[n])
@@ -189,9 +189,9 @@ class _Reader:
             for value in node.args[0]  # type: ignore[union-attr]
         ]
         spec = self.program.call_spec.out_spec
-        whole = values if spec is None else pytree.tree_unflatten(values, spec)
-        if isinstance(whole, fx.Node) or type(whole) in (tuple, list, dict):
-            return whole
+        outputs = values if spec is None else pytree.tree_unflatten(values, spec)
+        if isinstance(outputs, fx.Node) or type(outputs) in (tuple, list, dict):
+            return outputs
         return values[0] if len(values) == 1 else tuple(values)  # a class of the network's own
 
 
@@ -213,17 +213,17 @@ def _check_evaluating(node: fx.Node, values: dict[str, Any]) -> None:
     # A batch norm that keeps no statistics uses the batch's in evaluation mode as well: no handle takes it.
     if training is True and values.get("p", 1.0) and values.get("running_mean", True) is not None:
         raise Refused(
-            ASKED,
+            ACTION,
             f"{node.name} was captured in training mode",
             "Call eval() on the network before torch.export.export",
         )
 
 
-def _refusal(node: fx.Node, found: str) -> Refused:
+def _refusal(node: fx.Node, obstacle: str) -> Refused:
     stack = list(node.meta.get("nn_module_stack", {}).values())
     place = f" (in {stack[-1][0]})" if stack and stack[-1][0] else ""
     return Refused(
-        ASKED,
-        f"{node.name}{place} {found}",
+        ACTION,
+        f"{node.name}{place} {obstacle}",
         "Take it out of forward, or flatten the submodules one by one",
     )

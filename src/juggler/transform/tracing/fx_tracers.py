@@ -59,8 +59,8 @@ class Symbolic(fx.Tracer):
         names = _input_names(root_fn, self._inputs)
         proxies = [self.create_proxy("placeholder", name, (), {}) for name in names]
 
-        def run(root: nn.Module, *given: Any) -> Any:
-            return plain(root_fn(root, *given))
+        def run(root: nn.Module, *inputs: Any) -> Any:
+            return plain(root_fn(root, *inputs))
 
         return run, [self.root, *proxies]
 
@@ -226,13 +226,13 @@ class ByExample(Symbolic):
 
 def _later(args: tuple[Any, ...], kwargs: dict[str, Any], dimensions: int) -> bool:
     """Say whether `size` is asked for another dimension than the first."""
-    asked = args[1] if len(args) > 1 else kwargs.get("dim", 0)
-    return isinstance(asked, int) and asked % dimensions != 0
+    dimension = args[1] if len(args) > 1 else kwargs.get("dim", 0)
+    return isinstance(dimension, int) and dimension % dimensions != 0
 
 
-def place(error: BaseException, own: nn.Module) -> str:
+def place(error: BaseException, network: nn.Module) -> str:
     """Say where in the user's network an error came up: the module's path, the line of its source."""
-    paths = {id(module): name for name, module in own.named_modules()}
+    paths = {id(module): name for name, module in network.named_modules()}
     path, line = "", ""
     for frame, number in traceback.walk_tb(error.__traceback__):
         path = paths.get(id(frame.f_locals.get("self")), path)

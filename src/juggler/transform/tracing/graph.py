@@ -9,12 +9,19 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.modules.conv import _ConvNd
 
+from juggler.count.network import macs_by_node
 from juggler.errors import Refused
-from juggler.nouns import GraphNode, GraphSketch
-from juggler.transform.tracing.preparation import Example, inputs_of, own_copy
-from juggler.transform.tracing.tracers import by_example, exported, hold_against, run, symbolically, unfit
+from juggler.nouns import GraphNode, GraphSummary
+from juggler.transform.tracing.preparation import Example, evaluation_copy, inputs_of
+from juggler.transform.tracing.tracers import (
+    by_example,
+    check_outputs,
+    exported,
+    input_refusal,
+    run,
+    symbolically,
+)
 
 
 def trace(model: nn.Module, example: Example | None = None) -> fx.GraphModule:
@@ -36,26 +43,30 @@ def trace(model: nn.Module, example: Example | None = None) -> fx.GraphModule:
         Refused: the model cannot be copied, does not run on the example, or its control flow depends on what
             its input holds; the message says where.
     """
-    own = own_copy(model)
+    network = evaluation_copy(model)
     if example is None:
-        return _noted(symbolically(own, None))
-    inputs = inputs_of(own, example)
-    wanted = run(own, inputs)
+        return _annotated(symbolically(network, None))
+    inputs = inputs_of(network, example)
+    outputs = run(network, inputs)
     refusals: list[Refused] = []
     for way in (symbolically, by_example, exported):
         try:
-            traced = way(own_copy(model), inputs)
-            hold_against(traced, inputs, wanted)
+            traced = way(evaluation_copy(model), inputs)
+            check_outputs(traced, inputs, outputs)
         except Refused as refused:
             refusals.append(refused)
         else:
-            return _noted(traced)
+            return _annotated(traced)
     # The second knew the sizes: what stopped it is what the owner can mend. The first may only lack them.
-    told = refusals[1]
-    raise Refused(told.asked, f"{told.found}; torch.export: {refusals[2].found}", told.remedy) from told
+    by_example_refused = refusals[1]
+    raise Refused(
+        by_example_refused.asked,
+        f"{by_example_refused.found}; torch.export: {refusals[2].found}",
+        by_example_refused.remedy,
+    ) from by_example_refused
 
 
-def _noted(traced: fx.GraphModule) -> fx.GraphModule:
+def _annotated(traced: fx.GraphModule) -> fx.GraphModule:
     """Note on every node what it stands for, and make buffers of its constants."""
     for node in traced.graph.nodes:
         node.type = None
@@ -85,7 +96,7 @@ def propagate_shapes(traced: fx.GraphModule, example: Example) -> None:
         with torch.no_grad():
             _Shapes(traced).run(*inputs)
     except (RuntimeError, TypeError, ValueError) as error:
-        raise unfit(inputs, str(error)) from error
+        raise input_refusal(inputs, str(error)) from error
 
 
 class _Shapes(fx.Interpreter):
@@ -94,6 +105,8 @@ class _Shapes(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
         n.meta["shape"] = tuple(value.shape) if isinstance(value, Tensor) else ()
+        if n.op == "placeholder" and isinstance(value, Tensor):
+            n.meta["dtype"] = value.dtype
         return value
 
 
@@ -144,19 +157,16 @@ def label(node: fx.Node) -> str:
     return str(node.target) if node.op == "call_module" else node.name
 
 
-def macs_of(node: fx.Node, module: nn.Module | None) -> int:
-    """Return the multiply-accumulates of a convolution or a linear layer for the shape on the node."""
-    shape = shape_of(node)
-    if isinstance(module, nn.Linear):
-        return int(torch.Size(shape).numel()) * module.in_features
-    if isinstance(module, _ConvNd) and not module.transposed:
-        return int(torch.Size(shape).numel()) * int(module.weight[0].numel())
-    return 0
+def summarise(traced: fx.GraphModule, name: str, example: Example | None = None) -> GraphSummary:
+    """Return the graph as plain nouns, for pictures and tables; shapes must have been propagated.
 
-
-def sketch(traced: fx.GraphModule, name: str) -> GraphSketch:
-    """Return the graph as plain nouns, for pictures and tables; shapes must have been propagated."""
+    Args:
+        traced: the graph.
+        name: what the network is called.
+        example: what its work is counted for. None: inputs of the shapes that were propagated.
+    """
     view = View(traced)
+    macs = macs_by_node(traced, _bare_inputs(traced) if example is None else example)
     labels = Counter(label(node) for node in view.nodes())
     names = {node: label(node) if labels[label(node)] == 1 else node.name for node in view.nodes()}
     nodes = tuple(
@@ -165,11 +175,19 @@ def sketch(traced: fx.GraphModule, name: str) -> GraphSketch:
             kind=_kind(node, view.module(node)),
             inputs=tuple(names[source] for source in node.all_input_nodes),
             shape=shape_of(node),
-            macs=macs_of(node, view.module(node)),
+            macs=macs[node.name],
         )
         for node in view.nodes()
     )
-    return GraphSketch(name, nodes)
+    return GraphSummary(name, nodes)
+
+
+def _bare_inputs(traced: fx.GraphModule) -> tuple[Tensor, ...]:
+    """Return inputs of the shapes and types that were propagated, without values."""
+    placeholders = traced.graph.find_nodes(op="placeholder")
+    return tuple(
+        torch.empty(shape_of(node), dtype=node.meta.get("dtype"), device="meta") for node in placeholders
+    )
 
 
 def _kind(node: fx.Node, module: Any) -> str:

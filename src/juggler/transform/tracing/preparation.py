@@ -23,7 +23,7 @@ from juggler.errors import ConfigError, Refused
 Example = Tensor | tuple[Tensor, ...]
 
 
-def own_copy(model: nn.Module) -> nn.Module:
+def evaluation_copy(model: nn.Module) -> nn.Module:
     """Return a copy with its weights worked out; the model itself is not changed.
 
     Raises:
@@ -39,21 +39,21 @@ def own_copy(model: nn.Module) -> nn.Module:
         if isinstance(value, Tensor) and not value.is_leaf
     }
     try:
-        own: nn.Module = copy.deepcopy(model, computed)
+        network: nn.Module = copy.deepcopy(model, computed)
     except (TypeError, RuntimeError, AttributeError) as error:
         raise Refused(
             "copy the network",
             f"{type(model).__name__} holds what cannot be copied ({error})",
             "Keep files, locks and generators out of the module",
         ) from error
-    for module in own.modules():
+    for module in network.modules():
         module._backward_hooks.clear()  # they compute nothing on the way forward
         module._backward_pre_hooks.clear()
     with torch.no_grad():
-        for module in list(own.modules()):
+        for module in list(network.modules()):
             _settle(module)
-    _check_hooks(own)
-    return own
+    _check_hooks(network)
+    return network
 
 
 def _check(model: nn.Module) -> None:
@@ -123,10 +123,10 @@ def _settle(module: nn.Module) -> None:
             module.register_parameter(name, nn.Parameter(value, requires_grad=False))
 
 
-def _check_hooks(own: nn.Module) -> None:
+def _check_hooks(network: nn.Module) -> None:
     hooked = [
         f"{name or 'the model itself'} ({getattr(hook, '__qualname__', type(hook).__name__)})"
-        for name, module in own.named_modules()
+        for name, module in network.named_modules()
         for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
     ]
     if hooked:
@@ -138,30 +138,30 @@ def _check_hooks(own: nn.Module) -> None:
         )
 
 
-def inputs_of(own: nn.Module, example: Example) -> tuple[Tensor, ...]:
+def inputs_of(network: nn.Module, example: Example) -> tuple[Tensor, ...]:
     """Return the example as a tuple of tensors, held against the network.
 
     Raises:
         ConfigError: it is neither a tensor nor a tuple of tensors.
         Refused: it is on another device than the network.
     """
-    given = example if isinstance(example, tuple) else (example,)
-    wrong = [type(one).__name__ for one in given if not isinstance(one, Tensor)]
-    if wrong or not given:
+    inputs = example if isinstance(example, tuple) else (example,)
+    wrong = [type(tensor).__name__ for tensor in inputs if not isinstance(tensor, Tensor)]
+    if wrong or not inputs:
         raise ConfigError(
             "flatten the network",
             f"the example is a {type(example).__name__}" + (f" of {', '.join(wrong)}" if wrong else ""),
             "Pass one input, torch.randn(1, 3, 224, 224), or a tuple with a tensor for each input",
         )
-    devices = {tensor.device for tensor in (*own.parameters(), *own.buffers())}
-    strangers = {tensor.device for tensor in given} - devices
+    devices = {tensor.device for tensor in (*network.parameters(), *network.buffers())}
+    strangers = {tensor.device for tensor in inputs} - devices
     if devices and strangers:
         raise Refused(
             "run the network on the example",
             f"the example is on {strangers.pop()} and the weights are on {devices.pop()}",
             "Bring both to one device, for instance model.cpu() and example.cpu()",
         )
-    return given
+    return inputs
 
 
 def plain(value: Any) -> Any:

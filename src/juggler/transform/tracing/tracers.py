@@ -23,32 +23,32 @@ _REMEDY = (
 )
 
 
-def symbolically(own: nn.Module, inputs: tuple[Tensor, ...] | None) -> fx.GraphModule:
+def symbolically(network: nn.Module, inputs: tuple[Tensor, ...] | None) -> fx.GraphModule:
     """Trace by torch.fx, with every size left free.
 
     Raises:
         Refused: torch.fx cannot follow the forward; the message says where.
     """
-    return _follow(own, Symbolic(None if inputs is None else len(inputs)))
+    return _follow(network, Symbolic(None if inputs is None else len(inputs)))
 
 
-def by_example(own: nn.Module, inputs: tuple[Tensor, ...]) -> fx.GraphModule:
+def by_example(network: nn.Module, inputs: tuple[Tensor, ...]) -> fx.GraphModule:
     """Trace by torch.fx, with every size but the batch as it is for the inputs.
 
     Raises:
         Refused: what the forward does depends on what the inputs hold, or is made for one batch.
     """
-    traced = _follow(own, ByExample(inputs))
+    traced = _follow(network, ByExample(inputs))
     twice = _doubled(inputs)
     try:
-        wanted = run(own, twice)
+        outputs = run(network, twice)
     except Refused:
         return traced  # the network itself takes no other batch
-    hold_against(traced, twice, wanted)
+    check_outputs(traced, twice, outputs)
     return traced
 
 
-def exported(own: nn.Module, inputs: tuple[Tensor, ...]) -> fx.GraphModule:
+def exported(network: nn.Module, inputs: tuple[Tensor, ...]) -> fx.GraphModule:
     """Trace by torch.export, with the batch free where the network allows it.
 
     Raises:
@@ -58,28 +58,32 @@ def exported(own: nn.Module, inputs: tuple[Tensor, ...]) -> fx.GraphModule:
 
     free = tuple({0: torch.export.Dim.AUTO} if tensor.ndim else None for tensor in inputs)
     # A batch of 1 would be taken for a constant, so one of 2 is tried first.
-    for given, sizes in ((_doubled(inputs), free), (inputs, None)):
+    for arguments, sizes in ((_doubled(inputs), free), (inputs, None)):
         try:
             with torch.no_grad():
-                return from_exported(torch.export.export(own, given, dynamic_shapes=sizes, strict=False))
+                return from_exported(
+                    torch.export.export(network, arguments, dynamic_shapes=sizes, strict=False)
+                )
         except JugglerError:
             raise
         except Exception as error:  # noqa: BLE001  # a forward may raise whatever it likes
             failed = error
     said = next(iter(str(failed).strip().splitlines()), repr(failed))
-    raise Refused("trace the network", f"{said} {place(failed, own)}", _REMEDY) from failed
+    raise Refused("trace the network", f"{said} {place(failed, network)}", _REMEDY) from failed
 
 
-def _follow(own: nn.Module, tracer: Symbolic) -> fx.GraphModule:
+def _follow(network: nn.Module, tracer: Symbolic) -> fx.GraphModule:
     try:
         with torch.no_grad():
-            graph = tracer.trace(own)
+            graph = tracer.trace(network)
     except Exception as error:  # a forward may raise whatever it likes
-        found = f"torch.fx could not follow {type(own).__name__}.forward {place(error, own)} ({error})"
-        raise Refused("trace the network", found, _REMEDY) from error
+        obstacle = (
+            f"torch.fx could not follow {type(network).__name__}.forward {place(error, network)} ({error})"
+        )
+        raise Refused("trace the network", obstacle, _REMEDY) from error
     if isinstance(tracer, ByExample):
         tracer.forget_sizes()
-    return fx.GraphModule(own, graph, class_name=type(own).__name__)
+    return fx.GraphModule(network, graph, class_name=type(network).__name__)
 
 
 def _doubled(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -98,28 +102,28 @@ def run(network: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
             call = network.forward if isinstance(network, fx.GraphModule) else network
             return plain(call(*(tensor.clone() for tensor in inputs)))
     except Exception as error:  # a forward may raise whatever it likes
-        raise unfit(inputs, f"{error} ({place(error, network)})") from error
+        raise input_refusal(inputs, f"{error} ({place(error, network)})") from error
 
 
-def unfit(inputs: tuple[Tensor, ...], found: str) -> Refused:
+def input_refusal(inputs: tuple[Tensor, ...], obstacle: str) -> Refused:
     """Return the refusal of inputs that a network does not run on."""
-    given = " and ".join(f"shape {tuple(tensor.shape)} and type {tensor.dtype}" for tensor in inputs)
+    described = " and ".join(f"shape {tuple(tensor.shape)} and type {tensor.dtype}" for tensor in inputs)
     return Refused(
         "run the network on the example",
-        f"an input of {given} gave: {found}",
+        f"an input of {described} gave: {obstacle}",
         "Pass an example of the shape and type that the network is made for",
     )
 
 
-def hold_against(traced: fx.GraphModule, inputs: tuple[Tensor, ...], wanted: Any) -> None:
+def check_outputs(traced: fx.GraphModule, inputs: tuple[Tensor, ...], expected: Any) -> None:
     """Refuse a graph that does not give what the network gave.
 
     Raises:
         Refused: it gives something else, or does not run.
     """
-    found = run(traced, inputs)
-    pairs = list(itertools.zip_longest(pytree.tree_leaves(found), pytree.tree_leaves(wanted)))
-    if all(_alike(one, other) for one, other in pairs):
+    outputs = run(traced, inputs)
+    pairs = list(itertools.zip_longest(pytree.tree_leaves(outputs), pytree.tree_leaves(expected)))
+    if all(_alike(output, reference) for output, reference in pairs):
         return
     raise Refused(
         "trace the network",
@@ -129,12 +133,12 @@ def hold_against(traced: fx.GraphModule, inputs: tuple[Tensor, ...], wanted: Any
     )
 
 
-def _alike(one: object, other: object) -> bool:
-    if not isinstance(one, Tensor) or not isinstance(other, Tensor):
-        return type(one) is type(other)
-    if one.shape != other.shape or one.dtype != other.dtype:
+def _alike(output: object, reference: object) -> bool:
+    if not isinstance(output, Tensor) or not isinstance(reference, Tensor):
+        return type(output) is type(reference)
+    if output.shape != reference.shape or output.dtype != reference.dtype:
         return False
-    if not one.is_floating_point() or not one.numel():
-        return torch.equal(one, other)
-    scale = other.abs().nan_to_num(0.0, 0.0, 0.0).max().item()
-    return torch.allclose(one, other, rtol=1e-4, atol=1e-4 * scale, equal_nan=True)
+    if not output.is_floating_point() or not output.numel():
+        return torch.equal(output, reference)
+    scale = reference.abs().nan_to_num(0.0, 0.0, 0.0).max().item()
+    return torch.allclose(output, reference, rtol=1e-4, atol=1e-4 * scale, equal_nan=True)

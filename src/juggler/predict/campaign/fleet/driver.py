@@ -11,16 +11,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from juggler.nouns import Progress, ReportProgress
 from juggler.predict.campaign.block import Measured, Where, measure_block
 from juggler.predict.campaign.fleet.cluster import Lost, Member, open_fleet
 from juggler.predict.campaign.fleet.outcome import FleetOutcome
 from juggler.predict.campaign.options import CampaignOptions, Chooser, as_options
 from juggler.predict.campaign.outcome import Campaign
 from juggler.predict.campaign.run import add_campaign
-from juggler.predict.campaign.scheduler import Block, Planner, Progress
+from juggler.predict.campaign.scheduler import Block, Planner
 from juggler.predict.campaign.store.measurements import Ledger
 from juggler.predict.campaign.store.samples import Store, machine_digest
 from juggler.predict.campaign.timing import PHASERS
@@ -37,7 +38,7 @@ def run_fleet(
     options: CampaignOptions | str | None = None,
     *,
     chooser: Chooser | None = None,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
     **keywords: Any,
 ) -> FleetOutcome:
     """Measure kernels on all machines of a fleet; go on where an earlier run stopped.
@@ -65,7 +66,7 @@ def run_fleet(
         kinds: dict[str, list[Member]] = {}
         for member in found.members:
             kinds.setdefault(machine_digest(member.machine), []).append(member)
-        shown = _Progress(progress)
+        total = _TotalProgress(progress)
         crews = []
         for digest, members in kinds.items():
             campaign = add_campaign(store, members[0].machine, options, active=chooser is not None)
@@ -77,7 +78,7 @@ def run_fleet(
                 phaser.adapt,
                 memory_bytes,
                 chooser=chooser,
-                progress=shown.of(digest),
+                progress=total.of(digest),
             )
             crews.append(Crew(campaign, planner, deque(members), planner.blocks()))
         lost = _measure_all(crews, store, len(found.members), lambda: stop.requested)
@@ -105,22 +106,24 @@ class Crew:
         return self.given_back.pop() if self.given_back else next(self.blocks, None)
 
 
-class _Progress:
+class _TotalProgress:
     """Adds up what is done of all kinds."""
 
-    def __init__(self, told: Progress | None) -> None:
-        self._told = told
-        self._of: dict[str, tuple[float, float]] = {}
+    def __init__(self, report: ReportProgress | None) -> None:
+        self._report = report
+        self._by_kind: dict[str, Progress] = {}
 
-    def of(self, kind: str) -> Progress:
-        """Return what one kind tells."""
+    def of(self, kind: str) -> ReportProgress:
+        """Return what one kind reports to."""
 
-        def tell(done: float, total: float) -> None:
-            self._of[kind] = (done, total)
-            if self._told is not None:
-                self._told(sum(d for d, _ in self._of.values()), sum(t for _, t in self._of.values()))
+        def add(progress: Progress) -> None:
+            self._by_kind[kind] = progress
+            if self._report is not None:
+                done = sum(each.done for each in self._by_kind.values())
+                total = sum(each.total or 0.0 for each in self._by_kind.values())
+                self._report(replace(progress, done=done, total=total))
 
-        return tell
+        return add
 
 
 def _measure_all(crews: list[Crew], store: Store, workers: int, stop: Callable[[], bool]) -> list[str]:

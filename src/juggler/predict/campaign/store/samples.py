@@ -37,7 +37,7 @@ SELECT = f"SELECT spec, {', '.join((*PLAIN, *LAST))} FROM samples"  # noqa: S608
 
 
 @dataclass(frozen=True)
-class Floor(Noun):
+class NoiseFloor(Noun):
     """How well timings of the same kernels repeat: no prediction can be held to less.
 
     Attributes:
@@ -164,7 +164,7 @@ class Store:
             rows = self.connection.execute("SELECT * FROM campaigns ORDER BY rowid").fetchall()
         return {n: json.loads(s) | {"machine": m, "started_at": at} for n, s, m, at in rows}
 
-    def floors(self, machine: str | None = None) -> tuple[Floor, ...]:
+    def floors(self, machine: str | None = None) -> tuple[NoiseFloor, ...]:
         """Return how well timings repeat, by family, from the kernels that were timed twice."""
         question = "SELECT family, first_ms, again_ms, hours FROM floors"
         with told(self.path):
@@ -246,12 +246,12 @@ def _sample(row: tuple[Any, ...], path: Path) -> Sample:
         ) from error
 
 
-def _floor(family: str, rows: list[tuple[Any, ...]]) -> Floor:
+def _floor(family: str, rows: list[tuple[Any, ...]]) -> NoiseFloor:
     own = np.array([row[1:] for row in rows if row[0] == family], np.float64)
     errors = 100.0 * np.abs(own[:, 1] - own[:, 0]) / own[:, 0]
-    return Floor(
+    return NoiseFloor(
         family, len(own), float(errors.mean()), float(np.median(errors)), float(np.median(own[:, 2]))
     )
 
 
-__all__ = ["Floor", "Store", "StoreError", "machine_digest", "salvage"]
+__all__ = ["NoiseFloor", "Store", "StoreError", "machine_digest", "salvage"]

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from juggler.predict.graphs.kernel_graph import drafted, out_shape
+from juggler.predict.graphs.kernel_graph import draft_kernel, out_shape
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.runtime.backends.onnxruntime import session_options
 from juggler.runtime.onnx_graphs.builder import Draft, KernelGraph, packed
@@ -107,7 +107,7 @@ def _copied(spec: KernelSpec, copies: int) -> tuple[KernelGraph, str]:
     """Write copies of a kernel that read the same inputs and weights."""
     from onnx import NodeProto  # noqa: PLC0415  # heavy
 
-    draft, last = drafted(spec)
+    draft, last = draft_kernel(spec)
     own = [node for node in draft.nodes if node.name.startswith("kernel")]
     written = {output for node in own for output in node.output}
     draft.nodes = [node for node in draft.nodes if not node.name.startswith("kernel")]

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from juggler.errors import ArtefactError, ConfigError, Unavailable
-from juggler.predict.extract.kernels import ExtractedKernels, NetworkKernel, counted
+from juggler.predict.extract.kernels import ExtractedKernels, NetworkKernel, group_by_op
 from juggler.predict.extract.node import BINARY, FREE, UNARY, Shape, SizedNode, kernel_of
 from juggler.predict.graphs.structure import GraphStructure, is_weight, with_placeholder_weights
-from juggler.runtime.onnx_graphs.protobuf import read_structure
+from juggler.runtime.onnx_graphs.attributes import attributes_of
+from juggler.runtime.onnx_graphs.structure import read_structure
 from juggler.runtime.session import BACKENDS
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class OnnxRuntimeReader:
             ConfigError: the network takes another input.
         """
         source = structure.sized(*shapes)
-        graph = _optimised(
+        graph = _optimise(
             with_placeholder_weights(structure.model, dense_as_inputs=True), structure.name
         ).graph
         sizes = _Sizes(source.graph, graph)
@@ -68,7 +69,7 @@ class OnnxRuntimeReader:
                 kernels.append(NetworkKernel(node.name, node.op, spec))
         release = BACKENDS.get(self.backend).status().version or "unknown"
         return ExtractedKernels(
-            structure.name, self.backend, release, shapes[0], tuple(kernels), counted(missed), free
+            structure.name, self.backend, release, shapes[0], tuple(kernels), group_by_op(missed), free
         )
 
 
@@ -100,19 +101,19 @@ class _Sizes:
         """Yield the nodes in their order."""
         blocked: set[str] = set()
         for node in self.graph.node:
-            attributes = {a.name: _value(a) for a in node.attribute}
-            own = node.domain == BLOCKED
+            attributes = attributes_of(node)
+            is_blocked_op = node.domain == BLOCKED
             is_blocked = bool(node.input) and node.input[0] in blocked
             inputs = tuple(self.known.get(name) for name in node.input)
-            found = self._of_outputs(node, inputs, attributes)
-            self.known.update({n: s for n, s in zip(node.output, found, strict=True) if n and s is not None})
-            if (own and node.op_type != "ReorderOutput") or (is_blocked and not own):
+            shapes = self._of_outputs(node, inputs, attributes)
+            self.known.update({n: s for n, s in zip(node.output, shapes, strict=True) if n and s is not None})
+            if (is_blocked_op and node.op_type != "ReorderOutput") or (is_blocked and not is_blocked_op):
                 blocked.update(node.output)
             yield SizedNode(
                 node.op_type,
                 (node.name or node.output[0]).removesuffix(SUFFIX),
                 inputs,
-                tuple(found),
+                tuple(shapes),
                 tuple(name in self._constants for name in node.input),
                 is_blocked,
                 attributes | {"integers": bool(node.output) and node.output[0] in self.integers},
@@ -126,11 +127,11 @@ class _Sizes:
             source_name = node.name.removesuffix(SUFFIX)
             named[0] = self.known.get(source_name) or self._by_node.get(node.name)
         if named and named[0] is None:
-            named[0] = _ruled(node.op_type, inputs, attributes)
+            named[0] = _shape_by_rule(node.op_type, inputs, attributes)
         return named
 
 
-def _ruled(op: str, inputs: tuple[Shape | None, ...], attributes: Mapping[str, Any]) -> Shape | None:
+def _shape_by_rule(op: str, inputs: tuple[Shape | None, ...], attributes: Mapping[str, Any]) -> Shape | None:
     """Return the output's shape by the operator's own rule; None where sizes of inputs are missing."""
     shapes = tuple(shape for shape in inputs if shape is not None)
     if not shapes or inputs[0] is None:
@@ -139,15 +140,15 @@ def _ruled(op: str, inputs: tuple[Shape | None, ...], attributes: Mapping[str, A
     if op == "ReorderOutput":
         return (x[0], int(attributes.get("channels", x[1])), *x[2:])
     if op == "Conv":
-        return (x[0], shapes[1][0], *_slid(x[2:], shapes[1][2:], attributes))
+        return (x[0], shapes[1][0], *_window_shape(x[2:], shapes[1][2:], attributes))
     if op in ("MaxPool", "AveragePool"):
-        return (*x[:2], *_slid(x[2:], tuple(attributes["kernel_shape"]), attributes))
+        return (*x[:2], *_window_shape(x[2:], tuple(attributes["kernel_shape"]), attributes))
     if op.startswith("Global"):
         return (*x[:2], *(1 for _ in x[2:]))
-    return _joined(op, shapes, attributes)
+    return _combined_shape(op, shapes, attributes)
 
 
-def _joined(op: str, shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Shape | None:
+def _combined_shape(op: str, shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Shape | None:
     x = shapes[0]
     if op == "Concat":
         axis = int(attributes["axis"]) % len(x)
@@ -160,7 +161,7 @@ def _joined(op: str, shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -
     return tuple(max(sides) for sides in zip(*known, strict=True))  # elementwise, one may be broadcast
 
 
-def _slid(sides: Shape, kernel: Shape, attributes: Mapping[str, Any]) -> Shape:
+def _window_shape(sides: Shape, kernel: Shape, attributes: Mapping[str, Any]) -> Shape:
     """Return the sizes that a window leaves."""
     strides = attributes.get("strides", (1, 1))
     dilations = attributes.get("dilations", (1, 1))
@@ -183,7 +184,7 @@ def _only_renames(node: SizedNode) -> bool:
     return node.op in FREE or sizes
 
 
-def _optimised(graph: bytes, name: str) -> onnx.ModelProto:
+def _optimise(graph: bytes, name: str) -> onnx.ModelProto:
     """Return the structure of what ONNX Runtime makes of a graph."""
     status = BACKENDS.get("onnxruntime").status()
     if not status.available:
@@ -197,29 +198,22 @@ def _optimised(graph: bytes, name: str) -> onnx.ModelProto:
     options.intra_op_num_threads = 1
     options.log_severity_level = FATAL
     options.add_session_config_entry("session.disable_prepacking", "1")
-    with tempfile.TemporaryDirectory(dir=_memory()) as folder:
+    with tempfile.TemporaryDirectory(dir=_memory_folder()) as folder:
         path = Path(folder) / "optimised.onnx"
         options.optimized_model_filepath = str(path)
         try:
             ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except failures() as error:
-            found = str(error).strip().splitlines()[0][:300]
+            problem = str(error).strip().splitlines()[0][:300]
             raise ArtefactError(
-                f"read {name} with ONNX Runtime", found, "Export the network again, or update onnxruntime"
+                f"read {name} with ONNX Runtime", problem, "Export the network again, or update onnxruntime"
             ) from error
         return read_structure(path)
 
 
-def _memory() -> str | None:
+def _memory_folder() -> str | None:
     """Return a folder in memory where the system has one: the file is gone again at once."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
-
-
-def _value(attribute: onnx.AttributeProto) -> Any:
-    from onnx import helper  # noqa: PLC0415  # heavy
-
-    value = helper.get_attribute_value(attribute)
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 READER = OnnxRuntimeReader()

@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from juggler.errors import ArtefactError, ConfigError, Unavailable
-from juggler.predict.extract.kernels import ExtractedKernels, NetworkKernel, counted
-from juggler.predict.extract.node import KINDS, UNARY, Shape, SizedNode, kernel_of
+from juggler.predict.extract.kernels import ExtractedKernels, NetworkKernel, group_by_op
+from juggler.predict.extract.node import BINARY, KINDS, UNARY, Shape, SizedNode, kernel_of
 from juggler.predict.graphs.structure import GraphStructure, with_placeholder_weights
 from juggler.predict.kernels.spec import KernelSpec
+from juggler.runtime.onnx_graphs.attributes import attributes_of
 from juggler.runtime.session import BACKENDS
 
 if TYPE_CHECKING:
@@ -22,12 +23,10 @@ if TYPE_CHECKING:
 
 IDLE = frozenset({"Input", "Output", "Const", "Result", "Parameter"})
 RENAMES = frozenset({"Reshape", "Squeeze", "Unsqueeze", "ShapeOf", "Flatten"})
+POOLS = ("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean")
+PASSES = ("Softmax", "LogSoftmax", "LayerNormalization", "Concat", "Transpose", "BatchNormalization")
 # Which of the ONNX nodes that were fused into one gives the kernel its name, the first that is there.
-MAIN = (
-    *("Conv", "Gemm", "MatMul", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean"),
-    *("Softmax", "LogSoftmax", "LayerNormalization", "Concat", "Transpose", "BatchNormalization"),
-    *("Add", "Sum", "Mul", "Sub", "Div", "Pow", "Max", "Min", *sorted(UNARY)),
-)
+MAIN = ("Conv", "Gemm", "MatMul", *POOLS, *PASSES, "Add", "Sum", *BINARY, *sorted(UNARY))
 SUMS = frozenset({"Add", "Sum"})
 CHAINS = frozenset({"Subgraph", "Eltwise"})
 BARE = "/WithoutBiases"  # what it calls a convolution whose bias it took apart
@@ -52,8 +51,8 @@ class OpenVinoReader:
         named = {name: node for node in source.graph.node for name in (node.name, node.output[0])}
         kernels, missed, free = [], [], 0
         for op in _compiled(with_placeholder_weights(source), structure.name).get_ordered_ops():
-            told = {key: str(value.astype(str)) for key, value in op.get_rt_info().items()}
-            layer = told.get("layerType", op.get_type_name())
+            facts = {key: str(value.astype(str)) for key, value in op.get_rt_info().items()}
+            layer = facts.get("layerType", op.get_type_name())
             if layer in IDLE or _is_of_weights(op):
                 continue
             if layer in RENAMES:
@@ -61,7 +60,7 @@ class OpenVinoReader:
                 continue
             name = op.get_friendly_name()
             try:
-                spec = _spec(op, layer, told, named)
+                spec = _spec(op, layer, facts, named)
             except (ValueError, ConfigError):
                 spec = None
             if spec is None:
@@ -72,17 +71,17 @@ class OpenVinoReader:
                 kernels.append(NetworkKernel(name, layer, spec))
         release = BACKENDS.get(self.backend).status().version or "unknown"
         return ExtractedKernels(
-            structure.name, self.backend, release, shapes[0], tuple(kernels), counted(missed), free
+            structure.name, self.backend, release, shapes[0], tuple(kernels), group_by_op(missed), free
         )
 
 
 def _spec(
-    op: Any, layer: str, told: Mapping[str, str], named: Mapping[str, onnx.NodeProto]
+    op: Any, layer: str, facts: Mapping[str, str], named: Mapping[str, onnx.NodeProto]
 ) -> KernelSpec | None:
     """Describe one node of the runtime model."""
     if layer == "Reorder":
-        return _reorder(op, told)
-    raw = told.get("originalLayersNames", "").split(",")
+        return _reorder(op, facts)
+    raw = facts.get("originalLayersNames", "").split(",")
     fused = [named[name] for name in dict.fromkeys(n.removesuffix(BARE) for n in raw) if name in named]
     if layer in CHAINS:
         if any(name.endswith(BARE) for name in raw):
@@ -92,7 +91,7 @@ def _spec(
     mains = [node for kind in MAIN for node in fused if node.op_type == kind]
     if not mains:
         return None
-    spec = kernel_of(_node(op, told, mains[0]))
+    spec = kernel_of(_node(op, facts, mains[0]))
     if spec is None:
         return None
     followers = [node.op_type for node in fused if node is not mains[0]]
@@ -121,36 +120,33 @@ def _bias(op: Any, fused: Sequence[onnx.NodeProto]) -> KernelSpec | None:
     )
 
 
-def _node(op: Any, told: Mapping[str, str], main: onnx.NodeProto) -> SizedNode:
-    from onnx import helper  # noqa: PLC0415  # heavy
-
-    attributes = {a.name: helper.get_attribute_value(a) for a in main.attribute}
-    texts = {k: v.decode(errors="replace") if isinstance(v, bytes) else v for k, v in attributes.items()}
+def _node(op: Any, facts: Mapping[str, str], main: onnx.NodeProto) -> SizedNode:
+    attributes = attributes_of(main)
     inputs: list[Shape | None] = [tuple(port.get_shape()) for port in op.inputs()]
     constant = [_is_constant(port) for port in op.inputs()]
     if main.op_type == "Conv" and len(inputs[1] or ()) == 5:  # [groups, out, in, taps]
         groups, out, *rest = inputs[1] or ()
         inputs[1] = (groups * out, *rest)
     if main.op_type in DENSE:
-        texts = {"transB": 1}
+        attributes = {"transB": 1}
     if main.op_type in SUMS or main.op_type == "Mul":
         inputs = inputs[:2]
     outputs = (tuple(op.get_output_shape(0)),)
     blocked = _input_layout(op) not in ("", "a", "ab", "abc", "abcd")
     return SizedNode(
-        main.op_type, op.get_friendly_name(), tuple(inputs), outputs, tuple(constant), blocked, texts
+        main.op_type, op.get_friendly_name(), tuple(inputs), outputs, tuple(constant), blocked, attributes
     )
 
 
-def _reorder(op: Any, told: Mapping[str, str]) -> KernelSpec:
-    kind = "from_blocked" if told.get("outputLayouts") in ("a", "ab", "abc", "abcd") else "to_blocked"
+def _reorder(op: Any, facts: Mapping[str, str]) -> KernelSpec:
+    kind = "from_blocked" if facts.get("outputLayouts") in ("a", "ab", "abc", "abcd") else "to_blocked"
     shape = tuple(op.get_output_shape(0))
     inputs = (tuple(op.get_input_shape(0)),)
     op_type = {"to_blocked": "ReorderInput", "from_blocked": "ReorderOutput"}[kind]
-    found = kernel_of(SizedNode(op_type, op.get_friendly_name(), inputs, (shape,), (False,), False, {}))
-    if found is None:
+    kernel = kernel_of(SizedNode(op_type, op.get_friendly_name(), inputs, (shape,), (False,), False, {}))
+    if kernel is None:
         raise ValueError("a reorder without a size")
-    return found
+    return kernel
 
 
 def _input_layout(op: Any) -> str:
@@ -171,8 +167,8 @@ def _is_of_weights(op: Any) -> bool:
 
 
 def _layer(op: Any) -> str:
-    told = op.get_rt_info()
-    return str(told["layerType"].astype(str)) if "layerType" in told else str(op.get_type_name())
+    facts = op.get_rt_info()
+    return str(facts["layerType"].astype(str)) if "layerType" in facts else str(op.get_type_name())
 
 
 def _compiled(graph: bytes, name: str) -> Any:
@@ -192,9 +188,9 @@ def _compiled(graph: bytes, name: str) -> Any:
         return core.compile_model(core.read_model(graph), "CPU", options).get_runtime_model()
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        found = lines[-1][:300] if lines else type(error).__name__
+        problem = lines[-1][:300] if lines else type(error).__name__
         raise ArtefactError(
-            f"read {name} with OpenVINO", found, "Export the network again, or update openvino"
+            f"read {name} with OpenVINO", problem, "Export the network again, or update openvino"
         ) from error
 
 

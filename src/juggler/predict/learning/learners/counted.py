@@ -1,8 +1,8 @@
-"""Counted work at fitted prices, and what trees and a Gaussian process say of the rest.
+"""Counted work at fitted unit costs, and what trees and a Gaussian process say of the rest.
 
-Prices explain most of a kernel's time by what its algorithm does, and go on beyond what was sampled. What is
-left goes by how the time is made up: trees cut it at edges, the process bends over it, and the two together
-serve better than either.
+Unit costs explain most of a kernel's time by what its algorithm does, and go on beyond what was sampled.
+What is left goes by how the time is made up: trees cut it at edges, the process bends over it, and the two
+together serve better than either.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from juggler.predict.kernels.table import KernelTable
+from juggler.nouns import Progress, ReportProgress, ignore_progress
+from juggler.predict.kernels.spec import ACTIVATIONS
+from juggler.predict.kernels.table import SIDES, KernelTable
 from juggler.predict.learning.boosting import Boosters, Settings, boost
 from juggler.predict.learning.features import Features
 from juggler.predict.learning.gaussian import Process
-from juggler.predict.learning.learner import Arrays, Epoch, Progress, Validation, checked_target, joined, part
+from juggler.predict.learning.learner import Arrays, Epoch, Validation, check_target, joined, part
 from juggler.predict.learning.unit_costs import UnitCosts
 from juggler.predict.learning.work.algorithms import algorithms
-from juggler.predict.learning.work.memory import ACTIVATIONS, BLOCK
+from juggler.predict.learning.work.memory import BLOCK
 
 Floats = npt.NDArray[np.float64]
 
@@ -31,10 +33,7 @@ FEWEST_ROUNDS = 100  # and no more than kernels, up to those above: few need few
 FURTHEST = 1.2  # of a log ratio: kernels further off are mistakes of the clock, or of the counts
 SMOOTH = 2 / 3  # of the correction, where there is a process
 FEWEST = 25  # kernels of an algorithm that are given a process of their own
-SIZES = (
-    *("batch", "in_channels", "out_channels", "height", "width", "out_height", "out_width", "groups"),
-    *("kernel_height", "kernel_width", "stride_height", "stride_width"),
-)
+SIZES = ("batch", "in_channels", "out_channels", "height", "width", "out_height", "out_width", "groups")
 WORK = ("bytes", "macs", "input_bytes", "output_bytes", "weight_bytes")
 WORDS = {"activation": ("none", *ACTIVATIONS), "kind": ("average", "max", "gemm", "matmul", "product")}
 
@@ -44,15 +43,15 @@ class FittedCounted:
     """What `Counted` learned.
 
     Attributes:
-        features: columns of the trees, beside shares and latency by the prices.
-        prices: of counted work.
-        boosters: of the log of the ratio to the prices.
+        features: columns of the trees, beside shares and latency by the unit costs.
+        unit_costs: of counted work.
+        boosters: of the log of the ratio to the unit costs.
         processes: of the same, by algorithm.
         history: empty.
     """
 
     features: Features
-    prices: UnitCosts
+    unit_costs: UnitCosts
     boosters: Boosters
     processes: Mapping[str, Process]
     history: tuple[Epoch, ...] = ()
@@ -60,31 +59,35 @@ class FittedCounted:
     def predict(self, table: KernelTable) -> Floats:
         """Return milliseconds `[n]`."""
         matrix = self.features.matrix(table)
-        priced, made_up = priced_columns(self.prices, table)
-        ratio = self.boosters.predict(np.concatenate([matrix, made_up], axis=1))
+        work_ms, make_up = work_columns(self.unit_costs, table)
+        ratio = self.boosters.predict(np.concatenate([matrix, make_up], axis=1))
         names = algorithms(table)
         for name, process in self.processes.items():
-            own = np.flatnonzero(names == name)
-            if len(own):
-                smooth = process.predict(smooth_columns(self.prices, table.take(own), name))
-                ratio[own] += SMOOTH * (smooth - ratio[own])
-        predicted: Floats = priced * np.exp(np.clip(ratio, -FURTHEST, FURTHEST))
+            row_index = np.flatnonzero(names == name)
+            if len(row_index):
+                smooth = process.predict(smooth_columns(self.unit_costs, table.take(row_index), name))
+                ratio[row_index] += SMOOTH * (smooth - ratio[row_index])
+        predicted: Floats = work_ms * np.exp(np.clip(ratio, -FURTHEST, FURTHEST))
         return predicted
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
         """Return JSON values and arrays."""
         states = {name: process.state() for name, process in self.processes.items()}
-        fields = {"features": self.features.to_dict(), "prices": self.prices.to_dict()}
-        arrays = {"trees": self.boosters.arrays()} | {name: own for name, (_, own) in states.items()}
-        return fields | {"processes": {name: own for name, (own, _) in states.items()}}, joined(arrays)
+        fields = {"features": self.features.to_dict(), "prices": self.unit_costs.to_dict()}
+        arrays = {"trees": self.boosters.arrays()} | {
+            name: arrays_of for name, (_, arrays_of) in states.items()
+        }
+        return fields | {"processes": {name: fields_of for name, (fields_of, _) in states.items()}}, joined(
+            arrays
+        )
 
 
 @dataclass(frozen=True)
 class Counted:
-    """Prices, trees and processes; nothing is chosen, so validation is not looked at."""
+    """Unit costs, trees and processes; nothing is chosen, so validation is not looked at."""
 
     name: str = "counted"
-    summary: str = "work counted by algorithm at fitted prices, corrected by trees and a Gaussian process"
+    summary: str = "work counted by algorithm at fitted unit costs, corrected by trees and a Gaussian process"
 
     def fit(
         self,
@@ -92,30 +95,30 @@ class Counted:
         target_ms: Floats,
         *,
         seed: int = 0,
-        progress: Progress | None = None,
+        progress: ReportProgress | None = None,
         validation: Validation | None = None,
     ) -> FittedCounted:
         """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
-        target = checked_target(table, target_ms)
-        tell = progress or (lambda done, total: None)
-        features, prices = Features.fit("rich", table), UnitCosts.fit(table, target)
-        tell(1, MEMBERS + 2)
-        priced, made_up = priced_columns(prices, table)
-        goal = np.clip(np.log(target / priced), -FURTHEST, FURTHEST)
-        matrix, contents = np.concatenate([features.matrix(table), made_up], axis=1), []
+        target = check_target(table, target_ms)
+        report = progress or ignore_progress
+        features, unit_costs = Features.fit("rich", table), UnitCosts.fit(table, target)
+        report(Progress("fit", 1, MEMBERS + 2))
+        work_ms, make_up = work_columns(unit_costs, table)
+        goal = np.clip(np.log(target / work_ms), -FURTHEST, FURTHEST)
+        matrix, contents = np.concatenate([features.matrix(table), make_up], axis=1), []
         rounds = int(np.clip(len(table), FEWEST_ROUNDS, SETTINGS.rounds))
         settings = replace(SETTINGS, rounds=rounds)
         for member in range(MEMBERS):
             contents.append(boost(matrix, goal, settings, seed=seed * 1000 + member)[0])
-            tell(member + 2, MEMBERS + 2)
+            report(Progress("fit", member + 2, MEMBERS + 2))
         names, processes = algorithms(table), {}
-        for name in prices.ms:
-            own = np.flatnonzero(names == name)
-            if len(own) >= FEWEST:
-                columns = smooth_columns(prices, table.take(own), name)
-                processes[name] = Process.fit(columns, goal[own], seed=seed)
-        tell(MEMBERS + 2, MEMBERS + 2)
-        return FittedCounted(features, prices, Boosters(tuple(contents)), processes)
+        for name in unit_costs.ms:
+            row_index = np.flatnonzero(names == name)
+            if len(row_index) >= FEWEST:
+                columns = smooth_columns(unit_costs, table.take(row_index), name)
+                processes[name] = Process.fit(columns, goal[row_index], seed=seed)
+        report(Progress("fit", MEMBERS + 2, MEMBERS + 2))
+        return FittedCounted(features, unit_costs, Boosters(tuple(contents)), processes)
 
     def restore(self, fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> FittedCounted:
         """Return what was fitted from its state."""
@@ -123,26 +126,26 @@ class Counted:
             Features.from_dict(fields["features"]),
             UnitCosts.from_dict(fields["prices"]),
             Boosters.from_arrays(part(arrays, "trees")),
-            {name: Process.restore(own, part(arrays, name)) for name, own in fields["processes"].items()},
+            {name: Process.restore(state, part(arrays, name)) for name, state in fields["processes"].items()},
         )
 
 
-def priced_columns(prices: UnitCosts, table: KernelTable) -> tuple[Floats, Floats]:
-    """Return latency by the prices `[n]`, and how it is made up `[n, columns]`, itself in logs among it."""
-    priced, shares = prices.parts(table)
-    return priced, np.stack([*(np.sqrt(share) for share in shares.values()), np.log(priced)], axis=1)
+def work_columns(unit_costs: UnitCosts, table: KernelTable) -> tuple[Floats, Floats]:
+    """Return latency by unit costs `[n]`, and how it is made up `[n, columns]`, its own log among it."""
+    work_ms, shares = unit_costs.parts(table)
+    return work_ms, np.stack([*(np.sqrt(share) for share in shares.values()), np.log(work_ms)], axis=1)
 
 
-def smooth_columns(prices: UnitCosts, table: KernelTable, name: str) -> Floats:
-    """Return what the process of one algorithm sees, `[n, columns]`: shares of prices, sizes, words."""
-    priced, shares = prices.parts(table)
-    own = [2.0 * np.sqrt(share) for key, share in shares.items() if key.startswith(f"{name}.")]
-    sizes = [np.log(np.maximum(table[size], 1.0)) for size in (*SIZES, *WORK)]
+def smooth_columns(unit_costs: UnitCosts, table: KernelTable, name: str) -> Floats:
+    """Return what the process of one algorithm sees, `[n, columns]`: shares of unit costs, sizes, words."""
+    work_ms, shares = unit_costs.parts(table)
+    roots = [2.0 * np.sqrt(share) for key, share in shares.items() if key.startswith(f"{name}.")]
+    sizes = [np.log(np.maximum(table[size], 1.0)) for size in (*SIZES, *SIDES[:4], *WORK)]
     filled = [np.ceil(table[size] / BLOCK) * BLOCK / table[size] for size in ("in_channels", "out_channels")]
     words = [(table[key] == word) * 1.0 for key, known in WORDS.items() for word in known]
     flags = [table[flag] for flag in ("cold", "adds", "bias")]
     pads = table["pad_top"] + table["pad_left"]
-    return np.stack([*own, *sizes, *filled, *words, *flags, pads, np.log(priced)], axis=1)
+    return np.stack([*roots, *sizes, *filled, *words, *flags, pads, np.log(work_ms)], axis=1)
 
 
 LEARNER = Counted()

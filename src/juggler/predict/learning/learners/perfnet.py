@@ -6,7 +6,13 @@ LEARNER = NetLearner(
     "perfnet",
     "PerfNet's perceptron: sizes as logs, z-scores, log t, rate 0.002, 200 epochs",
     {
-        **{"architecture": "perfnet", "features": "log", "output": "log", "rate": 2e-3, "l2": 1e-5},
-        **{"epochs": 200, "decay_every": 40, "batch": 32},
+        "architecture": "perfnet",
+        "features": "log",
+        "output": "log",
+        "rate": 2e-3,
+        "l2": 1e-5,
+        "epochs": 200,
+        "decay_every": 40,
+        "batch": 32,
     },
 )

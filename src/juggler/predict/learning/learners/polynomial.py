@@ -10,15 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from juggler.nouns import Progress, ReportProgress
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.learner import (
-    Arrays,
-    Epoch,
-    Progress,
-    Validation,
-    checked_target,
-    choosing_rows,
-)
+from juggler.predict.learning.learner import Arrays, Epoch, Validation, check_target, choosing_rows
 from juggler.predict.learning.net_inputs import Inputs
 from juggler.predict.learning.scores import mape
 
@@ -85,19 +79,19 @@ class Polynomial:
         target_ms: Floats,
         *,
         seed: int = 0,
-        progress: Progress | None = None,
+        progress: ReportProgress | None = None,
         validation: Validation | None = None,
     ) -> FittedPolynomial:
         """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
-        target = checked_target(table, target_ms)
+        target = check_target(table, target_ms)
         rows, goal, others, answers = choosing_rows(table, target, validation, seed)
         trials = [(logs, degree, ridge) for logs in (False, True) for degree in _DEGREES for ridge in _RIDGES]
         errors: list[float] = []
         for done, trial in enumerate(trials, 1):
-            found = _fit(rows, goal, *trial)
-            errors.append(np.inf if found is None else mape(answers, found.predict(others)))
+            candidate = _fit(rows, goal, *trial)
+            errors.append(np.inf if candidate is None else mape(answers, candidate.predict(others)))
             if progress is not None:
-                progress(done, len(trials))
+                progress(Progress("fit", done, len(trials), "trials"))
         fitted = _fit(table, target, *trials[int(np.argmin(errors))])
         return fitted or _constant(table, target)
 

@@ -11,7 +11,13 @@ LEARNER = NetLearner(
     "resperfnet",
     "ResPerfNet, 26 layers, tuned: sizes as logs, z-scores, log t, rate 0.001, L2 1e-5, 100 epochs",
     {
-        **{"architecture": "resperfnet", "features": "log", "output": "log", "rate": 1e-3, "l2": 1e-5},
-        **{"epochs": 100, "decay_every": 20, "batch": 32},
+        "architecture": "resperfnet",
+        "features": "log",
+        "output": "log",
+        "rate": 1e-3,
+        "l2": 1e-5,
+        "epochs": 100,
+        "decay_every": 20,
+        "batch": 32,
     },
 )

@@ -6,7 +6,13 @@ LEARNER = NetLearner(
     "roofline_net",
     "a perceptron on the log of the ratio to a fitted roofline, on rich features",
     {
-        **{"architecture": "ratio", "features": "rich", "output": "ratio", "rate": 2e-3, "l2": 1e-6},
-        **{"epochs": 80, "decay_every": 12, "batch": 128},
+        "architecture": "ratio",
+        "features": "rich",
+        "output": "ratio",
+        "rate": 2e-3,
+        "l2": 1e-6,
+        "epochs": 80,
+        "decay_every": 12,
+        "batch": 128,
     },
 )

@@ -13,18 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from juggler.nouns import Progress, ReportProgress, ignore_progress
 from juggler.predict.kernels.roofline import Roofline
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.boosting import Boosters, Settings, boost, chosen
+from juggler.predict.learning.boosting import Boosters, Settings, best_settings, boost
 from juggler.predict.learning.features import Features
-from juggler.predict.learning.learner import (
-    Arrays,
-    Epoch,
-    Progress,
-    Validation,
-    checked_target,
-    choosing_rows,
-)
+from juggler.predict.learning.learner import Arrays, Epoch, Validation, check_target, choosing_rows
 
 Floats = npt.NDArray[np.float64]
 
@@ -93,21 +87,21 @@ class RooflineTrees:
         target_ms: Floats,
         *,
         seed: int = 0,
-        progress: Progress | None = None,
+        progress: ReportProgress | None = None,
         validation: Validation | None = None,
     ) -> FittedRooflineTrees:
         """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
-        target = checked_target(table, target_ms)
-        tell = progress or (lambda done, total: None)
+        target = check_target(table, target_ms)
+        report = progress or ignore_progress
         settings = self._chosen(table, target, validation, seed)
-        tell(1, self.members + 1)
+        report(Progress("fit", 1, self.members + 1))
         roofline, features = Roofline.fit(table, target), Features.fit("rich", table)
         matrix, goal = features.matrix(table), np.log(target / roofline.latency_ms(table))
         contents = []
         for member in range(self.members):
             content, _, _ = boost(matrix, goal, settings, seed=seed * 1000 + member)
             contents.append(content)
-            tell(member + 2, self.members + 1)
+            report(Progress("fit", member + 2, self.members + 1))
         span = float(goal.min()), float(goal.max())
         return FittedRooflineTrees(features, roofline, Boosters(tuple(contents)), span, asdict(settings))
 
@@ -133,8 +127,8 @@ class RooflineTrees:
         roofline, features = Roofline.fit(rows, target), Features.fit("rich", rows)
         goal = np.log(target / roofline.latency_ms(rows))
         other_goal = np.log(other_target / roofline.latency_ms(others))
-        found = features.matrix(others), other_goal
-        best = chosen(features.matrix(rows), goal, found, self.candidates, seed=seed)
+        held = features.matrix(others), other_goal
+        best = best_settings(features.matrix(rows), goal, held, self.candidates, seed=seed)
         # The trees of all rows can use a few more rounds than those of the part.
         return replace(best, rounds=max(10, round(best.rounds * 1.1)))
 

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from juggler.nouns import Progress, ReportProgress, ignore_progress
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.learner import (
     LEARNERS,
     Arrays,
     Epoch,
     Fitted,
-    Progress,
     Validation,
-    checked_target,
+    check_target,
     joined,
     part,
 )
@@ -75,17 +75,17 @@ class Stack:
         target_ms: Floats,
         *,
         seed: int = 0,
-        progress: Progress | None = None,
+        progress: ReportProgress | None = None,
         validation: Validation | None = None,
     ) -> FittedStack:
         """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
-        target = checked_target(table, target_ms)
-        tell = progress or (lambda done, total: None)
+        target = check_target(table, target_ms)
+        report = progress or ignore_progress
         net = LEARNERS.get(_NET)
         trees = RooflineTrees().fit(table, target, seed=seed, validation=validation)
-        tell(1, _FOLDS + 2)
-        whole = net.fit(table, target, seed=seed, validation=validation)
-        tell(2, _FOLDS + 2)
+        report(Progress("fit", 1, _FOLDS + 2))
+        fitted_net = net.fit(table, target, seed=seed, validation=validation)
+        report(Progress("fit", 2, _FOLDS + 2))
         by_trees, by_net = np.empty(len(table)), np.empty(len(table))
         # In the folds one booster of the settings already chosen stands for all: only its share is sought.
         light = RooflineTrees(members=1, candidates=(trees.chosen,))
@@ -93,9 +93,9 @@ class Stack:
             rows, others = table.take(train), table.take(held)
             by_trees[held] = light.fit(rows, target[train], seed=seed).predict(others)
             by_net[held] = net.fit(rows, target[train], seed=seed).predict(others)
-            tell(number, _FOLDS + 2)
+            report(Progress("fit", number, _FOLDS + 2))
         errors = [mape(target, _blend(by_trees, by_net, float(share))) for share in _SHARES]
-        return FittedStack(trees, whole, float(_SHARES[int(np.argmin(errors))]), whole.history)
+        return FittedStack(trees, fitted_net, float(_SHARES[int(np.argmin(errors))]), fitted_net.history)
 
     def restore(self, fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> FittedStack:
         """Return what was fitted from its state."""

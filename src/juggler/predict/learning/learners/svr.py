@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from juggler.errors import Unavailable
 from juggler.extras import install_command
+from juggler.nouns import Progress, ReportProgress
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.learner import Arrays, Epoch, Progress, Validation, checked_target
+from juggler.predict.learning.learner import Arrays, Epoch, Validation, check_target
 from juggler.predict.learning.net_inputs import Inputs
 from juggler.predict.learning.scores import mape
 from juggler.predict.learning.splits import random_split
@@ -87,11 +88,11 @@ class Svr:
         target_ms: Floats,
         *,
         seed: int = 0,
-        progress: Progress | None = None,
+        progress: ReportProgress | None = None,
         validation: Validation | None = None,
     ) -> FittedSvr:
         """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
-        target = checked_target(table, target_ms)
+        target = check_target(table, target_ms)
         if validation is None:
             train, held = random_split(len(table), seed=seed)
             others, answers = table.take(held), target[held]
@@ -103,19 +104,19 @@ class Svr:
         for done, trial in enumerate(_TRIALS, 1):
             errors.append(mape(answers, _fit(table.take(some), target[some], *trial).predict(others)))
             if progress is not None:
-                progress(done, len(_TRIALS) + 1)
+                progress(Progress("fit", done, len(_TRIALS) + 1, "trials"))
         fitted = _fit(table, target, *_TRIALS[int(np.argmin(errors))])
         if progress is not None:
-            progress(len(_TRIALS) + 1, len(_TRIALS) + 1)
+            progress(Progress("fit", len(_TRIALS) + 1, len(_TRIALS) + 1, "trials"))
         return fitted
 
     def restore(self, fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> FittedSvr:
         """Return what was fitted from its state."""
         low, high = (float(bound) for bound in fields["span"])
         numbers = float(fields["gamma"]), float(fields["middle"]), float(fields["unit"])
-        kept = np.asarray(arrays["vectors"], np.float64), np.asarray(arrays["weights"], np.float64)
+        support = np.asarray(arrays["vectors"], np.float64), np.asarray(arrays["weights"], np.float64)
         return FittedSvr(
-            Inputs.from_dict(fields["inputs"]), bool(fields["logs"]), *numbers, *kept, (low, high)
+            Inputs.from_dict(fields["inputs"]), bool(fields["logs"]), *numbers, *support, (low, high)
         )
 
 

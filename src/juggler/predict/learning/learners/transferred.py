@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from juggler.errors import ConfigError
+from juggler.nouns import Progress, ReportProgress
 from juggler.predict.kernels.roofline import Roofline
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.boosting import Boosters, Settings, boost
@@ -25,9 +26,8 @@ from juggler.predict.learning.learner import (
     Epoch,
     Fitted,
     NeedsSource,
-    Progress,
     Validation,
-    checked_target,
+    check_target,
     joined,
     pack,
     part,
@@ -103,7 +103,7 @@ class Transferred(NeedsSource):
         target_ms: Floats,
         *,
         seed: int = 0,
-        progress: Progress | None = None,
+        progress: ReportProgress | None = None,
         validation: Validation | None = None,
     ) -> FittedTransfer:
         """Learn; see `juggler.predict.learning.learner.Learner.fit`. Nothing is chosen on validation.
@@ -116,7 +116,7 @@ class Transferred(NeedsSource):
             raise ConfigError(f"fit the learner {self.name}", "no source to correct", remedy)
         fitted = transfer(self.source_name, self.source, table, target_ms, seed=seed)
         if progress is not None:
-            progress(1, 1)
+            progress(Progress("fit", 1, 1))
         return fitted
 
     def restore(self, fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> FittedTransfer:
@@ -149,7 +149,7 @@ def transfer(
         DataError: fewer than 8 samples, or latencies that are not above 0.
         ConfigError: kernels of another family than the source's.
     """
-    target = checked_target(table, target_ms)
+    target = check_target(table, target_ms)
     features = Features.fit("rich", table)
     old, new = Roofline.fit(table, source.predict(table)), Roofline.fit(table, target)
     first, second = _starts(source, old, new, table)

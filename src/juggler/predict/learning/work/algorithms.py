@@ -1,4 +1,4 @@
-"""Count a kernel's work by the algorithm that it runs by: what a table of prices can be fitted to.
+"""Count a kernel's work by the algorithm that it runs by: what unit costs can be fitted to.
 
 Which algorithm that is follows from its sizes and its layout alone, by the rules of ONNX Runtime's CPU
 kernels. Where another runtime goes by other rules the counts are still sizes that its time may go by; whether
@@ -26,7 +26,7 @@ def algorithms(table: KernelTable) -> Words:
     """Return the name of each kernel's algorithm, `[n]`; one of `COUNTS`."""
     is_blocked = table["layout"] == "blocked"
     padded = table["pad_top"] + table["pad_left"] + table["pad_bottom"] + table["pad_right"] > 0.0
-    nothing = np.full(len(table), "other")
+    rest = np.full(len(table), "other")
     if table.family == "conv":
         is_point = (table["kernel_height"] * table["kernel_width"] == 1.0) & ~padded
         is_direct = (table["groups"] == 1.0) & (table["in_channels"] < BLOCK)
@@ -38,7 +38,7 @@ def algorithms(table: KernelTable) -> Words:
     if table.family == "pool":
         is_whole = (table["kernel_height"] == table["height"]) & (table["kernel_width"] == table["width"])
         return np.where(is_blocked, "window", np.where(is_whole & ~padded, "whole_pool", "plain_pool"))
-    return np.full(len(table), "dense") if table.family == "dense" else nothing
+    return np.full(len(table), "dense") if table.family == "dense" else rest
 
 
 def plain_pool(table: KernelTable) -> Columns:
@@ -64,32 +64,32 @@ def plain_pool(table: KernelTable) -> Columns:
         "wide": outs * (table["kernel_width"] > 4.0),
     }
     by_taps = {"planes": planes, "outputs": outs, "rows": reduced * table["out_width"], "taps": taps}
-    found = {name: values * (1.0 - is_stepped) for name, values in by_rows.items()}
-    found |= {f"stepped_{name}": values * is_stepped for name, values in by_taps.items()}
+    counts = {name: values * (1.0 - is_stepped) for name, values in by_rows.items()}
+    counts |= {f"stepped_{name}": values * is_stepped for name, values in by_taps.items()}
     is_average = (table["kind"] == "average") * 1.0
-    found |= {f"average_{name}": values * is_average for name, values in found.items()}
-    return constant(table) | found | finish(table)
+    counts |= {f"average_{name}": values * is_average for name, values in counts.items()}
+    return constant(table) | counts | finish(table)
 
 
 def whole_pool(table: KernelTable) -> Columns:
     """Count a pool in the plain layout whose window is the whole map."""
     planes, area = table["batch"] * table["in_channels"], table["height"] * table["width"]
     is_average = (table["kind"] == "average") * 1.0
-    found = {
+    counts = {
         "planes": planes,
         "averages": planes * is_average,
         "averaged": planes * area * is_average,
         "vectors": planes * np.ceil(area / 4.0),
     }
-    return constant(table) | found | finish(table)
+    return constant(table) | counts | finish(table)
 
 
-def other(table: KernelTable) -> Columns:
+def one_pass(table: KernelTable) -> Columns:
     """Count what goes over its input once: by number, by channel, by position, each kind for itself."""
     words, planes = table["output_bytes"] / 4.0, table["batch"] * table["out_channels"]
     blocks = table["batch"] * np.ceil(table["out_channels"] / BLOCK)
     area = table["height"] * table["width"]
-    found = {
+    counts = {
         "planes": planes,
         "blocks": blocks,
         "positions": table["batch"] * area,
@@ -102,11 +102,11 @@ def other(table: KernelTable) -> Columns:
         "words_curved": words * np.isin(table["kind"], CURVED),
     }
     for kind in sorted({str(kind) for kind in table["kind"]}):
-        own = (table["kind"] == kind) * 1.0
-        found |= {f"call_{kind}": own, f"words_{kind}": own * words}
+        is_kind = (table["kind"] == kind) * 1.0
+        counts |= {f"call_{kind}": is_kind, f"words_{kind}": is_kind * words}
         if table.family != "elementwise" or kind == "scale":  # the others see no planes
-            found[f"planes_{kind}"] = own * planes * (area > 1.0)  # one of a single position is no loop
-    return constant(table) | found | traffic(table)
+            counts[f"planes_{kind}"] = is_kind * planes * (area > 1.0)  # one of a single position is no loop
+    return constant(table) | counts | traffic(table)
 
 
 def direct(table: KernelTable) -> Columns:
@@ -115,6 +115,13 @@ def direct(table: KernelTable) -> Columns:
 
 
 COUNTS: Mapping[str, Callable[[KernelTable], Columns]] = {
-    **{"pointwise": pointwise, "convolution": convolution, "direct": direct, "unfolded": unfolded},
-    **{"window": window, "plain_pool": plain_pool, "whole_pool": whole_pool, "dense": dense, "other": other},
+    "pointwise": pointwise,
+    "convolution": convolution,
+    "direct": direct,
+    "unfolded": unfolded,
+    "window": window,
+    "plain_pool": plain_pool,
+    "whole_pool": whole_pool,
+    "dense": dense,
+    "other": one_pass,
 }

@@ -133,7 +133,7 @@ def pointwise(table: KernelTable) -> Columns:
         total: Floats = rows * inside * sum(each, np.zeros(len(table)))
         return total
 
-    found = constant(table) | {
+    counts = constant(table) | {
         "products": images * inside * blocks * positions / 2.0,
         "cycles": spent(cycles),
         "waits": spent(waits),
@@ -141,14 +141,14 @@ def pointwise(table: KernelTable) -> Columns:
         "sums": images * passes * blocks * positions,
         "rows": rows * passes * tiles,
     }
-    found |= by_level("sums", images * passes * blocks * BLOCK * positions * SUM_BYTES, 4.0 * 64.0 * row)
-    whole = inside * positions * 4.0
-    found |= by_level("input_again", images * np.ceil(blocks / FILTERS) * inside * positions * 4.0, whole)
+    counts |= by_level("sums", images * passes * blocks * BLOCK * positions * SUM_BYTES, 4.0 * 64.0 * row)
+    image = inside * positions * 4.0
+    counts |= by_level("input_again", images * np.ceil(blocks / FILTERS) * inside * positions * 4.0, image)
     read = np.maximum(images * inside * blocks * BLOCK * 4.0 - cold(table), 0.0)
-    found |= by_level("weights", read, table["weight_bytes"])
+    counts |= by_level("weights", read, table["weight_bytes"])
     again = (rows - images) * inside * blocks * BLOCK * 4.0  # by every row of a map that is stepped over
-    found |= by_level("weights_again", again, inside * np.minimum(blocks, FILTERS) * BLOCK * 4.0)
-    return found | finish(table, is_filled=FILLED)
+    counts |= by_level("weights_again", again, inside * np.minimum(blocks, FILTERS) * BLOCK * 4.0)
+    return counts | finish(table, is_filled=FILLED)
 
 
 def convolution(table: KernelTable, *, is_direct: bool = False) -> Columns:
@@ -165,35 +165,35 @@ def convolution(table: KernelTable, *, is_direct: bool = False) -> Columns:
     alone_taps = np.maximum(across.taps - taps * across.within, 0.0) + taps * last
     passes = images * inside / step
     names = ("cycles", "waits", "alone", "alone_waits", "skipped", "taps", "tiles", "sums")
-    found = {name: np.zeros(len(table)) for name in names}
+    counts = {name: np.zeros(len(table)) for name in names}
     for count, few in _groups_of_filters(blocks):
         edge = passes * count * down.taps
         for name, on in (("cycles", cycles), ("waits", waits)):
             spent = sum(n * on(run, few) for n, run in zip(many, RUNS[:3], strict=True))
-            found[name] += edge * taps * step * spent
-        found["alone"] += edge * alone_taps * step * cycles(1.0, few)
-        found["alone_waits"] += edge * alone_taps * step * waits(1.0, few)
-        found["skipped"] += edge * (alone * taps - alone_taps)
-        found["taps"] += edge * taps * sum(many)
-        found["tiles"] += passes * count * table["out_height"] * (sum(many) + alone)
-        found["sums"] += passes * count * positions * few
-    found["products"] = passes * down.taps * across.taps * step * blocks / 2.0
+            counts[name] += edge * taps * step * spent
+        counts["alone"] += edge * alone_taps * step * cycles(1.0, few)
+        counts["alone_waits"] += edge * alone_taps * step * waits(1.0, few)
+        counts["skipped"] += edge * (alone * taps - alone_taps)
+        counts["taps"] += edge * taps * sum(many)
+        counts["tiles"] += passes * count * table["out_height"] * (sum(many) + alone)
+        counts["sums"] += passes * count * positions * few
+    counts["products"] = passes * down.taps * across.taps * step * blocks / 2.0
     tall = np.ceil(blocks / FILTERS)
-    found["rows"] = passes * tall * table["out_height"]
-    found["items"] = images * tall
+    counts["rows"] = passes * tall * table["out_height"]
+    counts["items"] = images * tall
     few_blocks = np.minimum(blocks, FILTERS)
     held = few_blocks * 64.0 * (table["out_width"] if is_direct else positions)
-    found |= by_level("sums", passes * blocks * BLOCK * positions * SUM_BYTES, held)
+    counts |= by_level("sums", passes * blocks * BLOCK * positions * SUM_BYTES, held)
     image = inside * table["height"] * table["width"] * 4.0
-    found |= by_level("input_again", images * tall * image, image)
+    counts |= by_level("input_again", images * tall * image, image)
     touched = down.used * across.used
     again = images * inside * blocks * BLOCK * touched * 4.0 - cold(table)
-    found |= by_level("weights", np.maximum(again, 0.0), table["weight_bytes"])
+    counts |= by_level("weights", np.maximum(again, 0.0), table["weight_bytes"])
     if not is_direct:
         tile = BLOCK * few_blocks * BLOCK * touched * 4.0  # weights that each run of a row goes through
-        found["weights_again"] = found["rows"] * np.ceil(table["out_width"] / 6.0) * tile
-        found["weights_again"] *= np.clip((tile / 1e3 - 24.0) / 48.0, 0.0, 1.0)
-    return constant(table) | found | finish(table, is_filled=(not is_direct, True))
+        counts["weights_again"] = counts["rows"] * np.ceil(table["out_width"] / 6.0) * tile
+        counts["weights_again"] *= np.clip((tile / 1e3 - 24.0) / 48.0, 0.0, 1.0)
+    return constant(table) | counts | finish(table, is_filled=(not is_direct, True))
 
 
 def window(table: KernelTable) -> Columns:
@@ -206,7 +206,7 @@ def window(table: KernelTable) -> Columns:
     alone_taps = np.maximum(across.taps - taps * across.within, 0.0) + taps * last
     edge = planes * down.taps
     alone = last + across.before + across.after
-    found = constant(table) | {
+    counts = constant(table) | {
         "planes": planes,
         "rows": rows,
         "taps": edge * across.taps,
@@ -220,5 +220,5 @@ def window(table: KernelTable) -> Columns:
     }
     if table.family == "pool":
         is_average = (table["kind"] == "average") * 1.0
-        found |= {f"average_{n}": found[n] * is_average for n in ("rows", "output_vectors", "taps")}
-    return found | finish(table, is_filled=FILLED)
+        counts |= {f"average_{n}": counts[n] * is_average for n in ("rows", "output_vectors", "taps")}
+    return counts | finish(table, is_filled=FILLED)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from juggler.predict.kernels.sizes import WINDOWED, WORD_BYTES
+from juggler.predict.kernels.spec import ACTIVATIONS
 from juggler.predict.kernels.table import KernelTable
 
 Floats = npt.NDArray[np.float64]
@@ -18,9 +19,8 @@ Columns = dict[str, Floats]
 
 BLOCK = 16.0  # channels that the blocked layout holds together; what is missing is filled up
 FIRST_BYTES, PRIVATE_BYTES = 48e3, 2e6  # caches of one core
-SHARED_BYTES = (1e6, 4e6, 10e6, 20e6, 40e6)  # from there on, a price each
+SHARED_BYTES = (1e6, 4e6, 10e6, 20e6, 40e6)  # from there on, a unit cost each
 FAR_BYTES = 20e6
-ACTIVATIONS = ("relu", "clip", "sigmoid", "tanh", "leakyrelu", "hardsigmoid")
 MOVED = "moved_"  # and MB: bytes of a kernel that touches more; they pay this on top of what is nearer
 
 
@@ -39,8 +39,8 @@ def by_level(name: str, moved: Floats, working_set: Floats) -> Columns:
     """
     out_of_first = np.clip(working_set / FIRST_BYTES - 0.5, 0.0, 1.0)
     shared = np.clip((working_set / PRIVATE_BYTES - 0.6) / 1.2, 0.0, 1.0)
-    found = {f"{name}_private": moved * out_of_first * (1.0 - shared), f"{name}_shared": moved * shared}
-    return found | ({"weights_far": moved * beyond(working_set, FAR_BYTES)} if name == "weights" else {})
+    counts = {f"{name}_private": moved * out_of_first * (1.0 - shared), f"{name}_shared": moved * shared}
+    return counts | ({"weights_far": moved * beyond(working_set, FAR_BYTES)} if name == "weights" else {})
 
 
 def traffic(table: KernelTable, *, is_filled: tuple[bool, bool] = (False, False)) -> Columns:
@@ -58,11 +58,11 @@ def traffic(table: KernelTable, *, is_filled: tuple[bool, bool] = (False, False)
     read = read + summed
     moved = read + written
     touched = moved + table["weight_bytes"]
-    found = {"input": read, "output": written}
-    found["output_beyond"] = written * beyond(touched, SHARED_BYTES[0])
-    found |= {f"{MOVED}{limit / 1e6:g}": moved * beyond(touched, limit) for limit in SHARED_BYTES}
-    found["weights_once_far"] = table["weight_bytes"] * beyond(touched, FAR_BYTES)
-    return found
+    counts = {"input": read, "output": written}
+    counts["output_beyond"] = written * beyond(touched, SHARED_BYTES[0])
+    counts |= {f"{MOVED}{limit / 1e6:g}": moved * beyond(touched, limit) for limit in SHARED_BYTES}
+    counts["weights_once_far"] = table["weight_bytes"] * beyond(touched, FAR_BYTES)
+    return counts
 
 
 def cold(table: KernelTable) -> Floats:
@@ -79,11 +79,11 @@ def output_bytes(table: KernelTable, *, is_filled: bool) -> Floats:
 def finish(table: KernelTable, *, is_filled: tuple[bool, bool] = (False, False)) -> Columns:
     """Return traffic, weights out of the caches, and the passes over what was written; see `traffic`."""
     words = output_bytes(table, is_filled=is_filled[1]) / WORD_BYTES
-    found = traffic(table, is_filled=is_filled)
-    found |= {"cold": cold(table), "cold_call": table["cold"]}
-    found["cold_output"] = table["cold"] * table["output_bytes"]
-    found |= {name: words * (table["activation"] == name) for name in ACTIVATIONS}
-    return found | {"sum": words * table["adds"]}
+    counts = traffic(table, is_filled=is_filled)
+    counts |= {"cold": cold(table), "cold_call": table["cold"]}
+    counts["cold_output"] = table["cold"] * table["output_bytes"]
+    counts |= {name: words * (table["activation"] == name) for name in ACTIVATIONS}
+    return counts | {"sum": words * table["adds"]}
 
 
 def _touched(table: KernelTable, side: str) -> Floats:

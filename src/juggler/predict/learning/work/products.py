@@ -46,7 +46,7 @@ def product(calls: Floats, rows: Floats, columns: Floats, depth: Floats) -> Colu
 
     across, deep = _strides(columns, depth)
     vectors, passes, panels = np.ceil(columns / VECTOR), np.ceil(depth / deep), np.ceil(columns / across)
-    found = {
+    work = {
         "products": calls * depth * rows * vectors / 2.0,
         "cycles": spent(cycles),
         "waits": spent(waits),
@@ -57,7 +57,7 @@ def product(calls: Floats, rows: Floats, columns: Floats, depth: Floats) -> Colu
         "packed": calls * depth * vectors * VECTOR,
         "packed_rows": calls * depth * panels,
     }
-    return found | by_level("left", found["left"], rows * depth * 4.0)
+    return work | by_level("left", work["left"], rows * depth * 4.0)
 
 
 def _strides(columns: Floats, depth: Floats) -> tuple[Floats, Floats]:
@@ -71,19 +71,19 @@ def _strides(columns: Floats, depth: Floats) -> tuple[Floats, Floats]:
     return across, deep
 
 
-def but_vectors(found: Columns, is_vector: Bools) -> Columns:
+def but_vectors(work: Columns, is_vector: Bools) -> Columns:
     """Return counts of products without those that are a pass over one matrix."""
-    return {name: own if name == "products_called" else own * ~is_vector for name, own in found.items()}
+    return {name: n if name == "products_called" else n * ~is_vector for name, n in work.items()}
 
 
 def vector_products(calls: Floats, rows: Floats, columns: Floats, depth: Floats, is_vector: Bools) -> Columns:
     """Count products of which one side is a vector: a pass over the other side, eight numbers at a time."""
     is_row = rows == 1.0
-    other = np.where(is_row, columns, rows)
+    length = np.where(is_row, columns, rows)
     long = np.where(is_row, depth * np.ceil(columns / 8.0), rows * np.ceil(depth / 8.0))
-    found = {"vector_products": calls * long * is_vector}
-    found["vector_waits"] = calls * depth * (is_row & (columns < 32.0)) * is_vector  # one sum after the other
-    return found | by_level("vector_product", calls * other * depth * 4.0 * is_vector, other * depth * 4.0)
+    work = {"vector_products": calls * long * is_vector}
+    work["vector_waits"] = calls * depth * (is_row & (columns < 32.0)) * is_vector  # one sum after the other
+    return work | by_level("vector_product", calls * length * depth * 4.0 * is_vector, length * depth * 4.0)
 
 
 def unfolded(table: KernelTable) -> Columns:
@@ -92,28 +92,28 @@ def unfolded(table: KernelTable) -> Columns:
     calls, rows = table["batch"] * groups, table["out_channels"] / groups
     positions, taps = table["out_height"] * table["out_width"], table["kernel_height"] * table["kernel_width"]
     depth = table["in_channels"] / groups * taps
-    found = product(calls, rows, positions, depth)
+    work = product(calls, rows, positions, depth)
     is_vector = (positions == 1.0) | (rows == 1.0)
-    found = but_vectors(found, is_vector) | vector_products(calls, rows, positions, depth, is_vector)
+    work = but_vectors(work, is_vector) | vector_products(calls, rows, positions, depth, is_vector)
     padded = table["pad_top"] + table["pad_left"] + table["pad_bottom"] + table["pad_right"] > 0.0
     steps = table["stride_height"] * table["stride_width"]
     is_unfolded = ((taps > 1.0) | (steps > 1.0) | padded) * 1.0
     moved, is_strided = is_unfolded * calls * depth * positions, (table["stride_width"] > 1.0) * 1.0
-    found |= {"gathered": moved * is_strided, "copied": moved * (1.0 - is_strided)}
-    found["copied_rows"] = is_unfolded * calls * depth * table["out_height"]
+    work |= {"gathered": moved * is_strided, "copied": moved * (1.0 - is_strided)}
+    work["copied_rows"] = is_unfolded * calls * depth * table["out_height"]
     lines = np.minimum(table["out_height"] * table["kernel_height"], table["height"])
     read = table["batch"] * table["in_channels"] * lines * is_unfolded
     for limit in FETCHED_BYTES:  # rows of images, or lines of panels, that are fetched one by one
         far = beyond(table["input_bytes"], limit)
-        found[f"rows_from_{limit / 1e6:g}"] = read * far
-        found[f"packed_from_{limit / 1e6:g}"] = found["packed"] * (1.0 - is_unfolded) * far
-    whole = np.where(rows > positions, depth * positions * 4.0, PANEL_BYTES)
-    found |= by_level("unfolded", moved * SUM_BYTES, whole)
-    found |= {"finished": calls * rows * positions, "finished_rows": calls * rows}
-    found |= by_level("finished", calls * rows * positions * SUM_BYTES, rows * positions * 4.0)
+        work[f"rows_from_{limit / 1e6:g}"] = read * far
+        work[f"packed_from_{limit / 1e6:g}"] = work["packed"] * (1.0 - is_unfolded) * far
+    panel = np.where(rows > positions, depth * positions * 4.0, PANEL_BYTES)
+    work |= by_level("unfolded", moved * SUM_BYTES, panel)
+    work |= {"finished": calls * rows * positions, "finished_rows": calls * rows}
+    work |= by_level("finished", calls * rows * positions * SUM_BYTES, rows * positions * 4.0)
     again = np.maximum(calls * rows * depth * 4.0 - cold(table), 0.0)
-    found |= by_level("weights", again * ~is_vector, table["weight_bytes"])
-    return constant(table) | found | finish(table)
+    work |= by_level("weights", again * ~is_vector, table["weight_bytes"])
+    return constant(table) | work | finish(table)
 
 
 def dense(table: KernelTable) -> Columns:
@@ -126,18 +126,18 @@ def dense(table: KernelTable) -> Columns:
     depth, columns = table["in_channels"] / heads, table["out_channels"] / heads
     # Weights are packed once, when the network is opened, and have no path for vectors.
     is_vector = ((rows == 1.0) | (columns == 1.0)) & (is_product > 0.0)
-    found = but_vectors(product(calls, rows, columns, depth), is_vector)
-    found |= vector_products(calls, rows, columns, depth, is_vector)
+    work = but_vectors(product(calls, rows, columns, depth), is_vector)
+    work |= vector_products(calls, rows, columns, depth, is_vector)
     for name in ("packed", "packed_rows"):
-        found[name] = found[name] * is_product
+        work[name] = work[name] * is_product
     right = depth * columns * 4.0
     read = np.maximum(calls * right * ~is_vector - cold(table), 0.0)
-    found |= by_level("right", read, right) | {"right": calls * right}
-    found |= by_level("right_again", calls * right * np.ceil(rows / ROWS[0]), right)
+    work |= by_level("right", read, right) | {"right": calls * right}
+    work |= by_level("right_again", calls * right * np.ceil(rows / ROWS[0]), right)
     for limit in (20e6, 60e6):
-        found[f"right_{limit / 1e6:g}"] = calls * right * np.clip(right / limit - 1.0, 0.0, 1.0)
-    found |= {"bias": table["bias"] * table["output_bytes"] / 4.0, "heads": is_product * calls}
-    found |= {f"kind_{kind}": (table["kind"] == kind) * 1.0 for kind in ("matmul", "product")}
-    found |= by_level("finished", calls * rows * columns * SUM_BYTES, rows * columns * 4.0)
+        work[f"right_{limit / 1e6:g}"] = calls * right * np.clip(right / limit - 1.0, 0.0, 1.0)
+    work |= {"bias": table["bias"] * table["output_bytes"] / 4.0, "heads": is_product * calls}
+    work |= {f"kind_{kind}": (table["kind"] == kind) * 1.0 for kind in ("matmul", "product")}
+    work |= by_level("finished", calls * rows * columns * SUM_BYTES, rows * columns * 4.0)
     far = np.clip(table["weight_bytes"] / 20e6 - 1.0, 0.0, 1.0)
-    return constant(table) | found | finish(table) | {"cold_far": table["cold"] * table["weight_bytes"] * far}
+    return constant(table) | work | finish(table) | {"cold_far": table["cold"] * table["weight_bytes"] * far}

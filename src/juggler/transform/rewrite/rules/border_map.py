@@ -7,14 +7,14 @@ from dataclasses import replace
 
 from juggler.transform.algebra.border_bias import bias_map
 from juggler.transform.algebra.composition import BIAS_LEAK, border_class, split_bias
-from juggler.transform.algebra.conv import Conv, Impossible
+from juggler.transform.algebra.conv import Conv, NotFusible
 from juggler.transform.algebra.values import Pool, Scale, Shift, Sum, Value
 from juggler.transform.rewrite.expression import Answer, Expression, Proposal, Term
-from juggler.transform.rewrite.rule import between, made, only_read
+from juggler.transform.rewrite.rule import between, only_read, replacement
 
 
 class BorderMap:
-    """`second(first(x))` with a leaking bias is one convolution and the addition of a constant map."""
+    """`conv2(conv1(x) + b) -> conv'(x) + map`: what zero padding leaves of the bias is a constant map."""
 
     name = "border_map"
     source = "linearity; the border that Juggler-ResNet Eq. 5-7 leave out"
@@ -37,27 +37,27 @@ def _leaking(before: Term, first: Conv, term: Term, second: Conv) -> Iterator[An
     if len(first.kernel) != len(second.kernel) or border_class(first, second) != BIAS_LEAK:
         return
     split = split_bias(first, second)
-    if isinstance(split, Impossible):
+    if isinstance(split, NotFusible):
         return
     linear, carried = split
     fused = between(term, linear, before.reads, term.shape)
     fused.paths = (*before.paths, *term.paths)
     shift = Shift(bias_map(carried, second, before.shape[2:]))
-    yield Proposal(((term, made(term, shift, (fused,), (before, term))),))
+    yield Proposal(((term, replacement(term, shift, (fused,), (before, term))),))
 
 
 def _past(before: Term, shift: Shift, term: Term, value: Value) -> Proposal:
     """Let what follows act on the map once and for all: `f(x + m)` is `f(x) + (f without its bias)(m)`."""
     if isinstance(value, Shift):
         both = Shift(shift.map + value.map)
-        return Proposal(((term, made(term, both, before.reads, (before, term))),))
+        return Proposal(((term, replacement(term, both, before.reads, (before, term))),))
     bare = value
     if isinstance(value, Conv):
         bare = replace(value, bias=None)
     elif isinstance(value, Scale):
         bare = replace(value, shift=None)
     applied = between(term, value, before.reads, term.shape)
-    return Proposal(((term, made(term, Shift(bare(shift.map)), (applied,), (before, term))),))
+    return Proposal(((term, replacement(term, Shift(bare(shift.map)), (applied,), (before, term))),))
 
 
 def _past_sum(term: Term, expression: Expression) -> Iterator[Answer]:
@@ -69,7 +69,7 @@ def _past_sum(term: Term, expression: Expression) -> Iterator[Answer]:
     if len(set(reads)) < len(reads):
         return
     bare = between(term, Sum(), reads, term.shape)
-    yield Proposal(((term, made(term, Shift(total), (bare,), (*shifted, term))),))  # type: ignore[arg-type]
+    yield Proposal(((term, replacement(term, Shift(total), (bare,), (*shifted, term))),))  # type: ignore[arg-type]
 
 
 RULE = BorderMap()

@@ -10,11 +10,11 @@ import torch
 from juggler.transform.algebra.composition import scale_after
 from juggler.transform.algebra.values import Scale, Stack, Sum, Value
 from juggler.transform.rewrite.expression import Answer, Expression, Proposal, Term
-from juggler.transform.rewrite.rule import made, only_read
+from juggler.transform.rewrite.rule import only_read, replacement
 
 
 class Distribute:
-    """`scale(a + b)` is `scale(a) + scale(b)`, the shift counted once; likewise piece by piece of a stack."""
+    """`scale(a + b) -> scale(a) + scale'(b)`: the shift counts once; likewise piece by piece of a stack."""
 
     name = "distribute"
     source = "linearity"
@@ -36,7 +36,7 @@ class Distribute:
         scaled = [_scaled(part, scale) for part, scale in zip(before.reads, scales, strict=True)]
         parts = tuple(part for part in scaled if part is not None)
         if len(parts) == len(scaled):
-            yield Proposal(((term, made(term, before.value, parts, (before, term))),))
+            yield Proposal(((term, replacement(term, before.value, parts, (before, term))),))
 
 
 def _scaled(part: Term, scale: Scale) -> Term | None:
@@ -45,7 +45,7 @@ def _scaled(part: Term, scale: Scale) -> Term | None:
     value = scale_after(part.value, scale)
     if value is None or not isinstance(value, Value):
         return None
-    return replace(made(part, value, part.reads, (part,)), stands_for="")
+    return replace(replacement(part, value, part.reads, (part,)), stands_for="")
 
 
 def _copies(scale: Scale, count: int) -> list[Scale]:

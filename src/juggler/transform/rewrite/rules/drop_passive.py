@@ -9,7 +9,7 @@ from juggler.transform.rewrite.expression import Answer, Expression, Proposal, T
 
 
 class DropPassive:
-    """An op that computes its own input is no op."""
+    """`identity(x) -> x`: an op that computes its own input is no op."""
 
     name = "drop_passive"
     source = "definition of dropout in evaluation mode"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from juggler.transform.algebra.composition import follow
-from juggler.transform.algebra.conv import Impossible
+from juggler.transform.algebra.conv import NotFusible
 from juggler.transform.algebra.values import Scale
 from juggler.transform.rewrite.expression import Answer, Expression, Term
 from juggler.transform.rewrite.rule import instead, only_read, refused
 
 
 class FoldScale:
-    """`scale(conv(x))` and `conv(scale(x))` are one convolution: its rows or its columns scaled."""
+    """`scale(conv(x)) -> conv'(x)`: the kernel's rows are scaled; for `conv(scale(x))` its columns."""
 
     name = "fold_scale"
     source = "Juggler-ResNet III-C1, Eq. 2-4"
@@ -26,7 +26,7 @@ class FoldScale:
         if not isinstance(term.value, Scale) and not isinstance(before.value, Scale):
             return
         value = follow(before.value, term.value, before.channels)
-        if isinstance(value, Impossible):
+        if isinstance(value, NotFusible):
             yield refused((before, term), value)
         elif value is not None:
             yield instead(term, value, before.reads, (before, term))

@@ -14,10 +14,10 @@ import torch
 from torch.nn import functional as F
 
 from juggler.transform.algebra.composition import follow
-from juggler.transform.algebra.conv import Conv, Impossible, add, fold_scale_shift, identity
+from juggler.transform.algebra.conv import Conv, NotFusible, add, fold_scale_shift, identity
 from juggler.transform.algebra.values import OnesChannel, Pool, Scale, Sum, Value
 from juggler.transform.rewrite.expression import Answer, Expression, Proposal, Term
-from juggler.transform.rewrite.rule import between, made, refused
+from juggler.transform.rewrite.rule import between, refused, replacement
 
 DEPTH = 6  # values one after another that a branch is followed back; bounds the search in long chains
 
@@ -40,7 +40,7 @@ class Branch:
 
 
 class FuseHorizontal:
-    """`one(x) + other(x)` is one convolution, the smaller kernel in the centre of the larger."""
+    """`conv1(x) + conv2(x) -> conv'(x)`: the smaller kernel sits in the centre of the larger."""
 
     name = "fuse_horizontal"
     source = "Juggler-ResNet III-C3, Fig. 6; normalised identity: RepVGG (Ding et al. 2021), section 3.3"
@@ -50,14 +50,14 @@ class FuseHorizontal:
         """Return the sum with two of its parts made one."""
         if not isinstance(term.value, Sum):
             return
-        ways = [list(_branches(read, expression)) for read in term.reads]
-        for i, j in combinations(range(len(ways)), 2):
-            pair = _nearest(ways[i], ways[j])
+        branches = [list(_branches(read, expression)) for read in term.reads]
+        for i, j in combinations(range(len(branches)), 2):
+            pair = _nearest(branches[i], branches[j])
             if pair is None:
-                yield from _walled(term.reads[i], term.reads[j])
+                yield from _wall_between(term.reads[i], term.reads[j])
                 continue
-            value = _added(*pair)
-            if isinstance(value, Impossible):
+            value = _sum_of(*pair)
+            if isinstance(value, NotFusible):
                 yield refused((term.reads[i], term.reads[j], term), value)
                 continue
             yield _proposal(term, (i, j), pair, value)
@@ -71,10 +71,10 @@ def _proposal(term: Term, at: tuple[int, int], pair: tuple[Branch, Branch], valu
     others = [read for k, read in enumerate(term.reads) if k not in at]
     through = (*pair[0].through, *pair[1].through, term)
     if not others:
-        return Proposal(((term, made(term, value, (source,), through)),))
+        return Proposal(((term, replacement(term, value, (source,), through)),))
     joined = between(term, value, (source,), term.shape)
     joined.paths = tuple(path for t in through[:-1] for path in t.paths)
-    return Proposal(((term, made(term, Sum(), (joined, *others), (term,))),))
+    return Proposal(((term, replacement(term, Sum(), (joined, *others), (term,))),))
 
 
 def _branches(term: Term, expression: Expression) -> Iterator[Branch]:
@@ -105,57 +105,57 @@ def _followed(term: Term, value: Value) -> Value | None:
     if isinstance(first, Pool) and isinstance(value, Scale):
         first = first.as_conv(term.channels, value.scale)
     both = follow(first, value, term.channels)
-    return None if isinstance(both, Impossible) else both
+    return None if isinstance(both, NotFusible) else both
 
 
-def _nearest(one: list[Branch], other: list[Branch]) -> tuple[Branch, Branch] | None:
+def _nearest(left: list[Branch], right: list[Branch]) -> tuple[Branch, Branch] | None:
     """Return the two branches from the nearest source that they share."""
-    places = {branch.source: branch for branch in reversed(other)}
-    for branch in one:
+    places = {branch.source: branch for branch in reversed(right)}
+    for branch in left:
         if branch.source in places:
             return branch, places[branch.source]
     return None
 
 
-def _walled(one: Term, other: Term) -> Iterator[Answer]:
-    if isinstance(one.value, Conv) and isinstance(other.value, Conv):
+def _wall_between(left: Term, right: Term) -> Iterator[Answer]:
+    if isinstance(left.value, Conv) and isinstance(right.value, Conv):
         yield refused(
-            (one, other),
-            Impossible(
-                f"{one.label} reads {one.reads[0].label} and {other.label} reads {other.reads[0].label}: "
+            (left, right),
+            NotFusible(
+                f"{left.label} reads {left.reads[0].label} and {right.label} reads {right.reads[0].label}: "
                 "something that is not linear lies between, a wall",
                 "Train with a fusible block instead, whose branches have no activation inside",
             ),
         )
 
 
-def _added(one: Branch, other: Branch) -> Value | Impossible:
+def _sum_of(left: Branch, right: Branch) -> Value | NotFusible:
     """Return the sum of two branches of one source as one value."""
-    if isinstance(other.value, Conv) and not isinstance(one.value, Conv):
-        one, other = other, one
-    channels = one.source.channels
-    if isinstance(one.value, Conv):
-        like = _with_ones(one.value) if other.with_ones and not one.with_ones else one.value
-        value = _like(other, channels, like)
-        if isinstance(value, Impossible):
+    if isinstance(right.value, Conv) and not isinstance(left.value, Conv):
+        left, right = right, left
+    channels = left.source.channels
+    if isinstance(left.value, Conv):
+        like = _with_ones(left.value) if right.with_ones and not left.with_ones else left.value
+        value = _like(right, channels, like)
+        if isinstance(value, NotFusible):
             return value
-        if one.with_ones and not other.with_ones:
+        if left.with_ones and not right.with_ones:
             value = _with_ones(value)
         return add(like, value)
-    pooled = next((b.value for b in (one, other) if isinstance(b.value, Pool)), None)
+    pooled = next((b.value for b in (left, right) if isinstance(b.value, Pool)), None)
     if pooled is not None:
-        return Impossible("an average beside a shortcut is no less work as a convolution", "Nothing to do")
-    return _scales(one, other, channels)
+        return NotFusible("an average beside a shortcut is no less work as a convolution", "Nothing to do")
+    return _scales(left, right, channels)
 
 
-def _like(branch: Branch, channels: int, like: Conv) -> Conv | Impossible:
+def _like(branch: Branch, channels: int, like: Conv) -> Conv | NotFusible:
     """Return the branch as a convolution that can be added to `like`."""
     if isinstance(branch.value, Conv):
         return branch.value
     if isinstance(branch.value, Pool):
         return branch.value.as_conv(channels, like.weight)
     if like.out_channels != channels or set(like.stride) != {1}:
-        return Impossible("the convolution changes the shape, so the sum broadcasts", "Nothing to do")
+        return NotFusible("the convolution changes the shape, so the sum broadcasts", "Nothing to do")
     shortcut = identity(channels, like.groups, like)
     if isinstance(branch.value, Scale):
         shortcut = fold_scale_shift(shortcut, branch.value.scale, branch.value.shift_or_zeros())
@@ -168,11 +168,11 @@ def _with_ones(conv: Conv) -> Conv:
     return replace(conv, weight=F.pad(conv.weight, (*sides, 0, 1)))
 
 
-def _scales(one: Branch, other: Branch, channels: int) -> Value | Impossible:
+def _scales(left: Branch, right: Branch, channels: int) -> Value | NotFusible:
     """Add scales and bare shortcuts of one source."""
-    scales = [b.value for b in (one, other) if isinstance(b.value, Scale)]
+    scales = [b.value for b in (left, right) if isinstance(b.value, Scale)]
     if not scales:
-        return Impossible("a map added to itself is one addition either way", "Nothing to do")
+        return NotFusible("a map added to itself is one addition either way", "Nothing to do")
     total = torch.stack([s.scale for s in scales]).sum(0) + (2 - len(scales))
     shifts = [s.shift for s in scales if s.shift is not None]
     return Scale(total, torch.stack(shifts).sum(0) if shifts else None, scales[0].rank)

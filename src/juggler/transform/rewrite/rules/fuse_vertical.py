@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from juggler.transform.algebra.composition import BIAS_LEAK, border_class, follow
-from juggler.transform.algebra.conv import Conv, Impossible
+from juggler.transform.algebra.conv import Conv, NotFusible
 from juggler.transform.algebra.values import Scale
 from juggler.transform.rewrite.expression import Answer, Expression, Term
 from juggler.transform.rewrite.rule import instead, only_read, refused
 
 
 class FuseVertical:
-    """`second(first(x))` is one convolution where its taps form a kernel and its border is exact."""
+    """`conv2(conv1(x)) -> conv'(x)`: where the taps form a kernel and the border is exact."""
 
     name = "fuse_vertical"
     source = "Juggler-ResNet III-C2, Eq. 5-7"
@@ -27,7 +27,7 @@ class FuseVertical:
         if isinstance(first, Scale) or isinstance(second, Scale):
             return
         value = follow(first, second, before.channels)
-        if isinstance(value, Impossible):
+        if isinstance(value, NotFusible):
             both = isinstance(first, Conv) and isinstance(second, Conv)
             if not (both and border_class(first, second) == BIAS_LEAK):  # type: ignore[arg-type]
                 yield refused((before, term), value)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from juggler.transform.algebra.conv import Conv, Impossible, geometry, stack
+from juggler.transform.algebra.conv import Conv, NotFusible, geometry, stack
 from juggler.transform.algebra.values import Stack
 from juggler.transform.rewrite.expression import Answer, Expression, Proposal, Term
-from juggler.transform.rewrite.rule import between, made
+from juggler.transform.rewrite.rule import between, replacement
 
 
 class StackInto:
-    """`cat(one(x), other(x))` is one convolution with the rows of both."""
+    """`cat(conv1(x), conv2(x)) -> conv'(x)`: one kernel has the rows of both."""
 
     name = "stack_into"
     source = "Juggler-ResNet III-C3, Fig. 6, without the addition"
@@ -22,20 +22,20 @@ class StackInto:
         if not isinstance(term.value, Stack):
             return
         for at in range(len(term.reads) - 1):
-            one, other = term.reads[at : at + 2]
-            if one.reads != other.reads or one is other:
+            left, right = term.reads[at : at + 2]
+            if left.reads != right.reads or left is right:
                 continue
-            if not (isinstance(one.value, Conv) and isinstance(other.value, Conv)):
+            if not (isinstance(left.value, Conv) and isinstance(right.value, Conv)):
                 continue
-            if geometry(one.value) != geometry(other.value) or one.value.groups != 1:
+            if geometry(left.value) != geometry(right.value) or left.value.groups != 1:
                 continue
-            value = stack([one.value, other.value])
-            if isinstance(value, Impossible):
+            value = stack([left.value, right.value])
+            if isinstance(value, NotFusible):
                 continue
-            shape = (one.shape[0], one.channels + other.channels, *one.shape[2:])
-            joined = between(term, value, one.reads, shape)
+            shape = (left.shape[0], left.channels + right.channels, *left.shape[2:])
+            joined = between(term, value, left.reads, shape)
             reads = (*term.reads[:at], joined, *term.reads[at + 2 :])
-            yield Proposal(((term, made(term, Stack(), reads, (one, other, term))),))
+            yield Proposal(((term, replacement(term, Stack(), reads, (left, right, term))),))
             return
 
 

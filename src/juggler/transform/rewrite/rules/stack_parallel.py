@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from juggler.transform.algebra.conv import Conv, Impossible, geometry, stack
+from juggler.transform.algebra.conv import Conv, NotFusible, geometry, stack
 from juggler.transform.algebra.values import Elementwise, Part
 from juggler.transform.rewrite.expression import Answer, Expression, Proposal, Term
-from juggler.transform.rewrite.rule import between, made
+from juggler.transform.rewrite.rule import between, replacement
 
 
 class StackParallel:
-    """`one(x), other(x)` are the pieces of one convolution, and of one activation where all have it."""
+    """`conv1(x), conv2(x) -> split(conv'(x))`: also behind one activation, where all have the same."""
 
     name = "stack_parallel"
     source = "Juggler-ResNet III-C3, Fig. 6, without the addition"
@@ -32,17 +32,17 @@ class StackParallel:
 def _stacked(convs: Sequence[Term], expression: Expression) -> Iterator[Answer]:
     convs = sorted(convs, key=lambda conv: conv.order)
     value = stack([conv.value for conv in convs if isinstance(conv.value, Conv)])
-    if isinstance(value, Impossible):
+    if isinstance(value, NotFusible):
         return
     sizes = tuple(conv.channels for conv in convs)
     shape = (convs[0].shape[0], sum(sizes), *convs[0].shape[2:])
-    one = between(convs[0], value, convs[0].reads, shape)
-    one.paths = tuple(path for conv in convs for path in conv.paths)
+    stacked = between(convs[0], value, convs[0].reads, shape)
+    stacked.paths = tuple(path for conv in convs for path in conv.paths)
     tails = _tails(convs, expression)
-    whole, olds = one, list(convs)
+    source, olds = stacked, list(convs)
     if tails is not None and tails[0].value is not None:
-        whole, olds = between(convs[0], tails[0].value, (one,), shape), tails
-    news = [made(old, Part(sizes, i), (whole,), (old,)) for i, old in enumerate(olds)]
+        source, olds = between(convs[0], tails[0].value, (stacked,), shape), tails
+    news = [replacement(old, Part(sizes, i), (source,), (old,)) for i, old in enumerate(olds)]
     for new in news:
         new.position = convs[0].position  # all pieces are there as soon as the one convolution is
     yield Proposal(tuple(zip(olds, news, strict=True)))

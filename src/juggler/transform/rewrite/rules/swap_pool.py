@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from juggler.transform.algebra.conv import Conv
 from juggler.transform.algebra.values import GlobalPool, Pool
 from juggler.transform.rewrite.expression import Answer, Expression, Proposal, Term
-from juggler.transform.rewrite.rule import between, made, only_read
+from juggler.transform.rewrite.rule import between, only_read, replacement
 
 
 class SwapPool:
-    """`pool(conv1x1(x))` is `conv1x1(pool(x))`, on as many fewer pixels as the pool leaves."""
+    """`pool(conv1x1(x)) -> conv1x1(pool(x))`: on as many fewer pixels as the pool leaves."""
 
     name = "swap_pool"
     source = "linearity: the average acts on space alone, a 1x1 convolution on channels alone"
@@ -28,7 +28,7 @@ class SwapPool:
             return  # what the pool averages at the border is the bias and zeros
         shape = (term.shape[0], before.reads[0].channels, *term.shape[2:])
         pooled = between(term, pool, before.reads, shape)
-        after = made(term, before.value, (pooled,), (before, term))  # type: ignore[arg-type]
+        after = replacement(term, before.value, (pooled,), (before, term))  # type: ignore[arg-type]
         if after.macs < before.macs:
             yield Proposal(((term, after),))
 
