@@ -62,7 +62,7 @@ def randomised(network: nn.Module, seed: int = 0) -> Any:
 def check_rule(name, rule, network=None):
     """Check a rule on `network`, 3 channels in, that holds its pattern; by default on `Branches`."""
     assert rule.name == name, "a rule bears its file's name"
-    equation = inspect.getdoc(type(rule)).splitlines()[0]
+    equation = (inspect.getdoc(type(rule)) or "").splitlines()[0]
     assert EQUATION.fullmatch(equation), "a rule's docstring begins with its equation, and then in words"
     assert rule.source, "a rule says which paper, section or equation it follows"
     network = randomised(network or Branches())

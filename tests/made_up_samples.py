@@ -19,10 +19,10 @@ def samples(count=80, family="conv", drawn="random"):
     table, latency_ms = convolutions(count)
     rows = []
     for row in range(count):
-        sizes: dict[str, Any] = {
+        fields: dict[str, Any] = {
             name: int(table[name][row]) for name in ("batch", "in_channels", "out_channels", "height")
         }
-        spec = KernelSpec(family, **sizes, width=sizes["height"], activation=str(table["activation"][row]))
+        spec = KernelSpec(family, **fields, width=fields["height"], activation=str(table["activation"][row]))
         rows.append(
             Sample(
                 spec=spec, backend="onnxruntime", precision="float32", threads=1, pre_ms=0.1,

@@ -14,9 +14,9 @@ import juggler
 
 ROOT = Path(juggler.__file__).parent
 LEVELS = (
-    {"errors", "privacy"},
+    {"errors", "privacy", "extras"},
     {"lazy"},
-    {"nouns", "files", "digest", "extras", "stopping"},
+    {"nouns", "files", "sqlite_files", "digest", "stopping", "arrays", "checks"},
     {"registry", "packages"},
     {"metrics"},
     {"data", "clock", "count", "kernels"},

@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from juggler.arrays import Arrays, Floats
 from juggler.errors import ArtefactError, Unavailable
 from juggler.extras import install_command
-
-Floats = npt.NDArray[np.float64]
-Arrays = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
