@@ -35,7 +35,7 @@ MOVED = {
     "juggler.predict.scores": "juggler.predict.learning.scores",
     "juggler.predict.splits": "juggler.predict.learning.splits",
     "juggler.predict.transfer": "juggler.predict.learning.learners.transferred",
-    "juggler.predict.wire": "juggler.runtime.onnx_graphs.protobuf",
+    "juggler.predict.wire": "juggler.runtime.onnx_graphs.structure",
     "juggler.runtime.attribution": "juggler.runtime.measure.attribution",
     "juggler.runtime.metadata": "juggler.runtime.onnx_graphs.metadata",
     "juggler.runtime.quantize": "juggler.runtime.int8.quantize",

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from juggler.errors import ConfigError
+from juggler.runtime.onnx_graphs.attributes import attributes_of
 
 PRUNED = ("Conv", "Gemm", "MatMul")
 
@@ -76,4 +77,4 @@ def _matrix(weight: NDArray[np.float32], *, outputs_first: bool) -> NDArray[np.f
 
 
 def _transposed(node: Any) -> bool:
-    return node.op_type == "Gemm" and any(a.name == "transB" and a.i == 1 for a in node.attribute)
+    return node.op_type == "Gemm" and attributes_of(node).get("transB") == 1

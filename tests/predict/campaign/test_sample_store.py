@@ -46,6 +46,21 @@ def test_samples_return_as_they_were_added(path):
         assert (store.count(), store.count("one"), store.count("two")) == (2, 2, 0)
 
 
+def test_a_file_of_release_0_1_0_still_opens(tmp_path):
+    path = tmp_path / "lab.db"
+    path.write_bytes((Path(__file__).parent / "release-0.1.0" / path.name).read_bytes())
+    dense = KernelSpec("dense", 1, 2, 3)
+    with Store.open(path) as store:
+        first, second, again = store.samples()
+        assert first == SAMPLE and again.spec == SPEC
+        assert second.spec == dense and (second.exec_ms, again.exec_ms) == (0.5, 1.5)
+        assert store.samples(drawn="retest") == [again]
+        assert store.machines() == {machine_digest(MACHINE): MACHINE}
+        assert store.campaigns()["one"]["seed"] == 3
+        assert store.add(other(9), "one")
+        assert store.count("one") == 4
+
+
 def test_a_sample_is_kept_once_in_a_campaign(path):
     with Store.open(path, create=True) as store:
         assert store.add(SAMPLE)

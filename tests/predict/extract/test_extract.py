@@ -18,7 +18,7 @@ from juggler.predict.extract.kernels import extract_kernels
 from juggler.predict.graphs.sources import open_graph_structure
 from juggler.predict.graphs.structure import graph_structure_of, with_placeholder_weights
 from juggler.runtime.export import draft, outline
-from juggler.runtime.onnx_graphs.protobuf import read_structure
+from juggler.runtime.onnx_graphs.structure import read_structure
 
 
 class Branched(nn.Module):

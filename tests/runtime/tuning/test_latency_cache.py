@@ -104,6 +104,14 @@ def test_a_cache_in_memory_touches_no_disk(elsewhere: Path) -> None:
     assert list(elsewhere.rglob("*")) == []
 
 
+def test_a_file_of_release_0_1_0_still_opens(tmp_path: Path) -> None:
+    path = tmp_path / "prices.sqlite"
+    path.write_bytes((Path(__file__).parent / "release-0.1.0" / path.name).read_bytes())
+    assert PriceCache(path).get(["a", "b"], HERE) == {"a": PRICE, "b": Price(2.0)}
+    PriceCache(path).put({"b": Price(3.0)}, HERE)
+    assert PriceCache(path).get(["a", "b"], HERE) == {"a": PRICE, "b": Price(3.0)}
+
+
 def test_two_writers_share_a_file(tmp_path: Path) -> None:
     path, count = tmp_path / "prices.sqlite", 100
     writers = [write(path, name, count) for name in ("one", "two")]
@@ -169,7 +177,7 @@ def without_a_table(path: Path) -> None:
         (rubbish, "not a database"),
         (truncated, "malformed"),
         (overwritten, "malformed"),
-        (of_another_format, f"format {FORMAT + 1}, this release has {FORMAT}"),
+        (of_another_format, f"format {FORMAT + 1}; this release has {FORMAT}"),
         (of_somebody_else, "something else"),
         (without_a_table, "no such table"),
     ],

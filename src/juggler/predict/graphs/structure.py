@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from juggler.errors import ArtefactError, ConfigError
-from juggler.runtime.onnx_graphs.protobuf import read_structure, with_tensors
 from juggler.runtime.onnx_graphs.shape_inference import with_sizes
+from juggler.runtime.onnx_graphs.structure import read_structure, with_tensors
 
 if TYPE_CHECKING:
     import onnx

@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 
 from juggler.data import Pictures
-from juggler.errors import ConfigError, Refused
+from juggler.errors import ConfigError
+from juggler.files import write_atomically
 from juggler.models.classifier.training import TrainedClassifier
 from juggler.models.train.feed import standardise
-from juggler.runtime.export import export
-from juggler.runtime.int8.certified import CERTIFICATE
-from juggler.transform import Flattened, flatten
+from juggler.runtime.deploy.flat_graph import export_flat, flatten_proved
+from juggler.transform import Flattened
 
 CLASSIFIER = "juggler.classifier"
 """Key of the ONNX metadata under which pixels, classes and provenance stand, as JSON."""
@@ -51,19 +51,11 @@ def deploy_classifier(
     if not len(pictures.labels):
         raise ConfigError("deploy a classifier", "no pictures to compare classes on", "Give real pictures")
     inputs = standardise(torch.from_numpy(pictures.images.copy()), classifier.standard)
-    flattened = flatten(classifier.network, inputs[:1].clone(), inputs=inputs)
-    if not flattened.certificate.passed:
-        raise Refused(
-            "deploy a classifier",
-            "its certificate does not pass",
-            "See the certificate's checks; a network that overflows in float32 is the usual cause",
-        )
+    flattened = flatten_proved(classifier.network, inputs, "a classifier")
     about = {
         "standard": classifier.standard.to_dict(),
         "classes": list(classifier.classes),
         "provenance": dict(classifier.provenance),
     }
-    metadata = {CERTIFICATE: flattened.certificate.to_json(), CLASSIFIER: json.dumps(about, allow_nan=False)}
-    return DeployedClassifier(
-        flattened, export(flattened.model, inputs[:1].clone(), Path(path), metadata=metadata)
-    )
+    graph = export_flat(flattened, inputs[:1].clone(), {CLASSIFIER: json.dumps(about, allow_nan=False)})
+    return DeployedClassifier(flattened, write_atomically(Path(path), graph))

@@ -9,14 +9,15 @@ from pathlib import Path
 import torch
 
 from juggler.data import Records, Schema
-from juggler.errors import ConfigError, Refused
+from juggler.errors import ConfigError
 from juggler.models.detector.protocol import TrainedDetector
 from juggler.models.networks.creation import origin
 from juggler.nouns import Rewrite
 from juggler.runtime.artefact.fields import Fields
 from juggler.runtime.artefact.file import Artefact, write
+from juggler.runtime.deploy.flat_graph import export_flat, flatten_proved
 from juggler.runtime.export import export
-from juggler.transform import Flattened, flatten
+from juggler.transform import Flattened
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,19 +60,13 @@ def deploy(
     if not len(records):
         raise ConfigError("deploy a detector", "no records to compare classes on", "Give real records")
     images = torch.from_numpy(detector.encoder.encode(records))
+    flattened = flatten_proved(detector.network, images, "a detector", on_rewrite)
     example = images[:1].clone()
-    flattened = flatten(detector.network, example, inputs=images, on_rewrite=on_rewrite)
-    if not flattened.certificate.passed:
-        raise Refused(
-            "deploy a detector",
-            "its certificate does not pass",
-            "See the certificate's checks; a network that overflows in float32 is the usual cause",
-        )
     folder = Path(folder)
     flat = _fields(detector, records.schema, flattened)
     return Deployed(
         flattened,
-        flat=write(folder / f"{name}.onnx", export(flattened.model, example), flat),
+        flat=write(folder / f"{name}.onnx", export_flat(flattened, example), flat),
         wide=write(
             folder / f"{name}-wide.onnx", export(detector.network, example), replace(flat, form="wide")
         ),

@@ -18,6 +18,7 @@ from juggler.errors import ConfigError
 from juggler.runtime.importers._comparison import compare_with_source, record_checks
 from juggler.runtime.importers._onnx_graph import OnnxBuilder, Op, Unsupported
 from juggler.runtime.importers._onnx_ops import HANDLES
+from juggler.runtime.onnx_graphs.attributes import attributes_of
 from juggler.runtime.onnx_graphs.constants import fold_constants
 from juggler.runtime.onnx_graphs.ends import load_model, true_inputs
 
@@ -86,13 +87,12 @@ def _is_known(size: object) -> bool:
 
 def _add(build: OnnxBuilder, node: onnx.NodeProto, index: int) -> tuple[str, str, str] | None:
     """Add one node; return its kind, its name and the reason where it has no equal here, else nothing."""
-    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     op = Op(
         kind=node.op_type,
         name=_identifier(node.name or f"{node.op_type}_{index}"),
         inputs=tuple(node.input),
         outputs=tuple(node.output),
-        attributes={k: v.decode() if isinstance(v, bytes) else v for k, v in attributes.items()},
+        attributes=attributes_of(node),
     )
     try:
         if node.domain not in ("", "ai.onnx") or op.kind not in HANDLES:

@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from juggler.runtime.onnx_graphs.attributes import attributes_of
 from juggler.runtime.session import Array
 
 MANTISSA_BITS = 24
@@ -61,7 +62,7 @@ def _bias(node: onnx.NodeProto, stored: dict[str, onnx.TensorProto]) -> Array | 
         known = stored.get(node.input[2])
         bias = None if known is None else numpy_helper.to_array(known)
         return bias if bias is not None and bias.ndim == 1 else None
-    given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-    place = OUTPUTS.get(node.op_type, 0 if given.get("transB") else 1)
-    groups = given.get("group", 1) if node.op_type == "ConvTranspose" else 1
+    attributes = attributes_of(node)
+    place = OUTPUTS.get(node.op_type, 0 if attributes.get("transB") else 1)
+    groups = attributes.get("group", 1) if node.op_type == "ConvTranspose" else 1
     return np.zeros(stored[node.input[1]].dims[place] * groups, np.float32)

@@ -8,12 +8,12 @@ float32 that costs nothing; in int8 the 1 sets the scale, and the others are lef
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from juggler.runtime.onnx_graphs.attributes import attributes_of
 from juggler.runtime.session import Array
 
 WORTH = 0.5  # the median channel's largest weight must fall to less than this share of itself
@@ -63,14 +63,14 @@ def _without_identity(node: onnx.NodeProto, weight: Array) -> Array | None:
 
 def _keeps_size(node: onnx.NodeProto, kernel: tuple[int, ...]) -> bool:
     """Say whether a conv of one group gives a map of its input's size, each point over its own."""
-    given: dict[str, Any] = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-    dilations = given.get("dilations", [1] * len(kernel))
+    attributes = attributes_of(node)
+    dilations = attributes.get("dilations", [1] * len(kernel))
     border = [side // 2 * dilation for side, dilation in zip(kernel, dilations, strict=True)]
     return (
-        given.get("group", 1) == 1
-        and given.get("auto_pad", b"NOTSET") == b"NOTSET"
-        and set(given.get("strides", [1])) == {1}
-        and list(given.get("pads", [0] * 2 * len(kernel))) == [*border, *border]
+        attributes.get("group", 1) == 1
+        and attributes.get("auto_pad", "NOTSET") == "NOTSET"
+        and set(attributes.get("strides", [1])) == {1}
+        and list(attributes.get("pads", [0] * 2 * len(kernel))) == [*border, *border]
     )
 
 

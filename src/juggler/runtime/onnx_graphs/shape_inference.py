@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from juggler.runtime.onnx_graphs.attributes import attributes_of
+
 if TYPE_CHECKING:
     import onnx
 
@@ -90,7 +92,7 @@ def _number(
     """Return what a node computes from sizes, where it does."""
     import onnx  # noqa: PLC0415  # heavy
 
-    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    attributes = attributes_of(node)
     if node.op_type == "Shape":
         kind = types.get(node.input[0])
         if kind is None or not _is_known(kind):

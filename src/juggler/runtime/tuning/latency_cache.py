@@ -15,7 +15,7 @@ import math
 import sqlite3
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -26,6 +26,7 @@ from platformdirs import user_cache_dir
 
 from juggler.errors import ArtefactError
 from juggler.nouns import Noun
+from juggler.sqlite_files import FileFormat, primary_code
 
 T = TypeVar("T")
 Row = tuple[str | float | int | None, ...]
@@ -35,13 +36,15 @@ FORMAT = 1  # of the table; part of every key too, so raise it when the way of t
 MARK = 0x4A505243  # SQLite's application_id: a database of somebody else is never written to
 BUSY_S = 10.0  # another process holds the file for milliseconds
 BESIDE = 3  # files tried beside one that is no cache of this format
-TABLE = """
-CREATE TABLE prices (
-    key TEXT NOT NULL, latency_ms REAL NOT NULL, low_ms REAL, high_ms REAL, rounds INTEGER NOT NULL,
-    machine TEXT NOT NULL, backend TEXT NOT NULL, release TEXT NOT NULL, threads INTEGER,
-    precision TEXT NOT NULL, date TEXT NOT NULL
+TABLES = (
+    """CREATE TABLE prices (
+        key TEXT NOT NULL, latency_ms REAL NOT NULL, low_ms REAL, high_ms REAL, rounds INTEGER NOT NULL,
+        machine TEXT NOT NULL, backend TEXT NOT NULL, release TEXT NOT NULL, threads INTEGER,
+        precision TEXT NOT NULL, date TEXT NOT NULL
+    )""",
+    "CREATE INDEX prices_by_key ON prices (key)",
 )
-"""
+FILES = FileFormat("a cache of prices", MARK, FORMAT, TABLES)
 INSERT = f"INSERT INTO prices VALUES ({', '.join('?' * 11)})"  # noqa: S608  # question marks only
 SELECT = "SELECT latency_ms, low_ms, high_ms, rounds FROM prices WHERE key = ? ORDER BY rowid DESC LIMIT 1"
 # No database, a damaged one, and one whose table is another: SQLite's primary codes.
@@ -176,65 +179,14 @@ def _connect(path: Path, *, writes: bool) -> sqlite3.Connection:
     """
     if writes:
         path.parent.mkdir(parents=True, exist_ok=True)
-    uri = path.absolute().as_uri()
     try:
-        return _checked(f"{uri}?mode={'rwc' if writes else 'rw'}", makes=writes)
+        return FILES.connect(path, create=writes, busy_s=BUSY_S)
     except sqlite3.OperationalError as error:
-        cannot = _code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+        cannot = primary_code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
         if writes or not cannot or not path.is_file() or Path(f"{path}-wal").exists():
             raise
     # In a folder that is read-only SQLite cannot make its log, and needs none if nobody else has one.
-    return _checked(f"{uri}?immutable=1", makes=False)
-
-
-def _checked(uri: str, *, makes: bool) -> sqlite3.Connection:
-    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
-    try:
-        if not _is_made(connection):
-            if not makes:
-                raise FileNotFoundError(uri)
-            _make(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _is_made(connection: sqlite3.Connection) -> bool:
-    """Say whether the table is there; False where the database is empty.
-
-    Raises:
-        ArtefactError: it is somebody else's database, or of another format.
-    """
-    mark, version, tables = (
-        connection.execute(question).fetchone()[0]
-        for question in (
-            "PRAGMA application_id",
-            "PRAGMA user_version",
-            "SELECT count(*) FROM sqlite_master",
-        )
-    )
-    if (mark, version, tables) == (0, 0, 0):
-        return False
-    if mark != MARK:
-        raise ArtefactError("open a cache of prices", "a database of something else", "Name another file")
-    if version != FORMAT:
-        found = f"it has format {version}, this release has {FORMAT}"
-        raise ArtefactError("open a cache of prices", found, "Name another file")
-    return True
-
-
-def _make(connection: sqlite3.Connection) -> None:
-    """Make the table, unless another process has made it meanwhile."""
-    with suppress(sqlite3.OperationalError):  # busy: another process is setting it, or the slower mode stays
-        connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("BEGIN IMMEDIATE")
-    if not _is_made(connection):
-        connection.execute(TABLE)
-        connection.execute("CREATE INDEX prices_by_key ON prices (key)")
-        connection.execute(f"PRAGMA application_id = {MARK}")
-        connection.execute(f"PRAGMA user_version = {FORMAT}")
-    connection.execute("COMMIT")
+    return FILES.connect(path, create=False, busy_s=BUSY_S, immutable=True)
 
 
 def _insert(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
@@ -257,10 +209,4 @@ def _is_price(row: Row) -> bool:
 
 
 def _is_no_cache(error: Exception) -> bool:
-    return isinstance(error, ArtefactError) or _code(error) in NO_CACHE
-
-
-def _code(error: Exception) -> int | None:
-    """Return SQLite's primary code for the error, without what extends it."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else int(code) & 0xFF
+    return isinstance(error, ArtefactError) or primary_code(error) in NO_CACHE

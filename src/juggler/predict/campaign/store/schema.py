@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
 from juggler.errors import ArtefactError, JugglerError
+from juggler.sqlite_files import FileFormat, primary_code
 
-FORMAT = 1  # of the tables; raise it when they change
-MARK = 0x4A4C4142  # SQLite's application_id: a database of somebody else is never written to
 BUSY_S = 30.0  # another writer holds the file for milliseconds
 TABLES = (
     "CREATE TABLE machines (digest TEXT PRIMARY KEY, record TEXT NOT NULL)",
@@ -48,6 +47,9 @@ TABLES = (
 )
 
 
+FILES = FileFormat("a campaign's database", mark=0x4A4C4142, version=1, statements=TABLES)
+
+
 class StoreError(JugglerError):
     """Samples cannot be written: the disk is full, or the file is held or cannot be written to."""
 
@@ -72,17 +74,13 @@ def connect(path: Path, *, create: bool, busy_s: float) -> sqlite3.Connection:
                 raise StoreError(
                     f"make {path}", found, "Name a file in a folder that you may write"
                 ) from error
-        uri = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
-        connection = sqlite3.connect(uri, uri=True, timeout=busy_s, isolation_level=None)
         try:
-            # All in one look, for another process may be making the tables right now.
-            connection.execute("BEGIN")
-            is_made = _is_made(connection, path)
-            connection.execute("COMMIT")
-            if not is_made:
-                if not create:
-                    raise ArtefactError(f"open {path}", "an empty file", "Measure into it: juggler campaign")
-                _make(connection, path)
+            connection = FILES.connect(path, create=create, busy_s=busy_s)
+        except FileNotFoundError as error:
+            raise ArtefactError(
+                f"open {path}", "an empty file", "Measure into it: juggler campaign"
+            ) from error
+        try:
             _check(connection, path)
         except BaseException:
             connection.close()
@@ -101,7 +99,7 @@ def told(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF  # without what extends it
+        code = primary_code(error)
         asked, kept = f"use {path}", "All samples written so far are kept"
         if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             raise _damaged(path, str(error)) from error
@@ -113,45 +111,6 @@ def told(path: Path) -> Iterator[None]:
         else:
             found, remedy = str(error), f"{kept}. Name a database that you may write to"
         raise StoreError(asked, found, remedy) from error
-
-
-def _is_made(connection: sqlite3.Connection, path: Path) -> bool:
-    """Say whether the tables are there; False where the database is empty."""
-    mark, version, tables = (
-        connection.execute(question).fetchone()[0]
-        for question in (
-            "PRAGMA application_id",
-            "PRAGMA user_version",
-            "SELECT count(*) FROM sqlite_master",
-        )
-    )
-    if (mark, version, tables) == (0, 0, 0):
-        return False
-    if mark != MARK:
-        raise ArtefactError(f"open {path}", "a database of something else", "Name another file")
-    if version != FORMAT:
-        found = f"a campaign's database of format {version}; this release has {FORMAT}"
-        remedy = "Use the release of juggler that wrote it, or name another file; this one is left as it is"
-        raise ArtefactError(f"open {path}", found, remedy)
-    return True
-
-
-def _make(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the tables, unless another process has made them meanwhile."""
-    with suppress(sqlite3.OperationalError):  # another process is setting it, or the slower mode stays
-        connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        if not _is_made(connection, path):
-            for table in TABLES:
-                connection.execute(table)
-            connection.execute(f"PRAGMA application_id = {MARK}")
-            connection.execute(f"PRAGMA user_version = {FORMAT}")
-        connection.execute("COMMIT")
-    except BaseException:
-        with suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:

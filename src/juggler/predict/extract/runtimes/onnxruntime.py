@@ -18,7 +18,8 @@ from juggler.errors import ArtefactError, ConfigError, Unavailable
 from juggler.predict.extract.kernels import ExtractedKernels, NetworkKernel, group_by_op
 from juggler.predict.extract.node import BINARY, FREE, UNARY, Shape, SizedNode, kernel_of
 from juggler.predict.graphs.structure import GraphStructure, is_weight, with_placeholder_weights
-from juggler.runtime.onnx_graphs.protobuf import read_structure
+from juggler.runtime.onnx_graphs.attributes import attributes_of
+from juggler.runtime.onnx_graphs.structure import read_structure
 from juggler.runtime.session import BACKENDS
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class _Sizes:
         """Yield the nodes in their order."""
         blocked: set[str] = set()
         for node in self.graph.node:
-            attributes = {a.name: _attribute_value(a) for a in node.attribute}
+            attributes = attributes_of(node)
             is_blocked_op = node.domain == BLOCKED
             is_blocked = bool(node.input) and node.input[0] in blocked
             inputs = tuple(self.known.get(name) for name in node.input)
@@ -213,13 +214,6 @@ def _optimise(graph: bytes, name: str) -> onnx.ModelProto:
 def _memory_folder() -> str | None:
     """Return a folder in memory where the system has one: the file is gone again at once."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
-
-
-def _attribute_value(attribute: onnx.AttributeProto) -> Any:
-    from onnx import helper  # noqa: PLC0415  # heavy
-
-    value = helper.get_attribute_value(attribute)
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 READER = OnnxRuntimeReader()

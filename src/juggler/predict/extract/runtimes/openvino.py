@@ -15,6 +15,7 @@ from juggler.predict.extract.kernels import ExtractedKernels, NetworkKernel, gro
 from juggler.predict.extract.node import BINARY, KINDS, UNARY, Shape, SizedNode, kernel_of
 from juggler.predict.graphs.structure import GraphStructure, with_placeholder_weights
 from juggler.predict.kernels.spec import KernelSpec
+from juggler.runtime.onnx_graphs.attributes import attributes_of
 from juggler.runtime.session import BACKENDS
 
 if TYPE_CHECKING:
@@ -120,23 +121,20 @@ def _bias(op: Any, fused: Sequence[onnx.NodeProto]) -> KernelSpec | None:
 
 
 def _node(op: Any, facts: Mapping[str, str], main: onnx.NodeProto) -> SizedNode:
-    from onnx import helper  # noqa: PLC0415  # heavy
-
-    attributes = {a.name: helper.get_attribute_value(a) for a in main.attribute}
-    texts = {k: v.decode(errors="replace") if isinstance(v, bytes) else v for k, v in attributes.items()}
+    attributes = attributes_of(main)
     inputs: list[Shape | None] = [tuple(port.get_shape()) for port in op.inputs()]
     constant = [_is_constant(port) for port in op.inputs()]
     if main.op_type == "Conv" and len(inputs[1] or ()) == 5:  # [groups, out, in, taps]
         groups, out, *rest = inputs[1] or ()
         inputs[1] = (groups * out, *rest)
     if main.op_type in DENSE:
-        texts = {"transB": 1}
+        attributes = {"transB": 1}
     if main.op_type in SUMS or main.op_type == "Mul":
         inputs = inputs[:2]
     outputs = (tuple(op.get_output_shape(0)),)
     blocked = _input_layout(op) not in ("", "a", "ab", "abc", "abcd")
     return SizedNode(
-        main.op_type, op.get_friendly_name(), tuple(inputs), outputs, tuple(constant), blocked, texts
+        main.op_type, op.get_friendly_name(), tuple(inputs), outputs, tuple(constant), blocked, attributes
     )
 
 
