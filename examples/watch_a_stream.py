@@ -46,7 +46,7 @@ def trained(folder: Path) -> Path:
     """Train a small detector on the synthetic set and return its artefact."""
     from juggler.models import Plan, Recipe  # noqa: PLC0415  # torch is needed to train, not to detect
 
-    recipe = Recipe(epochs=1, batch=128, optimizer="adamw", rate=0.01)
+    recipe = Recipe(epochs=1, batch_size=128, optimizer="adamw", learning_rate=0.01)
     options = {"widths": [8], "blocks": [1], "strides": [1]}
     data = juggler.load_set("synthetic")
     detector = juggler.train_detector(Plan(data="synthetic", options=options, recipe=recipe), data)

@@ -16,7 +16,7 @@ ROOT = Path(juggler.__file__).parent
 LEVELS = (
     {"errors", "privacy"},
     {"lazy"},
-    {"nouns", "files", "sqlite_files", "digest", "stopping"},
+    {"nouns", "files", "sqlite_files", "digest", "stopping", "arrays", "checks"},
     {"registry", "packages"},
     {"metrics"},
     {"data", "clock", "count", "kernels"},

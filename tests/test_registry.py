@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,23 @@ from juggler.runtime import BACKENDS
 
 TESTS = Path(__file__).parent
 SOURCE = Path(juggler.__file__).parent.parent
+GROUPS_OF_0_1_0 = {
+    "backends",
+    "experiments",
+    "families",
+    "handles",
+    "importers",
+    "learners",
+    "meters",
+    "phasers",
+    "quantizers",
+    "readers",
+    "rules",
+    "schemas",
+    "sets",
+    "sinks",
+    "verbs",
+}
 MODULE = '''
 """A package of someone else's, with one plug-in of each kind."""
 from dataclasses import replace
@@ -137,6 +157,25 @@ print(json.dumps({
 """
 
 
+def registries() -> Iterator[Registry[object]]:
+    """Yield every registry of the package, from the files that make one."""
+    for path in sorted((SOURCE / "juggler").rglob("*.py")):
+        if " Registry(" not in path.read_text(encoding="utf-8"):
+            continue
+        name = ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+        module = importlib.import_module(name)
+        for value in vars(module).values():
+            if isinstance(value, Registry):
+                yield value
+            elif inspect.isfunction(value) and str(value.__annotations__.get("return")).startswith(
+                "Registry["
+            ):
+                yield value()
+
+
+REGISTRIES = list(registries())
+
+
 @pytest.fixture(scope="module")
 def strangers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Install another package: two modules, and a dist-info with entry points."""
@@ -217,3 +256,27 @@ def test_a_name_like_no_other_lists_those_there_are() -> None:
     assert error.value.remedy == "There are: eve, null"
     assert normalise(" NSL-KDD ") == "nsl_kdd"
     assert SETS.get("NSL-KDD") is SETS.get("nsl_kdd")
+
+
+def test_a_group_is_the_folder_and_those_of_0_1_0_still_count() -> None:
+    assert {f"juggler.{name}" for name in GROUPS_OF_0_1_0} <= {registry.alias for registry in REGISTRIES}
+    groups = [group for registry in REGISTRIES for group in (registry.group, registry.alias) if group]
+    assert len(groups) == len(set(groups)), "two kinds never read the same group"
+    assert all(registry.group == registry.package for registry in REGISTRIES)
+
+
+@pytest.mark.parametrize("registry", REGISTRIES, ids=lambda registry: registry.group)
+def test_entry_points_are_found_by_either_name_of_their_group(
+    registry: Registry[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "strangers-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: strangers\nVersion: 1.0\n", encoding="utf-8")
+    points = f"[{registry.group}]\nnew-name = json:loads\nboth = json:loads\n"
+    if registry.alias:
+        points += f"[{registry.alias}]\nold-name = json:dumps\nboth = json:dumps\n"
+    (info / "entry_points.txt").write_text(points, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert {"new_name", "both"} <= {*registry.names()}
+    assert registry.get("new-name") is registry.get("both") is json.loads
+    assert not registry.alias or registry.get("old-name") is json.dumps

@@ -17,7 +17,7 @@ from juggler.data import Pictures, PictureSet
 from juggler.files import write_atomically
 from juggler.models import ClassifierPlan, DivergenceError, TrainedClassifier, probabilities, train_classifier
 from juggler.models.classifier.training import divided, evaluate
-from juggler.models.train.feed import standardise
+from juggler.models.train.device_data import standardise
 from juggler.models.train.run_state import STATE_FILE
 from juggler.nouns import ReportProgress
 from juggler.runtime.machine import machine
@@ -96,10 +96,10 @@ def trained(
 
 def teacher_sha256(plan: ClassifierPlan, teachers: Path) -> str | None:
     """Return the digest of the weights that taught a run, None where there was no teacher."""
-    lesson = plan.taught_by
-    if lesson is None:
+    teacher_plan = plan.teacher_plan
+    if teacher_plan is None:
         return None
-    teacher = TrainedClassifier.load(teachers / lesson.digest / CLASSIFIER)
+    teacher = TrainedClassifier.load(teachers / teacher_plan.digest / CLASSIFIER)
     return str(teacher.provenance["weights_sha256"])
 
 
@@ -164,10 +164,10 @@ def work_of(plan: ClassifierPlan, pictures: int) -> float:
 
 def teacher_work(plan: ClassifierPlan, pictures: int, home: Path) -> tuple[str, float] | None:
     """Return digest and work of a run's teacher, or None where it has none or that is trained already."""
-    lesson = plan.taught_by
-    if lesson is None or (home / TEACHERS / lesson.digest / CLASSIFIER).is_file():
+    teacher_plan = plan.teacher_plan
+    if teacher_plan is None or (home / TEACHERS / teacher_plan.digest / CLASSIFIER).is_file():
         return None
-    return lesson.digest, work_of(lesson, pictures)
+    return teacher_plan.digest, work_of(teacher_plan, pictures)
 
 
 def _without_stem(options: Any) -> dict[str, Any]:

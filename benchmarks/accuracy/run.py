@@ -142,8 +142,10 @@ class Meter:
 
     def begin(self, task: Task) -> None:
         """Show a run's bar."""
-        lesson = task.plan.taught_by
-        self.lesson = lesson.digest if lesson is not None and lesson.digest in self.lessons else ""
+        teacher_plan = task.plan.teacher_plan
+        self.lesson = (
+            teacher_plan.digest if teacher_plan is not None and teacher_plan.digest in self.lessons else ""
+        )
         self.name = f"{task.variant.name}-{task.depth}, seed {task.seed}"
         self.now = self.bars.add_task(self.name, total=1.0)
 

@@ -191,9 +191,7 @@ def plan_of(
     """
     paper = ClassifierPlan.read(PAPER)
     recipe = recipe_of(scale, paper.learner.recipe)
-    own = dataclasses.replace(
-        recipe, **{"rate": recipe.rate * variant.rate_times, "seed": seed, **variant.recipe}
-    )
+    own = recipe.changed({"rate": recipe.learning_rate * variant.rate_times, "seed": seed, **variant.recipe})
     teacher = None
     if variant.teacher:
         width = scale.width * scale.teacher_width
@@ -234,8 +232,8 @@ def recipe_of(scale: Scale, paper: Recipe) -> Recipe:
     return dataclasses.replace(
         paper,
         epochs=scale.epochs,
-        batch=scale.batch,
-        rate=paper.rate * scale.batch / PAPERS_BATCH,
+        batch_size=scale.batch,
+        learning_rate=paper.learning_rate * scale.batch / PAPERS_BATCH,
         warmup_epochs=PAPERS_WARMUP / PAPERS_EPOCHS * scale.epochs,
         precision=scale.precision,
         accelerator=scale.accelerator,

@@ -115,22 +115,22 @@ def bare_loop(plan: ClassifierPlan, pictures: TrainPictures, standard: Standard)
     sd = torch.tensor(standard.sd, device=device).view(1, 3, 1, 1) * 255
     augment = nn.Sequential(
         kornia.augmentation.RandomHorizontalFlip(p=0.5),
-        kornia.augmentation.RandomCrop((32, 32), padding=recipe.shift, cropping_mode="slice", p=1.0),
+        kornia.augmentation.RandomCrop((32, 32), padding=recipe.random_crop, cropping_mode="slice", p=1.0),
     )
 
     def epoch() -> float:
         network = network_of(plan).to(device=device, memory_format=layout).train()
         optimizer = torch.optim.SGD(
             network.parameters(),
-            lr=recipe.rate,
+            lr=recipe.learning_rate,
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
             nesterov=True,
         )
-        steps = -(-len(images) // recipe.batch)
+        steps = -(-len(images) // recipe.batch_size)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         began = time.monotonic()
-        for rows in torch.randperm(len(images), device=device).split(recipe.batch):
+        for rows in torch.randperm(len(images), device=device).split(recipe.batch_size):
             x = augment((images[rows].float() - mean) / sd).contiguous(memory_format=layout)
             with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16-mixed"):
                 loss = F.cross_entropy(network(x), labels[rows])

@@ -103,7 +103,7 @@ def train_all(parts: Sequence[Part], cast: Cast, folder: Path, data: PictureSet 
         for task in tasks_of(part, cast, name, seed, folder):
             if kept(task, folder) is not None:
                 continue
-            title = f"{name}-{task.depth}, seed {seed}, rate {task.plan.learner.recipe.rate:g}"
+            title = f"{name}-{task.depth}, seed {seed}, rate {task.plan.learner.recipe.learning_rate:g}"
             result = carried_out(
                 task,
                 data or pictures_of(part),

@@ -21,8 +21,8 @@ from benchmarks.detector.study import lend_lessons
 from juggler.data import DataSet, Encoder, Split
 from juggler.errors import ConfigError
 from juggler.models import Plan, fit
+from juggler.models.detector.distillation_set import DistillationSet, with_hard_labels, with_soft_labels
 from juggler.models.detector.ensemble import member_seeds, network_for
-from juggler.models.detector.lesson import Lesson, plain_lesson, taught_lesson
 from juggler.models.detector.teacher import Teacher, fit_trees
 from juggler.models.networks.checkpoint import read_tensors
 from juggler.models.train.recipe import Recipe
@@ -72,7 +72,7 @@ class Folds:
     ) -> None:
         self.data, self.base, self.folder, self.study, self.report = data, base, folder, study, report
         self._fold: Fold | None = None
-        self._lesson: tuple[object, Lesson, NDArray[np.float32]] | None = None
+        self._lesson: tuple[object, DistillationSet, NDArray[np.float32]] | None = None
 
     def fold(self, seed: int, number: int) -> Fold:
         """Return a fold; the last one is kept."""
@@ -115,7 +115,7 @@ class Folds:
         drawn = np.random.default_rng(fold.seed).permutation(rows)[:most]
         return fold.encoder.encode(fold.split.train.take(drawn))
 
-    def _learnt_from(self, plan: Plan, fold: Fold) -> tuple[Lesson, NDArray[np.float32]]:
+    def _learnt_from(self, plan: Plan, fold: Fold) -> tuple[DistillationSet, NDArray[np.float32]]:
         """Return what networks of a plan learn from on a fold, and its images; the last one is kept."""
         asked = (plan.teacher, fold.name)
         if self._lesson is None or self._lesson[0] != asked:
@@ -124,13 +124,13 @@ class Folds:
             self._lesson = (asked, lesson, fold.encoder.encode(lesson.records))
         return self._lesson[1:]
 
-    def _make_lesson(self, plan: Plan, fold: Fold) -> Lesson:
+    def _make_lesson(self, plan: Plan, fold: Fold) -> DistillationSet:
         if plan.teacher is None:
-            return plain_lesson(fold.split.train)
+            return with_hard_labels(fold.split.train)
         place = self.folder / "lessons" / _digest(plan.teacher.to_dict()) / fold.name
         if self.study is not None and plan.teacher == self.base.teacher:
             lend_lessons(self.study / f"seed-{fold.seed}", place.parent)
-        return taught_lesson(
+        return with_soft_labels(
             plan.teacher,
             fold.split.train,
             plan.columns(self.data.schema),

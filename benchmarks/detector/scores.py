@@ -195,7 +195,7 @@ def novelty(
     return found
 
 
-def with_novelty(p: NDArray[np.float32], new: NDArray[np.float64], weight: float) -> NDArray[np.float32]:
+def with_ood_score(p: NDArray[np.float32], new: NDArray[np.float64], weight: float) -> NDArray[np.float32]:
     """Return probabilities whose log-odds of an alarm are higher by `weight` times the novelty."""
     logits = np.log(np.maximum(p.astype(np.float64), 1e-30))
     logits[:, 0] -= weight * new

@@ -35,7 +35,7 @@ from benchmarks.detector.scores import (
     scores_of,
     summary,
     transfer,
-    with_novelty,
+    with_ood_score,
 )
 from benchmarks.detector.study import bar
 from juggler.cli.console import OUT
@@ -188,7 +188,7 @@ def _probabilities(candidate: Candidate, folds: Folds, fold: Fold) -> NDArray[np
         known, met = (images.reshape(len(images), -1).astype(np.float64) for images in sides)
     fitted = novelty_of(known, 192)
     unit = float(np.quantile(novelty(known, fitted), 0.999)) or 1.0
-    return with_novelty(p, novelty(met, fitted) / unit, candidate.weight)
+    return with_ood_score(p, novelty(met, fitted) / unit, candidate.weight)
 
 
 def changed(base: Plan, changes: Mapping[str, Any]) -> Plan:

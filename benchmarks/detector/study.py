@@ -20,12 +20,12 @@ from juggler.errors import ConfigError
 from juggler.files import write_atomically
 from juggler.metrics import alarm_scores, threshold_for
 from juggler.models import Plan, TrainedDetector, probabilities, train_detector
-from juggler.models.detector.lesson import LESSON_FILE
+from juggler.models.detector.distillation_set import LABELS_FILE
 from juggler.models.detector.protocol import RATES
 from juggler.models.detector.teacher import Teacher, Trees, fit_trees
 from juggler.nouns import Progress, ReportProgress, as_stage
 
-XGBOOST = Teacher(trees=200, depth=6, rate=0.1, record_share=0.8, column_share=0.5, members=1)
+XGBOOST = Teacher(trees=200, depth=6, learning_rate=0.1, record_share=0.8, column_share=0.5, ensemble_size=1)
 # The paper's own networks, in their CIFAR form.
 BASELINES: Mapping[str, Mapping[str, Any]] = {
     name: {"stem": "cifar", "width": 0.25} for name in ("resnet34", "resnet50")
@@ -99,8 +99,8 @@ def lend_lessons(source: Path, place: Path) -> None:
 
     A teacher depends on records, seed and teacher alone, and takes longer to fit than a small network.
     """
-    for lesson in sorted(source.glob(f"*/{LESSON_FILE}")):
-        copy = place / lesson.parent.name / LESSON_FILE
+    for lesson in sorted(source.glob(f"*/{LABELS_FILE}")):
+        copy = place / lesson.parent.name / LABELS_FILE
         if not copy.exists():
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(lesson, copy.with_suffix(".part"))

@@ -8,13 +8,16 @@ file of a name is imported when the name is first asked for.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from juggler.errors import Unavailable
+
+T = TypeVar("T")
 
 
 def face(
@@ -44,6 +47,46 @@ def face(
             raise Unavailable(f"use {room}.{name}", f"{package} is not installed", remedy) from error
 
     return get, lambda: sorted(sys.modules[room].__all__)
+
+
+def renamed_keywords(new_names: Mapping[str, str]) -> Callable[[type[T]], type[T]]:
+    """Return a class decorator: keywords and attributes of the last release still work, with a warning.
+
+    Args:
+        new_names: by old name.
+    """
+
+    def warn(cls: type, name: str) -> None:
+        warnings.warn(
+            f"{name} of {cls.__name__} is now {new_names[name]}; the old name goes with the next release",
+            DeprecationWarning,
+            stacklevel=3,
+        )
+
+    def decorate(cls: type[T]) -> type[T]:
+        make = cls.__init__
+
+        @functools.wraps(make)
+        def make_by_either(self: T, *values: Any, **fields: Any) -> None:
+            for name in new_names.keys() & fields.keys():
+                warn(cls, name)
+                # After the loop of `dataclasses.replace` both are there: the old one is what was changed.
+                fields[new_names[name]] = fields.pop(name)
+            make(self, *values, **fields)
+
+        def reader(name: str) -> property:
+            def get(self: T) -> Any:
+                warn(cls, name)
+                return getattr(self, new_names[name])
+
+            return property(get)
+
+        cls.__init__ = make_by_either  # type: ignore[assignment]
+        for name in new_names:
+            setattr(cls, name, reader(name))
+        return cls
+
+    return decorate
 
 
 def renamed(module: str, new_names: Mapping[str, str]) -> Callable[[str], Any]:

@@ -199,8 +199,8 @@ def _checked(
     return p, truth.astype(np.int64), unseen
 
 
-def _refuse(found: str, wanted: str) -> None:
-    raise DataError("score a detector", found, f"Give {wanted}")
+def _refuse(fault: str, expected: str) -> None:
+    raise DataError("score a detector", fault, f"Give {expected}")
 
 
 def _share(hits: NDArray[np.bool_]) -> float | None:

@@ -2,7 +2,8 @@
 
 One new file in a plug-in folder is one new plug-in: the file `runtime/backends/openvino.py` holds the
 backend `openvino` under the one name `BACKEND`. There is no second list to edit. Packages of third
-parties add theirs through entry points: the group `juggler.backends`, an entry `name = "module:OBJECT"`.
+parties add theirs through entry points: the group `juggler.runtime.backends`, which is the folder's dotted
+name, and an entry `name = "module:OBJECT"`.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ class Registry(Generic[T]):
 
     Args:
         kind: the singular, such as `backend`; each file offers its plug-in as `BACKEND`.
-        package: dotted name of the folder, such as `juggler.runtime.backends`.
+        package: dotted name of the folder, such as `juggler.runtime.backends`; the group of entry points too.
+        alias: the group's name in release 0.1.0, such as `juggler.backends`, which still counts.
     """
 
-    def __init__(self, kind: str, package: str) -> None:
-        self.kind, self.package = kind, package
-        self.group = f"juggler.{package.rsplit('.', 1)[-1]}"
+    def __init__(self, kind: str, package: str, *, alias: str | None = None) -> None:
+        self.kind, self.package, self.group, self.alias = kind, package, package, alias
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all plug-ins, sorted; none of them is imported."""
@@ -47,13 +48,13 @@ class Registry(Generic[T]):
             ConfigError: no plug-in has that name; the message lists those there are.
             Unavailable: another package's entry point cannot be loaded.
         """
-        wanted = normalise(name)
-        if wanted in self._files():
-            return cast(T, getattr(importlib.import_module(f"{self.package}.{wanted}"), self.kind.upper()))
-        outside = self._entry_points()
-        if wanted in outside:
-            return cast(T, self._load(outside[wanted]))
-        close = get_close_matches(wanted, self.names(), n=1)
+        stem = normalise(name)
+        if stem in self._files():
+            return cast(T, getattr(importlib.import_module(f"{self.package}.{stem}"), self.kind.upper()))
+        points = self._entry_points()
+        if stem in points:
+            return cast(T, self._load(points[stem]))
+        close = get_close_matches(stem, self.names(), n=1)
         hint = f"Did you mean {close[0]!r}? " if close else ""
         raise ConfigError(
             f"find the {self.kind} {name!r}", "there is none", f"{hint}There are: {', '.join(self.names())}"
@@ -79,4 +80,6 @@ class Registry(Generic[T]):
         return frozenset(m.name for m in pkgutil.iter_modules(folder.__path__) if not m.name.startswith("_"))
 
     def _entry_points(self) -> dict[str, EntryPoint]:
-        return {normalise(point.name): point for point in entry_points(group=self.group)}
+        # The group's own name last: it wins where a package declares the same plug-in under both.
+        groups = [self.group] if self.alias is None else [self.alias, self.group]
+        return {normalise(point.name): point for group in groups for point in entry_points(group=group)}

@@ -13,7 +13,7 @@ CLASSES = ("cat", "dog", "eel")
 
 def made(count=30, classes=CLASSES, kind=Pictures, seed=0):
     images, labels = drawn(count, len(classes), seed, size=4)
-    return kind.made(images, labels, classes, "a test", ("a note",))
+    return kind.from_arrays(images, labels, classes, "a test", ("a note",))
 
 
 @st.composite
@@ -40,7 +40,7 @@ def test_a_split_loses_and_repeats_nothing(labels, data):
     count = data.draw(st.integers(1, len(labels) - 1))
     numbers = np.arange(len(labels))
     images = np.stack([numbers % 256, numbers // 256]).T.astype(np.uint8).reshape(-1, 2, 1, 1)
-    whole = TrainPictures.made(images, labels, [str(i) for i in range(labels.max() + 1)])
+    whole = TrainPictures.from_arrays(images, labels, [str(i) for i in range(labels.max() + 1)])
     rest, held_out = whole.split(count, seed=data.draw(st.integers(0, 99)))
     found = [part.images[:, 0, 0, 0] + 256 * part.images[:, 1, 0, 0].astype(int) for part in (rest, held_out)]
     assert len(held_out) == count and sorted(np.concatenate(found).tolist()) == numbers.tolist()
@@ -87,7 +87,7 @@ def test_no_subset_of_what_is_not_there(count, seed):
 )
 def test_arrays_that_are_no_pictures_are_refused(images, labels):
     with pytest.raises(DataError, match="pictures from memory"):
-        Pictures.made(images, labels, CLASSES)
+        Pictures.from_arrays(images, labels, CLASSES)
 
 
 def test_the_digest_is_of_content_order_labels_and_shape():
@@ -115,7 +115,7 @@ def test_a_standard_has_the_mean_and_the_deviation_of_the_training_pictures():
 def test_a_channel_that_never_changes_becomes_zero():
     images = np.full((4, 2, 3, 3), 7, np.uint8)
     images[0, 1] = 9
-    standard = Standard.fit(TrainPictures.made(images, np.zeros(4, np.int64), CLASSES))
+    standard = Standard.fit(TrainPictures.from_arrays(images, np.zeros(4, np.int64), CLASSES))
     assert standard.sd[0] == 1 and (standard.apply(images)[:, 0] == 0).all()
 
 
@@ -123,7 +123,7 @@ def test_standards_are_fitted_on_training_pictures_and_on_nothing_else():
     for other in (made(), made().images, None):
         with pytest.raises(ConfigError, match="which are TrainPictures"):
             Standard.fit(other)
-    empty = TrainPictures.made(np.zeros((0, 3, 4, 4), np.uint8), np.zeros(0, np.int64), CLASSES)
+    empty = TrainPictures.from_arrays(np.zeros((0, 3, 4, 4), np.uint8), np.zeros(0, np.int64), CLASSES)
     with pytest.raises(DataError, match="no pixels"):
         Standard.fit(empty)
 
@@ -149,3 +149,12 @@ def test_records_come_as_examples_too():
     assert found.images.dtype == np.float32 and found.images.ndim == 4 and len(found.images) == len(records)
     np.testing.assert_array_equal(found.labels, records.classes())
     assert found.classes == synthetic.schema.classes
+
+
+def test_the_name_of_0_1_0_still_makes_pictures() -> None:
+    images, labels = np.zeros((2, 3, 4, 4), np.uint8), np.zeros(2, np.int64)
+    with pytest.warns(DeprecationWarning, match="Pictures.made is now from_arrays"):
+        assert (
+            Pictures.made(images, labels, CLASSES).sha256
+            == Pictures.from_arrays(images, labels, CLASSES).sha256
+        )

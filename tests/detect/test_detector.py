@@ -6,7 +6,7 @@ from small_detector import SCHEMA, graph_of, records
 
 from juggler.data import Schema
 from juggler.detect import Detector, evaluate
-from juggler.detect.weigh import Weigher
+from juggler.detect.occlusion import OcclusionAttribution
 from juggler.errors import ArtefactError, DataError
 from juggler.runtime import Artefact, open_session
 
@@ -96,7 +96,7 @@ def test_what_weighed_is_the_fall_of_the_score(artefact: Artefact) -> None:
     detector, some = Detector(artefact), records(200, seed=4)
     assert some.attacks is not None
     row = int(np.flatnonzero(some.attacks == "neptune")[0])
-    weighed = Weigher(detector, most=5).weigh(some, row)
+    weighed = OcclusionAttribution(detector, most=5).weigh(some, row)
     record = some.take([row])
     score = 1 - detector.probabilities(record)[0, 0]
     falls = {}
@@ -108,4 +108,4 @@ def test_what_weighed_is_the_fall_of_the_score(artefact: Artefact) -> None:
     assert len(weighed) > 0
     for name in most:
         assert weighed[name] == pytest.approx(falls[name], rel=1e-4, abs=1e-9)
-    assert Weigher(detector, most=0).weigh(some, row) == {}
+    assert OcclusionAttribution(detector, most=0).weigh(some, row) == {}

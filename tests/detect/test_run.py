@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 from small_detector import as_bytes, graph_of, records, traffic
-from test_sinks import valid
 
+from contracts_sinks import valid
 from juggler.alerts.sinks.eve import EveSink
 from juggler.alerts.sinks.null import NullSink
 from juggler.data import BadRow, load_set

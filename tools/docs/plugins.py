@@ -172,7 +172,8 @@ def _page(kind: Kind) -> str:
                 *([f"Step by step: {', '.join(guides)}."] if guides else []),
                 f"In this repository, save the file as `{place}/<name>.py`; the tests take it up by its\n"
                 f'name. In a package of your own, declare `<name> = "your_module:{name}"` in the group\n'
-                f"`{registry.group}` of entry points.",
+                f"`{registry.group}` of entry points; the name that it had in 0.1.0, `{registry.alias}`,\n"
+                "still counts.",
                 f"All kinds are listed in [extend]({INDEX.name}).",
             ]
         )

@@ -54,7 +54,7 @@ class Sink(Protocol):
     ) -> None: ...
 
 
-SINKS: Registry[type[Sink]] = Registry("sink", "juggler.alerts.sinks")
+SINKS: Registry[type[Sink]] = Registry("sink", "juggler.alerts.sinks", alias="juggler.sinks")
 
 
 def open_sink(name: str, target: str | Path | None = None) -> Sink:

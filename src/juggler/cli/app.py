@@ -32,7 +32,7 @@ class OutputError(JugglerError):
     exit_code: ClassVar[int] = 8
 
 
-VERBS: Registry[Callable[..., None]] = Registry("verb", "juggler.cli.verbs")
+VERBS: Registry[Callable[..., None]] = Registry("verb", "juggler.cli.verbs", alias="juggler.verbs")
 
 
 def build() -> typer.Typer:

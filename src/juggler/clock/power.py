@@ -60,7 +60,7 @@ class Meter(Protocol):
         ...
 
 
-METERS: Registry[Meter] = Registry("meter", "juggler.clock.meters")
+METERS: Registry[Meter] = Registry("meter", "juggler.clock.meters", alias="juggler.meters")
 
 
 def best_meter(device: str = CPU) -> Meter | None:

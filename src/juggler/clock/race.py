@@ -19,6 +19,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from juggler.checks import refuse_faults
 from juggler.clock.canary import look_out
 from juggler.clock.interference import Taken, Watch, taken_by_kernel
 from juggler.clock.interval import median_interval
@@ -230,18 +231,17 @@ def _either(a: Sequence[int], b: Sequence[int], rounds: int) -> npt.NDArray[np.b
 def _check(
     contenders: Mapping[str, object], rounds: int, min_block_ms: float, warmup_s: float, patience: float
 ) -> None:
-    wrong = {
-        f"{len(contenders)} contenders": not contenders,
-        f"{rounds} rounds": rounds < 1,
-        f"min_block_ms={min_block_ms}": not min_block_ms >= 0.0,
-        f"warmup_s={warmup_s}": not warmup_s >= 0.0,
-        f"patience={patience}": not patience >= 0.0,
-    }
-    faults = [text for text, is_wrong in wrong.items() if is_wrong]
-    if faults:
-        raise ConfigError(
-            "race contenders", ", ".join(faults), "Give at least one of each, and durations from 0 up"
-        )
+    refuse_faults(
+        "race contenders",
+        {
+            f"{len(contenders)} contenders": not contenders,
+            f"{rounds} rounds": rounds < 1,
+            f"min_block_ms={min_block_ms}": not min_block_ms >= 0.0,
+            f"warmup_s={warmup_s}": not warmup_s >= 0.0,
+            f"patience={patience}": not patience >= 0.0,
+        },
+        "Give at least one of each, and durations from 0 up",
+    )
 
 
 @contextmanager

@@ -103,13 +103,16 @@ class Work:
 
 
 Handle = Callable[[Call], Work | tuple[Work, ...]]
-HANDLES: Registry[Mapping[str, Handle]] = Registry("handles", "juggler.count.handles")
+HANDLES: Registry[Mapping[str, Handle]] = Registry(
+    "handles", "juggler.count.handles", alias="juggler.handles"
+)
 
 
 def all_handles() -> dict[str, Handle]:
     """Return every handle by the name of its operator.
 
-    Other packages add theirs by an entry point of the group `juggler.handles`: such a mapping, by any name.
+    Other packages add theirs by an entry point of the group `juggler.count.handles`: such a mapping,
+    by any name.
     """
     return {operator: handle for _, handles in HANDLES for operator, handle in handles.items()}
 

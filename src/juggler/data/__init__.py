@@ -24,8 +24,8 @@ from juggler.data.standard import Standard
 from juggler.errors import ConfigError
 from juggler.registry import Registry
 
-SETS: Registry[DataSet | PictureSet] = Registry("set", "juggler.data.sets")
-SCHEMAS: Registry[Schema] = Registry("schema", "juggler.data.schemas")
+SETS: Registry[DataSet | PictureSet] = Registry("set", "juggler.data.sets", alias="juggler.sets")
+SCHEMAS: Registry[Schema] = Registry("schema", "juggler.data.schemas", alias="juggler.schemas")
 
 __all__ = [
     "SCHEMAS",
@@ -63,8 +63,8 @@ def load_set(name: str, source: Source | None = None) -> DataSet | PictureSet:
     Raises:
         ConfigError: no data set has that name; the message lists those there are.
     """
-    found = SETS.get(name)
-    return found if source is None else found.at(source)
+    data_set = SETS.get(name)
+    return data_set if source is None else data_set.at(source)
 
 
 def load_record_set(name: str, source: Source | None = None) -> DataSet:
@@ -73,9 +73,9 @@ def load_record_set(name: str, source: Source | None = None) -> DataSet:
     Raises:
         ConfigError: no data set has that name, or it holds pictures.
     """
-    found = load_set(name, source)
-    if is_pictures(found):
+    data_set = load_set(name, source)
+    if is_pictures(data_set):
         raise ConfigError(
-            f"take {found.name} as records", "it holds pictures", "Name a set of records, such as nsl-kdd"
+            f"take {data_set.name} as records", "it holds pictures", "Name a set of records, such as nsl-kdd"
         )
-    return found
+    return data_set

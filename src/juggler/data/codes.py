@@ -105,5 +105,5 @@ def _table(column: Column) -> tuple[tuple[float, ...], ...]:
 
 
 def _commonest(codes: NDArray[Any]) -> float:
-    found, counts = np.unique(codes, return_counts=True)
-    return float(found[counts.argmax()])
+    values, counts = np.unique(codes, return_counts=True)
+    return float(values[counts.argmax()])

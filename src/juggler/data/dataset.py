@@ -59,8 +59,16 @@ def hold_out(records: TrainRecords, types: Sequence[str], seed: int, share: floa
         )
     validation = held.copy()
     validation[chosen] = True
-    kept = records.take(validation)
-    plain = Records(kept.schema, kept.numbers, kept.codes, kept.attacks, kept.lines, kept.source, kept.sha256)
+    held_out = records.take(validation)
+    plain = Records(
+        held_out.schema,
+        held_out.numbers,
+        held_out.codes,
+        held_out.attacks,
+        held_out.lines,
+        held_out.source,
+        held_out.sha256,
+    )
     return Split(train=records.take(~validation), validation=plain)
 
 
@@ -124,7 +132,7 @@ class DataSet(Protocol):
         """Return the training records less the held-out types of fold `i`, and what was held out."""
 
 
-def check_choice(asked: str, given: object, choices: Sequence[object]) -> None:
+def check_choice(request: str, value: object, choices: Sequence[object]) -> None:
     """Raise a ConfigError that lists the choices where `given` is none of them."""
-    if given not in choices:
-        raise ConfigError(asked, f"{given!r}", f"There are: {', '.join(map(str, choices))}")
+    if value not in choices:
+        raise ConfigError(request, f"{value!r}", f"There are: {', '.join(map(str, choices))}")

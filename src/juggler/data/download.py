@@ -61,10 +61,10 @@ def download(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=target.parent) as partial:
-            found = _receive(url, partial, max_bytes, timeout_s, progress)
-            if found != sha256:
+            digest = _receive(url, partial, max_bytes, timeout_s, progress)
+            if digest != sha256:
                 raise DownloadFailed(
-                    f"fetch {url}", f"its SHA-256 is {found}, expected {sha256}", "Nothing was kept"
+                    f"fetch {url}", f"its SHA-256 is {digest}, expected {sha256}", "Nothing was kept"
                 )
             partial.seek(0)
             _publish(partial, target)

@@ -26,7 +26,7 @@ class Examples(NamedTuple):
     classes: tuple[str, ...]
 
 
-def examples(found: DataSet | PictureSet, part: str) -> Examples:
+def examples(data_set: DataSet | PictureSet, part: str) -> Examples:
     """Return one part of any data set as pictures with labels.
 
     Records are encoded by an encoder that is fitted on all training records, with all the features of their
@@ -36,9 +36,9 @@ def examples(found: DataSet | PictureSet, part: str) -> Examples:
         ConfigError: there is no such part.
         DataError: the part is not found or cannot be read.
     """
-    if is_pictures(found):
-        pictures = found.load(part)
+    if is_pictures(data_set):
+        pictures = data_set.load(part)
         return Examples(pictures.images, pictures.labels, pictures.classes)
-    records = found.load(part)
-    encoder = Encoder.fit(found.training(), found.schema.all_features)
-    return Examples(encoder.encode(records), records.classes(), found.schema.classes)
+    records = data_set.load(part)
+    encoder = Encoder.fit(data_set.training(), data_set.schema.all_features)
+    return Examples(encoder.encode(records), records.classes(), data_set.schema.classes)

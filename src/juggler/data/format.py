@@ -28,8 +28,8 @@ def to_csv(records: Records) -> bytes:
             columns.append(pa.array([str(word) for word in records.words(column.name)]))
             continue
         values = records[column.name]
-        whole = bool((values == values.round()).all()) and bool((abs(values) < 2**53).all())
-        columns.append(pa.array(values.astype("int64") if whole else values))
+        is_whole = bool((values == values.round()).all()) and bool((abs(values) < 2**53).all())
+        columns.append(pa.array(values.astype("int64") if is_whole else values))
     if records.attacks is not None:
         columns.append(pa.array(_plain(records.attacks)))
     table = pa.table(columns, names=[str(i) for i in range(len(columns))])

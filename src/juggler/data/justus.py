@@ -15,10 +15,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import parquet
 
+from juggler.arrays import Floats
 from juggler.data.source import RemoteFile, Source
 from juggler.errors import ConfigError, DataError
-
-Floats = npt.NDArray[np.float64]
 
 CITATION = "Justus et al., Predicting the Computational Cost of Deep Learning Models, IEEE Big Data 2018"
 LICENCE = "Apache-2.0"
@@ -75,20 +74,20 @@ def read_layer_times(family: str, device: str, source: Source | None = None) -> 
     if file is None:
         known = ", ".join(f"{f} on {d}" for f, d in FILES)
         raise ConfigError(f"read times of {family!r} layers on {device!r}", "there are none", f"Take {known}")
-    found = (source or Source()).fetch(file)
+    copy = (source or Source()).fetch(file)
     try:
-        table = parquet.read_table(io.BytesIO(found.data))
+        table = parquet.read_table(io.BytesIO(copy.data))
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"read {found.origin}", f"no parquet ({error})", "Fetch it again") from error
-    wanted = (*_TIMES, *_ACTIVATIONS, *(_CONV if family == "conv" else _DENSE))
-    missing = sorted(set(wanted) - set(table.column_names))
+        raise DataError(f"read {copy.origin}", f"no parquet ({error})", "Fetch it again") from error
+    names = (*_TIMES, *_ACTIVATIONS, *(_CONV if family == "conv" else _DENSE))
+    missing = sorted(set(names) - set(table.column_names))
     if missing:
-        raise DataError(f"read {found.origin}", f"no columns {', '.join(missing)}", "Fetch it again")
-    raw = {name: table[name].to_numpy().astype(np.float64) for name in wanted}
+        raise DataError(f"read {copy.origin}", f"no columns {', '.join(missing)}", "Fetch it again")
+    raw = {name: table[name].to_numpy().astype(np.float64) for name in names}
     columns = _convolutions(raw) if family == "conv" else _dense(raw)
     columns |= {"batch": raw["batchsize"], "activation": _activations(raw)}
     times = raw["timeUsed_median"], raw["timeUsed_std"]
-    return LayerTimes(family, device.lower(), columns, *times, found.sha256)
+    return LayerTimes(family, device.lower(), columns, *times, copy.sha256)
 
 
 def _convolutions(raw: dict[str, Floats]) -> dict[str, npt.NDArray[np.generic]]:

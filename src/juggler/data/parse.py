@@ -57,15 +57,15 @@ def blocks(
         if line == first_line and not rest and not skipping:
             chunk = chunk.removeprefix(_BOM)
         if skipping:
-            _, found, chunk = chunk.partition(b"\n")
-            skipping = not found
-        whole, found, tail = (rest + chunk).rpartition(b"\n")
+            _, newline, chunk = chunk.partition(b"\n")
+            skipping = not newline
+        lines, newline, tail = (rest + chunk).rpartition(b"\n")
         rest = tail
-        if found:
-            whole += b"\n"
-            width = width or first_width(whole, schema)
-            yield parse_block(whole, schema, line, width)
-            line += whole.count(b"\n")
+        if newline:
+            lines += b"\n"
+            width = width or first_width(lines, schema)
+            yield parse_block(lines, schema, line, width)
+            line += lines.count(b"\n")
         if len(rest) > MAX_LINE_BYTES:
             huge = parse_line(rest, schema, line)
             yield empty(schema, width), [huge] if isinstance(huge, BadRow) else []
@@ -113,17 +113,17 @@ def read_bytes(data: bytes, schema: Schema, source: str, strict: bool = True) ->
             f"{bad[0].reason}, in {bad[0].text[:80]!r}{others}",
             "Mend or remove such rows",
         )
-    whole = replace(join(parts), source=source, sha256=hashlib.sha256(data).hexdigest())
-    if strict and whole.attacks is not None:
+    records = replace(join(parts), source=source, sha256=hashlib.sha256(data).hexdigest())
+    if strict and records.attacks is not None:
         known = schema.attack_classes
-        strange = np.fromiter((name not in known for name in whole.attacks), dtype=np.bool_)
-        refuse_strangers(whole, strange)
-    return whole
+        strange = np.fromiter((name not in known for name in records.attacks), dtype=np.bool_)
+        refuse_strangers(records, strange)
+    return records
 
 
 def _refuse_other_files(data: bytes, schema: Schema, source: str) -> None:
     """Raise a DataError where the first bytes show that this is no file of the schema's data set."""
-    asked, count = f"read {source}, line 1", widths(schema)
+    request, count = f"read {source}, line 1", widths(schema)
     remedy = f"Give a CSV file without header whose rows have {count[0]}, {count[1]} or {count[2]} columns"
     if not data.strip():
         raise DataError(f"read {source}", f"it is empty ({len(data)} bytes)", remedy)
@@ -138,6 +138,6 @@ def _refuse_other_files(data: bytes, schema: Schema, source: str) -> None:
     words = [token for token in tokens if token[:1].isalpha()]
     if tokens and len(words) > len(schema.categorical) + 2:
         names = b", ".join(words[:3]).decode(errors="replace")[:80]
-        raise DataError(asked, f"it is a header row of {len(tokens)} columns ({names}, ...)", remedy)
+        raise DataError(request, f"it is a header row of {len(tokens)} columns ({names}, ...)", remedy)
     if len(tokens) not in count and len(tokens) > 1:
-        raise DataError(asked, f"it has {len(tokens)} columns: a file of another data set?", remedy)
+        raise DataError(request, f"it has {len(tokens)} columns: a file of another data set?", remedy)

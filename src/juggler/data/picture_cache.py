@@ -77,15 +77,15 @@ def decoded(folder: Path, key: str, batches: Callable[[], Iterator[Batch]]) -> D
     """
     place = folder / key
     try:
-        found = _read(place)
-        if found is None:
+        entry = _read(place)
+        if entry is None:
             _make(place, batches)
-            found = _read(place)
+            entry = _read(place)
         reason = "what was written does not read back"
     except OSError as error:
-        found, reason = None, error.strerror or str(error)
-    if found is not None:
-        return found
+        entry, reason = None, error.strerror or str(error)
+    if entry is not None:
+        return entry
     warnings.warn(
         f"decoded pictures cannot be kept in {folder} ({reason}): they are held in memory and will "
         "be decoded again next time; make room, or set XDG_CACHE_HOME to a folder that can be written",
@@ -105,8 +105,8 @@ def _read(place: Path) -> Decoded | None:
         notes, sha256 = tuple(str(note) for note in about["notes"]), str(about["sha256"])
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    whole = len(shape) == 4 and pictures_sha256(images, labels) == sha256
-    return Decoded(images, labels, notes, sha256) if whole else None
+    is_intact = len(shape) == 4 and pictures_sha256(images, labels) == sha256
+    return Decoded(images, labels, notes, sha256) if is_intact else None
 
 
 def _mapped(path: Path, element: str, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -118,8 +118,8 @@ def _mapped(path: Path, element: str, shape: tuple[int, ...]) -> NDArray[Any]:
     """
     with path.open("rb") as file:
         header = file.read(_HEADER_BYTES)
-    wanted = _HEADER_BYTES + math.prod(shape) * np.dtype(element).itemsize
-    if header != _header(element, shape) or path.stat().st_size != wanted:
+    file_bytes = _HEADER_BYTES + math.prod(shape) * np.dtype(element).itemsize
+    if header != _header(element, shape) or path.stat().st_size != file_bytes:
         raise ValueError(f"{path} was not written whole")
     # Copy-on-write: the file cannot be changed through it, and torch takes it without a copy or a complaint.
     return np.memmap(path, dtype=element, mode="c", offset=_HEADER_BYTES, shape=shape)

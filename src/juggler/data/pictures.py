@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +60,7 @@ class Pictures:
             )
 
     @classmethod
-    def made(
+    def from_arrays(
         cls,
         images: NDArray[np.uint8],
         labels: NDArray[np.int64],
@@ -73,6 +74,16 @@ class Pictures:
             DataError: the arrays have other types or shapes, or a label has no class.
         """
         return cls(images, labels, tuple(classes), source, pictures_sha256(images, labels), tuple(notes))
+
+    @classmethod
+    def made(cls, *values: Any, **fields: Any) -> Self:
+        """Return `from_arrays` of the same, whose name this was in 0.1.0."""
+        warnings.warn(
+            f"{cls.__name__}.made is now from_arrays; the old name goes with the next release",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return cls.from_arrays(*values, **fields)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -120,10 +131,10 @@ class Pictures:
         plain = Pictures(out.images, out.labels, out.classes, out.source, out.sha256, out.notes)
         return self.take(~held), plain
 
-    def _check(self, count: int, most: int, seed: int, asked: str) -> None:
+    def _check(self, count: int, most: int, seed: int, request: str) -> None:
         if not 0 < count <= most or seed < 0:
             raise ConfigError(
-                f"{asked} of {count} pictures by seed {seed}",
+                f"{request} of {count} pictures by seed {seed}",
                 f"there are {len(self)} in {self.source}",
                 f"Give a count from 1 to {most}, and a seed from 0",
             )
@@ -157,15 +168,15 @@ def even_draw(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.in
     By the largest remainder: no class is a whole picture off its share. Equal remainders draw lots.
     """
     rng = np.random.default_rng(seed)
-    found, sizes = np.unique(labels, return_counts=True)
+    classes, sizes = np.unique(labels, return_counts=True)
     quotas, remainders = np.divmod(sizes * count, len(labels))
-    first = np.lexsort((rng.random(len(found)), -remainders))
+    first = np.lexsort((rng.random(len(classes)), -remainders))
     quotas[first[: count - int(quotas.sum())]] += 1
-    drawn = [
+    rows = [
         rng.permutation(np.flatnonzero(labels == label))[:quota]
-        for label, quota in zip(found, quotas, strict=True)
+        for label, quota in zip(classes, quotas, strict=True)
     ]
-    return np.sort(np.concatenate(drawn))
+    return np.sort(np.concatenate(rows))
 
 
 @runtime_checkable
@@ -198,6 +209,6 @@ class PictureSet(Protocol):
         """Return all the pictures that may be trained on."""
 
 
-def is_pictures(found: DataSet | PictureSet) -> TypeIs[PictureSet]:
+def is_pictures(data_set: DataSet | PictureSet) -> TypeIs[PictureSet]:
     """Say whether a data set holds pictures; the others hold records, which have a schema."""
-    return not hasattr(found, "schema")
+    return not hasattr(data_set, "schema")

@@ -159,12 +159,12 @@ class Records:
 
     def __post_init__(self) -> None:
         n = len(self.lines)
-        wanted = ((len(self.schema.numeric), n), (len(self.schema.categorical), n))
-        if (self.numbers.shape, self.codes.shape) != wanted or len(self) != n:
+        shapes = ((len(self.schema.numeric), n), (len(self.schema.categorical), n))
+        if (self.numbers.shape, self.codes.shape) != shapes or len(self) != n:
             raise DataError(
                 f"hold {n} records of {self.schema.name}",
                 f"numbers {self.numbers.shape}, codes {self.codes.shape}",
-                f"Expected {wanted[0]} and {wanted[1]}, and as many attack names as lines",
+                f"Expected {shapes[0]} and {shapes[1]}, and as many attack names as lines",
             )
 
     def __len__(self) -> int:
@@ -219,9 +219,9 @@ class Records:
         """
         names = self.labels()
         index = {attack: self.schema.classes.index(c) for attack, c in self.schema.attack_classes.items()}
-        found = np.fromiter((index.get(name, UNKNOWN) for name in names), dtype=np.int64, count=len(names))
-        refuse_strangers(self, found == UNKNOWN)
-        return found
+        numbers = np.fromiter((index.get(name, UNKNOWN) for name in names), dtype=np.int64, count=len(names))
+        refuse_strangers(self, numbers == UNKNOWN)
+        return numbers
 
     def unseen(self) -> NDArray[np.bool_]:
         """Return where the record is of an attack type that training data do not hold, `[n]`."""
@@ -278,21 +278,21 @@ def join(parts: Iterable[Records], source: str | None = None) -> Records:
     Raises:
         ConfigError: there is nothing to join, or the schemas differ.
     """
-    found = list(parts)
-    if not found or any(_key(part) != _key(found[0]) for part in found):
+    lots = list(parts)
+    if not lots or any(_key(part) != _key(lots[0]) for part in lots):
         raise ConfigError(
-            f"join {len(found)} lots of records",
+            f"join {len(lots)} lots of records",
             "none, or of several schemas",
             "Give some, all of one schema",
         )
-    names = [part.attacks for part in found if part.attacks is not None]
+    names = [part.attacks for part in lots if part.attacks is not None]
     return Records(
-        schema=found[0].schema,
-        numbers=np.concatenate([part.numbers for part in found], axis=1),
-        codes=np.concatenate([part.codes for part in found], axis=1),
-        attacks=np.concatenate(names) if len(names) == len(found) else None,
-        lines=np.concatenate([part.lines for part in found]),
-        source=source or found[0].source,
+        schema=lots[0].schema,
+        numbers=np.concatenate([part.numbers for part in lots], axis=1),
+        codes=np.concatenate([part.codes for part in lots], axis=1),
+        attacks=np.concatenate(names) if len(names) == len(lots) else None,
+        lines=np.concatenate([part.lines for part in lots]),
+        source=source or lots[0].source,
     )
 
 

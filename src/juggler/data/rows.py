@@ -106,13 +106,13 @@ def _record(text: str, schema: Schema, line_number: int, width: int | None) -> R
 
 
 def _check_width(tokens: list[str], schema: Schema, width: int | None) -> None:
-    found, allowed = len(tokens), widths(schema)
-    if found == 1 and not tokens[0].strip():
+    count, allowed = len(tokens), widths(schema)
+    if count == 1 and not tokens[0].strip():
         raise _Bad(f"expected {width or allowed[0]} columns, found an empty line")
-    if width is not None and found != width:
-        raise _Bad(f"expected {width} columns as in the rows before, found {found}")
-    if found not in allowed:
-        raise _Bad(f"expected {allowed[0]}, {allowed[1]} or {allowed[2]} columns, found {found}")
+    if width is not None and count != width:
+        raise _Bad(f"expected {width} columns as in the rows before, found {count}")
+    if count not in allowed:
+        raise _Bad(f"expected {allowed[0]}, {allowed[1]} or {allowed[2]} columns, found {count}")
 
 
 def _numbers(tokens: list[str], schema: Schema) -> NDArray[np.float64]:
@@ -171,8 +171,8 @@ def empty(schema: Schema, width: int | None = None) -> Records:
 def first_width(block: bytes, schema: Schema) -> int | None:
     """Return the column count of the first row that has a right number of columns, or None."""
     for line in io.BytesIO(block):
-        if (found := line.count(b",") + 1) in widths(schema):
-            return found
+        if (count := line.count(b",") + 1) in widths(schema):
+            return count
     return None
 
 
@@ -200,9 +200,9 @@ class _BlockParser:
         if rows <= _SMALL_BLOCK_ROWS or self.width is None:
             self._line_by_line(starts, first_line)
             return
-        found = _by_arrow(self.block[starts[0] : starts[-1]], starts, first_line, self.schema, self.width)
-        if found is not None:
-            self.parts.append(found)
+        records = _by_arrow(self.block[starts[0] : starts[-1]], starts, first_line, self.schema, self.width)
+        if records is not None:
+            self.parts.append(records)
             return
         middle = rows // 2
         self.parse(starts[: middle + 1], first_line)

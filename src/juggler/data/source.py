@@ -36,7 +36,7 @@ class RemoteFile:
 
 
 @dataclass(frozen=True)
-class Found:
+class FileCopy:
     """The bytes of a file, where they were found, and their digest."""
 
     data: bytes
@@ -66,7 +66,7 @@ class Source:
     offline: bool = False
     decoding: ReportProgress | None = None
 
-    def fetch(self, file: RemoteFile) -> Found:
+    def fetch(self, file: RemoteFile) -> FileCopy:
         """Return the file's bytes from the first place that holds it.
 
         Raises:
@@ -75,9 +75,9 @@ class Source:
         """
         tried: list[str] = []
         for label, place in self.places():
-            found = self.look(label, place, file, tried)
-            if found is not None:
-                return found
+            copy = self.look(label, place, file, tried)
+            if copy is not None:
+                return copy
         cache = self.cache_folder
         return self._cached(cache / file.name, file, tried) or self._fetched(cache, file, tried)
 
@@ -93,7 +93,7 @@ class Source:
         if os.environ.get("JUGGLER_DATA"):
             yield "$JUGGLER_DATA", Path(os.environ["JUGGLER_DATA"])
 
-    def look(self, label: str, place: Path, file: RemoteFile, tried: list[str]) -> Found | None:
+    def look(self, label: str, place: Path, file: RemoteFile, tried: list[str]) -> FileCopy | None:
         """Return the copy in one place that has the right digest; where all have another, refuse.
 
         If modified files are allowed, the first is taken instead. Why there is none goes into `tried`.
@@ -106,10 +106,10 @@ class Source:
             return None
         modified = []
         for origin, data in _copies(place, file, tried):
-            found = Found(data, origin, hashlib.sha256(data).hexdigest())
-            if found.sha256 == file.sha256:
-                return found
-            modified.append(found)
+            copy = FileCopy(data, origin, hashlib.sha256(data).hexdigest())
+            if copy.sha256 == file.sha256:
+                return copy
+            modified.append(copy)
         if not modified:
             tried.append(f"{label} ({place}) does not hold it")
             return None
@@ -121,7 +121,7 @@ class Source:
             "Replace it with the published file, or allow modified data explicitly",
         )
 
-    def _cached(self, path: Path, file: RemoteFile, tried: list[str]) -> Found | None:
+    def _cached(self, path: Path, file: RemoteFile, tried: list[str]) -> FileCopy | None:
         try:
             data = path.read_bytes()
         except OSError as error:
@@ -129,11 +129,11 @@ class Source:
             return None
         digest = hashlib.sha256(data).hexdigest()
         if digest == file.sha256:
-            return Found(data, str(path), digest)
+            return FileCopy(data, str(path), digest)
         tried.append(f"the cache ({path}) holds a damaged copy, SHA-256 {digest}")
         return None
 
-    def _fetched(self, cache: Path, file: RemoteFile, tried: list[str]) -> Found:
+    def _fetched(self, cache: Path, file: RemoteFile, tried: list[str]) -> FileCopy:
         if self.offline or os.environ.get("JUGGLER_OFFLINE", "") not in ("", "0"):
             tried.append("downloads are switched off (offline, or JUGGLER_OFFLINE)")
         else:
@@ -147,7 +147,7 @@ class Source:
                         timeout_s=self.timeout_s,
                         progress=self.progress,
                     )
-                    return Found(path.read_bytes(), url, file.sha256)
+                    return FileCopy(path.read_bytes(), url, file.sha256)
                 except DownloadFailed as error:
                     tried.append(str(error))
         raise DataNotFound(

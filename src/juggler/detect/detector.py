@@ -100,11 +100,11 @@ class Detector:
 
     def _check_output(self) -> None:
         """Run one image, so that a network of other classes is refused before the first record."""
-        found = self.of_images(np.zeros((1, *self.encoder.shape), np.float32)).shape
-        if found != (1, len(self.classes)) or len(self.classes) < 2:
+        shape = self.of_images(np.zeros((1, *self.encoder.shape), np.float32)).shape
+        if shape != (1, len(self.classes)) or len(self.classes) < 2:
             raise ArtefactError(
                 f"detect {len(self.classes)} classes ({', '.join(self.classes)})",
-                f"the network gives {found} for one record",
+                f"the network gives {shape} for one record",
                 "Export the network again together with its own classes",
             )
 

@@ -5,8 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from juggler.errors import ConfigError
+from juggler.checks import Range, check_ranges
 from juggler.nouns import Noun
+
+_RANGES = {
+    "threshold": Range(0, 1, "a score from 0 to 1"),
+    "window_records": Range(1, math.inf, "1 or more"),
+    "window_s": Range(math.ulp(0.0), math.inf, "a number of seconds above 0"),  # inf: never by time
+    "max_open_alerts": Range(1, math.inf, "1 or more"),
+    "batch_records": Range(1, math.inf, "1 or more"),
+    "weighed_features": Range(0, math.inf, "0 or more"),
+    "bad_rows_kept": Range(0, math.inf, "0 or more"),
+}
 
 
 @dataclass(frozen=True)
@@ -37,20 +47,7 @@ class DetectOptions(Noun):
         Raises:
             ConfigError: a value is out of its range.
         """
-        least = {
-            "window_records": 1,
-            "max_open_alerts": 1,
-            "batch_records": 1,
-            "weighed_features": 0,
-            "bad_rows_kept": 0,
-        }
-        for name, bound in least.items():
-            if getattr(self, name) < bound:
-                raise ConfigError(f"set {name}", f"{getattr(self, name)}", f"Give {bound} or more")
-        if not self.window_s > 0:  # NaN fails this too; infinity means: never by time
-            raise ConfigError("set window_s", f"{self.window_s}", "Give a number of seconds above 0")
-        if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise ConfigError("set threshold", f"{self.threshold}", "Give a score from 0 to 1")
+        check_ranges(self, _RANGES, "detect attacks")
 
 
 @dataclass(frozen=True)

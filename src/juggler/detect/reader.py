@@ -80,9 +80,9 @@ def opened(stream: Stream) -> Iterator[int]:
     try:
         descriptor = os.open(stream, os.O_RDONLY | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
-        found = error.strerror if isinstance(error, OSError) else str(error)
+        reason = error.strerror if isinstance(error, OSError) else str(error)
         raise DataError(
-            f"read records from {stream}", str(found), "Check the path, or use - for standard input"
+            f"read records from {stream}", str(reason), "Check the path, or use - for standard input"
         ) from error
     try:
         yield descriptor
@@ -140,23 +140,23 @@ class LineReader:
 
     def total_bytes(self) -> int | None:
         """Return the size of the input where it is a file, None where it is a stream."""
-        with self._errors_told():
+        with self._errors_translated():
             status = os.fstat(self._descriptor)
         return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def _read(self) -> bytes:
-        with self._errors_told():
+        with self._errors_translated():
             chunk = os.read(self._descriptor, self._block_bytes)
         self._read_bytes += len(chunk)
         return chunk
 
     @contextmanager
-    def _errors_told(self) -> Iterator[None]:
+    def _errors_translated(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            asked = f"read on after {self._line - 1} lines"
-            raise DataError(asked, str(error.strerror), "Check that the input is open and whole") from error
+            request = f"read on after {self._line - 1} lines"
+            raise DataError(request, str(error.strerror), "Check that the input is open and whole") from error
 
     def _take(self, chunk: bytes) -> Iterator[Block | BadRow]:
         """Join the chunk to what is left of the one before and yield its whole lines."""
@@ -169,32 +169,32 @@ class LineReader:
             chunk = chunk[end + 1 :]
         end = chunk.rfind(b"\n")
         if end >= 0:
-            whole = bytes(self._tail) + chunk[: end + 1]
+            block = bytes(self._tail) + chunk[: end + 1]
             self._tail = bytearray(chunk[end + 1 :])
-            yield from self._split(whole)
+            yield from self._split(block)
         else:
             self._tail += chunk
         if len(self._tail) > self._line_bytes:
             self._overlong_bytes = len(self._tail)
             del self._tail[_TEXT_BYTES:]
 
-    def _split(self, whole: bytes) -> Iterator[Block | BadRow]:
+    def _split(self, block: bytes) -> Iterator[Block | BadRow]:
         """Yield the lines as one block, or as several: around overlong lines, and of so many lines each."""
-        lines = whole.count(b"\n")
-        if len(whole) <= self._line_bytes and lines <= self._block_lines:
-            yield self._block(whole, lines)
+        lines = block.count(b"\n")
+        if len(block) <= self._line_bytes and lines <= self._block_lines:
+            yield self._block(block, lines)
             return
-        ends = np.flatnonzero(np.frombuffer(whole, np.uint8) == _NEWLINE)
+        ends = np.flatnonzero(np.frombuffer(block, np.uint8) == _NEWLINE)
         lengths = np.diff(ends, prepend=-1) - 1
         first = 0  # line of `whole` from which on nothing is yielded yet
         for overlong in [*np.flatnonzero(lengths > self._line_bytes).tolist(), lines]:
             for begin in range(first, overlong, self._block_lines):
                 last = min(begin + self._block_lines, overlong) - 1
                 start = int(ends[begin] - lengths[begin])
-                yield self._block(whole[start : int(ends[last]) + 1], last - begin + 1)
+                yield self._block(block[start : int(ends[last]) + 1], last - begin + 1)
             if overlong < lines:
                 start = int(ends[overlong] - lengths[overlong])
-                yield self._overlong(whole[start : start + _TEXT_BYTES], int(lengths[overlong]))
+                yield self._overlong(block[start : start + _TEXT_BYTES], int(lengths[overlong]))
             first = overlong + 1
 
     def _finish(self) -> Iterator[Block | BadRow]:

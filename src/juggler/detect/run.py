@@ -14,9 +14,9 @@ from juggler.alerts.sink import Sink, SinkError
 from juggler.data import BadRow, Records, Schema, parse_block, parse_line
 from juggler.data.rows import first_width
 from juggler.detect.detector import Detector
+from juggler.detect.occlusion import OcclusionAttribution
 from juggler.detect.options import BadRecord, DetectOptions, Summary
 from juggler.detect.reader import Block, LineReader, Stream, opened
-from juggler.detect.weigh import Weigher
 from juggler.errors import DataError, JugglerError
 from juggler.nouns import Alert, Progress, ReportProgress
 from juggler.runtime import Artefact, Session
@@ -77,7 +77,7 @@ def detect(
             progress = _Progress(on_progress, reader.total_bytes())
             for piece in reader:
                 run.take(piece)
-                progress.tell(run)
+                progress.report(run)
             if request.requested:
                 run.ended_by = "a request to stop"
             run.close()
@@ -86,7 +86,7 @@ def detect(
         except (SinkError, DataError) as error:
             run.ended_by = f"an error: {error.found}"
             raise RunError(error, run.summary()) from error
-        progress.tell(run, last=True)
+        progress.report(run, last=True)
         return run.summary()
 
 
@@ -104,7 +104,7 @@ class _Run:
     ) -> None:
         self._detector, self._sink, self._options, self._on_bad_row = detector, sink, options, on_bad_row
         self._schema: Schema = detector.schema
-        self._weigher = Weigher(detector, options.weighed_features)
+        self._weigher = OcclusionAttribution(detector, options.weighed_features)
         self._aggregator = Aggregator(
             detector.threshold,
             window_records=options.window_records,
@@ -127,11 +127,11 @@ class _Run:
             self._width = first_width(piece.data, self._schema)
         if piece.lines == 1:
             # The vectorised path costs more than a line of its own takes.
-            found = parse_line(piece.data, self._schema, piece.first_line, self._width)
-            if isinstance(found, BadRow):
-                self._note_bad(found)
+            record = parse_line(piece.data, self._schema, piece.first_line, self._width)
+            if isinstance(record, BadRow):
+                self._note_bad(record)
             else:
-                self._score(found)
+                self._score(record)
         elif piece.lines:
             records, bad = parse_block(piece.data, self._schema, piece.first_line, self._width)
             for row in bad:
@@ -215,7 +215,7 @@ class _Progress:
     def __init__(self, callback: ReportProgress | None, total_bytes: int | None) -> None:
         self._callback, self._total_bytes, self._next_s = callback, total_bytes, 0.0
 
-    def tell(self, run: _Run, last: bool = False) -> None:
+    def report(self, run: _Run, last: bool = False) -> None:
         if self._callback is not None and (last or time.monotonic() >= self._next_s):
             self._next_s = time.monotonic() + _PROGRESS_S
             detail = {"records": run.records}

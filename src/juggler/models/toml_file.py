@@ -30,13 +30,13 @@ def read_toml(path: str | Path, what: str) -> dict[str, Any]:
     Raises:
         ConfigError: the file cannot be read or is not TOML.
     """
-    asked = f"read {what} {path}"
+    request = f"read {what} {path}"
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(asked, str(error), "Check the path") from error
+        raise ConfigError(request, str(error), "Check the path") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(asked, f"not TOML: {error}", "Mend that line") from error
+        raise ConfigError(request, f"not TOML: {error}", "Mend that line") from error
 
 
 def shipped_plan(data: str) -> dict[str, Any]:
@@ -46,14 +46,14 @@ def shipped_plan(data: str) -> dict[str, Any]:
         ConfigError: there is none.
     """
     folder = resources.files("juggler.models") / "plans"
-    found = {item.name.removesuffix(".toml"): item for item in folder.iterdir()}
-    if normalise(data) not in found:
+    plans = {item.name.removesuffix(".toml"): item for item in folder.iterdir()}
+    if normalise(data) not in plans:
         raise ConfigError(
             f"find a plan for {data!r}",
             "the package ships none",
-            f"Write one and pass it with --plan. There are: {', '.join(sorted(found))}",
+            f"Write one and pass it with --plan. There are: {', '.join(sorted(plans))}",
         )
-    return tomllib.loads(found[normalise(data)].read_text(encoding="utf-8"))
+    return tomllib.loads(plans[normalise(data)].read_text(encoding="utf-8"))
 
 
 def check_fields(values: Mapping[str, Any], known: Iterable[str], source: str) -> None:
@@ -72,15 +72,39 @@ def check_fields(values: Mapping[str, Any], known: Iterable[str], source: str) -
             )
 
 
+def python_names(values: Mapping[str, Any], file_names: Mapping[str, str], source: str) -> dict[str, Any]:
+    """Return the fields of a record by what Python calls them.
+
+    Args:
+        values: the fields, by either name.
+        file_names: by Python's name, what files call a field.
+        source: where they come from, for the error.
+
+    Raises:
+        ConfigError: a field is there by both of its names.
+    """
+    for name, file_name in file_names.items():
+        if name in values and file_name in values:
+            raise ConfigError(
+                f"read {source}",
+                f"there are {name} and {file_name}, two names of one field",
+                "Give one of them",
+            )
+    names = {file_name: name for name, file_name in file_names.items()}
+    return {names.get(name, name): value for name, value in values.items()}
+
+
 def table(values: Mapping[str, Any], name: str, source: str) -> dict[str, Any]:
     """Return a table of a file; an empty one where it has none.
 
     Raises:
         ConfigError: there is something else of that name.
     """
-    found = values.get(name, {})
-    if not isinstance(found, Mapping):
+    fields = values.get(name, {})
+    if not isinstance(fields, Mapping):
         raise ConfigError(
-            f"read {source}", f"{name} is {found!r}", f"Make it a table: a line [{name}] and its fields below"
+            f"read {source}",
+            f"{name} is {fields!r}",
+            f"Make it a table: a line [{name}] and its fields below",
         )
-    return dict(found)
+    return dict(fields)

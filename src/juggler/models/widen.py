@@ -106,9 +106,9 @@ def widen(
         else:
             wide.replace_convolutions(only or (lambda path, conv: True))
     if not wide.replaced:
-        found = "; ".join(f"{refusal.nodes[0]}: {refusal.reason}" for refusal in wide.left[:3])
+        reasons = "; ".join(f"{refusal.nodes[0]}: {refusal.reason}" for refusal in wide.left[:3])
         raise Refused(
-            "widen the network", f"nothing in it can be replaced ({found or 'no candidate'})", wide.remedy()
+            "widen the network", f"nothing in it can be replaced ({reasons or 'no candidate'})", wide.remedy()
         )
     if inputs is not None:
         _settle(wide.model, inputs)
@@ -124,25 +124,25 @@ def _check(
     inputs: Tensor | None,
     options: dict[str, Any],
 ) -> None:
-    asked = "widen the network"
+    request = "widen the network"
     if not isinstance(model, nn.Module):
-        raise ConfigError(asked, f"it is a {type(model).__name__}", "Pass a torch module")
+        raise ConfigError(request, f"it is a {type(model).__name__}", "Pass a torch module")
     if structure not in STRUCTURES:
-        raise ConfigError(asked, f"no structure {structure!r}", f"Give one of {', '.join(STRUCTURES)}")
+        raise ConfigError(request, f"no structure {structure!r}", f"Give one of {', '.join(STRUCTURES)}")
     if blocks is not None and keep_function:
         raise ConfigError(
-            asked,
+            request,
             "a residual block is not linear, so no structure can start as one",
             "Leave out keep_function, or replace convolutions instead of blocks",
         )
     if inputs is not None and not keep_function:
-        raise ConfigError(asked, "inputs without keep_function", "Give both, or leave out inputs")
-    made = FusibleBlock if blocks is not None and structure == "juggler" else STRUCTURES[structure]
-    known = {*inspect.signature(made).parameters} - _FIXED
+        raise ConfigError(request, "inputs without keep_function", "Give both, or leave out inputs")
+    maker = FusibleBlock if blocks is not None and structure == "juggler" else STRUCTURES[structure]
+    known = {*inspect.signature(maker).parameters} - _FIXED
     for option in options:
         if option not in known:
             raise ConfigError(
-                asked,
+                request,
                 f"the structure {structure!r} has no option {option!r}",
                 f"There are: {', '.join(sorted(known)) or 'none'}",
             )
@@ -191,13 +191,15 @@ class _Widening:
                 self._leave(block.path, block.shape, "Replace its convolutions instead, without `blocks`")
                 continue
             into, out, stride = block.shape
-            made: nn.Module
+            block_of_branches: nn.Module
             if self.structure == "juggler":
-                made = FusibleBlock(into, out, stride, **self.options)
+                block_of_branches = FusibleBlock(into, out, stride, **self.options)
             else:
                 branches = STRUCTURES[self.structure](into, out, 3, stride, **self.options)
-                made = nn.Sequential(branches, nn.ReLU())
-            self._put(block.path, block.module, made, norm=None, before=_parameters(block.module))
+                block_of_branches = nn.Sequential(branches, nn.ReLU())
+            self._put(
+                block.path, block.module, block_of_branches, norm=None, before=_parameters(block.module)
+            )
 
     def remedy(self) -> str:
         """Return what can be done where nothing was replaced."""
@@ -207,7 +209,7 @@ class _Widening:
 
     def _replace(self, candidate: Candidate) -> None:
         conv, norm = candidate.conv, candidate.norm
-        made = STRUCTURES[self.structure](
+        branches = STRUCTURES[self.structure](
             conv.in_channels,
             conv.out_channels,
             conv.kernel_size,
@@ -220,25 +222,25 @@ class _Widening:
             **self.options,
         ).to(conv.weight)
         if norm is not None:
-            for part in made.modules():
+            for part in branches.modules():
                 if isinstance(part, nn.BatchNorm2d):
                     part.eps, part.momentum = norm.eps, norm.momentum
         if self.keep_function:
             bias = None if conv.bias is None else conv.bias.detach()
-            made.start_from(conv.weight.detach(), bias, norm)
+            branches.start_from(conv.weight.detach(), bias, norm)
         before = _parameters(conv) + (0 if norm is None else _parameters(norm))
-        self._put(candidate.path, conv, made, norm=candidate.norm_path, before=before)
+        self._put(candidate.path, conv, branches, norm=candidate.norm_path, before=before)
         if norm is not None and candidate.norm_path is not None:
-            for part in made.modules():
+            for part in branches.modules():
                 if isinstance(part, nn.BatchNorm2d):
                     part.train(norm.training)  # a norm that is frozen stays so
             set_module(self.model, candidate.norm_path, nn.Identity().train(norm.training))
 
-    def _put(self, path: str, old: nn.Module, made: nn.Module, *, norm: str | None, before: int) -> None:
-        made.to(next(old.parameters())).train(old.training)
-        self.model = set_module(self.model, path, made)
+    def _put(self, path: str, old: nn.Module, new: nn.Module, *, norm: str | None, before: int) -> None:
+        new.to(next(old.parameters())).train(old.training)
+        self.model = set_module(self.model, path, new)
         self.replaced.append(
-            Replacement(path, self.structure, norm, before, _parameters(made), self.keep_function)
+            Replacement(path, self.structure, norm, before, _parameters(new), self.keep_function)
         )
 
     def _leave(self, path: str, reason: str, remedy: str) -> None:

@@ -161,7 +161,7 @@ def _of_use(path: str, uses: int, calls: _Calls) -> Objection | None:
 def _of_module(conv: _ConvNd, *, pointwise: bool) -> Objection | None:
     name = type(conv).__name__
     uneven = any(d * (k - 1) % 2 for d, k in zip(conv.dilation, conv.kernel_size, strict=True))
-    found: tuple[tuple[bool, str, str], ...] = (
+    objections: tuple[tuple[bool, str, str], ...] = (
         (
             type(conv) is not nn.Conv2d,
             f"it is a {name}, and the structures stand for plain nn.Conv2d only",
@@ -189,7 +189,7 @@ def _of_module(conv: _ConvNd, *, pointwise: bool) -> Objection | None:
             "Use the structure 'mobileone', which widens 1x1 convolutions too",
         ),
     )
-    return next(((reason, remedy) for applies, reason, remedy in found if applies), None)
+    return next(((reason, remedy) for applies, reason, remedy in objections if applies), None)
 
 
 def _of_norm(norm: _BatchNorm, *, shared: bool) -> Objection | None:

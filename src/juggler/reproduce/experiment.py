@@ -115,4 +115,6 @@ class Experiment(Protocol):
         ...
 
 
-EXPERIMENTS: Registry[Experiment] = Registry("experiment", "juggler.reproduce.experiments")
+EXPERIMENTS: Registry[Experiment] = Registry(
+    "experiment", "juggler.reproduce.experiments", alias="juggler.experiments"
+)

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
+from juggler.checks import refuse_faults
 from juggler.clock.ceiling import Product, copy_gb_per_s, tuned_product
 from juggler.clock.energy import find_meter
-from juggler.errors import ConfigError, Unavailable
+from juggler.errors import Unavailable
 from juggler.nouns import Progress, ReportProgress
 from juggler.registry import normalise
 from juggler.reproduce.experiment import EXPERIMENTS, PRECISIONS, Experiment, Race, Scale
@@ -45,13 +46,14 @@ class Options:
     fresh: bool = False
 
     def __post_init__(self) -> None:
-        wrong = {
-            f"threads {self.threads}": self.threads is not None and self.threads < 1,
-            f"minutes {self.minutes}": self.minutes is not None and not self.minutes > 0,
-        }
-        faults = [text for text, is_wrong in wrong.items() if is_wrong]
-        if faults:
-            raise ConfigError("reproduce", ", ".join(faults), "Give numbers above 0, or leave them out")
+        refuse_faults(
+            "reproduce",
+            {
+                f"threads {self.threads}": self.threads is not None and self.threads < 1,
+                f"minutes {self.minutes}": self.minutes is not None and not self.minutes > 0,
+            },
+            "Give numbers above 0, or leave them out",
+        )
 
 
 def experiments(names: Sequence[str]) -> dict[str, Experiment]:

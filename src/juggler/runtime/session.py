@@ -172,8 +172,8 @@ class Importer(Protocol):
         ...
 
 
-BACKENDS: Registry[Backend] = Registry("backend", "juggler.runtime.backends")
-IMPORTERS: Registry[Importer] = Registry("importer", "juggler.runtime.importers")
+BACKENDS: Registry[Backend] = Registry("backend", "juggler.runtime.backends", alias="juggler.backends")
+IMPORTERS: Registry[Importer] = Registry("importer", "juggler.runtime.importers", alias="juggler.importers")
 
 
 def owned(array: Array) -> Array:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from juggler.checks import refuse_faults
 from juggler.clock.power import best_meter, why_none
 from juggler.cost.hardware.hierarchy import Hierarchy, device
 from juggler.count.geometry import Geometry
@@ -71,18 +72,17 @@ class Options:
     weights: Path | None = None
 
     def __post_init__(self) -> None:
-        wrong = {
-            f"a budget of {self.budget}": self.budget < 1,
-            f"precisions {list(self.bits)}": not self.bits
-            or not all(1 <= width <= 64 for width in self.bits),
-            f"{self.rounds} rounds": self.rounds < 1,
-            f"{self.threads} threads": self.threads is not None and self.threads < 1,
-        }
-        faults = [text for text, is_wrong in wrong.items() if is_wrong]
-        if faults:
-            raise ConfigError(
-                "survey networks", ", ".join(faults), "Give 1 or more, and precisions from 1 to 64 bits"
-            )
+        refuse_faults(
+            "survey networks",
+            {
+                f"a budget of {self.budget}": self.budget < 1,
+                f"precisions {list(self.bits)}": not self.bits
+                or not all(1 <= width <= 64 for width in self.bits),
+                f"{self.rounds} rounds": self.rounds < 1,
+                f"{self.threads} threads": self.threads is not None and self.threads < 1,
+            },
+            "Give 1 or more, and precisions from 1 to 64 bits",
+        )
         check_device(self.device)
 
 

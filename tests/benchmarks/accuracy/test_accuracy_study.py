@@ -170,7 +170,7 @@ def test_a_later_part_of_a_study_narrows_no_report(tiny, tmp_path):
 
 def test_a_run_that_diverges_is_a_result(tiny, tmp_path):
     (task,) = tasks(tiny, "resnet")
-    recipe = replace(task.plan.learner.recipe, rate=1e30)
+    recipe = replace(task.plan.learner.recipe, learning_rate=1e30)
     wild = replace(task, plan=replace(task.plan, learner=replace(task.plan.learner, recipe=recipe)))
     assert study_run.study([wild], Bars(), tmp_path) == 0
     found = one_run.kept(wild, tmp_path)
@@ -227,7 +227,9 @@ def test_every_variant_has_a_plan_whose_network_can_be_made():
         options = {key: value for key, value in one.learner.options.items() if key != "stem"}
         assert width_search.macs_of(one.learner.network, options) > 0
     recipe = plans["resnet"].learner.recipe
-    assert (recipe.momentum, recipe.rate, recipe.warmup_epochs) == (0.9, 0.05, 0.5), "12 epochs, batch 128"
+    assert (recipe.momentum, recipe.learning_rate, recipe.warmup_epochs) == (0.9, 0.05, 0.5), (
+        "12 epochs, batch 128"
+    )
 
 
 def test_flags_set_the_scale():

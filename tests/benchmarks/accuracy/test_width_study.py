@@ -73,12 +73,12 @@ def test_the_parts_are_what_the_study_is_to_answer(cast):
         tasks = [
             width_study.task_at(part, cast, n, s, r) for n in part.seeds for s, r in ((0, 0.01), (1, 0.02))
         ]
-        taught = {task.plan.taught_by.digest for task in tasks if task.variant.teacher}
+        taught = {task.plan.teacher_plan.digest for task in tasks if task.variant.teacher}
         assert len(taught) == 1, "one teacher for every variant, seed and rate"
-        assert tasks[0].plan.taught_by.learner.network == "resnet18"
+        assert tasks[0].plan.teacher_plan.learner.network == "resnet18"
         paper = ClassifierPlan.read(scales.PAPER).learner.recipe
         recipe = scales.recipe_of(part.scale, paper)
-        assert part.rates[0] == recipe.rate, "the first is the paper's"
+        assert part.rates[0] == recipe.learning_rate, "the first is the paper's"
         assert {name for gap in part.gaps for name in gap} == set(part.seeds)
 
 

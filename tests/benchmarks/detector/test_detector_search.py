@@ -78,7 +78,7 @@ def test_novelty_is_high_where_no_normal_record_goes() -> None:
     assert search.novelty(on, fitted)[0] == 0
     assert (search.novelty(normals, fitted) > 0).mean() < 0.005
     p = shares([0.1, 0.1])
-    raised = search.with_novelty(p, np.array([0.0, 2.0]), 1.0)
+    raised = search.with_ood_score(p, np.array([0.0, 2.0]), 1.0)
     assert raised[0] == pytest.approx(p[0], abs=1e-6)
     assert np.log(raised[1, 1] / raised[1, 0]) == pytest.approx(np.log(1 / 9) + 2, abs=1e-4)
 
@@ -100,7 +100,9 @@ def test_candidates_are_plans_that_can_be_made() -> None:
 def test_the_search_goes_on_where_it_was_and_sees_no_test_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = Recipe(epochs=2, batch=256, optimizer="adamw", rate=0.01, warmup_epochs=0.5, accelerator="cpu")
+    recipe = Recipe(
+        epochs=2, batch_size=256, optimizer="adamw", learning_rate=0.01, warmup_epochs=0.5, accelerator="cpu"
+    )
     options = {"mix": [4, 2, 3], "widths": [4], "blocks": [1], "strides": [1]}
     base = Plan(data="synthetic", options=options, recipe=recipe, choose_from=2)
     data, told = load_set("synthetic"), []

@@ -11,10 +11,12 @@ from benchmarks.detector import claims, nsl_kdd, study
 from juggler.data import load_set
 from juggler.errors import ConfigError
 from juggler.models import Plan, create, train_detector
-from juggler.models.detector.lesson import LESSON_FILE
+from juggler.models.detector.distillation_set import LABELS_FILE
 from juggler.models.train.recipe import Recipe
 
-RECIPE = Recipe(epochs=1, batch=256, optimizer="adamw", rate=0.01, warmup_epochs=0.5, accelerator="cpu")
+RECIPE = Recipe(
+    epochs=1, batch_size=256, optimizer="adamw", learning_rate=0.01, warmup_epochs=0.5, accelerator="cpu"
+)
 OPTIONS = {"mix": [4, 2, 3], "widths": [4], "blocks": [1], "strides": [1]}
 PLAN = Plan(data="synthetic", options=OPTIONS, recipe=RECIPE)
 
@@ -41,10 +43,10 @@ def test_a_detector_of_an_earlier_release_is_taken_over_and_one_of_another_plan_
 def test_lessons_are_lent_once_and_never_replaced(tmp_path: Path) -> None:
     for fold, text in (("fold-1", b"first"), ("refit", b"last")):
         (tmp_path / "seed-0" / fold).mkdir(parents=True)
-        (tmp_path / "seed-0" / fold / LESSON_FILE).write_bytes(text)
+        (tmp_path / "seed-0" / fold / LABELS_FILE).write_bytes(text)
     own = tmp_path / "other"
     (own / "refit").mkdir(parents=True)
-    (own / "refit" / LESSON_FILE).write_bytes(b"own")
+    (own / "refit" / LABELS_FILE).write_bytes(b"own")
     study.lend_lessons(tmp_path / "seed-0", own)
     found = {path.parent.name: path.read_bytes() for path in own.rglob("*") if path.is_file()}
     assert found == {"fold-1": b"first", "refit": b"own"}

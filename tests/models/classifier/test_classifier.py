@@ -23,7 +23,7 @@ from juggler.models.networks import checkpoint
 from juggler.models.train.run_state import STATE_FILE
 from made_up_pictures import NOTE, Bars
 
-RECIPE = Recipe(epochs=4, batch=30, rate=0.05, warmup_epochs=0.5, accelerator="cpu")
+RECIPE = Recipe(epochs=4, batch_size=30, learning_rate=0.05, warmup_epochs=0.5, accelerator="cpu")
 OPTIONS = {"widths": [6], "blocks": [1], "strides": [1], "image_size": [8, 8]}
 PLAN = ClassifierPlan("bars", 200, 50, learner=Learner("juggler_tabular", OPTIONS, RECIPE))
 TAUGHT = dataclasses.replace(

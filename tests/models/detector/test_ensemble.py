@@ -129,7 +129,9 @@ def test_members_have_seeds_of_their_own(seed: int) -> None:
 
 
 def test_the_protocol_trains_members_and_joins_them(tmp_path: Path) -> None:
-    recipe = Recipe(epochs=2, batch=256, optimizer="adamw", rate=0.01, warmup_epochs=0.5, accelerator="cpu")
+    recipe = Recipe(
+        epochs=2, batch_size=256, optimizer="adamw", learning_rate=0.01, warmup_epochs=0.5, accelerator="cpu"
+    )
     options = {"mix": [4, 2, 3], "widths": [4], "blocks": [1], "strides": [1], "members": 2, "novelty": 3}
     plan = Plan(data="synthetic", options=options, recipe=recipe, choose_from=2)
     stages: list[str] = []
@@ -148,7 +150,9 @@ def test_the_protocol_trains_members_and_joins_them(tmp_path: Path) -> None:
 
 
 def test_a_network_of_any_image_size_is_trained_by_the_same_protocol() -> None:
-    recipe = Recipe(epochs=1, batch=256, optimizer="adamw", rate=0.01, warmup_epochs=0.5, accelerator="cpu")
+    recipe = Recipe(
+        epochs=1, batch_size=256, optimizer="adamw", learning_rate=0.01, warmup_epochs=0.5, accelerator="cpu"
+    )
     options = {"stem": "cifar", "widths": [4, 4, 4, 4]}
     plan = Plan(data="synthetic", network="resnet18", options=options, recipe=recipe)
     detector = train_detector(plan, load_set("synthetic"))

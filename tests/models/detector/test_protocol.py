@@ -14,12 +14,14 @@ from juggler.models.train.recipe import Recipe
 
 SET = data.load_set("synthetic")
 OPTIONS = {"mix": [4, 2, 3], "widths": [4], "blocks": [1], "strides": [1]}
-RECIPE = Recipe(epochs=2, batch=256, optimizer="adamw", rate=0.01, warmup_epochs=0.5, accelerator="cpu")
+RECIPE = Recipe(
+    epochs=2, batch_size=256, optimizer="adamw", learning_rate=0.01, warmup_epochs=0.5, accelerator="cpu"
+)
 PLAIN = Plan(data="synthetic", options=OPTIONS, recipe=RECIPE, false_alarm_rate=0.05)
 TAUGHT = dataclasses.replace(
     PLAIN,
     recipe=dataclasses.replace(RECIPE, tail_weight=0.5),
-    teacher=Teacher(trees=6, depth=4, rate=0.4, mixtures=2000),
+    teacher=Teacher(trees=6, depth=4, learning_rate=0.4, mixtures=2000),
     choose_from=2,
 )
 

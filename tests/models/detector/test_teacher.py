@@ -14,11 +14,12 @@ from juggler import data, metrics
 from juggler.data import Records, TrainRecords
 from juggler.data.rows import parse_block
 from juggler.errors import ArtefactError, ConfigError, DataError, Unavailable
-from juggler.models.detector.lesson import LESSON_FILE, plain_lesson, taught_lesson
+from juggler.models.detector.distillation_set import LABELS_FILE, with_hard_labels, with_soft_labels
 from juggler.models.detector.mixtures import mix_records
 from juggler.models.detector.teacher import Teacher, fit_trees
+from juggler.nouns import Progress
 
-SMALL = Teacher(trees=8, depth=4, rate=0.3, mixtures=300)
+SMALL = Teacher(trees=8, depth=4, learning_rate=0.3, mixtures=300)
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +78,15 @@ def test_mixtures_are_drawn_by_the_seed_alone_and_rare_classes_give_more_than_th
 
 
 def test_trees_learn_and_say_how_far_they_are(train: TrainRecords, held: Records) -> None:
-    told: list[tuple[int, int, int, int, float]] = []
-    teacher = dataclasses.replace(SMALL, members=2)
-    trees = fit_trees(teacher, train, train.schema.header_features, 0, lambda *at: told.append(at))
-    assert [at[:4] for at in told] == [(m, 2, t, 8) for m in (1, 2) for t in range(1, 9)]
-    assert told[7][4] < 0.5 * told[0][4]
+    reports: list[Progress] = []
+    teacher = dataclasses.replace(SMALL, ensemble_size=2)
+    trees = fit_trees(teacher, train, train.schema.header_features, 0, reports.append)
+    assert [(report.stage, report.done, report.total) for report in reports] == [
+        ("trees", done, 16) for done in range(1, 17)
+    ]
+    members = [(report.detail["member"], report.detail["members"]) for report in reports]
+    assert members == [(1, 2)] * 8 + [(2, 2)] * 8
+    assert reports[7].detail["loss"] < 0.5 * reports[0].detail["loss"]
     found = trees.probabilities(held)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
@@ -105,7 +110,7 @@ def test_trees_see_the_columns_they_are_given_and_no_others(train: TrainRecords,
 
 def test_trees_and_lessons_are_the_same_for_the_same_seed_only(train: TrainRecords) -> None:
     columns = train.schema.header_features
-    labels = [taught_lesson(SMALL, train, columns, seed).labels for seed in (0, 0, 1)]
+    labels = [with_soft_labels(SMALL, train, columns, seed).labels for seed in (0, 0, 1)]
     np.testing.assert_array_equal(labels[0], labels[1])
     assert (labels[0] != labels[2]).any()
 
@@ -116,13 +121,13 @@ def test_only_training_records_teach(train: TrainRecords, held: Records) -> None
 
 
 def test_a_lesson_is_the_records_with_mixtures_after_them(train: TrainRecords, held: Records) -> None:
-    lesson = taught_lesson(SMALL, train, train.schema.header_features, 0, validation=held)
+    lesson = with_soft_labels(SMALL, train, train.schema.header_features, 0, validation=held)
     assert len(lesson.records) == len(lesson.labels) == len(train) + 300
     np.testing.assert_array_equal(lesson.records.numbers[:, : len(train)], train.numbers)
     np.testing.assert_array_equal(lesson.records.numbers[:, len(train) :], mix_records(train, 300, 0).numbers)
     assert (lesson.labels[: len(train)].argmax(1) == train.classes()).mean() > 0.95
     assert lesson.validation is not None and lesson.validation.shape == (len(held), 5)
-    plain = plain_lesson(train)
+    plain = with_hard_labels(train)
     assert plain.records is train and plain.validation is None
     np.testing.assert_array_equal(plain.labels, train.classes())
 
@@ -132,15 +137,15 @@ def test_a_lesson_kept_in_a_folder_is_not_taught_again(
 ) -> None:
     def lesson(records: TrainRecords, seed: int) -> NDArray[np.float32]:
         columns = records.schema.header_features
-        return taught_lesson(SMALL, records, columns, seed, validation=held, folder=tmp_path).labels
+        return with_soft_labels(SMALL, records, columns, seed, validation=held, folder=tmp_path).labels
 
     first = lesson(train, 0)
-    monkeypatch.setattr("juggler.models.detector.lesson.fit_trees", _refuse)
+    monkeypatch.setattr("juggler.models.detector.distillation_set.fit_trees", _refuse)
     np.testing.assert_array_equal(lesson(train, 0), first)
     for other, seed in ((train, 1), (train.take(range(1400)), 0)):
         with pytest.raises(AssertionError, match="taught again"):
             lesson(other, seed)
-    file = tmp_path / LESSON_FILE
+    file = tmp_path / LABELS_FILE
     file.write_bytes(file.read_bytes()[:-40])
     with pytest.raises(ArtefactError, match="no whole safetensors file"):
         lesson(train, 0)
@@ -167,9 +172,18 @@ def test_without_xgboost_it_says_what_to_install(
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("trees", 0), ("trees", 1.5), ("depth", 31), ("rate", 0), ("rate", float("nan")), ("members", True),
-     ("mixtures", -1), ("record_share", 1.1), ("column_share", "half")],
-)  # fmt: skip
+    [
+        ("trees", 0),
+        ("trees", 1.5),
+        ("depth", 31),
+        ("learning_rate", 0),
+        ("learning_rate", float("nan")),
+        ("ensemble_size", True),
+        ("mixtures", -1),
+        ("record_share", 1.1),
+        ("column_share", "half"),
+    ],
+)
 def test_refuses_a_teacher_that_cannot_be(field: str, value: object) -> None:
     with pytest.raises(ConfigError, match=field):
         Teacher(**{field: value})

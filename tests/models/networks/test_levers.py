@@ -14,14 +14,14 @@ from juggler.data import Standard
 from juggler.errors import ConfigError, DataError
 from juggler.models import Recipe, fit, weights_sha256
 from juggler.models.train.augmentation import augmentation
-from juggler.models.train.feed import Feed, standardise
+from juggler.models.train.device_data import DeviceData, standardise
 from juggler.models.train.kernel_decay import TURNS, branched, in_turn, kernel_penalty
 from juggler.models.train.losses import distance
 from juggler.models.train.optimization import linear_share, make_optimizer
 from juggler.transform import flatten
 from made_up_pictures import Bars
 
-RECIPE = Recipe(epochs=1, batch=32, rate=0.05, warmup_epochs=0.5, accelerator="cpu")
+RECIPE = Recipe(epochs=1, batch_size=32, learning_rate=0.05, warmup_epochs=0.5, accelerator="cpu")
 PICTURES = Bars().training()
 STANDARD = Standard.fit(PICTURES)
 
@@ -46,7 +46,7 @@ def trained(recipe: Recipe, module: nn.Module, teacher: nn.Module | None = None)
 
 LEVERS: tuple[dict[str, object], ...] = (
     {"flip": True},
-    {"shift": 2},
+    {"random_crop": 2},
     {"cutout": 3},
     {"kernel_decay": 0.1},
     {"ema_decay": 0.9},
@@ -88,7 +88,7 @@ def test_annealed_activations_are_linear_from_the_share_that_was_asked_for() -> 
         ({"activations": True}, {}, "linear_by is 0"),
         ({}, {"linear_by": 0.5}, "linear_by is 0.5"),
         ({}, {"distill_weight": 0.5}, "distill_weight is 0.5"),
-        ({}, {"shift": 8}, "shift is 8"),
+        ({}, {"random_crop": 8}, "random_crop is 8"),
         ({}, {"cutout": 9}, "cutout is 9"),
     ],
 )
@@ -172,7 +172,7 @@ def test_flip_turns_about_half_of_the_pictures_and_only_left_to_right() -> None:
 def test_shift_moves_each_picture_as_a_whole_and_brings_zeros_in() -> None:
     x = grid()
     torch.manual_seed(0)
-    found = augmentation(Recipe(shift=2), (12, 12))(x)
+    found = augmentation(Recipe(random_crop=2), (12, 12))(x)
     places = set()
     for before, after in zip(x, found, strict=True):
         padded = F.pad(before, (2, 2, 2, 2))
@@ -201,10 +201,10 @@ def test_bytes_become_what_the_standard_makes_of_them() -> None:
     pictures = torch.from_numpy(PICTURES.images)
     found = standardise(pictures, STANDARD)
     np.testing.assert_allclose(found.numpy(), STANDARD.apply(PICTURES.images), rtol=1e-4, atol=1e-5)
-    feed = Feed(
+    data = DeviceData(
         pictures, torch.zeros(240), torch.ones(240), STANDARD, torch.device("cpu"), channels_last=True
     )
-    batch = feed.pictures(torch.tensor([3, 1]))
+    batch = data.pictures(torch.tensor([3, 1]))
     assert batch.is_contiguous(memory_format=torch.channels_last) and torch.equal(batch, found[[3, 1]])
 
 

@@ -12,7 +12,7 @@ from juggler.models import Recipe, fit
 from juggler.models.train.losses import drop_cells, tail_error
 from juggler.models.train.task import loss_weights
 
-RECIPE = Recipe(epochs=3, batch=32, rate=0.05, warmup_epochs=0.5, accelerator="cpu")
+RECIPE = Recipe(epochs=3, batch_size=32, learning_rate=0.05, warmup_epochs=0.5, accelerator="cpu")
 
 
 def test_loss_weights_are_what_the_recipe_says() -> None:

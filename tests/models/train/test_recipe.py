@@ -11,9 +11,9 @@ from juggler.models.train.optimization import rate_at
 
 OTHER = Recipe(
     epochs=7,
-    batch=64,
+    batch_size=64,
     optimizer="adamw",
-    rate=1e-5,
+    learning_rate=1e-5,
     momentum=0.85,
     weight_decay=0.0,
     warmup_epochs=0.5,
@@ -24,7 +24,7 @@ OTHER = Recipe(
     mixup_alpha=0.2,
     feature_dropout=0.05,
     flip=True,
-    shift=4,
+    random_crop=4,
     cutout=8,
     linear_by=0.8,
     kernel_decay=1e-4,
@@ -58,8 +58,8 @@ def test_fields_left_out_have_their_defaults_and_whole_numbers_do_for_floats(tmp
     path = tmp_path / "recipe.toml"
     path.write_text("# short\nepochs = 3\nrate = 1\n", encoding="utf-8")
     recipe = Recipe.read(path)
-    assert recipe == Recipe(epochs=3, rate=1.0)
-    assert isinstance(recipe.rate, float)
+    assert recipe == Recipe(epochs=3, learning_rate=1.0)
+    assert isinstance(recipe.learning_rate, float)
 
 
 @pytest.mark.parametrize(
@@ -68,12 +68,12 @@ def test_fields_left_out_have_their_defaults_and_whole_numbers_do_for_floats(tmp
         ("epochs", 0),
         ("epochs", 2.5),
         ("epochs", True),
-        ("batch", 1),
+        ("batch_size", 1),
         ("optimizer", "adam"),
-        ("rate", 0.0),
-        ("rate", float("inf")),
-        ("rate", float("nan")),
-        ("rate", "fast"),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("inf")),
+        ("learning_rate", float("nan")),
+        ("learning_rate", "fast"),
         ("momentum", 1.0),
         ("weight_decay", -1e-4),
         ("warmup_epochs", 30),
@@ -85,7 +85,7 @@ def test_fields_left_out_have_their_defaults_and_whole_numbers_do_for_floats(tmp
         ("feature_dropout", 1.0),
         ("tail_weight", -0.1),
         ("flip", 1),
-        ("shift", -1),
+        ("random_crop", -1),
         ("cutout", 2.5),
         ("linear_by", 1.5),
         ("kernel_decay", -1e-4),
@@ -114,8 +114,8 @@ def test_says_what_is_wrong_with_a_file(tmp_path: Path) -> None:
     path.write_text("epochs = \n", encoding="utf-8")
     with pytest.raises(ConfigError, match="not TOML"):
         Recipe.read(path)
-    path.write_text("learning_rate = 0.1\nepoch = 3\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"recipe\.toml: there is no field 'learning_rate'"):
+    path.write_text("learning_speed = 0.1\nepoch = 3\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"recipe\.toml: there is no field 'learning_speed'"):
         Recipe.read(path)
     with pytest.raises(ConfigError, match="Did you mean 'epochs'"):
         Recipe.from_dict({"epoch": 3})
@@ -124,7 +124,7 @@ def test_says_what_is_wrong_with_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("schedule", ["cosine", "one_cycle"])
 @pytest.mark.parametrize("warmup", [0.0, 0.5, 2.0])
 def test_rate_rises_to_its_height_and_falls_to_nothing(schedule: str, warmup: float) -> None:
-    recipe = Recipe(epochs=10, schedule=schedule, warmup_epochs=warmup, rate=0.4)
+    recipe = Recipe(epochs=10, schedule=schedule, warmup_epochs=warmup, learning_rate=0.4)
     rates = [rate_at(step, 50, recipe) for step in range(500)]
     peak = rates.index(max(rates))
     expected = {"cosine": warmup * 50, "one_cycle": warmup * 50 or 150}[schedule]

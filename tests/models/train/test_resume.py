@@ -28,7 +28,7 @@ network = create("juggler_tabular", widths=(6, 8), blocks=(1, 1), image_size=(5,
 images = torch.randn(120, 1, 5, 5)
 labels = (images[:, 0, 0, 0] > 0).long() + (images[:, 0, 2, 2] > 0).long()
 recipe = Recipe(
-    epochs=5, batch=32, optimizer=sys.argv[2], rate=0.01, ema_decay=0.9, mixup_alpha=0.2,
+    epochs=5, batch_size=32, optimizer=sys.argv[2], learning_rate=0.01, ema_decay=0.9, mixup_alpha=0.2,
     feature_dropout=0.1, class_weight_power=0.5, accelerator="cpu",
 )
 stop = sys.argv[3] if len(sys.argv) > 3 else None
@@ -89,7 +89,7 @@ def test_the_state_of_every_optimizer_comes_back(tmp_path: Path) -> None:
     images = torch.randn(64, 1, 3, 3, generator=torch.Generator().manual_seed(0))
     labels = (images[:, 0, 1, 1] > 0).long()
     for optimizer, slots in (("sgd", {"momentum_buffer"}), ("adamw", {"step", "exp_avg", "exp_avg_sq"})):
-        recipe = Recipe(epochs=4, batch=16, optimizer=optimizer, rate=0.02, accelerator="cpu")
+        recipe = Recipe(epochs=4, batch_size=16, optimizer=optimizer, learning_rate=0.02, accelerator="cpu")
         digests, folder = [], tmp_path / optimizer
         for stops in ((4,), (1, 3, 4)):
             for stop in stops:
@@ -122,7 +122,7 @@ def test_a_run_that_an_earlier_release_began_goes_on(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = create("juggler_tabular", widths=(4,), blocks=(1,), strides=(1,), image_size=(3, 3), classes=2)
     images, labels = torch.randn(40, 1, 3, 3), torch.arange(40) % 2
-    recipe = Recipe(epochs=3, batch=20, warmup_epochs=0.5, accelerator="cpu")
+    recipe = Recipe(epochs=3, batch_size=20, warmup_epochs=0.5, accelerator="cpu")
     fit(network, images, labels, recipe, folder=tmp_path, stop_epoch=1)
     tensors, header = read_tensors(tmp_path / STATE_FILE, "training")
     identity = header["identity"]
@@ -143,7 +143,13 @@ def test_two_processes_train_what_one_does_each_on_half_the_records(tmp_path: Pa
         torch.manual_seed(0)
         module = Counting()
         recipe = Recipe(
-            epochs=2, batch=16, rate=0.1, ema_decay=0.9, accelerator="cpu", devices=devices, strategy=strategy
+            epochs=2,
+            batch_size=16,
+            learning_rate=0.1,
+            ema_decay=0.9,
+            accelerator="cpu",
+            devices=devices,
+            strategy=strategy,
         )
         history = fit(module, images, labels, recipe, folder=tmp_path / strategy)
         losses.append([epoch.loss for epoch in history.epochs])

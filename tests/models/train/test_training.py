@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from juggler import models
 from juggler.errors import ArtefactError, ConfigError, DataError
 from juggler.models import Recipe, fit, weights_sha256
-from juggler.models.train import averaging
-from juggler.models.train.feed import Feed
+from juggler.models.train import ema
+from juggler.models.train.device_data import DeviceData
 from juggler.models.train.optimization import rate_at
 from juggler.models.train.run_state import STATE_FILE
 
-RECIPE = Recipe(epochs=3, batch=32, rate=0.05, warmup_epochs=0.5, accelerator="cpu")
+RECIPE = Recipe(epochs=3, batch_size=32, learning_rate=0.05, warmup_epochs=0.5, accelerator="cpu")
 
 
 def network(seed: int = 0, **options: object) -> nn.Module:
@@ -44,7 +44,7 @@ def accuracy(images: Tensor, labels: Tensor) -> Callable[[Callable[[Tensor], np.
     "changes",
     [
         {},
-        {"optimizer": "adamw", "rate": 0.01, "schedule": "one_cycle", "warmup_epochs": 0.0},
+        {"optimizer": "adamw", "learning_rate": 0.01, "schedule": "one_cycle", "warmup_epochs": 0.0},
         {"ema_decay": 0.9, "class_weight_power": 0.5, "label_smoothing": 0.05},
         {"mixup_alpha": 0.2, "feature_dropout": 0.02, "precision": "bf16-mixed"},
     ],
@@ -118,8 +118,8 @@ def test_refreshed_statistics_are_those_of_the_data() -> None:
     images = torch.randn(300, 2, 4, 4) * 3 + 5
     module = nn.Sequential(nn.BatchNorm2d(2), nn.Dropout(0.5))
     module[0].running_mean.fill_(99)
-    feed = Feed(images, torch.zeros(300), torch.ones(300), None, torch.device("cpu"))
-    averaging.refresh_statistics(module, feed, 100)
+    data = DeviceData(images, torch.zeros(300), torch.ones(300), None, torch.device("cpu"))
+    ema.refresh_statistics(module, data, 100)
     torch.testing.assert_close(module[0].running_mean, images.mean((0, 2, 3)), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(module[0].running_var, images.var((0, 2, 3)), rtol=0.02, atol=0.0)
     assert module[0].momentum == 0.1
@@ -140,7 +140,7 @@ def test_averaged_networks_come_out_with_statistics_of_their_own() -> None:
 def test_average_follows_the_weights_and_leaves_the_network_alone() -> None:
     module = nn.Linear(2, 1, bias=False)
     nn.init.zeros_(module.weight)
-    average = averaging.WeightAverage(module, 0.5)
+    average = ema.WeightAverage(module, 0.5)
     nn.init.ones_(module.weight)
     average.update(module, 0)  # early on the decay is (1 + t) / (10 + t)
     torch.testing.assert_close(average.weights["weight"], torch.full((1, 2), 0.9))
@@ -166,15 +166,17 @@ def test_stopping_early_is_the_first_part_of_the_whole_run(tmp_path: Path) -> No
 
 def test_tells_every_step_and_logs_every_epoch_once(tmp_path: Path) -> None:
     images, labels = records(100)
-    told: list[tuple[int, int, int, int]] = []
+    steps: list[tuple[float, ...]] = []
     run = {
         "folder": tmp_path,
         "validate": accuracy(images, labels),
-        "progress": lambda *at: told.append(at[:4]),
+        "progress": lambda progress: steps.append(
+            tuple(progress.detail[name] for name in ("epoch", "epochs", "step", "steps"))
+        ),
     }
     fit(network(), images, labels, RECIPE, stop_epoch=2, **run)
     history = fit(network(), images, labels, RECIPE, **run)
-    assert told == [(epoch, 3, step, 4) for epoch in (1, 2, 3) for step in (1, 2, 3, 4)]
+    assert steps == [(epoch, 3, step, 4) for epoch in (1, 2, 3) for step in (1, 2, 3, 4)]
     with (tmp_path / "log.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
@@ -202,7 +204,7 @@ def test_every_record_is_seen_once_an_epoch_however_the_batches_fall() -> None:
     for count, batch in ((7, 3), (3, 2), (10, 10), (5, 64), (2, 2)):
         module = Watch()
         images = torch.arange(float(count)).reshape(-1, 1, 1, 1)
-        recipe = dataclasses.replace(RECIPE, epochs=2, batch=batch)
+        recipe = dataclasses.replace(RECIPE, epochs=2, batch_size=batch)
         fit(module, images, torch.arange(count) % 2, recipe)
         steps = len(module.seen) // 2
         assert all(len(part) >= 2 for part in module.seen)
@@ -215,7 +217,7 @@ def test_steps_are_plain_descent_at_the_schedules_rate_with_decay_on_weights_alo
     torch.manual_seed(0)
     module = nn.Sequential(nn.Flatten(), nn.Linear(25, 3))
     weight, bias = module[1].weight.detach().clone(), module[1].bias.detach().clone()
-    recipe = dataclasses.replace(RECIPE, batch=40, momentum=0.0, weight_decay=0.3, warmup_epochs=0.0)
+    recipe = dataclasses.replace(RECIPE, batch_size=40, momentum=0.0, weight_decay=0.3, warmup_epochs=0.0)
     fit(module, images, labels, recipe)
     for step in range(3):  # the same by hand, softmax regression's gradient written out
         x, rate = images.flatten(1), rate_at(step, 1, recipe)
@@ -228,7 +230,12 @@ def test_steps_are_plain_descent_at_the_schedules_rate_with_decay_on_weights_alo
 def test_a_loss_that_is_no_number_stops_the_run_and_says_where() -> None:
     images, labels = records()
     with pytest.raises(models.DivergenceError, match=r"epoch \d, step \d of 5.*Lower the rate"):
-        fit(network(), images * 1e15, labels, dataclasses.replace(RECIPE, rate=1e30, warmup_epochs=0.0))
+        fit(
+            network(),
+            images * 1e15,
+            labels,
+            dataclasses.replace(RECIPE, learning_rate=1e30, warmup_epochs=0.0),
+        )
 
 
 IMAGES, LABELS = records(20)
@@ -302,7 +309,12 @@ def test_refuses_networks_machines_and_validations_that_do_not_fit() -> None:
 def test_refuses_to_go_on_with_another_run_and_says_what_differs(tmp_path: Path) -> None:
     fit(network(), IMAGES, LABELS, RECIPE, folder=tmp_path, stop_epoch=1)
     cases = [
-        (network(), LABELS, dataclasses.replace(RECIPE, rate=0.2), r"recipe\.rate was 0\.05 and is 0\.2"),
+        (
+            network(),
+            LABELS,
+            dataclasses.replace(RECIPE, learning_rate=0.2),
+            r"recipe\.rate was 0\.05 and is 0\.2",
+        ),
         (network(), LABELS, dataclasses.replace(RECIPE, seed=3), r"recipe\.seed was 0 and is 3"),
         (network(widths=(7,)), LABELS, RECIPE, r"network\.widths was \[6\] and is \[7\]"),
         (network(), (LABELS + 1) % 3, RECIPE, r"data\.sha256 was"),

@@ -24,25 +24,25 @@ class _Bounded(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes; a DataError where there are too many."""
-        found = self._stream.read(min(size, self._left + 1) if size >= 0 else self._left + 1)
-        self._left -= len(found)
+        content = self._stream.read(min(size, self._left + 1) if size >= 0 else self._left + 1)
+        self._left -= len(content)
         if self._left < 0:
             raise DataError(
                 f"unpack {self._origin}",
                 f"more than {_MAX_ALL_BYTES} bytes",
                 "It is not the archive it seems",
             )
-        return found
+        return content
 
 
-def members(data: bytes, folder: str, wanted: Collection[str], origin: str) -> dict[str, bytes]:
+def members(data: bytes, folder: str, names: Collection[str], origin: str) -> dict[str, bytes]:
     """Return the wanted files of an archive by name, those of one folder in it.
 
     Raises:
         DataError: one is missing or twice there, a name leads out of the archive, the archive is broken, or
             it unpacks to more than is sensible.
     """
-    found: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     try:
         with (
             gzip.GzipFile(fileobj=io.BytesIO(data)) as stream,
@@ -50,38 +50,38 @@ def members(data: bytes, folder: str, wanted: Collection[str], origin: str) -> d
         ):
             for member in archive:
                 path = _plain(member.name, origin)
-                if path.name not in wanted or path.parts[-2:-1] != (folder,):
+                if path.name not in names or path.parts[-2:-1] != (folder,):
                     continue
                 content = None if member.issparse() else archive.extractfile(member)
-                if content is None or path.name in found:
+                if content is None or path.name in contents:
                     raise DataError(
                         f"read {origin}", f"{member.name} is no plain file, or twice there", "Fetch it again"
                     )
-                found[path.name] = _bounded(content.read(_MAX_FILE_BYTES + 1), f"{origin}/{member.name}")
+                contents[path.name] = _bounded(content.read(_MAX_FILE_BYTES + 1), f"{origin}/{member.name}")
     except _BROKEN as error:
         raise DataError(
             f"unpack {origin}", f"it is broken or no .tar.gz ({error or 'cut short'})", "Fetch it again"
         ) from error
-    return _all(found, wanted, origin)
+    return _all(contents, names, origin)
 
 
-def files(folder: Path, wanted: Collection[str]) -> dict[str, bytes]:
+def files(folder: Path, names: Collection[str]) -> dict[str, bytes]:
     """Return the wanted files of a folder by name.
 
     Raises:
         DataError: one is missing, cannot be read, or is larger than is sensible.
     """
-    found: dict[str, bytes] = {}
-    for name in wanted:
+    contents: dict[str, bytes] = {}
+    for name in names:
         path = folder / name
         if not path.is_file():
             continue
         try:
             with path.open("rb") as file:
-                found[name] = _bounded(file.read(_MAX_FILE_BYTES + 1), str(path))
+                contents[name] = _bounded(file.read(_MAX_FILE_BYTES + 1), str(path))
         except OSError as error:
             raise DataError(f"read {path}", error.strerror or str(error), "Make it readable") from error
-    return _all(found, wanted, str(folder))
+    return _all(contents, names, str(folder))
 
 
 def _plain(name: str, origin: str) -> PurePosixPath:
@@ -100,8 +100,8 @@ def _bounded(content: bytes, origin: str) -> bytes:
     return content
 
 
-def _all(found: dict[str, bytes], wanted: Collection[str], origin: str) -> dict[str, bytes]:
-    missing = [name for name in wanted if name not in found]
+def _all(contents: dict[str, bytes], names: Collection[str], origin: str) -> dict[str, bytes]:
+    missing = [name for name in names if name not in contents]
     if missing:
         raise DataError(f"read {origin}", f"it lacks {', '.join(missing)}", "Fetch and unpack it again")
-    return {name: found[name] for name in wanted}
+    return {name: contents[name] for name in names}

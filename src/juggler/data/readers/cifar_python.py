@@ -33,12 +33,19 @@ class PythonLayout:
         Raises:
             DataError: it is no such dictionary, or pictures and labels do not fit together.
         """
-        found = read_pickle(content, origin)
-        images = array_of(found.get("data"), origin)
-        labels = found.get(self.labels)
-        whole = isinstance(labels, list) and all(type(x) is int and abs(x) < _LARGEST_LABEL for x in labels)
+        fields = read_pickle(content, origin)
+        images = array_of(fields.get("data"), origin)
+        labels = fields.get(self.labels)
+        are_numbers = isinstance(labels, list) and all(
+            type(x) is int and abs(x) < _LARGEST_LABEL for x in labels
+        )
         pixels = SHAPE[0] * SHAPE[1] * SHAPE[2]
-        if not whole or images.dtype != np.uint8 or images.shape != (len(labels or ()), pixels) or not labels:
+        if (
+            not are_numbers
+            or images.dtype != np.uint8
+            or images.shape != (len(labels or ()), pixels)
+            or not labels
+        ):
             raise DataError(
                 f"read {origin}",
                 f"data {images.dtype} {images.shape}, and {self.labels} "

@@ -98,16 +98,16 @@ def listing(root: Path, part: str) -> Listing:
         )
     if not tests:
         return _shared(train, classes, part)
-    own = train if part == "train" else tests[0]
-    strange = {*_folders(own)} - {*classes}
+    place = train if part == "train" else tests[0]
+    strange = {*_folders(place)} - {*classes}
     if strange:
         raise DataError(
-            f"list the pictures in {own}",
+            f"list the pictures in {place}",
             f"classes that {train} does not have: {', '.join(sorted(strange)[:5])}",
             "Name the classes alike in both",
         )
     notes = tuple(f"{path.name}/ was left alone: {tests[0].name}/ is the test part" for path in tests[1:])
-    groups = [_pictures(own / name) if (own / name).is_dir() else () for name in classes]
+    groups = [_pictures(place / name) if (place / name).is_dir() else () for name in classes]
     return _joined(root, classes, groups, notes)
 
 
@@ -136,12 +136,12 @@ def _joined(
 def _folders(root: Path) -> dict[str, Path]:
     """Return the folders in a folder by name, sorted; hidden ones are passed over."""
     try:
-        found = sorted(path for path in root.iterdir() if path.is_dir())
+        folders = sorted(path for path in root.iterdir() if path.is_dir())
     except OSError as error:
         raise DataError(
             f"list the pictures in {root}", error.strerror or str(error), "Name a folder that can be read"
         ) from error
-    return {path.name: path for path in found if _seen(path.name)}
+    return {path.name: path for path in folders if _seen(path.name)}
 
 
 def _seen(name: str) -> bool:
@@ -150,19 +150,19 @@ def _seen(name: str) -> bool:
 
 def _pictures(folder: Path) -> tuple[Path, ...]:
     """Return the pictures of one class, its own folders included, in a fixed order."""
-    found = []
+    pictures = []
     for here, folders, names in os.walk(folder):
         folders[:] = sorted(filter(_seen, folders))
-        found += [
+        pictures += [
             Path(here, name) for name in sorted(filter(_seen, names)) if name.lower().endswith(SUFFIXES)
         ]
-    if not found:
+    if not pictures:
         raise DataError(
             f"list the pictures in {folder}",
             f"no file ends in {', '.join(SUFFIXES)}",
             "Put pictures there, or take the empty folder away",
         )
-    return tuple(found)
+    return tuple(pictures)
 
 
 def _square(path: Path, size: int) -> NDArray[np.uint8]:

@@ -109,12 +109,12 @@ def array_of(value: object, origin: str) -> NDArray[Any]:
         raise _error(origin, f"an array that makes no sense ({error})") from error
 
 
-def _element(made: object) -> np.dtype[Any]:
+def _element(record: object) -> np.dtype[Any]:
     """Return the element type that was written, whole numbers only."""
-    if not isinstance(made, _Made) or made.what != "dtype":
+    if not isinstance(record, _Made) or record.what != "dtype":
         raise _Refusal("an array without an element type")
-    code = made.arguments[0]
-    order = made.state[1] if made.state is not None else "|"
+    code = record.arguments[0]
+    order = record.state[1] if record.state is not None else "|"
     # Only text is looked at: tuples within tuples within tuples could be endless once written out.
     if not isinstance(code, str) or not isinstance(order, str):
         raise _Refusal("an element type that is no text")
@@ -133,10 +133,10 @@ def _sizes(shape: object) -> tuple[int, ...]:
     return sizes
 
 
-def _error(origin: str, found: str) -> DataError:
+def _error(origin: str, fault: str) -> DataError:
     return DataError(
         f"read {origin}",
-        found,
+        fault,
         "Only dictionaries, lists, text, numbers and numpy arrays are read: nothing is unpickled",
     )
 

@@ -151,9 +151,9 @@ def _below(folder: Path, place: Path) -> tuple[str, ...]:
 
 def _whole(shards: list[Path]) -> tuple[Path, ...]:
     """Return the shards in order; refuse them where one is missing or they are of two copies."""
-    found = [_SHARD.fullmatch(path.name) for path in shards]
-    numbers = {int(shard["number"]) for shard in found if shard is not None}
-    totals = {int(shard["total"]) for shard in found if shard is not None}
+    names = [_SHARD.fullmatch(path.name) for path in shards]
+    numbers = {int(shard["number"]) for shard in names if shard is not None}
+    totals = {int(shard["total"]) for shard in names if shard is not None}
     if len(totals) != 1 or numbers != {*range(*totals)}:
         raise DataError(
             f"read the parquet files in {shards[0].parent}",

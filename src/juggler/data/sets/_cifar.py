@@ -15,7 +15,7 @@ from juggler.data.pictures import Pictures, TrainPictures
 from juggler.data.readers.archive import files, members
 from juggler.data.readers.cifar_binary import SHAPE
 from juggler.data.readers.parquet import ParquetLayout
-from juggler.data.source import DataNotFound, Found, RemoteFile, Source, walk
+from juggler.data.source import DataNotFound, FileCopy, RemoteFile, Source, walk
 from juggler.errors import DataError
 from juggler.nouns import Progress
 
@@ -55,7 +55,7 @@ class Form:
     names: str
     layout: Layout
 
-    def wanted(self, part: str) -> tuple[str, ...]:
+    def files_of(self, part: str) -> tuple[str, ...]:
         """Return the files that a part is read from."""
         return (*self.parts[part], self.names)
 
@@ -123,9 +123,11 @@ class Cifar:
         check_choice(f"load a part of {self.name}", part, self.parts)
         copy = self._find(part)
         key = key_of(self.name, part, copy.sha256)
-        found = decoded(self.source.cache_folder / "pictures", key, lambda: self._checked(copy, part))
-        self._check_count(len(found.labels), copy, part)
-        return Pictures(found.images, found.labels, self.classes, copy.origin, found.sha256, found.notes)
+        pictures = decoded(self.source.cache_folder / "pictures", key, lambda: self._checked(copy, part))
+        self._check_count(len(pictures.labels), copy, part)
+        return Pictures(
+            pictures.images, pictures.labels, self.classes, copy.origin, pictures.sha256, pictures.notes
+        )
 
     def training(self) -> TrainPictures:
         """Return the training pictures; errors as `load`."""
@@ -135,8 +137,8 @@ class Cifar:
         """Return the first copy: what the user has, in any form, then the cache, then the public archive."""
         for label, place in self.source.places():
             for form in self.forms:
-                if (found := self.source.look(label, place, form.archive, [])) is not None:
-                    return self._archived(form, found, part)
+                if (archive := self.source.look(label, place, form.archive, [])) is not None:
+                    return self._archived(form, archive, part)
             copy = self._unpacked(place, part) or self._shards(place, part)
             if copy is not None:
                 return copy
@@ -152,12 +154,12 @@ class Cifar:
                 f"a folder {self.name}/ with {part}-00000-of-00001.parquet; or connect to the network",
             ) from error
 
-    def _archived(self, form: Form, found: Found, part: str) -> _Copy:
+    def _archived(self, form: Form, archive: FileCopy, part: str) -> _Copy:
         def batches() -> Iterator[Batch]:
-            content = members(found.data, form.folder, form.wanted(part), found.origin)
-            return self._official(form, content, part, found.origin)
+            content = members(archive.data, form.folder, form.files_of(part), archive.origin)
+            return self._official(form, content, part, archive.origin)
 
-        return _Copy(f"{found.origin}, official {form.kind} archive", found.sha256, batches)
+        return _Copy(f"{archive.origin}, official {form.kind} archive", archive.sha256, batches)
 
     def _unpacked(self, place: Path, part: str) -> _Copy | None:
         """Return what one of the archives was unpacked into."""
@@ -168,7 +170,7 @@ class Cifar:
         return None
 
     def _opened(self, form: Form, folder: Path, part: str) -> _Copy:
-        content = files(folder, form.wanted(part))
+        content = files(folder, form.files_of(part))
         digests = [hashlib.sha256(data).hexdigest() for data in content.values()]
         sha256 = hashlib.sha256("".join(digests).encode()).hexdigest()
         return _Copy(

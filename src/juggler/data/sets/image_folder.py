@@ -70,11 +70,16 @@ class ImageFolder:
             Unavailable: Pillow is not installed.
         """
         check_choice("load a part of image_folder", part, self.parts)
-        found = listing(self._root(), part)
-        key = key_of(self.name, self.size, found.classes, str(found.root.resolve()), found.facts())
-        kept = decoded(self.source.cache_folder / "pictures", key, lambda: self._told(found))
+        paths = listing(self._root(), part)
+        key = key_of(self.name, self.size, paths.classes, str(paths.root.resolve()), paths.facts())
+        pictures = decoded(self.source.cache_folder / "pictures", key, lambda: self._with_progress(paths))
         return Pictures(
-            kept.images, kept.labels, found.classes, f"{self._root()}, {part} part", kept.sha256, kept.notes
+            pictures.images,
+            pictures.labels,
+            paths.classes,
+            f"{self._root()}, {part} part",
+            pictures.sha256,
+            pictures.notes,
         )
 
     def training(self) -> TrainPictures:
@@ -92,13 +97,13 @@ class ImageFolder:
             )
         return Path(root)
 
-    def _told(self, found: Listing) -> Iterator[Batch]:
+    def _with_progress(self, paths: Listing) -> Iterator[Batch]:
         """Pass batches on, and tell how many pictures are done."""
         done = 0
-        for batch in found.batches(self.size):
+        for batch in paths.batches(self.size):
             done += len(batch.labels)
             if self.source.decoding is not None:
-                self.source.decoding(Progress("decode", done, len(found.files), "pictures"))
+                self.source.decoding(Progress("decode", done, len(paths.files), "pictures"))
             yield batch
 
 

@@ -73,8 +73,8 @@ class NslKdd:
             DataError: its file is not found, was modified, or cannot be read.
         """
         check_choice("load a part of nsl_kdd", part, self.parts)
-        found = self.source.fetch(FILES[part])
-        return read_bytes(found.data, self.schema, found.origin)
+        file = self.source.fetch(FILES[part])
+        return read_bytes(file.data, self.schema, file.origin)
 
     def training(self) -> TrainRecords:
         """Return all of KDDTrain+; errors as `load`."""

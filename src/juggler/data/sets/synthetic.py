@@ -90,12 +90,12 @@ def _make(part: str) -> Records:
         n = profile.train_rows if part == "train" else profile.test_rows
         columns.append(_rows(profile, n, rng))
         names += [profile.attack] * n
-    whole = {name: np.concatenate([rows[name] for rows in columns]) for name in SCHEMA.all_features}
+    columns_of = {name: np.concatenate([rows[name] for rows in columns]) for name in SCHEMA.all_features}
     attacks = np.array(names, dtype=object)
-    _disguise(whole, attacks != "normal", rng)
+    _disguise(columns_of, attacks != "normal", rng)
     order = rng.permutation(len(attacks))
-    numbers = np.stack([whole[name][order] for name in SCHEMA.numeric])
-    codes = np.stack([whole[name][order] for name in SCHEMA.categorical]).astype(np.int16)
+    numbers = np.stack([columns_of[name][order] for name in SCHEMA.numeric])
+    codes = np.stack([columns_of[name][order] for name in SCHEMA.categorical]).astype(np.int16)
     digest = hashlib.sha256(numbers.tobytes() + codes.tobytes()).hexdigest()
     lines = np.arange(1, len(attacks) + 1)
     return Records(SCHEMA, numbers, codes, attacks[order], lines, f"synthetic/{part}", digest)
@@ -138,22 +138,22 @@ def _rows(profile: Profile, n: int, rng: np.random.Generator) -> dict[str, NDArr
 
 
 def _disguise(
-    whole: dict[str, NDArray[np.float64]], is_attack: NDArray[np.bool_], rng: np.random.Generator
+    columns_of: dict[str, NDArray[np.float64]], is_attack: NDArray[np.bool_], rng: np.random.Generator
 ) -> None:
     """Give some attacks the traffic of normal records, and some normal records that of attacks."""
     attacks, normals = np.flatnonzero(is_attack), np.flatnonzero(~is_attack)
     stealthy = rng.choice(attacks, round(_STEALTHY * len(attacks)), replace=False)
     noisy = rng.choice(normals, round(_NOISY * len(normals)), replace=False)
     like_normal, like_attack = rng.choice(normals, len(stealthy)), rng.choice(attacks, len(noisy))
-    for values in whole.values():
-        taken, given = values[like_normal], values[like_attack]
-        values[stealthy], values[noisy] = taken, given
+    for values in columns_of.values():
+        taken, of_attacks = values[like_normal], values[like_attack]
+        values[stealthy], values[noisy] = taken, of_attacks
 
 
 def _log_uniform(limits: Range, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
     low, high = math.log1p(limits[0]), math.log1p(limits[1])
-    drawn: NDArray[np.float64] = np.expm1(rng.uniform(low, high, n))
-    return drawn.round()
+    values: NDArray[np.float64] = np.expm1(rng.uniform(low, high, n))
+    return values.round()
 
 
 def _share(limits: Range, n: int, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -58,8 +58,8 @@ class Geometry:
     def padding_of(self, kernel: Pair) -> Pair:
         """Return the padding of a smaller kernel in the centre of this one."""
         rows, columns = (
-            p - d * (whole - part) // 2
-            for p, d, whole, part in zip(self.padding, self.dilation, self.kernel, kernel, strict=True)
+            p - d * (outer - part) // 2
+            for p, d, outer, part in zip(self.padding, self.dilation, self.kernel, kernel, strict=True)
         )
         return rows, columns
 
@@ -113,9 +113,9 @@ class Geometry:
         if self.dilation != (1, 1):
             raise self.refused("average pooling has no dilation", "Use RepVGGBlock or ACBlock")
 
-    def refused(self, found: str, remedy: str) -> ConfigError:
+    def refused(self, reason: str, remedy: str) -> ConfigError:
         """Return the error that says why the block cannot be built."""
-        return ConfigError(f"build {self.block}", found, remedy)
+        return ConfigError(f"build {self.block}", reason, remedy)
 
 
 def geometry(

@@ -27,14 +27,16 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from juggler.errors import ConfigError
+from juggler.checks import bad_field
 from juggler.models.toml_file import check_fields, read_toml, shipped_plan, table, to_toml
 from juggler.models.train.recipe import Recipe
 from juggler.registry import normalise
 
+_wrong = partial(bad_field, "make a plan")
 _FIELDS = ("subset", "validation", "size", "split_seed")
 
 
@@ -126,7 +128,7 @@ class ClassifierPlan:
         return int(self.validation)
 
     @property
-    def taught_by(self) -> ClassifierPlan | None:
+    def teacher_plan(self) -> ClassifierPlan | None:
         """Return the plan by which the teacher is made: on the same pictures; None where there is none."""
         return None if self.teacher is None else dataclasses.replace(self, learner=self.teacher, teacher=None)
 
@@ -152,12 +154,12 @@ class ClassifierPlan:
         Raises:
             ConfigError: a field is unknown or has a value that cannot work.
         """
-        own = ("data", *_FIELDS)
-        check_fields(values, (*own, "network", "recipe", "teacher"), source)
+        names = ("data", *_FIELDS)
+        check_fields(values, (*names, "network", "recipe", "teacher"), source)
         learner = {name: values[name] for name in ("network", "recipe") if name in values}
         taught = Learner.from_dict(table(values, "teacher", source), source) if "teacher" in values else None
         return cls(
-            **{name: values[name] for name in own if name in values},
+            **{name: values[name] for name in names if name in values},
             learner=Learner.from_dict(learner, source),
             teacher=taught,
         )
@@ -190,11 +192,7 @@ class ClassifierPlan:
 
 
 def _changed(learner: Learner, changes: Mapping[str, Any]) -> Learner:
-    own, given = learner.recipe, dict(changes)
-    if "epochs" in given:
-        given.setdefault("warmup_epochs", own.warmup_epochs * given["epochs"] / own.epochs)
-    return dataclasses.replace(learner, recipe=dataclasses.replace(own, **given))
-
-
-def _wrong(name: str, value: object, remedy: str) -> ConfigError:
-    return ConfigError("make a plan", f"{name} is {value!r}", remedy)
+    recipe, fields = learner.recipe, dict(changes)
+    if "epochs" in fields:
+        fields.setdefault("warmup_epochs", recipe.warmup_epochs * fields["epochs"] / recipe.epochs)
+    return dataclasses.replace(learner, recipe=recipe.changed(fields))

@@ -154,11 +154,11 @@ def divided(plan: ClassifierPlan, data: PictureSet) -> tuple[TrainPictures, Pict
     """
     pictures = data.training()
     held_out = plan.held_out(len(pictures.labels))
-    wanted = max(plan.subset, held_out + 1)
-    if held_out == 0 or len(pictures.labels) < wanted:
+    least = max(plan.subset, held_out + 1)
+    if held_out == 0 or len(pictures.labels) < least:
         raise ConfigError(
             f"divide the training part of {data.name}",
-            f"it has {len(pictures.labels)} pictures; {wanted} are wanted, {held_out} to choose by",
+            f"it has {len(pictures.labels)} pictures; {least} are wanted, {held_out} to choose by",
             "Give a smaller subset, and at least one picture of each class as validation",
         )
     if plan.subset:
@@ -190,23 +190,23 @@ def _teacher(
     progress: ReportProgress | None,
 ) -> TrainedClassifier | None:
     """Train the teacher, or read the one that was trained by the same plan."""
-    lesson = plan.taught_by
-    if lesson is None:
+    teacher_plan = plan.teacher_plan
+    if teacher_plan is None:
         return None
-    own = None if folder is None else folder / "teacher"
-    home = own if teachers is None else teachers / lesson.digest
-    kept = None if home is None else home / "classifier.safetensors"
-    if kept is not None and kept.exists():
-        return TrainedClassifier.load(kept)
+    run_teacher = None if folder is None else folder / "teacher"
+    home = run_teacher if teachers is None else teachers / teacher_plan.digest
+    path = None if home is None else home / "classifier.safetensors"
+    if path is not None and path.exists():
+        return TrainedClassifier.load(path)
 
     def report(value: Progress) -> None:
         if progress is not None:
             progress(replace(value, stage=f"teacher, {value.stage}"))
 
-    found = train_classifier(lesson, data, folder=home, progress=report)
-    if kept is not None:
-        found.save(kept)
-    return found
+    teacher = train_classifier(teacher_plan, data, folder=home, progress=report)
+    if path is not None:
+        teacher.save(path)
+    return teacher
 
 
 def _network(plan: ClassifierPlan, train: Pictures) -> nn.Module:
@@ -224,13 +224,13 @@ def _network(plan: ClassifierPlan, train: Pictures) -> nn.Module:
 def _scores(predict: Predict, held_out: Pictures, seen: Pictures) -> dict[str, float]:
     """Return loss and accuracy on pictures held out, and on as many that were trained on, as they are."""
     on = {"validation": held_out, "train": seen}
-    found = {part: _accuracy(predict(pictures.images), pictures.labels) for part, pictures in on.items()}
-    return {f"{name}_{part}": score for part, scores in found.items() for name, score in scores.items()}
+    scores_of = {part: _accuracy(predict(pictures.images), pictures.labels) for part, pictures in on.items()}
+    return {f"{name}_{part}": score for part, scores in scores_of.items() for name, score in scores.items()}
 
 
-def _accuracy(found: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:
-    right = found[np.arange(len(labels)), labels]
+def _accuracy(shares: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:
+    right = shares[np.arange(len(labels)), labels]
     return {
-        "accuracy": float((found.argmax(1) == labels).mean()),
+        "accuracy": float((shares.argmax(1) == labels).mean()),
         "loss": float(-np.log(np.maximum(right, _LEAST)).mean()),
     }

@@ -36,25 +36,25 @@ def join(networks: Sequence[nn.Module]) -> nn.Module:
     Raises:
         ConfigError: there are none, they are not of one shape, or their kind cannot be joined.
     """
-    asked = f"join {len(networks)} networks"
+    request = f"join {len(networks)} networks"
     if not networks:
-        raise ConfigError(asked, "there are none", "Give at least one")
+        raise ConfigError(request, "there are none", "Give at least one")
     name, options = origin(networks[0])
     if not takes(name, "members"):
-        raise ConfigError(asked, f"{name} takes no members", "Join networks of the family juggler_tabular")
-    others = [other for other in map(origin, networks) if other != (name, options)]
+        raise ConfigError(request, f"{name} takes no members", "Join networks of the family juggler_tabular")
+    others = [kind for kind in map(origin, networks) if kind != (name, options)]
     if others:
-        raise ConfigError(asked, f"{(name, options)} and {others[0]}", "Make them with the same options")
+        raise ConfigError(request, f"{(name, options)} and {others[0]}", "Make them with the same options")
     if options["members"] != 1:
-        raise ConfigError(asked, f"one is of {options['members']} members", "Join the members all at once")
+        raise ConfigError(request, f"one is of {options['members']} members", "Join the members all at once")
     if options.get("novelty"):
-        raise ConfigError(asked, "one has novelty", "Join them first, and add novelty to the whole")
+        raise ConfigError(request, "one has novelty", "Join them first, and add novelty to the whole")
     last = [key for key, part in networks[0].named_modules() if isinstance(part, nn.Linear)][-1]
     states = [network.state_dict() for network in networks]
     with torch.device("meta"):
-        whole = create(name, **{**options, "members": len(networks)})
-    whole.load_state_dict({key: _together(key, last, states) for key in states[0]}, assign=True)
-    return whole.eval()
+        joined = create(name, **{**options, "members": len(networks)})
+    joined.load_state_dict({key: _together(key, last, states) for key in states[0]}, assign=True)
+    return joined.eval()
 
 
 def network_for(plan: Plan, encoder: Encoder, classes: int, seed: int) -> nn.Module:

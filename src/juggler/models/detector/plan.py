@@ -23,17 +23,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from juggler.checks import bad_field
 from juggler.data import Schema
-from juggler.errors import ConfigError
 from juggler.models.detector.teacher import Teacher
 from juggler.models.toml_file import check_fields, read_toml, shipped_plan, table, to_toml
 from juggler.models.train.recipe import Recipe
 from juggler.registry import normalise
 
 _TABLES = ("network", "recipe", "teacher")
+_wrong = partial(bad_field, "make a plan")
 _FEATURES = ("header", "all")
 
 
@@ -134,7 +136,3 @@ class Plan:
             ConfigError: there is none.
         """
         return cls.from_dict(shipped_plan(data))
-
-
-def _wrong(name: str, value: object, remedy: str) -> ConfigError:
-    return ConfigError("make a plan", f"{name} is {value!r}", remedy)

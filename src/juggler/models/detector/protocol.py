@@ -4,7 +4,7 @@ For each fold, whole attack types and a share of the other records are held out,
 the rest and validated after each epoch. The epoch that is best over all folds and the median of the
 folds' thresholds are kept; then a fresh network is trained on all training records up to that epoch.
 Where the plan has a teacher, each of these trainings has one of its own, fitted on the same records.
-A network of several members is trained member by member, on the same lesson from other weights in another
+A network of several members is trained member by member, on the same labels from other weights in another
 order, and joined; its folds are scored once it is whole, after the last epoch.
 """
 
@@ -25,9 +25,9 @@ from juggler import metrics
 from juggler.data import DataSet, Encoder, Records, TrainRecords
 from juggler.digest import weights_sha256
 from juggler.errors import ArtefactError, ConfigError
+from juggler.models.detector.distillation_set import DistillationSet, with_hard_labels, with_soft_labels
 from juggler.models.detector.ensemble import join, member_seeds, network_for
-from juggler.models.detector.lesson import Lesson, plain_lesson, taught_lesson
-from juggler.models.detector.novelty import some_normals, with_novelty
+from juggler.models.detector.ood_score import sample_normals, with_ood_score
 from juggler.models.detector.plan import Plan
 from juggler.models.networks import checkpoint
 from juggler.models.train.history import History
@@ -114,7 +114,9 @@ def train_detector(
     chosen = [fold.scores[epoch] for fold in folds]
     train = data.training()
     encoder = Encoder.fit(train, plan.columns(data.schema))
-    network, _ = run.train(encoder, run.lesson("refit", train), train, name="refit", stop_epoch=epoch)
+    network, _ = run.train(
+        encoder, run.distillation_set("refit", train), train, name="refit", stop_epoch=epoch
+    )
     return TrainedDetector(
         network=network,
         encoder=encoder,
@@ -164,25 +166,27 @@ class _Run:
         held_out = np.isin(split.validation.labels(), np.unique(split.train.labels()), invert=True)
         images = encoder.encode(split.validation)
 
-        def scores(found: NDArray[np.float32]) -> dict[str, float]:
-            return validation_scores(found, split.validation, held_out, self.plan.false_alarm_rate)
+        def scores(shares: NDArray[np.float32]) -> dict[str, float]:
+            return validation_scores(shares, split.validation, held_out, self.plan.false_alarm_rate)
 
         def validate(predict: Predict) -> dict[str, float]:
             return scores(predict(images))
 
         name = f"fold-{i + 1}"
-        lesson = self.lesson(name, split.train, split.validation)
-        network, history = self.train(encoder, lesson, split.train, name=name, validate=validate)
-        found = {record.epoch: record.scores for record in history.epochs if record.scores}
-        if not found:  # of a network that was put together after its training
-            found = {self.plan.recipe.epochs: scores(probabilities(network, images))}
-        return _Fold(found, None if lesson.validation is None else scores(lesson.validation))
+        distillation = self.distillation_set(name, split.train, split.validation)
+        network, history = self.train(encoder, distillation, split.train, name=name, validate=validate)
+        by_epoch = {record.epoch: record.scores for record in history.epochs if record.scores}
+        if not by_epoch:  # of a network that was put together after its training
+            by_epoch = {self.plan.recipe.epochs: scores(probabilities(network, images))}
+        return _Fold(by_epoch, None if distillation.validation is None else scores(distillation.validation))
 
-    def lesson(self, name: str, train: TrainRecords, validation: Records | None = None) -> Lesson:
+    def distillation_set(
+        self, name: str, train: TrainRecords, validation: Records | None = None
+    ) -> DistillationSet:
         """Return what the training of that name learns from."""
         if self.plan.teacher is None:
-            return plain_lesson(train)
-        return taught_lesson(
+            return with_hard_labels(train)
+        return with_soft_labels(
             self.plan.teacher,
             train,
             self.plan.columns(self.data.schema),
@@ -195,7 +199,7 @@ class _Run:
     def train(
         self,
         encoder: Encoder,
-        lesson: Lesson,
+        distillation: DistillationSet,
         train: TrainRecords,
         *,
         name: str,
@@ -207,27 +211,27 @@ class _Run:
         Its state is kept in a folder of that name, or in one for each member within. What is put together
         afterwards, members or novelty, is not validated by epoch, for it is the whole that counts.
         """
-        images, recipe, alone = encoder.encode(lesson.records), self.plan.recipe, self.members == 1
+        images, recipe, alone = encoder.encode(distillation.records), self.plan.recipe, self.members == 1
         weight = self.plan.options.get("novelty", 0)
         history, classes = History(), len(self.data.schema.classes)
         networks: list[nn.Module] = []
         for i, seed in enumerate(member_seeds(recipe.seed, self.members), start=1):
-            own = name if alone else f"{name}/member-{i}"
+            stage = name if alone else f"{name}/member-{i}"
             networks.append(network_for(self.plan, encoder, classes, seed))
             history = fit(
                 networks[-1],
                 images,
-                lesson.labels,
+                distillation.labels,
                 replace(recipe, seed=seed),
-                folder=None if self.folder is None else self.folder / own,
+                folder=None if self.folder is None else self.folder / stage,
                 validate=validate if alone and not weight else None,
-                progress=as_stage(own, self.progress),
+                progress=as_stage(stage, self.progress),
                 stop_epoch=stop_epoch,
             )
         network = networks[0] if alone else join(networks)
         if weight:
-            normals = torch.from_numpy(encoder.encode(some_normals(train, recipe.seed)))
-            network = with_novelty(network, normals, weight)
+            normals = torch.from_numpy(encoder.encode(sample_normals(train, recipe.seed)))
+            network = with_ood_score(network, normals, weight)
         return network, history
 
 

@@ -16,22 +16,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from juggler.checks import Range, check_ranges, check_types
 from juggler.data import Records, TrainRecords
 from juggler.errors import ConfigError, Unavailable
-from juggler.models.toml_file import check_fields
+from juggler.lazy import renamed_keywords
+from juggler.models.toml_file import check_fields, python_names
 from juggler.nouns import Progress, ReportProgress
 
-_RANGES: dict[str, tuple[float, float, str]] = {
-    "trees": (1, 100_000, "a whole number of at least 1"),
-    "depth": (1, 30, "a whole number from 1 to 30"),
-    "rate": (1e-6, 1, "a number above 0, at most 1"),
-    "record_share": (1e-6, 1, "a number above 0, at most 1"),
-    "column_share": (1e-6, 1, "a number above 0, at most 1"),
-    "members": (1, 100, "a whole number of at least 1"),
-    "mixtures": (0, 100_000_000, "a whole number of at least 0"),
+FILE_NAMES = {"learning_rate": "rate", "ensemble_size": "members"}
+"""What plans and checkpoints call a field, where Python has the field's own word since 0.2."""
+_RANGES = {
+    "trees": Range(1, 100_000, "a whole number of at least 1"),
+    "depth": Range(1, 30, "a whole number from 1 to 30"),
+    "learning_rate": Range(1e-6, 1, "a number above 0, at most 1"),
+    "record_share": Range(1e-6, 1, "a number above 0, at most 1"),
+    "column_share": Range(1e-6, 1, "a number above 0, at most 1"),
+    "ensemble_size": Range(1, 100, "a whole number of at least 1"),
+    "mixtures": Range(0, 100_000_000, "a whole number of at least 0"),
 }
 
 
+@renamed_keywords({old: new for new, old in FILE_NAMES.items()})
 @dataclass(frozen=True)
 class Teacher:
     """Say who teaches, and on how many mixtures; checked when made.
@@ -39,10 +44,10 @@ class Teacher:
     Attributes:
         trees: rounds of boosting; each adds one tree a class.
         depth: of a tree.
-        rate: share of each tree that is added.
+        learning_rate: share of each tree that is added.
         record_share: share of the records that a tree sees.
         column_share: share of the columns that a tree sees.
-        members: ensembles that differ by their seed; their mean probabilities teach.
+        ensemble_size: ensembles of trees that differ by their seed; their mean probabilities teach.
         mixtures: mixtures of training records that the network learns from besides the records.
 
     Raises:
@@ -51,22 +56,19 @@ class Teacher:
 
     trees: int = 200
     depth: int = 6
-    rate: float = 0.1
+    learning_rate: float = 0.1
     record_share: float = 0.8
     column_share: float = 0.5
-    members: int = 1
+    ensemble_size: int = 1
     mixtures: int = 200_000
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value, (low, high, words) = getattr(self, field.name), _RANGES[field.name]
-            kinds = int if isinstance(field.default, int) else (int, float)
-            if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-                raise ConfigError("make a teacher", f"{field.name} is {value!r}", f"Give {words}")
+        check_types(self, "make a teacher")
+        check_ranges(self, _RANGES, "make a teacher")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain numbers."""
-        return dataclasses.asdict(self)
+        """Return the fields as plain numbers, by the names that files have for them."""
+        return {FILE_NAMES.get(name, name): value for name, value in dataclasses.asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str = "the plan") -> Teacher:
@@ -75,8 +77,9 @@ class Teacher:
         Raises:
             ConfigError: a field is unknown or has a value that cannot work.
         """
-        check_fields(values, [field.name for field in dataclasses.fields(cls)], source)
-        return cls(**values)
+        fields = python_names(values, FILE_NAMES, source)
+        check_fields(fields, [field.name for field in dataclasses.fields(cls)], source)
+        return cls(**fields)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +97,8 @@ class Trees:
     def probabilities(self, records: Records) -> NDArray[np.float32]:
         """Return the members' mean probabilities, `[n, classes]`."""
         table = _table(records, self.columns)
-        found = [member.inplace_predict(table) for member in self.members]
-        return np.asarray(np.mean(found, axis=0), dtype=np.float32)
+        shares = [member.inplace_predict(table) for member in self.members]
+        return np.asarray(np.mean(shares, axis=0), dtype=np.float32)
 
 
 def fit_trees(
@@ -135,20 +138,20 @@ def fit_trees(
         "device": "cpu",
         "nthread": 1,
         "max_depth": teacher.depth,
-        "eta": teacher.rate,
+        "eta": teacher.learning_rate,
         "subsample": teacher.record_share,
         "colsample_bytree": teacher.column_share,
     }
     members = []
-    for number in range(1, teacher.members + 1):
-        own = {"seed": (seed * 100 + number) % 2**31}
-        member = xgboost.Booster({**settings, **own}, [table])
+    for number in range(1, teacher.ensemble_size + 1):
+        seed_setting = {"seed": (seed * 100 + number) % 2**31}
+        member = xgboost.Booster({**settings, **seed_setting}, [table])
         for tree in range(teacher.trees):
             member.update(table, tree)
             if progress is not None:
                 loss = float(member.eval(table).rpartition(":")[2])
-                done, total = (number - 1) * teacher.trees + tree + 1, teacher.members * teacher.trees
-                detail = {"member": number, "members": teacher.members, "loss": loss}
+                done, total = (number - 1) * teacher.trees + tree + 1, teacher.ensemble_size * teacher.trees
+                detail = {"member": number, "members": teacher.ensemble_size, "loss": loss}
                 progress(Progress("trees", done, total, "trees", detail))
         members.append(member)
     return Trees(names, tuple(members))

@@ -74,10 +74,10 @@ def _statistics(inside: Tensor, dtype: torch.dtype) -> tuple[Tensor, tuple[Tenso
     mean, unbiased = torch.zeros(2, channels, dtype=dtype, device=inside.device)
     # Of a whole map: over a view, a norm of a map with its channels innermost takes several times as long.
     layout = torch.channels_last if inside.stride(1) == 1 else torch.contiguous_format
-    whole = inside.contiguous(memory_format=layout)
+    compact = inside.contiguous(memory_format=layout)
     # A norm of momentum 1 leaves the batch's statistics in its buffers: several times faster on a CPU than
     # torch.var_mean over three axes, and in `dtype` whatever autocast made of the map.
-    F.batch_norm(whole, mean, unbiased, training=True, momentum=1.0)
+    F.batch_norm(compact, mean, unbiased, training=True, momentum=1.0)
     return mean, (unbiased * ((values - 1) / values), unbiased)
 
 

@@ -84,40 +84,40 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
     Raises:
         ArtefactError: the file is missing, damaged, not ours, of another kind or version.
     """
-    asked = f"read the {kind} file {path}"
+    request = f"read the {kind} file {path}"
     try:
         with safetensors.safe_open(str(path), framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
-            header = _header(asked, metadata.get(KEY), kind)
+            header = _header(request, metadata.get(KEY), kind)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
     except FileNotFoundError as error:
-        raise ArtefactError(asked, "there is no such file", "Check the path") from error
+        raise ArtefactError(request, "there is no such file", "Check the path") from error
     except (safetensors.SafetensorError, OSError) as error:
-        raise ArtefactError(asked, f"it is no whole safetensors file: {error}", _AGAIN) from error
+        raise ArtefactError(request, f"it is no whole safetensors file: {error}", _AGAIN) from error
     if header.get("sha256") != tensors_sha256(tensors):
-        raise ArtefactError(asked, "its tensors are not the ones that were written", _AGAIN)
+        raise ArtefactError(request, "its tensors are not the ones that were written", _AGAIN)
     return tensors, header
 
 
 _AGAIN = "Copy it again from where it is whole, or write it again"
 
 
-def _header(asked: str, text: str | None, kind: str) -> dict[str, Any]:
+def _header(request: str, text: str | None, kind: str) -> dict[str, Any]:
     """Return the JSON header once it is known to be ours, of this version and kind."""
     if text is None:
-        raise ArtefactError(asked, "juggler did not write it", "Give a file that juggler's training wrote")
+        raise ArtefactError(request, "juggler did not write it", "Give a file that juggler's training wrote")
     try:
         header = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ArtefactError(asked, f"its header is not JSON: {error}", _AGAIN) from error
+        raise ArtefactError(request, f"its header is not JSON: {error}", _AGAIN) from error
     if not isinstance(header, dict):
-        raise ArtefactError(asked, "its header is no JSON object", _AGAIN)
+        raise ArtefactError(request, "its header is no JSON object", _AGAIN)
     if header.get("format_version") != FORMAT_VERSION:
         raise ArtefactError(
-            asked,
+            request,
             f"its format version is {header.get('format_version')!r}, this release reads {FORMAT_VERSION}",
             "Read it with the release that wrote it, or write it again with this one",
         )
     if header.get("kind") != kind:
-        raise ArtefactError(asked, f"it is a {header.get('kind')!r} file", f"Give a {kind} file")
+        raise ArtefactError(request, f"it is a {header.get('kind')!r} file", f"Give a {kind} file")
     return header

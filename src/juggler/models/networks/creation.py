@@ -16,7 +16,9 @@ from juggler.registry import Registry, normalise
 Maker = Callable[..., nn.Module]
 """Makes a network from keyword options alone, every one of them with a default."""
 
-FAMILIES: Registry[Mapping[str, Maker]] = Registry("family", "juggler.models.networks.families")
+FAMILIES: Registry[Mapping[str, Maker]] = Registry(
+    "family", "juggler.models.networks.families", alias="juggler.families"
+)
 
 
 def names() -> tuple[str, ...]:
@@ -39,7 +41,9 @@ def defaults(name: str) -> dict[str, Any]:
     Raises:
         ConfigError: there is no such network.
     """
-    return {key: found.default for key, found in inspect.signature(_maker(name)[1]).parameters.items()}
+    return {
+        key: parameter.default for key, parameter in inspect.signature(_maker(name)[1]).parameters.items()
+    }
 
 
 def create(name: str, **options: Any) -> nn.Module:
@@ -55,12 +59,12 @@ def create(name: str, **options: Any) -> nn.Module:
     Raises:
         ConfigError: there is no such network or option, or a value cannot work.
     """
-    wanted, maker = _maker(name)
+    key, maker = _maker(name)
     signature = inspect.signature(maker)
     for option in options:
         if option not in signature.parameters:
             raise ConfigError(
-                f"create {wanted}",
+                f"create {key}",
                 f"it has no option {option!r}",
                 _hint(option, signature.parameters),
             )
@@ -68,7 +72,7 @@ def create(name: str, **options: Any) -> nn.Module:
     bound.apply_defaults()
     module = maker(**bound.arguments)
     # Plain attributes, which nn.Module's own annotations do not know.
-    vars(module).update(network_name=wanted, network_options=dict(bound.arguments))
+    vars(module).update(network_name=key, network_options=dict(bound.arguments))
     return module
 
 
@@ -84,17 +88,17 @@ def origin(module: nn.Module) -> tuple[str, dict[str, Any]]:
             f"tell how this {type(module).__name__} was made",
             "it carries no network_name",
             "Make it with juggler.models.create; add a network of your own as a file in "
-            "models/networks/families or as an entry point of the group juggler.families",
+            "models/networks/families or as an entry point of the group juggler.models.networks.families",
         )
     return name, dict(options)
 
 
 def _maker(name: str) -> tuple[str, Maker]:
     """Return the name as it is registered, and what makes that network."""
-    makers, wanted = _makers(), normalise(name)
-    if wanted not in makers:
-        raise ConfigError(f"create the network {name!r}", "there is none", _hint(wanted, makers))
-    return wanted, makers[wanted]
+    makers, key = _makers(), normalise(name)
+    if key not in makers:
+        raise ConfigError(f"create the network {name!r}", "there is none", _hint(key, makers))
+    return key, makers[key]
 
 
 @cache
@@ -102,6 +106,6 @@ def _makers() -> dict[str, Maker]:
     return {name: maker for _, family in FAMILIES for name, maker in family.items()}
 
 
-def _hint(wanted: str, known: Mapping[str, object]) -> str:
-    close = get_close_matches(wanted, known, n=1)
+def _hint(word: str, known: Mapping[str, object]) -> str:
+    close = get_close_matches(word, known, n=1)
     return (f"Did you mean {close[0]!r}? " if close else "") + f"There are: {', '.join(sorted(known))}"

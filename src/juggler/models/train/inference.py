@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from juggler.data import Standard
-from juggler.models.train.feed import standardise
+from juggler.models.train.device_data import standardise
 
 
 def probabilities(

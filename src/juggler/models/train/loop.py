@@ -75,7 +75,7 @@ def fit(
         DivergenceError: the loss is no longer a number.
         ArtefactError: the state in `folder` is damaged.
     """
-    pixels, targets, given = checked_records(images, labels, sample_weight, standard)
+    pixels, targets, record_weights = checked_records(images, labels, sample_weight, standard)
     check_network(module, pixels, targets, standard)
     check_levers(module, recipe, teacher)
     if teacher is not None:
@@ -94,7 +94,7 @@ def fit(
     task = Task(
         images=pixels,
         labels=targets,
-        weights=loss_weights(targets, recipe.class_weight_power, given),
+        weights=loss_weights(targets, recipe.class_weight_power, record_weights),
         recipe=recipe,
         standard=standard,
         teacher=None if teacher is None else copy.deepcopy(teacher).eval().requires_grad_(False),
@@ -102,7 +102,7 @@ def fit(
         validate=validate,
         progress=progress,
         last_epoch=last_epoch,
-        identity={} if folder is None else identity(module, recipe, teacher, pixels, targets, given),
+        identity={} if folder is None else identity(module, recipe, teacher, pixels, targets, record_weights),
         process=os.getpid(),
     )
     with tempfile.TemporaryDirectory() as handover:

@@ -48,13 +48,13 @@ def tail_error(logits: Tensor, shares: Tensor) -> Tensor:
         logits: `[n, classes]`, the first class the normal one.
         shares: the teacher's probabilities, `[n, classes]`.
     """
-    found = torch.logsumexp(logits[:, 1:].float(), 1) - logits[:, 0].float()
+    log_odds = torch.logsumexp(logits[:, 1:].float(), 1) - logits[:, 0].float()
     # Summed, not 1 - p(normal): in float32 that would lose all but a few bits.
     attack, normal = shares[:, 1:].sum(1), shares[:, 0]
     tiny = torch.finfo(torch.float32).tiny
-    wanted = (attack.clamp(min=tiny).log() - normal.clamp(min=tiny).log()).clamp(-TAIL_LIMIT, TAIL_LIMIT)
-    difference = found - wanted
-    beyond = (wanted.abs() >= TAIL_LIMIT) & (difference * wanted > 0)
+    goal = (attack.clamp(min=tiny).log() - normal.clamp(min=tiny).log()).clamp(-TAIL_LIMIT, TAIL_LIMIT)
+    difference = log_odds - goal
+    beyond = (goal.abs() >= TAIL_LIMIT) & (difference * goal > 0)
     difference = difference.masked_fill(beyond, 0.0)
     return F.smooth_l1_loss(difference, torch.zeros_like(difference), reduction="none")
 

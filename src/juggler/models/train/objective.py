@@ -8,7 +8,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from juggler.models.train.augmentation import augmentation, mix
-from juggler.models.train.feed import Feed
+from juggler.models.train.device_data import DeviceData
 from juggler.models.train.kernel_decay import TURNS, branched, in_turn, kernel_penalty
 from juggler.models.train.losses import distance, drop_cells, entropy, tail_error
 from juggler.models.train.recipe import Recipe
@@ -22,17 +22,17 @@ class Objective:
 
     Args:
         recipe: how to train.
-        feed: the records.
+        data: the records.
         module: the network itself, whose kernels may be penalised.
         teacher: the network whose answers are to be met; None for none.
         fabric: for the precision of the teacher's pass.
     """
 
     def __init__(
-        self, recipe: Recipe, feed: Feed, module: nn.Module, teacher: nn.Module | None, fabric: Fabric
+        self, recipe: Recipe, data: DeviceData, module: nn.Module, teacher: nn.Module | None, fabric: Fabric
     ) -> None:
-        self._recipe, self._feed, self._fabric, self._teacher = recipe, feed, fabric, teacher
-        size = feed.pictures(torch.zeros(1, dtype=torch.int64)).shape[-2:]
+        self._recipe, self._data, self._fabric, self._teacher = recipe, data, fabric, teacher
+        size = data.pictures(torch.zeros(1, dtype=torch.int64)).shape[-2:]
         self._augment = augmentation(recipe, (size[0], size[1]))
         self._blocks = branched(module) if recipe.kernel_decay > 0 else []
 
@@ -43,33 +43,36 @@ class Objective:
         """
         x, sides = self._changed(rows, draw)
         logits = network(x)
-        loss = torch.stack([share * self._told(logits, labels, w) for labels, w, share in sides]).sum()
+        loss = torch.stack([share * self._label_loss(logits, labels, w) for labels, w, share in sides]).sum()
         if self._teacher is not None:
             share = self._recipe.distill_weight
-            loss = (1 - share) * loss + share * self._taught(self._teacher, logits, x, sides)
+            loss = (1 - share) * loss + share * self._distillation_loss(self._teacher, logits, x, sides)
         due = in_turn(self._blocks, step)
         return loss + self._recipe.kernel_decay * TURNS * kernel_penalty(due) if due else loss
 
     def _changed(self, rows: Tensor, draw: np.random.Generator) -> tuple[Tensor, list[Side]]:
         """Return the batch as the network is to see it, and what its labels are then."""
         recipe = self._recipe
-        x, (labels, weights) = self._augment(self._feed.pictures(rows)), self._feed.targets(rows)
+        x, (labels, weights) = self._augment(self._data.pictures(rows)), self._data.targets(rows)
         if recipe.feature_dropout > 0:
             x = drop_cells(x, recipe.feature_dropout)
         if recipe.mixup_alpha == 0:
             return x, [(labels, weights, 1.0)]
-        kept = float(draw.beta(recipe.mixup_alpha, recipe.mixup_alpha))
-        other = torch.randperm(len(rows), device=x.device)
-        return mix(x, other, kept), [(labels, weights, kept), (labels[other], weights[other], 1 - kept)]
+        share = float(draw.beta(recipe.mixup_alpha, recipe.mixup_alpha))
+        partner = torch.randperm(len(rows), device=x.device)
+        return mix(x, partner, share), [
+            (labels, weights, share),
+            (labels[partner], weights[partner], 1 - share),
+        ]
 
-    def _told(self, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    def _label_loss(self, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
         """Return the loss by the labels."""
         losses = entropy(logits, labels, self._recipe.label_smoothing)
         if self._recipe.tail_weight > 0:
             losses = losses + self._recipe.tail_weight * tail_error(logits, labels)
         return (losses * weights).mean()
 
-    def _taught(self, teacher: nn.Module, logits: Tensor, x: Tensor, sides: list[Side]) -> Tensor:
+    def _distillation_loss(self, teacher: nn.Module, logits: Tensor, x: Tensor, sides: list[Side]) -> Tensor:
         """Return the loss by the teacher, who sees what the network sees."""
         with torch.no_grad(), self._fabric.autocast():
             answers = teacher(x)

@@ -30,8 +30,10 @@ def make_optimizer(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     ]
     groups = [group for group in groups if group["params"]]
     if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=recipe.rate, betas=(recipe.momentum, 0.999))
-    return torch.optim.SGD(groups, lr=recipe.rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+        return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(recipe.momentum, 0.999))
+    return torch.optim.SGD(
+        groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0
+    )
 
 
 def rate_at(step: int, steps_per_epoch: int, recipe: Recipe) -> float:
@@ -40,12 +42,12 @@ def rate_at(step: int, steps_per_epoch: int, recipe: Recipe) -> float:
     if recipe.schedule == "one_cycle":
         rise = recipe.warmup_epochs * steps_per_epoch or ONE_CYCLE_RISE * total
         if step < rise:
-            return recipe.rate * _cosine(step / rise, ONE_CYCLE_START, 1.0)
-        return recipe.rate * _cosine((step - rise) / max(total - rise, 1), 1.0, ONE_CYCLE_END)
+            return recipe.learning_rate * _cosine(step / rise, ONE_CYCLE_START, 1.0)
+        return recipe.learning_rate * _cosine((step - rise) / max(total - rise, 1), 1.0, ONE_CYCLE_END)
     warmup = recipe.warmup_epochs * steps_per_epoch
     if step < warmup:
-        return recipe.rate * (step + 1) / (warmup + 1)
-    return recipe.rate * _cosine((step - warmup) / max(total - warmup, 1), 1.0, 0.0)
+        return recipe.learning_rate * (step + 1) / (warmup + 1)
+    return recipe.learning_rate * _cosine((step - warmup) / max(total - warmup, 1), 1.0, 0.0)
 
 
 def linear_share(step: int, steps_per_epoch: int, recipe: Recipe) -> float:

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from juggler.errors import ConfigError, JugglerError
 from juggler.models.layers.annealing import anneal
-from juggler.models.train.averaging import WeightAverage
-from juggler.models.train.draws import Draws, mixed
-from juggler.models.train.feed import Feed
+from juggler.models.train.device_data import DeviceData
+from juggler.models.train.ema import WeightAverage
 from juggler.models.train.history import EpochRecord, History
 from juggler.models.train.inference import probabilities
 from juggler.models.train.objective import Objective
 from juggler.models.train.optimization import linear_share, make_optimizer, rate_at
+from juggler.models.train.rng_state import RngState, mixed
 from juggler.models.train.run_state import RunState, Unfinished
 from juggler.models.train.task import Task, steps_an_epoch
 from juggler.nouns import Progress
@@ -42,8 +42,8 @@ class Run:
     def __init__(self, fabric: Fabric, module: nn.Module, task: Task) -> None:
         self.fabric, self.task, self.recipe = fabric, task, task.recipe
         self.raw = module
-        self.steps = steps_an_epoch(len(task.images), task.recipe.batch, fabric.world_size)
-        self.feed = Feed(
+        self.steps = steps_an_epoch(len(task.images), task.recipe.batch_size, fabric.world_size)
+        self.data = DeviceData(
             task.images,
             task.labels,
             task.weights,
@@ -54,7 +54,7 @@ class Run:
         if task.recipe.channels_last:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
         teacher = None if task.teacher is None else task.teacher.to(fabric.device)
-        self.objective = Objective(task.recipe, self.feed, module, teacher, fabric)
+        self.objective = Objective(task.recipe, self.data, module, teacher, fabric)
         plain = make_optimizer(self.raw, task.recipe)
         self.wrapped, self.optimizer = fabric.setup(self.raw, plain)
         decay = task.recipe.ema_decay
@@ -95,26 +95,26 @@ class Run:
     def _epoch(self, epoch: int) -> tuple[float, float]:
         """Do one epoch, or what is left of it; return its mean loss and last learning rate."""
         rank, world = self.fabric.global_rank, self.fabric.world_size
-        draws = Draws(self.recipe.seed, epoch, rank, self.fabric.device)
+        rng = RngState(self.recipe.seed, epoch, rank, self.fabric.device)
         order = torch.Generator().manual_seed(mixed(self.recipe.seed, epoch, 0))  # the same on all ranks
-        shuffled = torch.randperm(len(self.feed), generator=order).to(self.fabric.device)
+        shuffled = torch.randperm(len(self.data), generator=order).to(self.fabric.device)
         losses = torch.zeros(self.steps, device=self.fabric.device)
         look = 1 if self.fabric.device.type == "cpu" else STEPS_BETWEEN_LOOKS
         self.wrapped.train()
-        rate, seen = 0.0, self._taken_up(losses, draws)
+        rate, seen = 0.0, self._taken_up(losses, rng)
         for index, rows in [*enumerate(shuffled.tensor_split(self.steps))][seen:]:
             done = (epoch - 1) * self.steps + index
             rate = rate_at(done, self.steps, self.recipe)
             if self.recipe.linear_by > 0:
                 anneal(self.raw, linear_share(done, self.steps, self.recipe))
             share = rows[: len(rows) // world * world][rank::world]
-            losses[index] = self._step(share, rate, draws.numpy, done)
+            losses[index] = self._step(share, rate, rng.numpy, done)
             if self.average is not None:
                 self.average.update(self.raw, done)
             if (index + 1) % look == 0 or index + 1 == self.steps:
                 last = self._look(losses, seen, index + 1, epoch)
                 seen = index + 1
-                self._keep(seen, losses, draws)
+                self._keep(seen, losses, rng)
                 if self.task.progress is not None and rank == 0:
                     self.task.progress(self._progress(epoch, seen, last))
         return float(losses.mean()), rate
@@ -130,21 +130,21 @@ class Run:
         done = (epoch - 1) * self.steps + step
         return Progress("train", done, self.recipe.epochs * self.steps, "steps", detail)
 
-    def _taken_up(self, losses: Tensor, draws: Draws) -> int:
+    def _taken_up(self, losses: Tensor, rng: RngState) -> int:
         """Bring an epoch to the step at which the run was cut off; return how many steps are done."""
         unfinished, self.unfinished = self.unfinished, None
         if unfinished is None:
             return 0
         losses[: unfinished.steps] = unfinished.losses.to(losses)
-        draws.restore(unfinished.generators, unfinished.numpy_state)
+        rng.restore(unfinished.generators, unfinished.numpy_state)
         return unfinished.steps
 
-    def _keep(self, steps: int, losses: Tensor, draws: Draws) -> None:
-        """Write the state within an epoch, now and then; other ranks' draws are not known here."""
+    def _keep(self, steps: int, losses: Tensor, rng: RngState) -> None:
+        """Write the state within an epoch, now and then; other ranks' rng are not known here."""
         due = time.monotonic() - self.saved >= SECONDS_BETWEEN_STATES
         if self.state is not None and due and steps < self.steps and self.fabric.world_size == 1:
             duration_s = time.monotonic() - self.began
-            self._save(Unfinished(steps, losses[:steps], duration_s, *draws.state()))
+            self._save(Unfinished(steps, losses[:steps], duration_s, *rng.state()))
 
     def _step(self, rows: Tensor, rate: float, draw: np.random.Generator, step: int) -> Tensor:
         """Take one step on some rows; return its loss."""
@@ -169,7 +169,7 @@ class Run:
             raise DivergenceError(
                 f"train {type(self.raw).__name__}",
                 f"the loss is {float(losses[step])} at epoch {epoch}, step {step + 1} of {self.steps}",
-                f"Lower the rate ({self.recipe.rate:g}) or lengthen warmup_epochs "
+                f"Lower the rate ({self.recipe.learning_rate:g}) or lengthen warmup_epochs "
                 f"({self.recipe.warmup_epochs:g}); with bf16-mixed, try 32-true",
             )
         return float(losses[end - 1])
@@ -178,17 +178,17 @@ class Run:
         """Return the network as it would come out now, in evaluation mode."""
         if self.average is None:
             return self.raw.eval()
-        return self.average.network(self.raw, self.feed, self.recipe.batch)
+        return self.average.network(self.raw, self.data, self.recipe.batch_size)
 
     def _scores(self, epoch: int) -> dict[str, float]:
         """Validate on the first rank and tell the others."""
         scores: dict[str, float] = {}
         if self.task.validate is not None and self.fabric.global_rank == 0:
             network = self._network()
-            found = self.task.validate(
+            raw_scores = self.task.validate(
                 lambda images: probabilities(network, images, standard=self.task.standard)
             )
-            scores = {name: float(score) for name, score in found.items()}
+            scores = {name: float(score) for name, score in raw_scores.items()}
         scores = self.fabric.broadcast(scores)
         wrong = [name for name, score in scores.items() if not np.isfinite(score)]
         if wrong:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from juggler.errors import ArtefactError, ConfigError
 from juggler.models.networks.checkpoint import read_tensors, write_tensors
 from juggler.models.networks.creation import defaults, names
-from juggler.models.train.averaging import WeightAverage
+from juggler.models.train.ema import WeightAverage
 from juggler.models.train.history import History
 from juggler.models.train.recipe import Recipe
 

@@ -19,7 +19,7 @@ from juggler.digest import tensors_sha256, weights_sha256
 from juggler.errors import ConfigError, DataError
 from juggler.models.layers.annealing import has_annealed
 from juggler.models.networks.creation import origin
-from juggler.models.train.feed import standardise
+from juggler.models.train.device_data import standardise
 from juggler.models.train.kernel_decay import branched
 from juggler.models.train.recipe import Recipe
 from juggler.nouns import ReportProgress
@@ -122,19 +122,19 @@ def check_network(
     if device is None or not any(weight.requires_grad for weight in module.parameters()):
         raise ConfigError("train the network", "it has no weights to train", "Set requires_grad on some")
     training = {name: part.training for name, part in module.named_modules()}
-    asked = f"train on images {_sketch(images)}"
+    request = f"train on images {_sketch(images)}"
     try:
         with torch.no_grad():
             logits = module.eval()(standardise(images[:2].to(device), standard))
     except RuntimeError as error:
         raise ConfigError(
-            asked, f"the network does not take them: {error}", "Make it with matching in_channels and size"
+            request, f"the network does not take them: {error}", "Make it with matching in_channels and size"
         ) from error
     finally:
         for name, part in module.named_modules():
             part.training = training[name]
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 2:
-        raise ConfigError(asked, "the network returns no logits [n, classes]", "End it with a linear layer")
+        raise ConfigError(request, "the network returns no logits [n, classes]", "End it with a linear layer")
     classes = logits.shape[1]
     if labels.ndim == 2:
         if labels.shape[1] != classes:
@@ -164,12 +164,12 @@ def check_levers(module: nn.Module, recipe: Recipe, teacher: nn.Module | None) -
             "it has annealed activations between its convolutions, and linear_by is 0",
             "Give the share of the run after which they are linear, such as 0.8, or make it without them",
         )
-    found = (
+    levers = (
         ("linear_by", recipe.linear_by > 0 and not annealed, "Make the network with activations=True"),
         ("kernel_decay", recipe.kernel_decay > 0 and not branched(module), "Give weight_decay alone"),
         ("distill_weight", recipe.distill_weight > 0 and teacher is None, "Give a teacher"),
     )
-    for name, idle, remedy in found:
+    for name, idle, remedy in levers:
         if idle:
             raise ConfigError(
                 "train the network",
@@ -216,16 +216,16 @@ def identity(module: nn.Module, recipe: Recipe, teacher: nn.Module | None, *data
     except ConfigError:  # a network of the user's own: its class and shapes must do
         name, options = type(module).__qualname__, {}
     shapes = [f"{key} {_sketch(tensor)}" for key, tensor in module.state_dict().items()]
-    found = {
+    facts = {
         "recipe": recipe.to_dict(),
         "network": {"name": name, **options},
         "weights": {"shapes": hashlib.sha256("\n".join(shapes).encode()).hexdigest()},
         "data": {"sha256": tensors_sha256({str(i): tensor for i, tensor in enumerate(data)})},
     }
     if teacher is not None:
-        found["teacher"] = {"sha256": weights_sha256(teacher)}
+        facts["teacher"] = {"sha256": weights_sha256(teacher)}
     # Through JSON and back, so that a tuple given and a list read are the same.
-    return cast(dict[str, Any], json.loads(json.dumps(found, default=str)))
+    return cast(dict[str, Any], json.loads(json.dumps(facts, default=str)))
 
 
 def _check_shares(shares: Tensor) -> None:
@@ -236,8 +236,8 @@ def _check_shares(shares: Tensor) -> None:
         raise _bad(f"the labels of record {row} are no shares of a whole", "Give probabilities, not logits")
 
 
-def _bad(found: str, remedy: str) -> DataError:
-    return DataError("train on these records", found, remedy)
+def _bad(fault: str, remedy: str) -> DataError:
+    return DataError("train on these records", fault, remedy)
 
 
 def _sketch(tensor: Tensor) -> str:

@@ -10,15 +10,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from juggler.arrays import Floats
 from juggler.predict.kernels.probes import RoughRoofline
 from juggler.predict.kernels.sample import Sample
 from juggler.predict.kernels.sizes import DERIVED
 from juggler.predict.kernels.spec import CATEGORIES, KernelSpec
 from juggler.predict.kernels.table import FIELDS, KernelTable
-
-Floats = npt.NDArray[np.float64]
 
 MEMBERS, TREES, DEPTH, RATE = 4, 60, 4, 0.15
 FEWEST = 12  # samples of a family before it has a committee

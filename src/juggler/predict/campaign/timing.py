@@ -22,6 +22,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from juggler.arrays import Floats
 from juggler.clock.interference import Watch
 from juggler.clock.turns import ATTEMPTS, LEAD_IN_MS
 from juggler.cost.hardware.hierarchy import cache_bytes
@@ -30,7 +31,6 @@ from juggler.lazy import renamed
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.registry import Registry
 
-Floats = npt.NDArray[np.float64]
 MIN_TURN_MS = 5.0
 FEWEST_CALLS = 3  # of a turn, where a call is short enough for it
 LONG_CALL_MS = 20.0  # of such calls one a turn is enough: noise is shorter than they are
@@ -103,7 +103,9 @@ class Profiler(Protocol):
         ...
 
 
-PROFILERS: Registry[Profiler] = Registry("profiler", "juggler.predict.campaign.timers")
+PROFILERS: Registry[Profiler] = Registry(
+    "profiler", "juggler.predict.campaign.timers", alias="juggler.phasers"
+)
 
 
 @dataclass(frozen=True)

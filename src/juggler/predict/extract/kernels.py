@@ -117,7 +117,7 @@ __getattr__ = renamed(
     {"read_kernels": f"{__name__}:extract_kernels", "Reading": f"{__name__}:ExtractedKernels"},
 )
 
-READERS: Registry[Reader] = Registry("reader", "juggler.predict.extract.runtimes")
+READERS: Registry[Reader] = Registry("reader", "juggler.predict.extract.runtimes", alias="juggler.readers")
 
 
 def extract_kernels(

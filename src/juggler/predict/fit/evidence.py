@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from juggler.arrays import Floats
 from juggler.errors import ArtefactError
 from juggler.nouns import Progress, ReportProgress
 from juggler.predict.campaign.networks import TimedNetwork
@@ -26,8 +26,6 @@ from juggler.predict.learning.learner import LEARNERS
 from juggler.predict.learning.scores import Scores, score
 from juggler.predict.predictor.kernel_model import EXEC, POST, PRE
 from juggler.predict.predictor.predictor import NETWORK, Predictor
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

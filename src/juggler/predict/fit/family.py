@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from juggler.arrays import Floats
 from juggler.predict.kernels.sample import AT_RANDOM, Sample
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.learner import FEWEST, LEARNERS
 from juggler.predict.learning.splits import folds
 from juggler.predict.predictor.kernel_model import EXEC, POST, PRE, KernelModel, Range
-
-Floats = npt.NDArray[np.float64]
 
 CALIBRATION_SHARE = 0.2
 FOLDS = 3  # in which a learner is chosen

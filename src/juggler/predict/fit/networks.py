@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
+from juggler.arrays import Floats
 from juggler.predict.campaign.networks import TimedNetwork
 from juggler.predict.fit.report import NetworkReport
 from juggler.predict.learning.scores import score
 from juggler.predict.predictor.composition import Composition, Parts
 from juggler.predict.predictor.intervals import Intervals
 from juggler.predict.predictor.predictor import NETWORK, Predictor
-
-Floats = npt.NDArray[np.float64]
 
 
 def compose_predictor(

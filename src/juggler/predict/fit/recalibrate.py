@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from platformdirs import user_cache_dir
 
+from juggler.arrays import Floats
 from juggler.errors import ArtefactError, DataError
 from juggler.files import write_atomically
 from juggler.nouns import Machine, Noun, ReportProgress
@@ -28,8 +28,6 @@ from juggler.predict.predictor.intervals import POOLED, Intervals
 from juggler.predict.predictor.machine import predictor_digest
 from juggler.predict.predictor.predictor import NETWORK, Predictor
 from juggler.runtime.machine import machine
-
-Floats = npt.NDArray[np.float64]
 
 MINUTES, NETWORKS, NETWORK_ROUNDS = 0.75, 6, 3
 LONGEST_MS = 20.0  # of a kernel: many short ones tell more than a few long ones

@@ -15,10 +15,9 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from juggler.arrays import Floats
 from juggler.nouns import Noun
 from juggler.predict.kernels.table import KernelTable
-
-Floats = npt.NDArray[np.float64]
 
 # Where a working set outgrows a level: about a core's L2, and a share of the last level.
 LEVELS = (0.0, float(1 << 20), float(24 << 20))

@@ -8,11 +8,11 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from juggler.arrays import Floats
 from juggler.errors import ConfigError
 from juggler.predict.kernels.sizes import DERIVED
 from juggler.predict.kernels.spec import CATEGORIES, FAMILIES, FLAGS, NUMBERS, KernelSpec
 
-Floats = npt.NDArray[np.float64]
 SIDES = tuple(f"{name}_{side}" for name in ("kernel", "stride", "dilation") for side in ("height", "width"))
 PADS = ("pad_top", "pad_left", "pad_bottom", "pad_right")
 FIELDS = (*NUMBERS, *SIDES, *PADS, *FLAGS)  # the numeric ones

@@ -11,10 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from juggler.arrays import Arrays, Floats
 from juggler.errors import ArtefactError, Unavailable
-
-Floats = npt.NDArray[np.float64]
-Arrays = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
+from juggler.arrays import Floats
 from juggler.errors import ConfigError
 from juggler.nouns import Noun
 from juggler.predict.kernels.spec import CATEGORIES, FLAGS, NUMBERS
 from juggler.predict.kernels.table import SIDES, KernelTable
 
-Floats = npt.NDArray[np.float64]
 Columns = dict[str, Floats]
 
 _FLAGS = (*FLAGS, "padded")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from juggler.arrays import Floats
 
 MOST_ROWS = 1200  # a fit takes time with their cube; of more, so many are drawn
 CHOOSING_ROWS = 400  # lengths are sought on so many of these

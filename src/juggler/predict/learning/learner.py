@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from juggler.arrays import Arrays, Floats
 from juggler.errors import ArtefactError, DataError
 from juggler.files import write_atomically
 from juggler.nouns import ReportProgress
@@ -25,8 +26,6 @@ from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.splits import random_split
 from juggler.registry import Registry
 
-Floats = npt.NDArray[np.float64]
-Arrays = dict[str, npt.NDArray[Any]]
 Validation = tuple[KernelTable, Floats]
 
 FORMAT = 3  # up to 2, counts and processes meant something else: unit costs would be of the wrong work
@@ -97,7 +96,9 @@ class NeedsSource:
     """Base of learners that correct what another has learned: samples alone teach them nothing."""
 
 
-LEARNERS: Registry[Learner] = Registry("learner", "juggler.predict.learning.learners")
+LEARNERS: Registry[Learner] = Registry(
+    "learner", "juggler.predict.learning.learners", alias="juggler.learners"
+)
 
 
 def learners_from_samples() -> tuple[str, ...]:

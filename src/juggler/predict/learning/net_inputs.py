@@ -12,11 +12,11 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from juggler.arrays import Floats
 from juggler.nouns import Noun
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.features import BOX_COX, Features
 
-Floats = npt.NDArray[np.float64]
 LAMBDAS = np.round(np.arange(-2.0, 2.0001, 0.05), 2)
 _FARTHEST = 6.0  # standard deviations: beyond, a network's answer would be anybody's guess
 

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from juggler.arrays import Arrays, Floats
 from juggler.nouns import Progress, ReportProgress
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.boosting import Boosters, Settings, best_settings, boost
 from juggler.predict.learning.features import Features
-from juggler.predict.learning.learner import Arrays, Epoch, Validation, check_target, choosing_rows
-
-Floats = npt.NDArray[np.float64]
+from juggler.predict.learning.learner import Epoch, Validation, check_target, choosing_rows
 
 _CANDIDATES = tuple(Settings(depth=depth, rate=0.1, rounds=800, columns=0.8) for depth in (4, 6, 8))
 

@@ -18,15 +18,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from juggler.arrays import Arrays, Floats
 from juggler.nouns import Progress, ReportProgress
 from juggler.predict.kernels.roofline import Roofline
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.learner import Arrays, Epoch, Validation, check_target
+from juggler.predict.learning.learner import Epoch, Validation, check_target
 from juggler.predict.learning.net_inputs import Inputs
 from juggler.predict.learning.networks import build
 from juggler.predict.learning.scores import mape
-
-Floats = npt.NDArray[np.float64]
 
 SCALE = 10.0  # the paper's Eq. 8: latencies in tenths of milliseconds, which its loss needs
 _LARGEST_LOG = 30.0

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from juggler.arrays import Floats
 from juggler.errors import DataError
 from juggler.nouns import Noun
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,12 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from juggler.arrays import Floats
 from juggler.nouns import Noun
 from juggler.predict.kernels.roofline import Roofline
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.work.algorithms import COUNTS, algorithms
 from juggler.predict.learning.work.memory import MOVED, Columns
-
-Floats = npt.NDArray[np.float64]
 
 FEWEST = 12  # kernels of an algorithm, below which the family's roofline stands in
 TELLING = 6  # kernels that have any of a count, below which it has no unit cost

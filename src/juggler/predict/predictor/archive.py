@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from juggler.arrays import Arrays
 from juggler.errors import ArtefactError, ConfigError, JugglerError
 from juggler.files import write_atomically
-from juggler.predict.learning.learner import Arrays
 
 FORMAT = 3  # raised where what is kept would answer otherwise: up to 2, work was counted otherwise
 KIND = "juggler predictor"

@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from juggler.arrays import Floats
 from juggler.errors import ConfigError
 from juggler.nouns import Noun
 from juggler.predict.extract.kernels import ExtractedKernels
 from juggler.predict.kernels.spec import KernelSpec
 
-Floats = npt.NDArray[np.float64]
 GROUPS = {"conv": "convolutions", "depthwise": "depthwise", "dense": "dense"}
 OTHERS = "others"
 GAINS = ("convolutions", "depthwise", "dense", OTHERS)

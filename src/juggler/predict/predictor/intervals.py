@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from juggler.arrays import Floats
 from juggler.errors import ConfigError
 from juggler.nouns import Noun
 
-Floats = npt.NDArray[np.float64]
 LEVEL = 0.9
 POOLED = "*"  # the quantile of all families together
 WIDEST = math.log(1e3)  # an interval without enough samples: a thousand times up and down

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from juggler.arrays import Arrays, Floats
 from juggler.nouns import Noun
 from juggler.predict.kernels.spec import CATEGORIES, KernelSpec
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.learner import Arrays, Fitted, joined, pack, part, unpack
+from juggler.predict.learning.learner import Fitted, joined, pack, part, unpack
 
-Floats = npt.NDArray[np.float64]
 EXEC, PRE, POST = "exec", "pre", "post"
 PHASES = (EXEC, PRE, POST)
 SPANNED = (

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from juggler.arrays import Arrays
 from juggler.errors import ConfigError
 from juggler.nouns import Machine
 from juggler.predict.extract.kernels import READERS, ExtractedKernels, Uncovered, extract_kernels, group_by_op
 from juggler.predict.graphs.structure import GraphStructure, graph_structure_of_module
 from juggler.predict.kernels.spec import KernelSpec
-from juggler.predict.learning.learner import Arrays, joined, part
+from juggler.predict.learning.learner import joined, part
 from juggler.predict.predictor.archive import damage_reported, read_archive, write_archive
 from juggler.predict.predictor.composition import Composition, Parts, coldness, is_cold, paper_composition
 from juggler.predict.predictor.intervals import POOLED, Intervals

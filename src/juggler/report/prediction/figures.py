@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
+from juggler.arrays import Floats
 from juggler.report.kit import units
 from juggler.report.kit.svg import WHOLE_PX, draw, quiet
 from juggler.report.kit.theme import LIGHT
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from juggler.predict.learning.learner import Epoch
     from juggler.predict.learning.scores import Scores
 
-Floats = npt.NDArray[np.float64]
 Histories = Mapping[str, "Sequence[Epoch]"]
 
 _COLOURS = ("flat", "third", "fourth", "op-conv", "op-add")

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Literal, Self
 
+from juggler.checks import refuse_faults
 from juggler.data import Encoder, Schema
-from juggler.errors import ArtefactError, ConfigError
+from juggler.errors import ArtefactError
 from juggler.nouns import Certificate
 
 FORMAT = 1
@@ -43,22 +44,19 @@ class Fields:
 
     def __post_init__(self) -> None:
         paths = [text for text in _texts(self.provenance) if _is_absolute(text)]
-        wrong = {
-            "no name": not self.name,
-            f"the form {self.form!r}": self.form not in ("flat", "wide"),
-            f"the classes {list(self.classes)}": len({*self.classes}) != len(self.classes)
-            or len(self.classes) < 2,
-            f"the threshold {self.threshold}": not 0.0 <= self.threshold <= 1.0,
-            f"a path of this machine in the provenance, {paths[:1]}": bool(paths),
-        }
-        found = [text for text, is_wrong in wrong.items() if is_wrong]
-        if found:
-            raise ConfigError(
-                "describe an artefact",
-                ", ".join(found),
-                "Give a name, `flat` or `wide`, two or more different classes, a threshold from 0 to 1, "
-                "and a provenance without paths",
-            )
+        refuse_faults(
+            "describe an artefact",
+            {
+                "no name": not self.name,
+                f"the form {self.form!r}": self.form not in ("flat", "wide"),
+                f"the classes {list(self.classes)}": len({*self.classes}) != len(self.classes)
+                or len(self.classes) < 2,
+                f"the threshold {self.threshold}": not 0.0 <= self.threshold <= 1.0,
+                f"a path of this machine in the provenance, {paths[:1]}": bool(paths),
+            },
+            "Give a name, `flat` or `wide`, two or more different classes, a threshold from 0 to 1, "
+            "and a provenance without paths",
+        )
 
     def to_metadata(self) -> dict[str, str]:
         """Return the fields as texts, by metadata key."""

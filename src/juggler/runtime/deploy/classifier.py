@@ -12,7 +12,7 @@ from juggler.data import Pictures
 from juggler.errors import ConfigError
 from juggler.files import write_atomically
 from juggler.models.classifier.training import TrainedClassifier
-from juggler.models.train.feed import standardise
+from juggler.models.train.device_data import standardise
 from juggler.runtime.deploy.flat_graph import export_flat, flatten_proved
 from juggler.transform import Flattened
 

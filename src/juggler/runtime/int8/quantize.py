@@ -67,7 +67,9 @@ class Quantizer(Protocol):
         ...
 
 
-QUANTIZERS: Registry[Quantizer] = Registry("quantizer", "juggler.runtime.int8.quantizers")
+QUANTIZERS: Registry[Quantizer] = Registry(
+    "quantizer", "juggler.runtime.int8.quantizers", alias="juggler.quantizers"
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from juggler.errors import ConfigError
+from juggler.checks import refuse_faults
 from juggler.nouns import Noun
 from juggler.runtime.open import source_for
 from juggler.runtime.precision import FLOAT32, INT8, check_precision, is_quantized, shortfall
@@ -162,17 +162,19 @@ def _check(
 ) -> None:
     for precision in precisions:
         check_precision(precision)
-    wrong = {
-        "no models": not models,
-        "no batches": not batches,
-        f"batches {list(batches)}": any(batch < 1 for batch in batches) or len({*batches}) != len(batches),
-        f"precisions {list(precisions)}": not precisions or len({*precisions}) != len(precisions),
-        f"shape {list(shape)}": any(size < 1 for size in shape),
-        f"threads {threads}": threads is not None and threads < 1,
-    }
-    found = [text for text, is_wrong in wrong.items() if is_wrong]
-    if found:
-        raise ConfigError("measure", ", ".join(found), "Give models, and sizes from 1 up, each once")
+    refuse_faults(
+        "measure",
+        {
+            "no models": not models,
+            "no batches": not batches,
+            f"batches {list(batches)}": any(batch < 1 for batch in batches)
+            or len({*batches}) != len(batches),
+            f"precisions {list(precisions)}": not precisions or len({*precisions}) != len(precisions),
+            f"shape {list(shape)}": any(size < 1 for size in shape),
+            f"threads {threads}": threads is not None and threads < 1,
+        },
+        "Give models, and sizes from 1 up, each once",
+    )
 
 
 def _skipped(names: Sequence[str], precisions: Sequence[str]) -> Iterator[Skipped]:

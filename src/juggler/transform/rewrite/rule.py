@@ -42,7 +42,7 @@ class Rule(Protocol):
 
 def rules() -> Registry[Rule]:
     """Return the registry of rules: one file in `juggler/transform/rewrite/rules` each, or an entry point."""
-    return Registry("rule", "juggler.transform.rewrite.rules")
+    return Registry("rule", "juggler.transform.rewrite.rules", alias="juggler.rules")
 
 
 def instead(old: Term, value: Value, reads: tuple[Term, ...], through: tuple[Term, ...]) -> Proposal:

@@ -39,13 +39,13 @@ class FromOptions(Generic[Chosen]):
         self.name, self.options, self.build = name, options, build
         self.__signature__ = inspect.signature(options)
 
-    def __call__(self, **given: Any) -> nn.Module:
+    def __call__(self, **values: Any) -> nn.Module:
         """Make the network.
 
         Raises:
             ConfigError: an option has a value that cannot work.
         """
-        chosen = self.options(**given)
+        chosen = self.options(**values)
         chosen.check(self.name)
         return self.build(chosen)
 
@@ -114,8 +114,10 @@ def counts(network: str, option: str, values: object, length: int | None = None)
         ConfigError: it is none, or it has another length than it must.
     """
     if not isinstance(values, list | tuple) or not values or length not in (None, len(values)):
-        wanted = f"{length} numbers" if length else "at least one number"
-        raise ConfigError(f"create {network}", f"{option} is {values!r}", f"Give {wanted}, such as (32, 64)")
+        expected = f"{length} numbers" if length else "at least one number"
+        raise ConfigError(
+            f"create {network}", f"{option} is {values!r}", f"Give {expected}, such as (32, 64)"
+        )
     for value in values:
         check_counts(network, **{option: value})
     return tuple(values)

@@ -42,7 +42,7 @@ class TabularOptions(Levers):
         members: networks of these sizes side by side, whose logits are averaged: what
             `juggler.models.detector.ensemble.join` makes of trained ones.
         novelty: log-odds of an alarm that unlikeness to normal records adds; above 0 the head has the layer
-            of `juggler.models.detector.novelty.with_novelty`.
+            of `juggler.models.detector.ood_score.with_ood_score`.
     """
 
     classes: int = 5

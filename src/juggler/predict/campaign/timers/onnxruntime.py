@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from juggler.arrays import Floats
 from juggler.errors import ConfigError
 from juggler.predict.campaign.store.schema import StoreError
 from juggler.predict.campaign.timers._copies import (
@@ -30,7 +31,7 @@ from juggler.predict.campaign.timers._copies import (
     kernel_us,
     small_pool_us,
 )
-from juggler.predict.campaign.timing import Bench, Floats, PhaseTimings, UnsupportedKernel, midmean, scratch
+from juggler.predict.campaign.timing import Bench, PhaseTimings, UnsupportedKernel, midmean, scratch
 from juggler.predict.graphs.kernel_graph import build, operators
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.runtime.backends.onnxruntime import failures, session_options

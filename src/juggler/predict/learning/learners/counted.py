@@ -14,18 +14,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from juggler.arrays import Arrays, Floats
 from juggler.nouns import Progress, ReportProgress, ignore_progress
 from juggler.predict.kernels.spec import ACTIVATIONS
 from juggler.predict.kernels.table import SIDES, KernelTable
 from juggler.predict.learning.boosting import Boosters, Settings, boost
 from juggler.predict.learning.features import Features
 from juggler.predict.learning.gaussian import Process
-from juggler.predict.learning.learner import Arrays, Epoch, Validation, check_target, joined, part
+from juggler.predict.learning.learner import Epoch, Validation, check_target, joined, part
 from juggler.predict.learning.unit_costs import UnitCosts
 from juggler.predict.learning.work.algorithms import algorithms
 from juggler.predict.learning.work.memory import BLOCK
-
-Floats = npt.NDArray[np.float64]
 
 MEMBERS = 3
 SETTINGS = Settings(depth=5, rate=0.04, rounds=400, columns=0.3)

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from juggler.arrays import Arrays, Floats
 from juggler.nouns import Progress, ReportProgress
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.learner import Arrays, Epoch, Validation, check_target, choosing_rows
+from juggler.predict.learning.learner import Epoch, Validation, check_target, choosing_rows
 from juggler.predict.learning.net_inputs import Inputs
 from juggler.predict.learning.scores import mape
-
-Floats = npt.NDArray[np.float64]
 
 _DEGREES, _RIDGES = (1, 2, 3), (1e-6, 1e-3)
 _WIDEST = 1200  # terms; more are neither fitted in seconds nor of use

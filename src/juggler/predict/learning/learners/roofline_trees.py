@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from juggler.arrays import Arrays, Floats
 from juggler.nouns import Progress, ReportProgress, ignore_progress
 from juggler.predict.kernels.roofline import Roofline
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.boosting import Boosters, Settings, best_settings, boost
 from juggler.predict.learning.features import Features
-from juggler.predict.learning.learner import Arrays, Epoch, Validation, check_target, choosing_rows
-
-Floats = npt.NDArray[np.float64]
+from juggler.predict.learning.learner import Epoch, Validation, check_target, choosing_rows
 
 # Depth and rate trade off against each other little here; what counts is that several are averaged.
 _CANDIDATES = (

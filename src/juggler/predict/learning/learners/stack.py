@@ -13,23 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from juggler.arrays import Arrays, Floats
 from juggler.nouns import Progress, ReportProgress, ignore_progress
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.learner import (
-    LEARNERS,
-    Arrays,
-    Epoch,
-    Fitted,
-    Validation,
-    check_target,
-    joined,
-    part,
-)
+from juggler.predict.learning.learner import LEARNERS, Epoch, Fitted, Validation, check_target, joined, part
 from juggler.predict.learning.learners.roofline_trees import RooflineTrees
 from juggler.predict.learning.scores import mape
 from juggler.predict.learning.splits import folds
-
-Floats = npt.NDArray[np.float64]
 
 _TREES, _NET, _FOLDS = "roofline_trees", "roofline_net", 3
 _SHARES = np.linspace(0.0, 1.0, 21)

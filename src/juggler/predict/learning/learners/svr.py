@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from juggler.arrays import Arrays, Floats
 from juggler.errors import Unavailable
 from juggler.nouns import Progress, ReportProgress
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.learner import Arrays, Epoch, Validation, check_target
+from juggler.predict.learning.learner import Epoch, Validation, check_target
 from juggler.predict.learning.net_inputs import Inputs
 from juggler.predict.learning.scores import mape
 from juggler.predict.learning.splits import random_split
-
-Floats = npt.NDArray[np.float64]
 
 _CHOOSING_ROWS = 2000  # settings are chosen on so many: the time of a fit goes with their square
 _TRIALS = tuple(

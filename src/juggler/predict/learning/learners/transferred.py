@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from juggler.arrays import Arrays, Floats
 from juggler.errors import ConfigError
 from juggler.nouns import Progress, ReportProgress
 from juggler.predict.kernels.roofline import Roofline
@@ -22,7 +23,6 @@ from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.boosting import Boosters, Settings, boost
 from juggler.predict.learning.features import Features
 from juggler.predict.learning.learner import (
-    Arrays,
     Epoch,
     Fitted,
     NeedsSource,
@@ -33,8 +33,6 @@ from juggler.predict.learning.learner import (
     part,
     unpack,
 )
-
-Floats = npt.NDArray[np.float64]
 
 _SETTINGS = tuple(
     Settings(depth=depth, rate=0.05, rounds=rounds, columns=0.3, leaf=5.0)

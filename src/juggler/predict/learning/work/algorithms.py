@@ -18,7 +18,6 @@ from juggler.predict.learning.work.memory import BLOCK, Columns, constant, finis
 from juggler.predict.learning.work.products import dense, unfolded
 
 CURVED = ("sigmoid", "tanh", "exp", "erf", "gelu", "silu", "softplus", "elu")  # a series for each number
-Floats = npt.NDArray[np.float64]
 Words = npt.NDArray[np.str_]
 
 

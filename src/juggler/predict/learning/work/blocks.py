@@ -15,12 +15,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from juggler.arrays import Floats
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.work.memory import BLOCK, Columns, by_level, cold, constant, finish
-
-Floats = npt.NDArray[np.float64]
 
 FILTERS = 4.0  # blocks of output channels that are computed at once
 FILLED = (True, True)

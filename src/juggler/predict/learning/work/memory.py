@@ -8,13 +8,12 @@ are fitted, so levels need not be those of the processor at hand.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from juggler.arrays import Floats
 from juggler.predict.kernels.sizes import WINDOWED, WORD_BYTES
 from juggler.predict.kernels.spec import ACTIVATIONS
 from juggler.predict.kernels.table import KernelTable
 
-Floats = npt.NDArray[np.float64]
 Columns = dict[str, Floats]
 
 BLOCK = 16.0  # channels that the blocked layout holds together; what is missing is filled up

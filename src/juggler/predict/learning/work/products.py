@@ -14,11 +14,11 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from juggler.arrays import Floats
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.work.blocks import SUM_BYTES, cycles, waits
 from juggler.predict.learning.work.memory import Columns, beyond, by_level, cold, constant, finish
 
-Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 ROWS = (12.0, 6.0, 3.0, 1.0)

@@ -10,7 +10,7 @@ from contracts_rules import randomised
 from juggler.errors import ConfigError, DataError
 from juggler.models import create, load, save
 from juggler.models.detector.ensemble import join
-from juggler.models.detector.novelty import with_novelty
+from juggler.models.detector.ood_score import with_ood_score
 from juggler.transform import flatten
 
 SHAPE = {
@@ -40,7 +40,7 @@ def log_odds(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
 def test_only_what_no_normal_record_has_raises_the_alarm() -> None:
     plain, normals = network(), images(2000)
     before = {key: value.clone() for key, value in plain.state_dict().items()}
-    guarded = with_novelty(plain, normals, 2.0)
+    guarded = with_ood_score(plain, normals, 2.0)
     raised = log_odds(guarded, normals) - log_odds(plain, normals)
     assert float(raised.min()) > -1e-3
     # Of 1,000 normal records one has a novelty above 1, which is worth a weight.
@@ -56,7 +56,7 @@ def test_only_what_no_normal_record_has_raises_the_alarm() -> None:
 def test_it_doubles_with_its_weight_and_is_nothing_without() -> None:
     plain, normals, strange = network(), images(2000), images(50, scale=3.0)
     none, one, two = (
-        log_odds(with_novelty(plain, normals, w), strange) - log_odds(plain, strange) for w in (0, 1, 2)
+        log_odds(with_ood_score(plain, normals, w), strange) - log_odds(plain, strange) for w in (0, 1, 2)
     )
     assert float(none.abs().max()) < 1e-2
     assert torch.allclose(two, 2 * one, rtol=1e-3, atol=1e-2)
@@ -65,7 +65,7 @@ def test_it_doubles_with_its_weight_and_is_nothing_without() -> None:
 @pytest.mark.parametrize("members", [1, 3])
 def test_flat_it_is_a_chain_and_it_can_be_kept(members: int, tmp_path: Path) -> None:
     joined = join([network(seed) for seed in range(members)])
-    guarded, x = with_novelty(joined, images(2000), 1.0), images(8)
+    guarded, x = with_ood_score(joined, images(2000), 1.0), images(8)
     flattened = flatten(guarded, x[:1].clone(), inputs=x)
     assert flattened.certificate.passed
     nodes = [node for node in flattened.model.graph.nodes if node.op not in ("placeholder", "output")]
@@ -77,9 +77,9 @@ def test_flat_it_is_a_chain_and_it_can_be_kept(members: int, tmp_path: Path) -> 
 
 
 def test_refuses_what_it_cannot_be_added_to() -> None:
-    guarded = with_novelty(network(), images(2000), 1.0)
+    guarded = with_ood_score(network(), images(2000), 1.0)
     for wrong in (guarded, create("plain18", width=0.1)):
         with pytest.raises(ConfigError, match="takes none, or has it"):
-            with_novelty(wrong, images(2000), 1.0)
+            with_ood_score(wrong, images(2000), 1.0)
     with pytest.raises(DataError, match="5 normal records"):
-        with_novelty(network(), images(5), 1.0)
+        with_ood_score(network(), images(5), 1.0)

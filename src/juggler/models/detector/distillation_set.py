@@ -24,11 +24,11 @@ from juggler.models.detector.teacher import Teacher, fit_trees
 from juggler.models.networks.checkpoint import read_tensors, write_tensors
 from juggler.nouns import ReportProgress
 
-LESSON_FILE = "lesson.safetensors"
+LABELS_FILE = "lesson.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
+class DistillationSet:
     """Records to learn from.
 
     Attributes:
@@ -42,12 +42,12 @@ class Lesson:
     validation: NDArray[np.float32] | None = None
 
 
-def plain_lesson(train: TrainRecords) -> Lesson:
+def with_hard_labels(train: TrainRecords) -> DistillationSet:
     """Return the training records with their classes."""
-    return Lesson(train, train.classes())
+    return DistillationSet(train, train.classes())
 
 
-def taught_lesson(
+def with_soft_labels(
     teacher: Teacher,
     train: TrainRecords,
     columns: Sequence[str],
@@ -56,7 +56,7 @@ def taught_lesson(
     validation: Records | None = None,
     folder: Path | None = None,
     progress: ReportProgress | None = None,
-) -> Lesson:
+) -> DistillationSet:
     """Return the training records and mixtures of them, labelled by a teacher fitted on the former.
 
     Args:
@@ -74,27 +74,27 @@ def taught_lesson(
     """
     mixtures = mix_records(train, teacher.mixtures, seed)
     records = join([train, mixtures])
-    asked = {"teacher": teacher.to_dict(), "seed": seed, "columns": list(columns)}
-    asked["sha256"] = _digest(train, records, validation)
-    path = None if folder is None else folder / LESSON_FILE
-    kept = None if path is None else _kept(path, asked)
-    if kept is None:
+    request = {"teacher": teacher.to_dict(), "seed": seed, "columns": list(columns)}
+    request["sha256"] = _digest(train, records, validation)
+    path = None if folder is None else folder / LABELS_FILE
+    tensors = None if path is None else _kept(path, request)
+    if tensors is None:
         trees = fit_trees(teacher, train, columns, seed, progress)
-        kept = {"labels": torch.from_numpy(trees.probabilities(records))}
+        tensors = {"labels": torch.from_numpy(trees.probabilities(records))}
         if validation is not None:
-            kept["validation"] = torch.from_numpy(trees.probabilities(validation))
+            tensors["validation"] = torch.from_numpy(trees.probabilities(validation))
         if path is not None:
-            write_tensors(path, "lesson", kept, {"asked": asked})
-    found = kept.get("validation")
-    return Lesson(records, kept["labels"].numpy(), None if found is None else found.numpy())
+            write_tensors(path, "lesson", tensors, {"asked": request})
+    shares = tensors.get("validation")
+    return DistillationSet(records, tensors["labels"].numpy(), None if shares is None else shares.numpy())
 
 
-def _kept(path: Path, asked: dict[str, Any]) -> dict[str, torch.Tensor] | None:
+def _kept(path: Path, request: dict[str, Any]) -> dict[str, torch.Tensor] | None:
     """Return the labels in the file where they answer what is asked."""
     if not path.exists():
         return None
     tensors, header = read_tensors(path, "lesson")
-    return tensors if header.get("asked") == asked else None
+    return tensors if header.get("asked") == request else None
 
 
 def _digest(train: TrainRecords, *lots: Records | None) -> str:

@@ -1,4 +1,4 @@
-"""What a run draws by, epoch by epoch: generators that are seeded anew, and can be kept half-way through."""
+"""What a run rng by, epoch by epoch: generators that are seeded anew, and can be kept half-way through."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-class Draws:
+class RngState:
     """The generators of one epoch on one rank: numpy's own, torch's global ones on the CPU and the device.
 
     Args:

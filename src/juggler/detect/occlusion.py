@@ -8,7 +8,7 @@ from juggler.data import Records
 from juggler.detect.detector import NORMAL, Detector
 
 
-class Weigher:
+class OcclusionAttribution:
     """Work out what weighed most in one record, all features in one run of the network.
 
     A record that several features give away, each by itself, falls little without any one of them: the

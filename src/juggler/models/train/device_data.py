@@ -10,7 +10,7 @@ from juggler.data import Standard
 _SHARE_OF_MEMORY = 0.5  # of what a device has free; the rest is for weights and activations
 
 
-class Feed:
+class DeviceData:
     """Hand out records by their numbers.
 
     Args:
@@ -43,8 +43,8 @@ class Feed:
 
     def pictures(self, rows: Tensor) -> Tensor:
         """Return float32 pictures `[rows, C, H, W]` on the device."""
-        found = self._images[rows.to(self._images.device)].to(self._device)
-        return standardise(found, self._standard).contiguous(memory_format=self._layout)
+        images = self._images[rows.to(self._images.device)].to(self._device)
+        return standardise(images, self._standard).contiguous(memory_format=self._layout)
 
     def targets(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return labels `[rows]` or `[rows, classes]`, and weights `[rows]`."""

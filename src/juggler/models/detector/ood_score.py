@@ -26,7 +26,7 @@ WITHIN = 0.999
 """Share of normal records within an axis's limit; and novelty 1 is that of the one in a thousand beyond."""
 
 
-def with_novelty(network: nn.Module, normals: Tensor, weight: float) -> nn.Module:
+def with_ood_score(network: nn.Module, normals: Tensor, weight: float) -> nn.Module:
     """Return a network whose log-odds of an alarm are higher by `weight` times a record's novelty.
 
     With V the whitened principal axes of what the last layer reads of normal records, m their mean along
@@ -55,16 +55,16 @@ def with_novelty(network: nn.Module, normals: Tensor, weight: float) -> nn.Modul
     first, second = _layers(read, last, weight)
     if not weight:
         return network
-    whole = create(name, **{**options, "novelty": float(weight)})
+    extended = create(name, **{**options, "novelty": float(weight)})
     state = {k: v for k, v in network.state_dict().items() if not k.startswith("head.")}
     at = len(head) - 1
     state |= {f"head.{at}.{key}": value for key, value in first.items()}
     state |= {f"head.{at + 2}.{key}": value for key, value in second.items()}
-    whole.load_state_dict(state)
-    return whole.eval()
+    extended.load_state_dict(state)
+    return extended.eval()
 
 
-def some_normals(records: TrainRecords, seed: int) -> TrainRecords:
+def sample_normals(records: TrainRecords, seed: int) -> TrainRecords:
     """Return training records of the first class, drawn at random where there are more than `MOST`."""
     rows = np.flatnonzero(records.classes() == 0)
     return records.take(np.random.default_rng(seed).permutation(rows)[:MOST])
@@ -72,16 +72,16 @@ def some_normals(records: TrainRecords, seed: int) -> TrainRecords:
 
 def _read(network: nn.Module, images: Tensor) -> Tensor:
     """Return what the last layer reads, float64 `[n, inputs]`."""
-    found: list[Tensor] = []
+    batches: list[Tensor] = []
     head = cast(nn.Sequential, network.head)
-    hook = head[-1].register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].double()))
+    hook = head[-1].register_forward_pre_hook(lambda _, inputs: batches.append(inputs[0].double()))
     try:
         with torch.inference_mode():
             for batch in torch.split(images, 1024):
                 network.eval()(batch)
     finally:
         hook.remove()
-    return torch.cat(found).clone()
+    return torch.cat(batches).clone()
 
 
 def _layers(read: Tensor, last: nn.Linear, weight: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

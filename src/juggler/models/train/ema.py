@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from juggler.models.train.feed import Feed
+from juggler.models.train.device_data import DeviceData
 
 REFRESH_ROWS = 16_384
 
@@ -33,18 +33,18 @@ class WeightAverage:
         average(list(self.weights.values()), [weight.detach() for weight in module.parameters()], None)
 
     @torch.no_grad()
-    def network(self, module: nn.Module, feed: Feed, batch: int) -> nn.Module:
+    def network(self, module: nn.Module, data: DeviceData, batch: int) -> nn.Module:
         """Return a copy of the module with the averaged weights and statistics that belong to them."""
         averaged = copy.deepcopy(module)
         for name, weight in averaged.named_parameters():
             weight.copy_(self.weights[name])
-        refresh_statistics(averaged, feed, batch)
+        refresh_statistics(averaged, data, batch)
         return averaged.eval()
 
 
 @torch.no_grad()
-def refresh_statistics(module: nn.Module, feed: Feed, batch: int) -> None:
-    """Take batch-norm statistics anew, in place, as the mean over batches of the feed's pictures.
+def refresh_statistics(module: nn.Module, data: DeviceData, batch: int) -> None:
+    """Take batch-norm statistics anew, in place, as the mean over batches of the data's pictures.
 
     Statistics gathered under other weights do not fit averaged ones. Only the batch norms are put in
     training mode, so dropout stays out. At most `REFRESH_ROWS` rows are used, evenly spread. The result
@@ -59,9 +59,9 @@ def refresh_statistics(module: nn.Module, feed: Feed, batch: int) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # torch's word for the plain mean over all batches
         norm.train()
-    rows = torch.linspace(0, len(feed) - 1, min(len(feed), REFRESH_ROWS), dtype=torch.float64).long()
+    rows = torch.linspace(0, len(data) - 1, min(len(data), REFRESH_ROWS), dtype=torch.float64).long()
     for part in rows.tensor_split(-(-len(rows) // batch)):
-        module(feed.pictures(part))
+        module(data.pictures(part))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     module.eval()
