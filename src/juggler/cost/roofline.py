@@ -118,7 +118,7 @@ def measure_ceilings(
     report(Progress("measure the ceilings", 1, 3, "steps"))
     gb_per_s = copy_gb_per_s(copy_bytes=COPY_BYTES, now_ns=now_ns)
     report(Progress("measure the ceilings", 2, 3, "steps"))
-    overhead_us = _median_ms(_nothing_much(), CALLS, now_ns) * 1e3
+    overhead_us = _median_ms(_single_addition(), CALLS, now_ns) * 1e3
     report(Progress("measure the ceilings", 3, 3, "steps"))
     best = f"{product.library}, float32, {product.side} x {product.side}"
     source = f"{MEASURED}: {best}; copy of {COPY_BYTES >> 20} MiB"
@@ -135,7 +135,7 @@ def _median_ms(call: Callable[[], object], times: int, now_ns: Callable[[], int]
     return max(statistics.median(durations_ns), 1) / 1e6
 
 
-def _nothing_much() -> Callable[[], object]:
+def _single_addition() -> Callable[[], object]:
     """Return a call of torch that computes one element."""
     import torch  # noqa: PLC0415  # heavy
 

@@ -159,7 +159,7 @@ def parse_hierarchy(text: str, place: str) -> Hierarchy:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"read the device {place}", f"not TOML: {error}", "Mend that line") from error
     _check_names(values, _DEVICE, place)
-    word_bits = _whole(values, "word_bits", place)
+    word_bits = _positive_integer(values, "word_bits", place)
     mac, unit = _energy(values, "mac", place)
     if _text(values, "origin", place) not in ORIGINS:
         raise ConfigError(
@@ -171,9 +171,9 @@ def parse_hierarchy(text: str, place: str) -> Hierarchy:
         values["origin"],
         unit,
         word_bits,
-        _whole(values, "accumulator_bits", place) if "accumulator_bits" in values else word_bits,
-        _whole(values, "rows", place),
-        _whole(values, "columns", place),
+        _positive_integer(values, "accumulator_bits", place) if "accumulator_bits" in values else word_bits,
+        _positive_integer(values, "rows", place),
+        _positive_integer(values, "columns", place),
         mac,
         _levels(values, unit, word_bits, place),
     )
@@ -196,7 +196,7 @@ def _levels(values: Mapping[str, Any], unit: str, word_bits: int, place: str) ->
             raise ConfigError(
                 f"read {here}, energy", f"{its_unit}, where mac is {unit}", f"Give all of them in {unit}"
             )
-        bits = _whole(table, "word_bits", here) if "word_bits" in table else word_bits
+        bits = _positive_integer(table, "word_bits", here) if "word_bits" in table else word_bits
         bandwidth = quantity(table["bandwidth"], "bandwidth", here)[0] if "bandwidth" in table else None
         what = _text(table, "what", here)
         sums = round(quantity(table["sums"], "capacity", here)[0]) if "sums" in table else None
@@ -247,7 +247,7 @@ def _energy(table: Mapping[str, Any], name: str, place: str) -> tuple[float, str
 def _capacity(table: Mapping[str, Any], place: str) -> int | None:
     """Return the capacity: this machine's own where the level is one of its caches and it says so."""
     if "cache" in table:
-        size = cache_bytes(_whole(table, "cache", place))
+        size = cache_bytes(_positive_integer(table, "cache", place))
         if size is not None:
             return size
     if "capacity" not in table:
@@ -276,7 +276,7 @@ def _text(table: Mapping[str, Any], name: str, place: str) -> str:
     return value
 
 
-def _whole(table: Mapping[str, Any], name: str, place: str) -> int:
+def _positive_integer(table: Mapping[str, Any], name: str, place: str) -> int:
     value = table.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ConfigError(f"read {place}", f"{name} is {value!r}", f"Give {name} as a whole number from 1")

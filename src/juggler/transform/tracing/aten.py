@@ -22,7 +22,7 @@ TO_THE_END = 2**62  # slices that end beyond end where their tensor does
 
 
 def _activation(make: Callable[[Arguments], nn.Module]) -> Handle:
-    return lambda build, call: build.module(call, make(call), "self")
+    return lambda builder, call: builder.module(call, make(call), "self")
 
 
 def _plain(make: type[nn.Module]) -> Handle:
@@ -40,9 +40,9 @@ def _elu(call: Arguments) -> nn.Module:
     return nn.ELU(call.values["alpha"])
 
 
-def _softmax(build: AtenBuilder, call: Arguments) -> fx.Node:
+def _softmax(builder: AtenBuilder, call: Arguments) -> fx.Node:
     _check_keeps_type(call)
-    return build.module(call, nn.Softmax(dim=call.values["dim"]), "self")
+    return builder.module(call, nn.Softmax(dim=call.values["dim"]), "self")
 
 
 def _check_keeps_type(call: Arguments) -> None:
@@ -51,22 +51,22 @@ def _check_keeps_type(call: Arguments) -> None:
         raise NoHandle
 
 
-def _clamp(build: AtenBuilder, call: Arguments) -> fx.Node:
+def _clamp(builder: AtenBuilder, call: Arguments) -> fx.Node:
     limits = call.values["min"], call.values["max"]
     if any(isinstance(limit, fx.Node) for limit in limits):
         raise NoHandle
     if limits == (0, None):
-        return build.module(call, nn.ReLU(), "self")
+        return builder.module(call, nn.ReLU(), "self")
     if limits == (0, 6):
-        return build.module(call, nn.ReLU6(), "self")
-    return build.add_function(torch.clamp, call["self"], min=limits[0], max=limits[1])
+        return builder.module(call, nn.ReLU6(), "self")
+    return builder.add_function(torch.clamp, call["self"], min=limits[0], max=limits[1])
 
 
 def _binary(function: Callable[..., Any]) -> Handle:
-    def handle(build: AtenBuilder, call: Arguments) -> fx.Node:
+    def handle(builder: AtenBuilder, call: Arguments) -> fx.Node:
         if call.values.get("alpha", 1) != 1 or call.values.get("rounding_mode") is not None:
             raise NoHandle
-        return build.add_function(function, call["self"], call["other"])
+        return builder.add_function(function, call["self"], call["other"])
 
     return handle
 
@@ -74,78 +74,78 @@ def _binary(function: Callable[..., Any]) -> Handle:
 def _function(function: Callable[..., Any], *names: str) -> Handle:
     """Call a function with these arguments by position; what it does not take must be at its default."""
 
-    def handle(build: AtenBuilder, call: Arguments) -> fx.Node:
+    def handle(builder: AtenBuilder, call: Arguments) -> fx.Node:
         others = {name: value for name, value in call.values.items() if name not in names}
         if any(value not in (None, False, 0) for value in others.values()):
             raise NoHandle
-        return build.add_function(function, *(call[name] for name in names))
+        return builder.add_function(function, *(call[name] for name in names))
 
     return handle
 
 
-def _same(build: AtenBuilder, call: Arguments) -> Any:
+def _same(builder: AtenBuilder, call: Arguments) -> Any:
     """Let the result be what goes in: copies, identities, and dropout in evaluation mode."""
     return call[next(iter(call.values))]
 
 
-def _cast(build: AtenBuilder, call: Arguments) -> Any:
+def _cast(builder: AtenBuilder, call: Arguments) -> Any:
     _check_keeps_type(call)
     return call["self"]
 
 
-def _flatten(build: AtenBuilder, call: Arguments) -> fx.Node:
+def _flatten(builder: AtenBuilder, call: Arguments) -> fx.Node:
     start, end = call.values["start_dim"], call.values["end_dim"]
-    return build.module(call, nn.Flatten(start, end), "self")
+    return builder.module(call, nn.Flatten(start, end), "self")
 
 
-def _view(build: AtenBuilder, call: Arguments) -> fx.Node:
+def _view(builder: AtenBuilder, call: Arguments) -> fx.Node:
     """Reshape; a batch that the program fixes, and that the view keeps, is left free."""
     sizes = list(call.values.get("size") or call.values.get("shape") or ())
     before = call.shape("self")
     keeps = bool(sizes) and isinstance(sizes[0], int) and len(before) > 1 and before[0] == sizes[0]
     behind = all(isinstance(size, int) for size in (*before[1:], *sizes[1:]))
     if not keeps or not behind:
-        return build.add_function(torch.reshape, call["self"], call.mapped(sizes))
+        return builder.add_function(torch.reshape, call["self"], call.mapped(sizes))
     count = math.prod(before[1:])
     if len(sizes) == 2 and sizes[1] in (-1, count):
-        return build.module(call, nn.Flatten(1), "self")
+        return builder.module(call, nn.Flatten(1), "self")
     known = math.prod(size for size in sizes[1:] if size != -1)
     behind_sizes = tuple(count // known if size == -1 else size for size in sizes[1:])
-    return build.add_function(torch.reshape, call["self"], (-1, *behind_sizes))
+    return builder.add_function(torch.reshape, call["self"], (-1, *behind_sizes))
 
 
-def _slice(build: AtenBuilder, call: Arguments) -> fx.Node:
+def _slice(builder: AtenBuilder, call: Arguments) -> fx.Node:
     start, end, step = (call[name] for name in ("start", "end", "step"))
     if isinstance(end, int) and end >= TO_THE_END:
         end = None
     if (start in (None, 0)) and end is None and step == 1:
         return call["self"]  # type: ignore[no-any-return]
-    return _item(build, call, slice(start or None, end, None if step == 1 else step))
+    return _item(builder, call, slice(start or None, end, None if step == 1 else step))
 
 
-def _select(build: AtenBuilder, call: Arguments) -> fx.Node:
-    return _item(build, call, call["index"])
+def _select(builder: AtenBuilder, call: Arguments) -> fx.Node:
+    return _item(builder, call, call["index"])
 
 
-def _item(build: AtenBuilder, call: Arguments, taken: Any) -> fx.Node:
+def _item(builder: AtenBuilder, call: Arguments, taken: Any) -> fx.Node:
     axis = call.values["dim"] % len(call.shape("self"))
-    return build.add_function(operator.getitem, call["self"], (*(slice(None),) * axis, taken))
+    return builder.add_function(operator.getitem, call["self"], (*(slice(None),) * axis, taken))
 
 
-def _size(build: AtenBuilder, call: Arguments) -> fx.Node:
-    return build.graph.call_method("size", (call["self"], call.values["dim"]))
+def _size(builder: AtenBuilder, call: Arguments) -> fx.Node:
+    return builder.graph.call_method("size", (call["self"], call.values["dim"]))
 
 
-def _pad(build: AtenBuilder, call: Arguments) -> fx.Node:
+def _pad(builder: AtenBuilder, call: Arguments) -> fx.Node:
     mode, value = call.values.get("mode", "constant"), call.values["value"]
-    return build.add_function(functional.pad, call["self"], list(call["pad"]), mode, value)
+    return builder.add_function(functional.pad, call["self"], list(call["pad"]), mode, value)
 
 
-def _attention(build: AtenBuilder, call: Arguments) -> fx.Node:
+def _attention(builder: AtenBuilder, call: Arguments) -> fx.Node:
     options = {
         name: call[name] for name in ("attn_mask", "is_causal", "scale", "enable_gqa") if name in call.values
     }
-    return build.add_function(
+    return builder.add_function(
         functional.scaled_dot_product_attention, call["query"], call["key"], call["value"], **options
     )
 

@@ -18,7 +18,7 @@ AVERAGE_POOLS = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
 ADAPTIVE_POOLS = {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}
 
 
-def _conv(build: AtenBuilder, call: Arguments) -> fx.Node:
+def _conv(builder: AtenBuilder, call: Arguments) -> fx.Node:
     weight, bias = call.weight("weight"), call.optional("bias")
     rank, transposed = (
         weight.ndim - 2,
@@ -28,7 +28,7 @@ def _conv(build: AtenBuilder, call: Arguments) -> fx.Node:
     with torch.device("meta"):  # the weights come from the program: nothing to draw, nothing to allocate
         conv = kind(bias=bias is not None, **options)
     _set_weights(conv, weight, bias)
-    return build.module(call, conv, "input", "conv", id(weight), id(bias), *map(str, options.values()))
+    return builder.module(call, conv, "input", "conv", id(weight), id(bias), *map(str, options.values()))
 
 
 def _conv_of(call: Arguments, weight: Tensor, rank: int, *, transposed: bool) -> tuple[Any, dict[str, Any]]:
@@ -51,7 +51,7 @@ def _conv_of(call: Arguments, weight: Tensor, rank: int, *, transposed: bool) ->
     return kinds[rank], options
 
 
-def _batch_norm(build: AtenBuilder, call: Arguments) -> Any:
+def _batch_norm(builder: AtenBuilder, call: Arguments) -> Any:
     _check_first_only(call)
     mean, variance = call.weight("running_mean"), call.weight("running_var")
     weight, bias = call.optional("weight"), call.optional("bias")
@@ -63,47 +63,47 @@ def _batch_norm(build: AtenBuilder, call: Arguments) -> Any:
         _set_weights(norm, weight, bias)
     norm.running_mean, norm.running_var = mean.detach(), variance.detach()
     held = (id(weight), id(bias), id(mean), id(variance), norm.eps)
-    return _first(call, build.module(call, norm, "input", "norm", *held))
+    return _first(call, builder.module(call, norm, "input", "norm", *held))
 
 
-def _linear(build: AtenBuilder, call: Arguments) -> fx.Node:
+def _linear(builder: AtenBuilder, call: Arguments) -> fx.Node:
     weight = call.weight("weight")
     if weight.ndim != 2:
         raise NoHandle
-    return _linear_module(build, call, weight, call.optional("bias"), "input")
+    return _linear_module(builder, call, weight, call.optional("bias"), "input")
 
 
-def _addmm(build: AtenBuilder, call: Arguments) -> fx.Node:
+def _addmm(builder: AtenBuilder, call: Arguments) -> fx.Node:
     if call.values.get("alpha", 1) != 1 or call.values.get("beta", 1) != 1:
         raise NoHandle
     weight, bias = call.weight("mat2"), call.weight("self")
     if bias.shape != weight.shape[1:]:
         raise NoHandle
-    return _linear_module(build, call, weight.t().contiguous(), bias, "mat1")
+    return _linear_module(builder, call, weight.t().contiguous(), bias, "mat1")
 
 
-def _mm(build: AtenBuilder, call: Arguments) -> fx.Node:
+def _mm(builder: AtenBuilder, call: Arguments) -> fx.Node:
     """Return the linear layer that a product with a weight is; a product of two features stays one."""
     if not isinstance(call.held.get("mat2"), Tensor):
-        return _matmul(build, call)
-    return _linear_module(build, call, call.weight("mat2").t().contiguous(), None, "self")
+        return _matmul(builder, call)
+    return _linear_module(builder, call, call.weight("mat2").t().contiguous(), None, "self")
 
 
 def _linear_module(
-    build: AtenBuilder, call: Arguments, weight: Tensor, bias: Tensor | None, source: str
+    builder: AtenBuilder, call: Arguments, weight: Tensor, bias: Tensor | None, source: str
 ) -> fx.Node:
     with torch.device("meta"):
         linear = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
     _set_weights(linear, weight, bias)
-    return build.module(call, linear, source, "linear", id(weight), id(bias))
+    return builder.module(call, linear, source, "linear", id(weight), id(bias))
 
 
-def _matmul(build: AtenBuilder, call: Arguments) -> fx.Node:
+def _matmul(builder: AtenBuilder, call: Arguments) -> fx.Node:
     right = call.values.get("other", call.values.get("mat2"))
-    return build.add_function(torch.matmul, call["self"], call.mapped(right))
+    return builder.add_function(torch.matmul, call["self"], call.mapped(right))
 
 
-def _layer_norm(build: AtenBuilder, call: Arguments) -> Any:
+def _layer_norm(builder: AtenBuilder, call: Arguments) -> Any:
     _check_first_only(call)
     weight, bias = call.optional("weight"), call.optional("bias")
     norm = nn.LayerNorm(
@@ -116,10 +116,10 @@ def _layer_norm(build: AtenBuilder, call: Arguments) -> Any:
         _set_weights(norm, weight, bias)
     elif bias is not None:
         raise NoHandle
-    return _first(call, build.module(call, norm, "input", "layer", id(weight), id(bias), norm.eps))
+    return _first(call, builder.module(call, norm, "input", "layer", id(weight), id(bias), norm.eps))
 
 
-def _group_norm(build: AtenBuilder, call: Arguments) -> fx.Node:
+def _group_norm(builder: AtenBuilder, call: Arguments) -> fx.Node:
     weight, bias = call.optional("weight"), call.optional("bias")
     if (weight is None) != (bias is None):
         raise NoHandle
@@ -127,24 +127,24 @@ def _group_norm(build: AtenBuilder, call: Arguments) -> fx.Node:
     norm = nn.GroupNorm(call.values["num_groups"], channels, call.values["eps"], affine=weight is not None)
     if weight is not None:
         _set_weights(norm, weight, bias)
-    return build.module(call, norm, "input", "group", id(weight), id(bias), norm.eps)
+    return builder.module(call, norm, "input", "group", id(weight), id(bias), norm.eps)
 
 
-def _prelu(build: AtenBuilder, call: Arguments) -> fx.Node:
+def _prelu(builder: AtenBuilder, call: Arguments) -> fx.Node:
     weight = call.weight("weight")
     prelu = nn.PReLU(weight.numel())
     _set_weights(prelu, weight.reshape(-1), None)
-    return build.module(call, prelu, "self", "prelu", id(weight))
+    return builder.module(call, prelu, "self", "prelu", id(weight))
 
 
-def _embedding(build: AtenBuilder, call: Arguments) -> fx.Node:
+def _embedding(builder: AtenBuilder, call: Arguments) -> fx.Node:
     weight = call.weight("weight")
     if call.values["scale_grad_by_freq"] or call.values["sparse"]:
         raise NoHandle
     with torch.device("meta"):
         embedding = nn.Embedding(*weight.shape)
     _set_weights(embedding, weight, None)
-    return build.module(call, embedding, "indices", "embedding", id(weight))
+    return builder.module(call, embedding, "indices", "embedding", id(weight))
 
 
 def _set_weights(module: nn.Module, weight: Tensor, bias: Tensor | None) -> None:
@@ -166,32 +166,32 @@ def _first(call: Arguments, node: fx.Node) -> Any:
     return (node,) if call.gives_several else node
 
 
-def _max_pool(build: AtenBuilder, call: Arguments) -> Any:
+def _max_pool(builder: AtenBuilder, call: Arguments) -> Any:
     _check_first_only(call)
     rank = len(call.shape("self")) - 2
     kernel, stride = call.numbers("kernel_size", rank), _stride(call, rank)
     padding, dilation = call.numbers("padding", rank), call.numbers("dilation", rank)
     pool = _of_rank(MAX_POOLS, rank)(kernel, stride, padding, dilation, ceil_mode=call.values["ceil_mode"])
-    return _first(call, build.module(call, pool, "self"))
+    return _first(call, builder.module(call, pool, "self"))
 
 
-def _average_pool(build: AtenBuilder, call: Arguments) -> fx.Node:
+def _average_pool(builder: AtenBuilder, call: Arguments) -> fx.Node:
     if call.values.get("divisor_override") is not None:
         raise NoHandle
     rank = len(call.shape("self")) - 2
     kernel, padding = call.numbers("kernel_size", rank), call.numbers("padding", rank)
     options = {name: call.values[name] for name in ("ceil_mode", "count_include_pad")}
-    return build.module(
+    return builder.module(
         call, _of_rank(AVERAGE_POOLS, rank)(kernel, _stride(call, rank), padding, **options), "self"
     )
 
 
-def _adaptive_pool(build: AtenBuilder, call: Arguments) -> fx.Node:
+def _adaptive_pool(builder: AtenBuilder, call: Arguments) -> fx.Node:
     rank = len(call.shape("self")) - 2
     sizes = tuple(call.values["output_size"])
     if not all(isinstance(size, int) for size in sizes):
         raise NoHandle
-    return build.module(call, _of_rank(ADAPTIVE_POOLS, rank)(sizes if rank > 1 else sizes[0]), "self")
+    return builder.module(call, _of_rank(ADAPTIVE_POOLS, rank)(sizes if rank > 1 else sizes[0]), "self")
 
 
 def _stride(call: Arguments, rank: int) -> tuple[int, ...]:
