@@ -66,9 +66,9 @@ def export(
             such as one that branches on what its input holds.
         ParityError: ONNX Runtime computes something else from the graph, at batch 1 or 3.
     """
-    own, inputs = _own(module, example)
-    model = _drafted(own, inputs, metadata or {})
-    _check_parity(own, inputs, model)
+    copied, inputs = _copy_for_export(module, example)
+    model = _to_onnx(copied, inputs, metadata or {})
+    _check_parity(copied, inputs, model)
     return model if path is None else write_atomically(Path(path), model)
 
 
@@ -82,7 +82,7 @@ def draft(module: nn.Module, example: object) -> bytes:
     Raises:
         ConfigError: as `export`.
     """
-    return _drafted(*_own(module, example), {})
+    return _to_onnx(*_copy_for_export(module, example), {})
 
 
 def outline(module: nn.Module, example: object) -> onnx.ModelProto:
@@ -104,22 +104,22 @@ def outline(module: nn.Module, example: object) -> onnx.ModelProto:
     try:
         model = _trace(module, inputs, *ends, weights=False)
     except (RuntimeError, ValueError, TypeError) as error:
-        found = f"torch's tracing exporter cannot write it ({_first_line(error)})"
-        raise ConfigError("outline a module", found, "Export it with its weights") from error
+        reason = f"torch's tracing exporter cannot write it ({_first_line(error)})"
+        raise ConfigError("outline a module", reason, "Export it with its weights") from error
     fold_constants(model)
     return model
 
 
-def _own(module: nn.Module, example: object) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
+def _copy_for_export(module: nn.Module, example: object) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     check_evaluating(module, "export a module")
-    own = copy.deepcopy(module).cpu().requires_grad_(False)
-    _check_precision(own)
-    return own, examples(example)
+    copied = copy.deepcopy(module).cpu().requires_grad_(False)
+    _check_precision(copied)
+    return copied, examples(example)
 
 
-def _drafted(module: nn.Module, inputs: tuple[torch.Tensor, ...], metadata: Mapping[str, str]) -> bytes:
+def _to_onnx(module: nn.Module, inputs: tuple[torch.Tensor, ...], metadata: Mapping[str, str]) -> bytes:
     names = end_names("input", len(inputs)), end_names("output", len(try_example(module, inputs)))
-    return _cleaned(_write(module, inputs, *names), metadata)
+    return _clean(_write(module, inputs, *names), metadata)
 
 
 def _check_precision(module: nn.Module) -> None:
@@ -196,7 +196,7 @@ def _capture(
     return program.model_proto
 
 
-def _cleaned(model: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
+def _clean(model: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
     """Fold constants, drop what tells of the machine (source paths in traces), add the metadata."""
     fold_constants(model)
     for item in [model.graph, *model.graph.node, *model.graph.input, *model.graph.output]:
@@ -214,23 +214,23 @@ def _cleaned(model: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
 def _check_parity(module: nn.Module, inputs: tuple[torch.Tensor, ...], model: bytes) -> None:
     """Compare the graph on ONNX Runtime with the module on random inputs."""
     generator = torch.Generator().manual_seed(0)
-    asked = "export a module and compare the graph with it"
+    request = "export a module and compare the graph with it"
     remedy = "Nothing was written. Look for sizes or values that the module computes from its example"
     try:
         with ONNX_RUNTIME.open(Source(graph=model), threads=None) as session:
             for batch in PARITY_BATCHES:
-                drawn = tuple(_like(value, batch, generator) for value in inputs)
-                wanted = outputs_of(module, drawn)
-                found = session.run(*(value.numpy() for value in drawn))
-                for want, have in zip(wanted, found, strict=True):
+                batch_inputs = tuple(_like(value, batch, generator) for value in inputs)
+                expected = outputs_of(module, batch_inputs)
+                outputs = session.run(*(value.numpy() for value in batch_inputs))
+                for want, have in zip(expected, outputs, strict=True):
                     error = _relative_error(want.numpy(), have)
                     if not error <= PARITY_LIMIT:
                         text = f"a relative error of {error:.3g} at batch {batch}, beyond {PARITY_LIMIT:g}"
-                        raise ParityError(asked, text, remedy)
+                        raise ParityError(request, text, remedy)
     except ParityError:
         raise
     except JugglerError as error:
-        raise ParityError(asked, f"the graph does not run ({error.found})", remedy) from error
+        raise ParityError(request, f"the graph does not run ({error.found})", remedy) from error
 
 
 def _like(value: torch.Tensor, batch: int, generator: torch.Generator) -> torch.Tensor:
@@ -240,11 +240,11 @@ def _like(value: torch.Tensor, batch: int, generator: torch.Generator) -> torch.
     return value[torch.randint(value.shape[0], (batch,), generator=generator)]
 
 
-def _relative_error(wanted: Any, found: Any) -> float:
-    if wanted.shape != found.shape or not np.isfinite(wanted).all():
+def _relative_error(expected: Any, outputs: Any) -> float:
+    if expected.shape != outputs.shape or not np.isfinite(expected).all():
         return float("inf")
-    scale = float(np.abs(wanted).max()) or 1.0
-    return float(np.abs(wanted - found).max()) / scale
+    scale = float(np.abs(expected).max()) or 1.0
+    return float(np.abs(expected - outputs).max()) / scale
 
 
 @contextlib.contextmanager

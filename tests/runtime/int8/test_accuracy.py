@@ -37,11 +37,11 @@ def test_ranks_are_how_many_classes_are_likelier():
 
 def test_progress_is_told_and_pieces_are_joined():
     labels = np.arange(40) % 6
-    told = []
+    reports = []
     with session_on() as session:
-        ranks = rank_pictures(session, [(np.eye(6, dtype=np.float32)[labels], labels)] * 2, 6, told.append)
+        ranks = rank_pictures(session, [(np.eye(6, dtype=np.float32)[labels], labels)] * 2, 6, reports.append)
     assert not ranks.any()
-    assert told == [40, 80]
+    assert [report.done for report in reports] == [40, 80]
 
 
 def test_a_fixed_batch_is_filled_up():

@@ -133,8 +133,8 @@ def test_a_result_that_is_too_far_off_is_refused_with_the_layer_to_blame(tool: s
     with pytest.raises(Refused, match=r"dB of at least 20 dB") as caught:
         quantize_certified(spiked, drawn(1), **asked)  # type: ignore[arg-type]
     assert "the noisiest layers by themselves: /2/Conv (" in caught.value.found
-    assert "spare=" in caught.value.remedy
-    spared = quantize_certified(spiked, drawn(1), spare=2, **asked)  # type: ignore[arg-type]
+    assert "float_layers=" in caught.value.remedy
+    spared = quantize_certified(spiked, drawn(1), float_layers=2, **asked)  # type: ignore[arg-type]
     assert spared.record.spared == ("/2/Conv",)
     assert spared.record.passed
 
@@ -142,7 +142,7 @@ def test_a_result_that_is_too_far_off_is_refused_with_the_layer_to_blame(tool: s
 def test_no_try_begins_after_patience_is_over() -> None:
     with pytest.raises(Refused):
         quantize_certified(
-            graph_of(network(spiked=1)), drawn(1), budget=Budget(20.0, 0.0), spare=2, patience_s=0.0
+            graph_of(network(spiked=1)), drawn(1), budget=Budget(20.0, 0.0), float_layers=2, patience_s=0.0
         )
 
 
@@ -179,8 +179,8 @@ def test_hostile_inputs_are_refused_by_name(graph: bytes, done: Quantized) -> No
         quantize_certified(graph, drawn(1), drawn(1)[:4])
     with pytest.raises(ConfigError, match="shape"):
         quantize_certified(graph, drawn(1), drawn(1)[:4, :, :3])
-    with pytest.raises(ConfigError, match="spare=-1"):
-        quantize_certified(graph, drawn(1), spare=-1)
+    with pytest.raises(ConfigError, match="float_layers=-1"):
+        quantize_certified(graph, drawn(1), float_layers=-1)
     with pytest.raises(ArtefactError, match="no such file"):
         quantize_certified("nowhere.onnx", drawn(1))
 

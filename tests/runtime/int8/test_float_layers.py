@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -12,8 +15,8 @@ from hypothesis.extra import numpy as arrays
 from torch import nn
 
 from juggler.runtime.export import export
-from juggler.runtime.int8.float_layers import exact_parts, guard_spared
-from juggler.runtime.int8.quantize import prepare, quantize
+from juggler.runtime.int8.float_layers import exact_parts, guard_float_layers
+from juggler.runtime.int8.quantize import QUANTIZERS, prepare, quantize, quantize_prepared
 from juggler.runtime.open import open_session
 from juggler.runtime.precision import deviation
 from juggler.runtime.session import Array
@@ -41,24 +44,46 @@ def spiked(layer: nn.Module, *, place: int) -> bytes:
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("kind", ["Conv", "ConvTranspose"])
-def test_a_spared_layer_is_exact_on_every_runtime(backend: str, bias: bool, kind: str) -> None:
+def test_a_layer_left_in_float32_is_exact_on_every_runtime(backend: str, bias: bool, kind: str) -> None:
     if kind == "Conv":
         graph = spiked(nn.Conv2d(4, 4, 3, padding=1, bias=bias), place=1)
     else:
         graph = spiked(nn.ConvTranspose2d(4, 4, 3, padding=1, bias=bias), place=0)
     name = f"/2/{kind}"
-    kept = quantize(graph, drawn(1), spare=[name])
+    kept = quantize(graph, drawn(1), float_layers=[name])
     with open_session(graph, backend) as exact, open_session(kept, backend, precision="int8") as other:
         noise_db = deviation(exact, other, drawn(2)).signal_to_noise_db
     assert noise_db is not None and noise_db > 25.0
 
 
+def test_the_argument_s_name_of_the_last_release_still_works() -> None:
+    graph = spiked(nn.Conv2d(4, 4, 3, padding=1), place=1)
+    with pytest.warns(DeprecationWarning, match="spare of quantize is now float_layers"):
+        old = quantize(graph, drawn(1), spare=["/2/Conv"])  # type: ignore[call-arg]
+    assert old == quantize(graph, drawn(1), float_layers=["/2/Conv"])
+
+
+def test_a_quantizer_of_the_last_release_still_works() -> None:
+    tool = QUANTIZERS.get("onnxruntime")
+
+    class Old:
+        name, backend, status = "old", tool.backend, tool.status
+
+        def quantize(self, model: Any, feeds: Any, *, spare: Sequence[str], reduce_range: bool) -> Any:
+            return tool.quantize(model, feeds, float_layers=spare, reduce_range=reduce_range)
+
+    prepared = prepare(spiked(nn.Conv2d(4, 4, 3, padding=1), place=1), drawn(1))
+    with pytest.warns(DeprecationWarning, match="spare of the quantizer old"):
+        graph = quantize_prepared(prepared, Old(), float_layers=["/2/Conv"])  # type: ignore[arg-type]
+    assert graph == quantize_prepared(prepared, tool, float_layers=["/2/Conv"])
+
+
 def test_the_guard_changes_no_value_and_nothing_but_the_layer() -> None:
     graph = prepare(spiked(nn.Conv2d(4, 4, 3, padding=1), place=1), drawn(1)).model
     before = graph.SerializeToString()
-    assert guard_spared(graph, ["nowhere"]) == 0
+    assert guard_float_layers(graph, ["nowhere"]) == 0
     assert graph.SerializeToString() == before
-    assert guard_spared(graph, ["/2/Conv"]) == 1
+    assert guard_float_layers(graph, ["/2/Conv"]) == 1
     onnx.checker.check_model(graph, full_check=True)
     with open_session(before) as one, open_session(graph.SerializeToString()) as other:
         assert deviation(one, other, drawn(2)).max_error < 1e-6

@@ -106,7 +106,7 @@ def test_spared_layers_keep_their_weights(name: str, graph: bytes) -> None:
     prepared, tool = prepare(graph, drawn(1)), QUANTIZERS.get(name)
     layers = [node for node in prepared.model.graph.node if node.op_type in ("Conv", "Gemm")]
     before = prepared.model.SerializeToString()
-    model = onnx.load_from_string(quantize_prepared(prepared, tool, spare=[layers[1].name])).graph
+    model = onnx.load_from_string(quantize_prepared(prepared, tool, float_layers=[layers[1].name])).graph
     assert prepared.model.SerializeToString() == before
     stored = {tensor.name: tensor.data_type for tensor in model.initializer}
     found = {node.name: stored.get(node.input[1]) for node in model.node if node.op_type in ("Conv", "Gemm")}
@@ -140,7 +140,7 @@ def test_sizes_that_are_free_stay_free(name: str, graph: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("options", "found"),
-    [({"tool": "nonsense"}, "there is none"), ({"spare": ["nonsense"]}, "no node 'nonsense'")],
+    [({"tool": "nonsense"}, "there is none"), ({"float_layers": ["nonsense"]}, "no node 'nonsense'")],
 )
 def test_what_is_not_there_is_named(graph: bytes, options: dict[str, object], found: str) -> None:
     with pytest.raises(ConfigError, match=found):

@@ -56,7 +56,7 @@ def test_the_noise_of_one_layer_is_that_of_the_whole_network() -> None:
 def test_a_layer_that_is_spared_has_no_noise() -> None:
     torch.manual_seed(0)
     prepared = prepared_of(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3)))
-    int8 = quantize_prepared(prepared, QUANTIZERS.get("onnxruntime"), spare=["/0/Conv"])
+    int8 = quantize_prepared(prepared, QUANTIZERS.get("onnxruntime"), float_layers=["/0/Conv"])
     found = layer_noise(prepared.model, onnx.load_from_string(int8), prepared.feeds)
     assert [layer.name for layer in found] == ["/2/Conv"]
     assert layer_noise(prepared.model, prepared.model, prepared.feeds) == ()

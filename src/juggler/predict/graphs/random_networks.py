@@ -8,16 +8,13 @@ that no number overflows or dwindles to a denormal.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from juggler.runtime.onnx_graphs.normals import normal
+from juggler.runtime.onnx_graphs.builder import Draft
 
-if TYPE_CHECKING:
-    from onnx import NodeProto, TensorProto
-
-OPSET, IR_VERSION = 17, 8
+IR_VERSION = 8
 KINDS = ("plain", "residual", "bottleneck", "depthwise", "inverted", "dense", "gated")
 MOST_MACS = 4e10  # of a call
 MOST_DENSE = 1 << 24  # weights of one dense layer
@@ -52,23 +49,14 @@ class _Writer:
     side: int
     x: str = "input"
     macs: int = 0
-    nodes: list[NodeProto] = field(default_factory=list)
-    weights: list[TensorProto] = field(default_factory=list)
+    draft: Draft = field(default_factory=Draft)
 
     def node(self, op: str, *inputs: str, **attributes: Any) -> str:
-        from onnx import helper  # noqa: PLC0415  # heavy
-
-        out = f"v{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, list(inputs), [out], name=f"n{len(self.nodes)}", **attributes))
-        return out
+        count = len(self.draft.nodes)
+        return self.draft.node(op, inputs, f"n{count}", f"v{count}", **attributes)
 
     def weight(self, *dims: int, scale: float = 1.0) -> str:
-        from onnx import TensorProto, helper  # noqa: PLC0415
-
-        name = f"w{len(self.weights)}"
-        content = (normal(dims) * np.float32(scale)).tobytes()
-        self.weights.append(helper.make_tensor(name, TensorProto.FLOAT, dims, content, raw=True))
-        return name
+        return self.draft.weight(f"w{len(self.draft.weights)}", dims, scale)
 
     def conv(self, out: int, kernel: int = 3, stride: int = 1, groups: int = 1, act: str = "Relu") -> str:
         """Add a convolution with padding, and what follows it; return the map, which is the next input."""
@@ -197,11 +185,5 @@ def _write_end(writer: _Writer) -> None:
 
 
 def _to_onnx(writer: _Writer, shape: tuple[int, int, int]) -> bytes:
-    from onnx import TensorProto, helper  # noqa: PLC0415  # heavy
-
-    image = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", *shape])
-    out = helper.make_tensor_value_info(writer.x, TensorProto.FLOAT, ["batch", None])
-    graph = helper.make_graph(writer.nodes, "drawn", [image], [out], writer.weights)
-    opset = helper.make_opsetid("", OPSET)
-    model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
-    return bytes(model.SerializeToString())
+    ends = {"input": ("batch", *shape)}, {writer.x: ("batch", None)}
+    return writer.draft.model("drawn", *ends, IR_VERSION)

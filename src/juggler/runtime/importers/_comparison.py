@@ -54,23 +54,23 @@ def compare_with_source(
     try:
         session = OnnxRuntimeSession(source, None)
     except ArtefactError as error:
-        return (_unchecked(f"ONNX Runtime cannot open the file ({error.found})"),)
+        return (_not_compared(f"ONNX Runtime cannot open the file ({error.found})"),)
     random = np.random.default_rng(SEED)
     checks: list[SourceCheck] = []
     reason = "no size to try"
     with session:
         for candidate in [shapes] if shapes is not None else _candidates(session.inputs):
-            drawn = zip(session.inputs, candidate, strict=True)
-            arrays = tuple(_drawn(random, spec, tuple(shape)) for spec, shape in drawn)
+            inputs = zip(session.inputs, candidate, strict=True)
+            arrays = tuple(_random_input(random, spec, tuple(shape)) for spec, shape in inputs)
             try:
                 answers = session.run(*arrays)
             except (ConfigError, TypeError) as error:
                 reason = str(error)
                 continue
-            checks.append(_checked(network, arrays, answers, source))
+            checks.append(_compare(network, arrays, answers, source))
             if len(checks) == SIZES:
                 break
-    return tuple(checks) or (_unchecked(f"ONNX Runtime cannot run the file ({reason})"),)
+    return tuple(checks) or (_not_compared(f"ONNX Runtime cannot run the file ({reason})"),)
 
 
 def record_checks(network: fx.GraphModule, checks: tuple[SourceCheck, ...]) -> None:
@@ -106,7 +106,7 @@ def _candidates(inputs: Sequence[TensorSpec]) -> Iterator[list[tuple[int, ...]]]
         ]
 
 
-def _drawn(random: np.random.Generator, spec: TensorSpec, shape: tuple[int, ...]) -> Array:
+def _random_input(random: np.random.Generator, spec: TensorSpec, shape: tuple[int, ...]) -> Array:
     """Draw normal numbers; 0 and 1 where the input takes integers or truth values."""
     dtype = np.dtype(spec.dtype)
     if dtype.kind == "f":
@@ -114,7 +114,7 @@ def _drawn(random: np.random.Generator, spec: TensorSpec, shape: tuple[int, ...]
     return random.integers(0, 2, shape).astype(dtype)
 
 
-def _checked(
+def _compare(
     network: fx.GraphModule, arrays: tuple[Array, ...], answers: Sequence[Array], source: Path | bytes
 ) -> SourceCheck:
     """Compare the file's answers with the network's.
@@ -133,8 +133,10 @@ def _checked(
         limit = max(LIMIT, ROUNDINGS * _distance(exact, imported))
         distance = _distance(exact, answers)
     if not distance <= limit:
-        found = f"as imported it differs from the file in ONNX Runtime by {distance:.3g} of the largest value"
-        raise _refusal(source, shapes, f"{found}, beyond {limit:.3g}")
+        difference = (
+            f"as imported it differs from the file in ONNX Runtime by {distance:.3g} of the largest value"
+        )
+        raise _refusal(source, shapes, f"{difference}, beyond {limit:.3g}")
     return SourceCheck(shapes, distance, limit, _release())
 
 
@@ -155,35 +157,37 @@ def _distance(references: Sequence[Array], others: Sequence[Array]) -> float:
     """
     if len(references) != len(others):
         return float("inf")
-    return max((_of_one(reference, other) for reference, other in zip(references, others, strict=True)))
+    return max(
+        (_output_distance(reference, answer) for reference, answer in zip(references, others, strict=True))
+    )
 
 
-def _of_one(reference: Array, other: Array) -> float:
-    if reference.shape != other.shape or (reference.dtype.kind == "f") != (other.dtype.kind == "f"):
+def _output_distance(reference: Array, answer: Array) -> float:
+    if reference.shape != answer.shape or (reference.dtype.kind == "f") != (answer.dtype.kind == "f"):
         return float("inf")
     if reference.dtype.kind != "f":
-        return 0.0 if np.array_equal(reference, other) else float("inf")
+        return 0.0 if np.array_equal(reference, answer) else float("inf")
     finite = np.isfinite(reference)
-    if not np.array_equal(finite, np.isfinite(other)) or not np.array_equal(
-        reference[~finite], other[~finite], equal_nan=True
+    if not np.array_equal(finite, np.isfinite(answer)) or not np.array_equal(
+        reference[~finite], answer[~finite], equal_nan=True
     ):
         return float("inf")
     exact = reference[finite].astype(np.float64)
     scale = float(np.abs(exact).max(initial=0.0)) or 1.0
-    return float(np.abs(exact - other[finite]).max(initial=0.0)) / scale
+    return float(np.abs(exact - answer[finite]).max(initial=0.0)) / scale
 
 
-def _refusal(source: Path | bytes, shapes: tuple[tuple[int, ...], ...], found: str) -> Refused:
+def _refusal(source: Path | bytes, shapes: tuple[tuple[int, ...], ...], reason: str) -> Refused:
     name = f"ONNX bytes {hashlib.sha256(source).hexdigest()[:12]}" if isinstance(source, bytes) else source
     sizes = " and ".join("x".join(map(str, shape)) for shape in shapes)
     return Refused(
         f"import {name}, on random inputs of {sizes}",
-        found,
+        reason,
         "Nothing was written. Please report the file: an op of it means something else than it was read as",
     )
 
 
-def _unchecked(reason: str) -> SourceCheck:
+def _not_compared(reason: str) -> SourceCheck:
     return SourceCheck((), None, LIMIT, _release(), reason)
 
 

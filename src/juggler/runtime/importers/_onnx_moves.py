@@ -51,18 +51,18 @@ def _reshape(build: OnnxBuilder, op: Op) -> None:
         raise Unsupported("its shapes are not known")
     if not op.get("allowzero", 0):  # a 0 keeps the size at its place
         shape = [have[at] if size == 0 and at < len(have) else size for at, size in enumerate(shape)]
-    behind, wanted = list(have[1:]), list(shape[1:])
+    behind, target = list(have[1:]), list(shape[1:])
     known = math.prod(s for s in behind if isinstance(s, int)) if _all_numbers(behind) else None
-    if known is not None and wanted.count(-1) == 1 and _all_numbers(wanted):
-        rest = math.prod(size for size in wanted if isinstance(size, int) and size != -1)
-        wanted = [known // rest if size == -1 and rest else size for size in wanted]
-    free_batch = shape[0] == -1 and known is not None and known == math.prod(map(_number, wanted))
+    if known is not None and target.count(-1) == 1 and _all_numbers(target):
+        rest = math.prod(size for size in target if isinstance(size, int) and size != -1)
+        target = [known // rest if size == -1 and rest else size for size in target]
+    free_batch = shape[0] == -1 and known is not None and known == math.prod(map(_number, target))
     if not (shape[0] == have[0] or free_batch):
         raise Unsupported(f"it makes {shape} of {list(have)}, which mixes the batch with the rest")
-    if len(wanted) == 1 and wanted[0] in (-1, known):
+    if len(target) == 1 and target[0] in (-1, known):
         build.module(op, nn.Flatten(1))
-    elif all(isinstance(s, int) and s > 0 for s in wanted):
-        build.function(op, torch.reshape, build.value(op.inputs[0]), (-1, *wanted))
+    elif all(isinstance(s, int) and s > 0 for s in target):
+        build.function(op, torch.reshape, build.value(op.inputs[0]), (-1, *target))
     else:
         raise Unsupported(f"it makes {shape} of {list(have)}")
 
@@ -81,10 +81,10 @@ def _transpose(build: OnnxBuilder, op: Op) -> None:
 
 
 def _axes(build: OnnxBuilder, op: Op, rank: int) -> list[int]:
-    given = op.get("axes") or (build.constant(op, 1).tolist() if op.has_input(1) else None)
-    if given is None:
+    axes = op.get("axes") or (build.constant(op, 1).tolist() if op.has_input(1) else None)
+    if axes is None:
         raise Unsupported("it names no axes")
-    return sorted(axis % rank for axis in ([given] if isinstance(given, int) else given))
+    return sorted(axis % rank for axis in ([axes] if isinstance(axes, int) else axes))
 
 
 def _squeeze(build: OnnxBuilder, op: Op) -> None:
@@ -99,9 +99,9 @@ def _unsqueeze(build: OnnxBuilder, op: Op) -> None:
     if op.inputs[0] in build.sizes:
         SHAPE_HANDLES["Unsqueeze"](build, op)
         return
-    given = op.get("axes") or build.constant(op, 1).reshape(-1).tolist()
+    axes = op.get("axes") or build.constant(op, 1).reshape(-1).tolist()
     value = build.value(op.inputs[0])
-    for axis in _axes(build, op, build.rank(op.inputs[0]) + len(given)):
+    for axis in _axes(build, op, build.rank(op.inputs[0]) + len(axes)):
         value = build.add_function(torch.unsqueeze, value, axis)
     build.values[op.outputs[0]] = value
 
@@ -129,11 +129,11 @@ def _split(build: OnnxBuilder, op: Op) -> None:
     axis, shape = op.get("axis", 0), build.shapes.get(op.inputs[0], ())
     sizes = op.get("split") or (build.constant(op, 1).tolist() if op.has_input(1) else None)
     if sizes is None:
-        whole = shape[axis] if shape else None
-        if not isinstance(whole, int):
+        size = shape[axis] if shape else None
+        if not isinstance(size, int):
             raise Unsupported("the size that it splits is not known")
-        piece = -(-whole // len(op.outputs))
-        sizes = [min(piece, whole - piece * at) for at in range(len(op.outputs))]
+        piece = -(-size // len(op.outputs))
+        sizes = [min(piece, size - piece * at) for at in range(len(op.outputs))]
     pieces = build.add_function(torch.split, build.value(op.inputs[0]), list(sizes), axis)
     for at, name in enumerate(op.outputs):
         build.values[name] = build.add_function(operator.getitem, pieces, at)

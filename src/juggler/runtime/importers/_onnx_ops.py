@@ -124,9 +124,9 @@ def _prelu(build: OnnxBuilder, op: Op) -> None:
     by_channel = slope.ndim == rank - 1 and slope.shape[0] == channels == slope.size
     if slope.size != 1 and not by_channel:
         raise Unsupported("its slopes are not one a channel")
-    made = nn.PReLU(slope.size)
-    made.weight = parameter(slope.reshape(-1))
-    build.module(op, made)
+    activation = nn.PReLU(slope.size)
+    activation.weight = parameter(slope.reshape(-1))
+    build.module(op, activation)
 
 
 def _hard_sigmoid(build: OnnxBuilder, op: Op) -> None:
@@ -185,7 +185,7 @@ def _folded(function: Callable[..., Any]) -> Handle:
             return
         first, *others = (build.value(name) for name in op.inputs)
         build.values[op.outputs[0]] = reduce(
-            lambda one, two: build.graph.call_function(function, (one, two)), others, first
+            lambda left, right: build.graph.call_function(function, (left, right)), others, first
         )
 
     return handle

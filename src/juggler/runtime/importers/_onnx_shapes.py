@@ -52,23 +52,25 @@ def _squeeze(build: OnnxBuilder, op: Op) -> None:
 def _arithmetic(function: Callable[[int, int], int]) -> Handle:
     """Compute with sizes that are known; `x.view(n, groups, channels // groups, h, w)` is written so."""
 
-    def size(one: Size, two: Size) -> Size:
-        if isinstance(one, int) and isinstance(two, int):
-            return function(one, two)
-        if function is operator.mul and 1 in (one, two):
-            return two if one == 1 else one
+    def size(left: Size, right: Size) -> Size:
+        if isinstance(left, int) and isinstance(right, int):
+            return function(left, right)
+        if function is operator.mul and 1 in (left, right):
+            return right if left == 1 else left
         raise Unsupported("it computes with a size that is free")
 
     def handle(build: OnnxBuilder, op: Op) -> None:
-        one, two = (_sizes(build, name) for name in op.inputs)
-        if not isinstance(one, list) and not isinstance(two, list):
-            build.sizes[op.outputs[0]] = size(one, two)
+        left, right = (_sizes(build, name) for name in op.inputs)
+        if not isinstance(left, list) and not isinstance(right, list):
+            build.sizes[op.outputs[0]] = size(left, right)
             return
-        ones, twos = (given if isinstance(given, list) else [given] for given in (one, two))
-        most = max(len(ones), len(twos))
-        if {len(ones), len(twos)} - {1, most}:
+        lefts, rights = (operand if isinstance(operand, list) else [operand] for operand in (left, right))
+        most = max(len(lefts), len(rights))
+        if {len(lefts), len(rights)} - {1, most}:
             raise Unsupported("it computes with lists of sizes that differ in length")
-        build.sizes[op.outputs[0]] = [size(ones[at % len(ones)], twos[at % len(twos)]) for at in range(most)]
+        build.sizes[op.outputs[0]] = [
+            size(lefts[at % len(lefts)], rights[at % len(rights)]) for at in range(most)
+        ]
 
     return handle
 
@@ -99,9 +101,9 @@ def known_numbers(build: OnnxBuilder, name: str) -> list[int]:
         numbers: list[int] = build.constants[name].reshape(-1).tolist()
         return numbers
     sizes = build.sizes.get(name)
-    found = sizes if isinstance(sizes, list) else [sizes]
-    numbers = [size for size in found if isinstance(size, int)]
-    if len(numbers) != len(found):
+    parts = sizes if isinstance(sizes, list) else [sizes]
+    numbers = [size for size in parts if isinstance(size, int)]
+    if len(numbers) != len(parts):
         raise Unsupported(f"its input {name!r} is not a constant")
     return numbers
 

@@ -68,8 +68,8 @@ def _conv_transpose(build: OnnxBuilder, op: Op) -> None:
         if min(pads) < 0:
             raise Unsupported("its output is larger than its windows reach")
         cuts = (slice(begin, -end or None) for begin, end in zip(pads[:rank], pads[rank:], strict=True))
-        whole = build.values[op.outputs[0]]
-        build.function(op, operator.getitem, whole, (slice(None), slice(None), *cuts))
+        uncut = build.values[op.outputs[0]]
+        build.function(op, operator.getitem, uncut, (slice(None), slice(None), *cuts))
 
 
 def _give_weights(build: OnnxBuilder, op: Op, conv: Any) -> None:
@@ -81,16 +81,20 @@ def _give_weights(build: OnnxBuilder, op: Op, conv: Any) -> None:
 def _transposed_pads(build: OnnxBuilder, op: Op, kernel: Any, extra: tuple[int, ...]) -> list[int]:
     """Return what is cut off at the begins, then at the ends, of a transposed convolution's axes."""
     rank, auto = len(kernel), op.get("auto_pad", "NOTSET")
-    given = op.get("output_shape")
-    if given is None and auto in ("NOTSET", "VALID"):
+    output_shape = op.get("output_shape")
+    if output_shape is None and auto in ("NOTSET", "VALID"):
         return list(op.get("pads") or [0] * (2 * rank))
     strides, dilations = _list(op, "strides", rank), _list(op, "dilations", rank)
     sides = _sides(build, op, rank)
-    wanted = given[-rank:] if given else [side * stride for side, stride in zip(sides, strides, strict=True)]
+    output_sides = (
+        output_shape[-rank:]
+        if output_shape
+        else [side * stride for side, stride in zip(sides, strides, strict=True)]
+    )
     total = [
         stride * (side - 1) + more + (k - 1) * dilation + 1 - out
         for stride, side, more, k, dilation, out in zip(
-            strides, sides, extra, kernel, dilations, wanted, strict=True
+            strides, sides, extra, kernel, dilations, output_sides, strict=True
         )
     ]
     small, large = [t // 2 for t in total], [t - t // 2 for t in total]

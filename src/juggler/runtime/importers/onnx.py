@@ -40,14 +40,14 @@ class OnnxImporter:
         """
         model = load_model(source)
         fold_constants(model)
-        build, refused = _built(model)
+        build, refused = _build_graph(model)
         # What was computed from known sizes lets ONNX infer more of them, which may be what was lacking.
         while refused and _settle(model, build):
-            build, refused = _built(model)
+            build, refused = _build_graph(model)
         if refused:
             raise ConfigError(
                 "import an ONNX model",
-                f"{len(refused)} nodes without an equal here: {_listed(refused)}",
+                f"{len(refused)} nodes without an equal here: {_list_refused(refused)}",
                 "Export it with simpler ops, or add their handles to juggler.runtime.importers",
             )
         outputs = tuple(build.value(value.name) for value in model.graph.output)
@@ -57,7 +57,7 @@ class OnnxImporter:
         return network
 
 
-def _built(model: onnx.ModelProto) -> tuple[OnnxBuilder, list[tuple[str, str, str]]]:
+def _build_graph(model: onnx.ModelProto) -> tuple[OnnxBuilder, list[tuple[str, str, str]]]:
     """Build the graph as far as it goes; return it with the kind, name and reason of what has no equal."""
     model = onnx.shape_inference.infer_shapes(model, data_prop=True)
     build = OnnxBuilder(_shapes(model.graph), _types(model.graph), _opset(model))
@@ -65,20 +65,22 @@ def _built(model: onnx.ModelProto) -> tuple[OnnxBuilder, list[tuple[str, str, st
         build.constants[tensor.name] = numpy_helper.to_array(tensor)
     for value in true_inputs(model.graph):
         build.values[value.name] = build.graph.placeholder(_identifier(value.name))
-    refused = [found for index, node in enumerate(model.graph.node) if (found := _add(build, node, index))]
+    refused = [
+        refusal for index, node in enumerate(model.graph.node) if (refusal := _add(build, node, index))
+    ]
     return build, refused
 
 
 def _settle(model: onnx.ModelProto, build: OnnxBuilder) -> bool:
     """Turn sizes that are known now into constants, in place; say whether there were any."""
     known = {name: size for name, size in build.sizes.items() if _is_known(size)}
-    kept = [node for node in model.graph.node if node.output[0] not in known]
-    found = len(kept) < len(model.graph.node)
+    remaining = [node for node in model.graph.node if node.output[0] not in known]
+    has_settled = len(remaining) < len(model.graph.node)
     settled = [node.output[0] for node in model.graph.node if node.output[0] in known]
     del model.graph.node[:]
-    model.graph.node.extend(kept)
+    model.graph.node.extend(remaining)
     model.graph.initializer.extend(numpy_helper.from_array(np.array(known[n], np.int64), n) for n in settled)
-    return found
+    return has_settled
 
 
 def _is_known(size: object) -> bool:
@@ -105,7 +107,7 @@ def _add(build: OnnxBuilder, node: onnx.NodeProto, index: int) -> tuple[str, str
     return None
 
 
-def _listed(refused: list[tuple[str, str, str]]) -> str:
+def _list_refused(refused: list[tuple[str, str, str]]) -> str:
     """Return what is lacking, one entry a kind of op and a reason, with its count and the nodes' names."""
     groups: dict[tuple[str, str], list[str]] = {}
     for kind, name, reason in refused:

@@ -56,8 +56,8 @@ class TorchExportImporter:
         """
         what = "a torch.export archive" if isinstance(source, bytes) else str(source)
         content = source if isinstance(source, bytes) else _read(source)
-        for found in _dangers(content, what):
-            raise ArtefactError(f"open {what}", found, REMEDY)
+        for danger in _dangers(content, what):
+            raise ArtefactError(f"open {what}", danger, REMEDY)
         try:
             program = torch.export.load(io.BytesIO(content))
         except (*_BROKEN, SerializeError, NotImplementedError) as error:

@@ -61,7 +61,7 @@ def rank_pictures(
     Raises:
         ConfigError: the network has other outputs, or there is no input.
     """
-    found: list[Ranks] = []
+    ranks: list[Ranks] = []
     for inputs, labels in batches:
         answers = _answers(session, inputs)
         if answers.ndim != 2 or answers.shape[1] != classes:
@@ -74,12 +74,12 @@ def rank_pictures(
         # An equal answer of an earlier class counts as likelier: a network that says nothing is not right.
         earlier = np.arange(classes) < labels[:, None]
         likelier = ((answers > right) | ((answers == right) & earlier)).sum(axis=1)
-        found.append(np.where(np.isfinite(right[:, 0]), np.minimum(likelier, TOP), TOP).astype(np.int64))
+        ranks.append(np.where(np.isfinite(right[:, 0]), np.minimum(likelier, TOP), TOP).astype(np.int64))
         if progress is not None:
-            progress(Progress("rank", sum(map(len, found)), None, "inputs"))
-    if not found:
+            progress(Progress("rank", sum(map(len, ranks)), None, "inputs"))
+    if not ranks:
         raise ConfigError("measure accuracy", "no pictures", "Give some of each class")
-    return np.concatenate(found)
+    return np.concatenate(ranks)
 
 
 def points_lost(before: Ranks, after: Ranks) -> tuple[float, float, float]:
@@ -110,5 +110,5 @@ def _answers(session: Session, inputs: Array) -> Array:
     if batch and rows % batch:
         inputs = np.concatenate([inputs, np.repeat(inputs[:1], -rows % batch, axis=0)])
     pieces = in_pieces((inputs,), batch, PIECE)
-    found: Array = np.concatenate([session.run(*piece)[0] for piece in pieces])[:rows]
-    return found
+    answers: Array = np.concatenate([session.run(*piece)[0] for piece in pieces])[:rows]
+    return answers

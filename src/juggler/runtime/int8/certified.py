@@ -25,6 +25,7 @@ from juggler.runtime.int8.quantize import (
     PIECE,
     Prepared,
     Quantizer,
+    accept_spare,
     as_arrays,
     available,
     fixed_batch,
@@ -40,7 +41,8 @@ ASKED = "quantise a graph within a budget"
 RECORD, CERTIFICATE = "juggler.int8", "juggler.certificate"
 NAMED = 3  # layers that a refusal names
 REMEDY = (
-    "leave the noisiest layers in float32 (spare=4), try another tool, or train on with the weights clipped"
+    "leave the noisiest layers in float32 (float_layers=4), try another tool, or train on with the weights "
+    "clipped"
 )
 CONSTANT = 1e-6  # of the largest answer: what differs by less is rounding
 
@@ -94,17 +96,19 @@ class _Trial:
     source_sha256: str
     calibrated: int
     pieces: Pieces
-    wanted: tuple[Array, ...]
+    reference: tuple[Array, ...]
     reduce_range: bool
 
-    def run(self, spared: Sequence[str]) -> tuple[bytes, Quantization]:
-        """Quantise all but the spared layers, and compare the answers."""
-        graph = quantize_prepared(self.prepared, self.tool, spare=spared, reduce_range=self.reduce_range)
+    def run(self, float_layers: Sequence[str]) -> tuple[bytes, Quantization]:
+        """Quantise all but the layers that stay in float32, and compare the answers."""
+        graph = quantize_prepared(
+            self.prepared, self.tool, float_layers=float_layers, reduce_range=self.reduce_range
+        )
         with open_session(graph, self.backend, precision=INT8) as session:
-            found = answers(session, self.pieces)
+            int8_answers = answers(session, self.pieces)
         checked = sum(len(piece[0]) for piece in self.pieces)
-        near = deviation_of(self.wanted, found, checked)
-        agreed, compared = classes_agreed(self.wanted, found)
+        near = deviation_of(self.reference, int8_answers, checked)
+        agreed, compared = classes_agreed(self.reference, int8_answers)
         return graph, Quantization(
             tool=self.tool.name,
             release=release_of(self.tool.name) or "unknown",
@@ -118,10 +122,11 @@ class _Trial:
             classes_compared=compared,
             least_db=self.budget.least_db,
             least_agreement=self.budget.least_agreement,
-            spared=tuple(spared),
+            spared=tuple(float_layers),
         )
 
 
+@accept_spare
 def quantize_certified(
     graph: str | Path | bytes | Artefact,
     inputs: Array | Sequence[Array],
@@ -130,7 +135,7 @@ def quantize_certified(
     tool: str = "onnxruntime",
     backend: str | None = None,
     budget: Budget | None = None,
-    spare: int = 0,
+    float_layers: int = 0,
     patience_s: float = 120.0,
     certificate: Certificate | None = None,
     keep_skips_in_kernels: bool = False,
@@ -146,8 +151,8 @@ def quantize_certified(
         tool: `onnxruntime`, `nncf`, or another of `QUANTIZERS`.
         backend: what runs both graphs for the comparison; None is the tool's own.
         budget: what int8 may cost; None is `Budget()`.
-        spare: where the budget is missed, leave up to so many layers in float32, the noisiest first: 1, 2,
-            4, ... of them, until it is met.
+        float_layers: where the budget is missed, leave up to so many layers in float32, the noisiest first:
+            1, 2, 4, ... of them, until it is met.
         patience_s: begin no further try after so many seconds.
         certificate: the proof that the float32 graph is exact, where its metadata do not hold it.
         keep_skips_in_kernels: see `quantize.quantize`.
@@ -160,11 +165,13 @@ def quantize_certified(
         ArtefactError: no ONNX model, or one that the tool cannot quantise.
         Unavailable: the tool or the backend cannot work here.
     """
-    if spare < 0 or not patience_s >= 0.0:
-        raise ConfigError(ASKED, f"spare={spare}, patience_s={patience_s}", "Give 0 or more of both")
+    if float_layers < 0 or not patience_s >= 0.0:
+        raise ConfigError(
+            ASKED, f"float_layers={float_layers}, patience_s={patience_s}", "Give 0 or more of both"
+        )
     began_s = time.monotonic()
     chosen, content = available(tool), _content(graph)
-    calibration, pieces = _shared_out(content, inputs, check)
+    calibration, pieces = _separate(content, inputs, check)
     runs_on = backend or chosen.backend
     prepared = prepare(content, calibration, keep_skips_in_kernels=keep_skips_in_kernels)
     trial = _Trial(
@@ -175,11 +182,11 @@ def quantize_certified(
         source_sha256=hashlib.sha256(split(content)[0]).hexdigest(),
         calibrated=sum(len(next(iter(feed.values()))) for feed in prepared.feeds),
         pieces=pieces,
-        wanted=_reference(content, runs_on, pieces),
+        reference=_reference(content, runs_on, pieces),
         reduce_range=reduce_range,
     )
-    int8, record = _tried(trial, spare, began_s + patience_s)
-    return _certified(content, int8, record, certificate)
+    int8, record = _quantize_within_budget(trial, float_layers, began_s + patience_s)
+    return _certify(content, int8, record, certificate)
 
 
 def read_record(graph: Path | bytes) -> Quantization | None:
@@ -201,63 +208,63 @@ def _content(graph: str | Path | bytes | Artefact) -> bytes:
     return Path(graph).read_bytes()
 
 
-def _shared_out(
+def _separate(
     content: bytes, inputs: Array | Sequence[Array], check: Array | Sequence[Array] | None
 ) -> tuple[tuple[Array, ...], Pieces]:
     """Return what to calibrate on, and the pieces to compare the answers on; no row does both."""
     with open_session(content) as session:
         batch = fixed_batch(session.inputs)
-    given = as_arrays(inputs)
+    calibration = as_arrays(inputs)
     if check is None:
-        given, held = share_out(given, batch)
+        calibration, held = share_out(calibration, batch)
     else:
         held = as_arrays(check)
-        check_apart(given, held)
-    return given, in_pieces(held, batch, PIECE)
+        check_apart(calibration, held)
+    return calibration, in_pieces(held, batch, PIECE)
 
 
 def _reference(content: bytes, backend: str, pieces: Pieces) -> tuple[Array, ...]:
     """Return the float32 answers, which must differ from input to input to tell anything."""
     with open_session(content, backend) as session:
-        wanted = answers(session, pieces)
+        reference = answers(session, pieces)
     is_constant = [
         len(array) > 1 and np.ptp(array, axis=0).max(initial=0.0) <= CONSTANT * np.abs(array).max(initial=0.0)
-        for array in wanted
+        for array in reference
     ]
     if all(is_constant):
         raise ConfigError(
             ASKED,
-            f"in float32 it gives one answer to all {len(wanted[0])} inputs to check",
+            f"in float32 it gives one answer to all {len(reference[0])} inputs to check",
             "Give inputs that differ as real ones do, of the range that the network was trained on",
         )
-    return wanted
+    return reference
 
 
-def _tried(trial: _Trial, spare: int, until_s: float) -> tuple[bytes, Quantization]:
+def _quantize_within_budget(trial: _Trial, float_layers: int, until_s: float) -> tuple[bytes, Quantization]:
     """Return the first graph within the budget: all layers in int8, then without the noisiest ones."""
     int8, record = trial.run(())
     if record.passed:
         return int8, record
-    ranked = _ranked(trial, int8)
+    ranked = _rank_layers(trial, int8)
     names = [layer.name for layer in ranked]
     best = record
-    for count in _counts(min(spare, len(names) - 1)):
+    for count in _counts(min(float_layers, len(names) - 1)):
         if time.monotonic() > until_s:
             break
         int8, record = trial.run(names[:count])
         if record.passed:
             return int8, record
         best = max(best, record, key=_decibels)
-    noisiest = ", ".join(f"{one.name} ({one.signal_to_noise_db:.1f} dB)" for one in ranked[:NAMED])
-    found = f"{_told(best)}; the noisiest layers by themselves: {noisiest or 'none'}"
-    raise Refused(ASKED, found, f"Calibrate on more inputs than {trial.calibrated}, {REMEDY}")
+    noisiest = ", ".join(f"{layer.name} ({layer.signal_to_noise_db:.1f} dB)" for layer in ranked[:NAMED])
+    shortfall = f"{_describe(best)}; the noisiest layers by themselves: {noisiest or 'none'}"
+    raise Refused(ASKED, shortfall, f"Calibrate on more inputs than {trial.calibrated}, {REMEDY}")
 
 
 def _decibels(record: Quantization) -> float:
     return np.inf if record.signal_to_noise_db is None else record.signal_to_noise_db
 
 
-def _ranked(trial: _Trial, int8: bytes) -> tuple[Any, ...]:
+def _rank_layers(trial: _Trial, int8: bytes) -> tuple[Any, ...]:
     import onnx  # noqa: PLC0415  # the base install has it not
 
     from juggler.runtime.int8.sensitivity import layer_noise  # noqa: PLC0415
@@ -275,18 +282,16 @@ def _counts(most: int) -> Iterator[int]:
         yield most
 
 
-def _told(record: Quantization) -> str:
+def _describe(record: Quantization) -> str:
     """Say how near a graph is, and how near it had to be."""
     noise = "no noise" if record.signal_to_noise_db is None else f"{record.signal_to_noise_db:.1f} dB"
-    spared = f" with {len(record.spared)} layers left in float32" if record.spared else ""
-    kept = record.classes_compared
-    classes = f", {record.classes_agreed} of {kept} classes kept of at least {record.least_agreement:.1%}"
-    return f"{noise} of at least {record.least_db:g} dB{classes if kept else ''}{spared}"
+    in_float = f" with {len(record.spared)} layers left in float32" if record.spared else ""
+    compared = record.classes_compared
+    classes = f", {record.classes_agreed} of {compared} classes kept of at least {record.least_agreement:.1%}"
+    return f"{noise} of at least {record.least_db:g} dB{classes if compared else ''}{in_float}"
 
 
-def _certified(
-    content: bytes, int8: bytes, record: Quantization, certificate: Certificate | None
-) -> Quantized:
+def _certify(content: bytes, int8: bytes, record: Quantization, certificate: Certificate | None) -> Quantized:
     """Write the record into the graph's metadata, and into its certificate where it has one."""
     rest, metadata = split(int8)
     text = metadata.get(CERTIFICATE, "null")

@@ -3,7 +3,7 @@
 Between a DequantizeLinear and a QuantizeLinear it takes a layer with float weights for one that was
 forgotten, and rounds its weights to 8 bits with one scale for all channels when it opens the graph (its
 optimiser WeightBiasQuantization; of a network with one such layer 38 dB became 7). It passes over layers
-whose bias is no constant; so here the bias of a spared layer is what a DequantizeLinear gives, without error.
+whose bias is no constant; so here the bias of such a layer is what a DequantizeLinear gives, without error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SMALLEST = 2.0**-100  # of a bias that is kept: below it the scale would be no n
 OUTPUTS = {"Conv": 0, "ConvTranspose": 1}  # the dimension of the weights that counts output channels
 
 
-def guard_spared(model: onnx.ModelProto, names: Collection[str]) -> int:
+def guard_float_layers(model: onnx.ModelProto, names: Collection[str]) -> int:
     """Give the layers of these names, in place, biases that keep their weights as they are.
 
     Returns:

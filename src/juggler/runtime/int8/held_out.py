@@ -62,8 +62,8 @@ def in_pieces(arrays: tuple[Array, ...], batch: int | None, piece: int) -> Piece
         piece: how many it is given where it takes any.
     """
     size, rows = batch or piece, len(arrays[0])
-    whole = rows - rows % size if batch and rows >= size else rows
-    return [tuple(array[at : at + size] for array in arrays) for at in range(0, whole, size)]
+    usable = rows - rows % size if batch and rows >= size else rows
+    return [tuple(array[at : at + size] for array in arrays) for at in range(0, usable, size)]
 
 
 def _rows(arrays: Sequence[Array]) -> set[bytes]:

@@ -13,11 +13,14 @@ the answers before int8 is used: `runtime.int8` does, and refuses what is too fa
 
 from __future__ import annotations
 
+import functools
+import inspect
 import tempfile
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 
@@ -32,6 +35,8 @@ from juggler.runtime.session import WORKSHOP, Array
 
 ASKED = "quantise an ONNX graph"
 PIECE = 8  # inputs run at a time, where the batch is free
+P = ParamSpec("P")
+R = TypeVar("R")
 BIASED = frozenset({"Conv", "ConvTranspose", "Gemm"})
 
 
@@ -51,20 +56,43 @@ class Quantizer(Protocol):
         ...
 
     def quantize(
-        self, model: Any, feeds: Sequence[dict[str, Array]], *, spare: Sequence[str], reduce_range: bool
+        self,
+        model: Any,
+        feeds: Sequence[dict[str, Array]],
+        *,
+        float_layers: Sequence[str],
+        reduce_range: bool,
     ) -> Any:
         """Return the `onnx.ModelProto` as a QDQ graph; the one given stays as it is.
 
         Args:
             model: in float32, batch norms folded, every node with a name of its own.
             feeds: the calibration, an array an input by name.
-            spare: names of nodes to leave in float32.
+            float_layers: names of nodes to leave in float32.
             reduce_range: hold weights to 7 bits.
 
         Raises:
             ValueError, RuntimeError, KeyError, TypeError: it cannot; the text says why.
         """
         ...
+
+
+def accept_spare(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a function take `float_layers` under its name of release 0.1.0, with a warning."""
+
+    @functools.wraps(function)
+    def call(*arguments: P.args, **options: P.kwargs) -> R:
+        if "spare" in options:
+            _warn_of_spare(f"of {function.__name__}")
+            options["float_layers"] = options.pop("spare")
+        return function(*arguments, **options)
+
+    return call
+
+
+def _warn_of_spare(place: str) -> None:
+    text = f"The argument spare {place} is now float_layers; the old name goes with the next release"
+    warnings.warn(text, DeprecationWarning, stacklevel=3)
 
 
 QUANTIZERS: Registry[Quantizer] = Registry(
@@ -87,12 +115,13 @@ class Prepared:
     metadata: Mapping[str, str]
 
 
+@accept_spare
 def quantize(
     graph: Path | bytes,
     calibration: Array | Sequence[Array],
     *,
     tool: str = "onnxruntime",
-    spare: Sequence[str] = (),
+    float_layers: Sequence[str] = (),
     keep_skips_in_kernels: bool = False,
     reduce_range: bool = False,
 ) -> bytes:
@@ -105,7 +134,8 @@ def quantize(
         graph: path or bytes of an ONNX model in float32.
         calibration: an array, batch first, or one an input of the graph.
         tool: `onnxruntime`, `nncf`, or another of `QUANTIZERS`.
-        spare: names of nodes to leave in float32, as `runtime.int8` and `runtime.sensitivity` give them.
+        float_layers: names of nodes to leave in float32, as `int8.certified` and `int8.sensitivity` give
+            them.
         keep_skips_in_kernels: leave flat kernels as they are, which is less work and much less accurate;
             otherwise their identities become additions.
         reduce_range: hold weights to 7 bits. ONNX Runtime needs it on x86 processors without VNNI (before
@@ -119,7 +149,7 @@ def quantize(
     """
     chosen = available(tool)
     prepared = prepare(graph, calibration, keep_skips_in_kernels=keep_skips_in_kernels)
-    return quantize_prepared(prepared, chosen, spare=spare, reduce_range=reduce_range)
+    return quantize_prepared(prepared, chosen, float_layers=float_layers, reduce_range=reduce_range)
 
 
 def available(tool: str) -> Quantizer:
@@ -147,7 +177,7 @@ def prepare(
         ConfigError: calibration inputs or a graph that cannot work; see `quantize`.
         ArtefactError: no ONNX model, or one that cannot be folded.
     """
-    inputs, pieces = _checked(graph, as_arrays(calibration))
+    inputs, pieces = _check_inputs(graph, as_arrays(calibration))
     import onnx  # noqa: PLC0415  # the base install has it not
 
     from juggler.runtime.int8.skips import split_skips  # noqa: PLC0415
@@ -158,30 +188,36 @@ def prepare(
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     names = [spec.name for spec in inputs]
     feeds = tuple(dict(zip(names, piece, strict=True)) for piece in pieces)
-    return Prepared(_apart(_folded(model)), feeds, metadata)
+    return Prepared(_separate_names_and_biases(_fold(model)), feeds, metadata)
 
 
 def quantize_prepared(
-    prepared: Prepared, tool: Quantizer, *, spare: Sequence[str] = (), reduce_range: bool = False
+    prepared: Prepared, tool: Quantizer, *, float_layers: Sequence[str] = (), reduce_range: bool = False
 ) -> bytes:
     """Quantise what `prepare` has made; return the graph.
 
     Raises:
-        ConfigError: a node to spare that is not there.
+        ConfigError: a node of `float_layers` that is not there.
         ArtefactError: the tool cannot quantise it.
     """
     import onnx  # noqa: PLC0415  # the base install has it not
 
-    from juggler.runtime.int8.float_layers import guard_spared  # noqa: PLC0415
+    from juggler.runtime.int8.float_layers import guard_float_layers  # noqa: PLC0415
 
-    absent = sorted({*spare} - {node.name for node in prepared.model.graph.node})
+    absent = sorted({*float_layers} - {node.name for node in prepared.model.graph.node})
     if absent:
-        raise ConfigError(ASKED, f"no node {absent[0]!r} to spare", "Take names from runtime.sensitivity")
+        raise ConfigError(
+            ASKED, f"no node {absent[0]!r} to leave in float32", "Take names from runtime.int8.sensitivity"
+        )
+    options: dict[str, Any] = {"float_layers": float_layers, "reduce_range": reduce_range}
+    if "spare" in inspect.signature(tool.quantize).parameters:
+        _warn_of_spare(f"of the quantizer {tool.name}")
+        options["spare"] = options.pop("float_layers")
     try:
-        quantized = tool.quantize(prepared.model, prepared.feeds, spare=spare, reduce_range=reduce_range)
+        quantized = tool.quantize(prepared.model, prepared.feeds, **options)
     except (ValueError, RuntimeError, KeyError, TypeError) as error:
         raise _refusal(error) from error
-    guard_spared(quantized, spare)
+    guard_float_layers(quantized, float_layers)
     del quantized.metadata_props[:]  # tools leave notes of their own there
     onnx.helper.set_model_props(quantized, dict(prepared.metadata))
     content: bytes = quantized.SerializeToString(deterministic=True)
@@ -194,10 +230,12 @@ def as_arrays(inputs: Array | Sequence[Array]) -> tuple[Array, ...]:
     Raises:
         ConfigError: there is nothing in them, or NaN or infinities are.
     """
-    given: Sequence[Any] = (inputs,) if hasattr(inputs, "shape") else tuple(inputs)
-    arrays = tuple(one for one in given if isinstance(one, np.ndarray) and one.dtype.kind in "fiub")
-    if len(arrays) < len(given):
-        kinds = sorted({type(one).__name__ for one in given})
+    candidates: Sequence[Any] = (inputs,) if hasattr(inputs, "shape") else tuple(inputs)
+    arrays = tuple(
+        array for array in candidates if isinstance(array, np.ndarray) and array.dtype.kind in "fiub"
+    )
+    if len(arrays) < len(candidates):
+        kinds = sorted({type(candidate).__name__ for candidate in candidates})
         raise ConfigError(ASKED, f"inputs of type {', '.join(kinds)}", "Give numpy arrays, batch first")
     if not arrays or any(array.ndim == 0 or array.size == 0 for array in arrays):
         raise ConfigError(ASKED, "no calibration inputs", "Give a hundred or so of the training data")
@@ -217,7 +255,7 @@ def fixed_batch(inputs: Sequence[TensorSpec]) -> int | None:
     return inputs[0].shape[0] if inputs and inputs[0].shape else None
 
 
-def _checked(graph: Path | bytes, arrays: tuple[Array, ...]) -> tuple[tuple[TensorSpec, ...], Pieces]:
+def _check_inputs(graph: Path | bytes, arrays: tuple[Array, ...]) -> tuple[tuple[TensorSpec, ...], Pieces]:
     """Return the graph's inputs and the calibration in pieces that the graph is seen to take."""
     with open_session(graph) as session:
         if is_quantized(graph):
@@ -228,7 +266,7 @@ def _checked(graph: Path | bytes, arrays: tuple[Array, ...]) -> tuple[tuple[Tens
         return session.inputs, pieces
 
 
-def _folded(model: Any) -> Any:
+def _fold(model: Any) -> Any:
     """Fold what can be folded: batch norms left alone would stay float between integer kernels."""
     import onnx  # noqa: PLC0415  # the base install has it not
     from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415
@@ -243,7 +281,7 @@ def _folded(model: Any) -> Any:
         return onnx.load(str(folded))
 
 
-def _apart(model: Any) -> Any:
+def _separate_names_and_biases(model: Any) -> Any:
     """Give every node a name, and every layer a bias, of its own, in place."""
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     names: set[str] = set()

@@ -51,13 +51,13 @@ def layer_noise(
     sums = np.zeros(2 * len(names))
     with open_session(pairs.model.SerializeToString()) as session:
         for feed in feeds:
-            found = session.run(*(feed[spec.name] for spec in session.inputs))
-            sums += np.array([float(value.item()) for value in found])
+            sums_of_piece = session.run(*(feed[spec.name] for spec in session.inputs))
+            sums += np.array([float(value.item()) for value in sums_of_piece])
     noise, signal = sums[0::2], sums[1::2]
     ranked = [
-        LayerNoise(name, 10.0 * math.log10(one / other))
-        for name, one, other in zip(names, signal, noise, strict=True)
-        if one > 0.0 and other > 0.0
+        LayerNoise(name, 10.0 * math.log10(signal_power / noise_power))
+        for name, signal_power, noise_power in zip(names, signal, noise, strict=True)
+        if signal_power > 0.0 and noise_power > 0.0
     ]
     return tuple(sorted(ranked, key=lambda layer: layer.signal_to_noise_db))
 
@@ -101,14 +101,14 @@ class _Pairs:
         return True
 
     def _is_rounded(self, node: onnx.NodeProto) -> bool:
-        makers = [self._makers.get(name) for name in node.input[:2]]  # a bias alone is exact: see `spared`
+        makers = [self._makers.get(name) for name in node.input[:2]]  # a bias alone is exact
         return any(maker is not None and maker.op_type in ROUNDING for maker in makers)
 
     def _can_copy(self, name: str) -> bool:
         """Say whether a tensor of the int8 graph can be made of what the float32 graph has."""
         maker = self._makers.get(name)
         if maker is not None and maker.op_type in ROUNDING:
-            return all(self._can_copy(given) for given in maker.input if given)
+            return all(self._can_copy(source) for source in maker.input if source)
         return name in self._stored or name in self._known
 
     def _copy(self, name: str) -> str:
@@ -117,18 +117,18 @@ class _Pairs:
         is_rounding = maker is not None and maker.op_type in ROUNDING
         if not is_rounding and name not in self._stored:
             return name
-        own = f"{MARK}.{name}"
-        if own in self._copied:
-            return own
-        self._copied.add(own)
+        copied_name = f"{MARK}.{name}"
+        if copied_name in self._copied:
+            return copied_name
+        self._copied.add(copied_name)
         if maker is None or not is_rounding:
             tensor = self.model.graph.initializer.add()
             tensor.CopyFrom(self._stored[name])
-            tensor.name = own
-            return own
-        given = [self._copy(one) if one else "" for one in maker.input]
+            tensor.name = copied_name
+            return copied_name
+        sources = [self._copy(source) if source else "" for source in maker.input]
         copy: Any = onnx.NodeProto()
         copy.CopyFrom(maker)
-        copy.name, copy.input[:], copy.output[:] = f"{MARK}.{maker.name or name}", given, [own]
+        copy.name, copy.input[:], copy.output[:] = f"{MARK}.{maker.name or name}", sources, [copied_name]
         self.model.graph.node.append(copy)
-        return own
+        return copied_name

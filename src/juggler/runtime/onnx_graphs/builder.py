@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto
 
 Array = npt.NDArray[Any]
+Shapes: TypeAlias = Mapping[str, tuple[int | str | None, ...]]
 # As networks are exported: average pools of newer sets are run by another, slower kernel. Gelu is of 20.
 OPSET, NEWER, IR_VERSION = 17, 20, 9
 
@@ -37,12 +38,15 @@ class Draft:
             return self.node("MaxPool", (name,), f"before_{name}", kernel_shape=[1, 1])
         return self.node("Neg", (name,), f"before_{name}")  # pools take images only
 
-    def node(self, op: str, inputs: tuple[str, ...], name: str, **attributes: Any) -> str:
-        """Add an operator; return its output, which has its name."""
+    def node(
+        self, op: str, inputs: tuple[str, ...], name: str, output: str | None = None, /, **attributes: Any
+    ) -> str:
+        """Add an operator; return its output, `NAME_out` where no other name is given."""
         from onnx import helper  # noqa: PLC0415  # heavy
 
-        self.nodes.append(helper.make_node(op, list(inputs), [f"{name}_out"], name=name, **attributes))
-        return f"{name}_out"
+        output = output or f"{name}_out"
+        self.nodes.append(helper.make_node(op, list(inputs), [output], name=name, **attributes))
+        return output
 
     def weight(self, name: str, shape: tuple[int, ...], scale: float = 1.0, *, shift: float = 0.0) -> str:
         """Add normal weights of that standard deviation; return their tensor."""
@@ -61,11 +65,24 @@ class Draft:
         self.weights.append(helper.make_tensor(name, TensorProto.FLOAT, (), [value]))
         return name
 
-    def whole(self, name: str, values: list[int]) -> None:
+    def integers(self, name: str, values: list[int]) -> None:
         """Add a vector of whole numbers."""
         from onnx import TensorProto, helper  # noqa: PLC0415
 
         self.weights.append(helper.make_tensor(name, TensorProto.INT64, (len(values),), values))
+
+    def model(self, name: str, inputs: Shapes, outputs: Shapes, ir_version: int = IR_VERSION) -> bytes:
+        """Return what was written as ONNX bytes; a text or None in a shape is a size free at run time."""
+        from onnx import TensorProto, helper  # noqa: PLC0415  # heavy
+
+        ends = [
+            [helper.make_tensor_value_info(end, TensorProto.FLOAT, shape) for end, shape in shapes.items()]
+            for shapes in (inputs, outputs)
+        ]
+        graph = helper.make_graph(self.nodes, name, *ends, self.weights)
+        opset = helper.make_opsetid("", NEWER if "Gelu" in {node.op_type for node in self.nodes} else OPSET)
+        model = helper.make_model(graph, opset_imports=[opset], ir_version=ir_version)
+        return bytes(model.SerializeToString())
 
 
 @dataclass(frozen=True)
@@ -89,13 +106,4 @@ class KernelGraph:
 
 def packed(draft: Draft, outputs: Mapping[str, tuple[int, ...]]) -> KernelGraph:
     """Make a model of what was written."""
-    from onnx import TensorProto, helper  # noqa: PLC0415  # heavy
-
-    ends = [
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
-        for shapes in (draft.inputs, outputs)
-    ]
-    graph = helper.make_graph(draft.nodes, "one kernel", *ends, draft.weights)
-    opset = helper.make_opsetid("", NEWER if "Gelu" in {node.op_type for node in draft.nodes} else OPSET)
-    model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
-    return KernelGraph(model.SerializeToString(), dict(draft.inputs))
+    return KernelGraph(draft.model("one kernel", draft.inputs, outputs), dict(draft.inputs))

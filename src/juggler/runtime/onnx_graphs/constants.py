@@ -22,29 +22,29 @@ def fold_constants(model: onnx.ModelProto) -> None:
     """
     graph = model.graph
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    given = set(constants)
+    stored = set(constants)
     ends = {value.name for value in graph.output}
-    kept = []
+    remaining = []
     for node in graph.node:
-        results = None if ends & set(node.output) else _evaluated(model, node, constants)
+        results = None if ends & set(node.output) else _evaluate(model, node, constants)
         if results is None:
-            kept.append(node)
+            remaining.append(node)
         else:
             constants |= results
     del graph.node[:]
-    graph.node.extend(kept)
-    read = {name for node in kept for name in node.input} | ends
+    graph.node.extend(remaining)
+    read = {name for node in remaining for name in node.input} | ends
     old = [tensor for tensor in graph.initializer if tensor.name in read]
-    new = [numpy_helper.from_array(v, n) for n, v in constants.items() if n in read and n not in given]
+    new = [numpy_helper.from_array(v, n) for n, v in constants.items() if n in read and n not in stored]
     del graph.initializer[:]
     graph.initializer.extend([*old, *new])
-    computed = read | {name for node in kept for name in node.output}
+    computed = read | {name for node in remaining for name in node.output}
     infos = [info for info in graph.value_info if info.name in computed and info.name not in constants]
     del graph.value_info[:]
     graph.value_info.extend(infos)
 
 
-def _evaluated(
+def _evaluate(
     model: onnx.ModelProto, node: onnx.NodeProto, constants: dict[str, Any]
 ) -> dict[str, Any] | None:
     """Return a node's outputs, or None where they are no constants."""

@@ -35,14 +35,14 @@ def with_sizes(model: onnx.ModelProto) -> onnx.ModelProto:
     values = [name for node in inferred.graph.node for name in node.output if name]
     if all(name in known and _is_known(known[name]) for name in values):
         return inferred
-    types = _walked(model)
+    types = _infer_node_by_node(model)
     del inferred.graph.value_info[:]
     for name, kind in types.items():
         inferred.graph.value_info.append(onnx.ValueInfoProto(name=name, type=kind))
     return inferred
 
 
-def _walked(model: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
+def _infer_node_by_node(model: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
     """Return the type of every value, found node by node."""
     import onnx  # noqa: PLC0415  # heavy
 
@@ -54,17 +54,17 @@ def _walked(model: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
             numbers[tensor.name] = onnx.numpy_helper.to_array(tensor)
     versions = {entry.domain: entry.version for entry in model.opset_import}
     for node in model.graph.node:
-        found = _number(node, types, numbers)
-        if found is not None and found.size <= LONGEST:
-            numbers[node.output[0]] = found
-            kind = onnx.helper.np_dtype_to_tensor_dtype(found.dtype)
-            types[node.output[0]] = onnx.helper.make_tensor_type_proto(kind, list(found.shape))
+        computed = _compute(node, types, numbers)
+        if computed is not None and computed.size <= LONGEST:
+            numbers[node.output[0]] = computed
+            kind = onnx.helper.np_dtype_to_tensor_dtype(computed.dtype)
+            types[node.output[0]] = onnx.helper.make_tensor_type_proto(kind, list(computed.shape))
         else:
-            types |= _types_of(node, types, numbers, versions)
+            types |= _infer_node(node, types, numbers, versions)
     return types
 
 
-def _types_of(
+def _infer_node(
     node: onnx.NodeProto,
     types: Mapping[str, onnx.TypeProto],
     numbers: Mapping[str, Numbers],
@@ -74,7 +74,7 @@ def _types_of(
 
     try:
         schema = onnx.defs.get_schema(node.op_type, versions.get(node.domain, 1), node.domain)
-        found = onnx.shape_inference.infer_node_outputs(
+        inferred = onnx.shape_inference.infer_node_outputs(
             schema,
             node,
             {name: types[name] for name in node.input if name in types},
@@ -83,10 +83,10 @@ def _types_of(
         )
     except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, RuntimeError):
         return {}  # an operator of somebody's own: what follows from it is not known
-    return dict(found)
+    return dict(inferred)
 
 
-def _number(
+def _compute(
     node: onnx.NodeProto, types: Mapping[str, onnx.TypeProto], numbers: Mapping[str, Numbers]
 ) -> Numbers | None:
     """Return what a node computes from sizes, where it does."""
@@ -103,9 +103,9 @@ def _number(
         value = attributes["value"]
         return onnx.numpy_helper.to_array(value) if len(value.dims) < 2 else None
     maker = ARITHMETIC.get(node.op_type)
-    given = [numbers.get(name) for name in node.input]
-    known = [value for value in given if value is not None]
-    return maker(known, attributes) if maker and known and len(known) == len(given) else None
+    operands = [numbers.get(name) for name in node.input]
+    known = [value for value in operands if value is not None]
+    return maker(known, attributes) if maker and known and len(known) == len(operands) else None
 
 
 def _is_known(kind: onnx.TypeProto) -> bool:
@@ -115,7 +115,7 @@ def _is_known(kind: onnx.TypeProto) -> bool:
     return kind.tensor_type.HasField("shape") and all(dim.HasField("dim_value") for dim in shape.dim)
 
 
-def _divided(values: list[Numbers], _: Mapping[str, Any]) -> Numbers:
+def _divide(values: list[Numbers], _: Mapping[str, Any]) -> Numbers:
     a, b = values
     return a // b if a.dtype.kind in "iu" else a / b
 
@@ -126,7 +126,7 @@ def _cast(values: list[Numbers], attributes: Mapping[str, Any]) -> Numbers:
     return values[0].astype(helper.tensor_dtype_to_np_dtype(attributes["to"]))
 
 
-def _sliced(values: list[Numbers], _: Mapping[str, Any]) -> Numbers:
+def _slice(values: list[Numbers], _: Mapping[str, Any]) -> Numbers:
     x, start, end, *rest = values
     step = int(rest[1][0]) if len(rest) > 1 else 1
     return x[int(start[0]) : int(end[0]) : step]
@@ -141,8 +141,8 @@ ARITHMETIC: Mapping[str, Callable[[list[Numbers], Mapping[str, Any]], Numbers]] 
     "Add": lambda values, _: values[0] + values[1],
     "Sub": lambda values, _: values[0] - values[1],
     "Mul": lambda values, _: values[0] * values[1],
-    "Div": _divided,
+    "Div": _divide,
     "Floor": lambda values, _: np.floor(values[0]),
     "Cast": _cast,
-    "Slice": _sliced,
+    "Slice": _slice,
 }

@@ -140,7 +140,7 @@ def _consumer(draft: Draft, source: str, shape: tuple[int, ...], copy: int) -> t
         name = draft.node("MaxPool", (source,), f"consumer_{copy}", kernel_shape=[1, 1], strides=strides)
         return name, (*shape[:2], 1, 1)
     if copy == 0:
-        draft.whole("consumer_from", [0] * len(shape))
-        draft.whole("consumer_to", [1] * len(shape))
+        draft.integers("consumer_from", [0] * len(shape))
+        draft.integers("consumer_to", [1] * len(shape))
     name = draft.node("Slice", (source, "consumer_from", "consumer_to"), f"consumer_{copy}")
     return name, (1,) * len(shape)

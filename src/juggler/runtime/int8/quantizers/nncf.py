@@ -32,7 +32,12 @@ class Nncf:
         return status_of({"nncf": "nncf", "onnx": "onnx", "openvino": "openvino"}, INSTALL)
 
     def quantize(
-        self, model: Any, feeds: Sequence[dict[str, Array]], *, spare: Sequence[str], reduce_range: bool
+        self,
+        model: Any,
+        feeds: Sequence[dict[str, Array]],
+        *,
+        float_layers: Sequence[str],
+        reduce_range: bool,
     ) -> Any:
         """Calibrate and quantise; NNCF's own choice of symmetric scales, which OpenVINO runs fastest."""
         with _silence():
@@ -46,7 +51,7 @@ class Nncf:
                 model,
                 nncf.Dataset(list(feeds)),
                 subset_size=len(feeds),
-                ignored_scope=nncf.IgnoredScope(names=list(spare)) if spare else None,
+                ignored_scope=nncf.IgnoredScope(names=list(float_layers)) if float_layers else None,
                 advanced_parameters=AdvancedQuantizationParameters(
                     overflow_fix=OverflowFix.ENABLE if reduce_range else OverflowFix.DISABLE
                 ),

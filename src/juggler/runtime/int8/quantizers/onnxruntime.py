@@ -30,7 +30,12 @@ class OnnxRuntimeTool:
         return status_of({"onnxruntime": "onnxruntime", "onnx": "onnx"}, WORKSHOP)
 
     def quantize(
-        self, model: Any, feeds: Sequence[dict[str, Array]], *, spare: Sequence[str], reduce_range: bool
+        self,
+        model: Any,
+        feeds: Sequence[dict[str, Array]],
+        *,
+        float_layers: Sequence[str],
+        reduce_range: bool,
     ) -> Any:
         """Calibrate and quantise; the tool works on files."""
         import onnx  # noqa: PLC0415  # the base install has it not
@@ -48,7 +53,7 @@ class OnnxRuntimeTool:
                 reduce_range=reduce_range,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
-                nodes_to_exclude=list(spare),
+                nodes_to_exclude=list(float_layers),
                 # The last layer's sums are the answer: 8 bits are few for them, and float costs nothing.
                 extra_options={"OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul"]},
             )
