@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 TORCH_OPTIONS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint figures docs clean
+.PHONY: demo test lint figures docs system clean
 
 demo: $(VENV)/.demo
 	$(BIN)/juggler demo
@@ -35,6 +35,19 @@ figures: $(VENV)/.demo
 
 docs: $(VENV)/.test
 	$(BIN)/python tools/docs/site_build.py
+
+SYSTEM_PACKAGES := system-packages.txt
+
+system:
+	@export PYTHON="$(PYTHON)"; missing=""; \
+	while read -r package check; do \
+	  case "$$package" in ""|"#"*) continue;; esac; \
+	  sh -c "$$check" >/dev/null 2>&1 || missing="$$missing $$package"; \
+	done < $(SYSTEM_PACKAGES); \
+	if [ -z "$$missing" ]; then echo "The system has all that the tests need."; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing; \
+	else echo "Missing:$$missing. Run: sudo apt-get install$$missing (or your system's way)"; fi
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from juggler.data import Records, load_set
+from juggler.cli.app import VERBS
+from juggler.data import Records, load_record_set
 from juggler.data.format import to_csv
 
 PROGRAM = (sys.executable, "-c", "from juggler.cli.app import main; main()")
@@ -62,9 +66,9 @@ class Workshop:
         from juggler.runtime.deploy.detector import deploy  # noqa: PLC0415
 
         (folder / "plan.toml").write_text(PLAN, encoding="utf-8")
-        trained = train_detector(Plan.read(folder / "plan.toml"), load_set("synthetic"))
+        trained = train_detector(Plan.read(folder / "plan.toml"), load_record_set("synthetic"))
         trained.save(folder / "detector.safetensors")
-        records = load_set("synthetic").load("test")
+        records = load_record_set("synthetic").load("test")
         (folder / "records.csv").write_bytes(to_csv(records))
         return cls(folder, trained, deploy(trained, records, folder), records)
 
@@ -84,6 +88,13 @@ class Outcome:
         for word in words:
             assert word in self.err, (word, self.err)
         return self
+
+
+def examples(verb: str) -> list[list[str]]:
+    """Return the words of the examples that a verb's own help gives, each up to its first pipe."""
+    text = " ".join((inspect.getdoc(VERBS.get(verb)) or "").split()).partition("Example")[2]
+    lines = re.findall(rf"juggler {verb}[^;|]*", text)
+    return [shlex.split(line.rstrip(". "))[1:] for line in lines]
 
 
 def environment(**changes: str) -> dict[str, str]:

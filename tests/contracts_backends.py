@@ -51,6 +51,7 @@ class Network:
         with torch.no_grad():
             for value in module.parameters():
                 value.copy_(torch.randn(value.shape, generator=generator))
+        assert norm.running_mean is not None and norm.running_var is not None
         norm.running_mean.copy_(torch.randn(4, generator=generator))
         norm.running_var.copy_(torch.rand(4, generator=generator) + 0.5)
         return cls(module.eval(), torch.randn(2, *SHAPE, generator=generator))

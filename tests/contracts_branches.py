@@ -68,7 +68,8 @@ def blocks(draw: st.DrawFn, names: list[str] = NAMES) -> Branched:
         **options,
     )
     anneal(block, 1.0)
-    return randomised(block, seed=draw(st.integers(0, 99)))
+    branched: Branched = randomised(block, seed=draw(st.integers(0, 99)))
+    return branched
 
 
 def as_convolution(block: Branched) -> tuple[Tensor, Tensor]:

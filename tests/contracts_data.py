@@ -27,7 +27,8 @@ from juggler.registry import normalise
 
 
 def has_valid_names(data_set: DataSet) -> None:
-    assert isinstance(data_set, DataSet) and not is_pictures(data_set)
+    assert isinstance(data_set, DataSet)
+    assert not is_pictures(data_set)  # type: ignore[unreachable]
     assert data_set.name == normalise(data_set.name) == data_set.provenance.name
     assert data_set.parts[0] == "train" and len({*data_set.parts}) == len(data_set.parts) > 1
     assert data_set.provenance.synthetic is data_set.synthetic

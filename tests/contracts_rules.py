@@ -1,7 +1,9 @@
 """What every rewriting rule must pass, the house's own and those of third parties."""
 
+# mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-incomplete-defs=False
 import inspect
 import re
+from typing import Any
 
 import torch
 from torch import nn
@@ -48,7 +50,7 @@ class Branches(nn.Module):
         return self.relu(self.sum_norm(left(x) + right(torch.relu(x))))
 
 
-def randomised(network, seed=0):
+def randomised(network: nn.Module, seed: int = 0) -> Any:
     """Draw every parameter and statistic anew, so that no default hides an error."""
     torch.manual_seed(seed)
     for name, tensor in network.state_dict().items():
@@ -60,12 +62,12 @@ def randomised(network, seed=0):
 def check_rule(name, rule, network=None):
     """Check a rule on `network`, 3 channels in, that holds its pattern; by default on `Branches`."""
     assert rule.name == name, "a rule bears its file's name"
-    equation = inspect.getdoc(type(rule)).splitlines()[0]
+    equation = (inspect.getdoc(type(rule)) or "").splitlines()[0]
     assert EQUATION.fullmatch(equation), "a rule's docstring begins with its equation, and then in words"
     assert rule.source, "a rule says which paper, section or equation it follows"
     network = randomised(network or Branches())
     before = {k: v.clone() for k, v in network.state_dict().items()}
-    options = {"policy": "model", "cost": _fewest_ops} if rule.tried else {}
+    options: dict[str, Any] = {"policy": "model", "cost": _fewest_ops} if rule.tried else {}
     example, inputs = torch.randn(1, 3, 17, 18), torch.randn(5, 3, 17, 18)
     done = flatten(network, example, inputs=inputs, use=[rule], **options)
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items()), "the input is not changed"

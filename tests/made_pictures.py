@@ -1,5 +1,6 @@
 """Small copies of the picture sets, made up, in every form in which the real ones come."""
 
+# mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-incomplete-defs=False
 from __future__ import annotations
 
 import gzip
@@ -9,6 +10,7 @@ import struct
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -58,7 +60,8 @@ def official_files(cifar: Cifar, kind: str, parts=None) -> dict[str, bytes]:
 def _names(cifar, kind):
     if kind == "binary":
         return ("\n".join(cifar.classes) + "\n\n").encode()
-    key = form_of(cifar, kind).layout.names
+    layout: Any = form_of(cifar, kind).layout
+    key = layout.names
     return python2({key: list(cifar.classes), "num_vis": 3072})
 
 
@@ -68,7 +71,8 @@ def _official(cifar, kind, images, labels):
         before = [coarse[:, None]] if cifar is CIFAR100 else []
         rows = [*before, labels.astype(np.uint8)[:, None], images.reshape(len(images), -1)]
         return np.hstack(rows).tobytes()
-    key = form_of(cifar, kind).layout.labels
+    layout: Any = form_of(cifar, kind).layout
+    key = layout.labels
     more = {"coarse_labels": coarse.tolist()} if cifar is CIFAR100 else {}
     return python2(
         {
@@ -85,7 +89,7 @@ def packed(files: Mapping[str, bytes], folder: str = "") -> bytes:
     """Return a .tar.gz of the files, in reverse order, as the real one has its batches mixed up."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as archive:
-        for name, data in reversed(files.items()):
+        for name, data in reversed([*files.items()]):
             member = tarfile.TarInfo(f"{folder}/{name}" if folder else name)
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
@@ -169,14 +173,14 @@ def python2(value: object) -> bytes:
 
 
 class _Writer:
-    def __init__(self):
+    def __init__(self) -> None:
         self.kept = 0
 
-    def keep(self):
+    def keep(self) -> bytes:
         self.kept += 1
         return b"q" + bytes([self.kept]) if self.kept < 256 else b"r" + struct.pack("<I", self.kept)
 
-    def value(self, value):
+    def value(self, value: Any) -> bytes:
         if isinstance(value, dict):
             items = b"".join(self.value(key) + self.value(one) for key, one in value.items())
             return b"}" + self.keep() + b"(" + items + b"u"
@@ -189,13 +193,13 @@ class _Writer:
             return self.array(value)
         return self.text(value.encode("latin-1"))
 
-    def text(self, text):
+    def text(self, text: bytes) -> bytes:
         short = len(text) < 256
         return (
             (b"U" + bytes([len(text)]) if short else b"T" + struct.pack("<i", len(text))) + text + self.keep()
         )
 
-    def array(self, array):
+    def array(self, array: Any) -> bytes:
         made = b"cnumpy.core.multiarray\n_reconstruct\n" + self.keep() + b"cnumpy\nndarray\n" + self.keep()
         made += b"K\x00\x85" + self.keep() + self.text(b"b") + b"\x87" + self.keep() + b"R" + self.keep()
         shape = b"(" + b"".join(map(self.value, array.shape)) + b"t" + self.keep()

@@ -68,7 +68,7 @@ def fill(path: Path, count: int = 700, seed: int = 0) -> Store:
     store.add_machine(MACHINE)
     space = Space(roof=lambda spec: 0.5 * truth_ms(spec), families=SHARES, cap_ms=50.0, long_share=0.0)
     for draw in islice(space.draw(seed), count):
-        store.add(sample_of(draw.spec, generator, draw.drawn), "made up")
+        store.add(sample_of(draw.spec, generator, draw.sampled_by), "made up")
     return store
 
 

@@ -1,6 +1,9 @@
 """Samples of kernels that nobody measured, as a campaign keeps them."""
 
+# mypy: disallow-untyped-defs=False, disallow-untyped-calls=False, disallow-incomplete-defs=False
 from __future__ import annotations
+
+from typing import Any
 
 from contracts_learners import convolutions
 from juggler.nouns import Machine
@@ -16,7 +19,9 @@ def samples(count=80, family="conv", drawn="random"):
     table, latency_ms = convolutions(count)
     rows = []
     for row in range(count):
-        fields = {name: int(table[name][row]) for name in ("batch", "in_channels", "out_channels", "height")}
+        fields: dict[str, Any] = {
+            name: int(table[name][row]) for name in ("batch", "in_channels", "out_channels", "height")
+        }
         spec = KernelSpec(family, **fields, width=fields["height"], activation=str(table["activation"][row]))
         rows.append(
             Sample(

@@ -14,7 +14,7 @@ import juggler
 
 ROOT = Path(juggler.__file__).parent
 LEVELS = (
-    {"errors", "privacy"},
+    {"errors", "privacy", "extras"},
     {"lazy"},
     {"nouns", "files", "sqlite_files", "digest", "stopping", "arrays", "checks"},
     {"registry", "packages"},

@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 from juggler.errors import Unavailable
+from juggler.extras import install_command
 from juggler.lazy import face, renamed
 
 
@@ -28,8 +29,9 @@ def test_a_name_is_imported_when_it_is_first_asked_for(room):
 
 
 def test_a_package_that_is_not_installed_is_named_with_its_remedy(room):
-    with pytest.raises(Unavailable, match="juggler_absent is not installed"):
+    with pytest.raises(Unavailable, match="juggler_absent is not installed") as caught:
         room[0]("absent")
+    assert install_command("train") in caught.value.remedy
 
 
 def test_an_old_name_works_and_warns():

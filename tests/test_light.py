@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from commands import Outcome, Workshop, environment
+from juggler.extras import install_command
 
 BLOCKED = (
     *("torch", "onnx", "onnxscript", "openvino", "lightning_fabric", "safetensors", "matplotlib", "jinja2"),
@@ -93,7 +94,7 @@ def light(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Light
 
 def test_nothing_blocked_was_loaded(light: Light) -> None:
     assert light.loaded == []
-    assert "pip install 'juggler[train]'" in light.face
+    assert install_command("train") in light.face
 
 
 def test_detect_writes_alerts(light: Light) -> None:
@@ -114,7 +115,7 @@ def test_evaluate_scores_both_forms_and_says_synthetic(light: Light) -> None:
 
 
 def test_doctor_names_what_is_missing_and_the_command(light: Light) -> None:
-    assert "pip install 'juggler[train]'" in light.outcomes["doctor"].check(0).out
+    assert install_command("train") in light.outcomes["doctor"].check(0).out
     found = {f["part"]: f for f in json.loads(light.outcomes["doctor json"].check(0).out)}
     assert found["backend onnxruntime"]["works"]
     for part in ("torch (training and flattening)", "backend torch_eager", "backend openvino"):
@@ -125,7 +126,7 @@ def test_doctor_names_what_is_missing_and_the_command(light: Light) -> None:
 
 @pytest.mark.parametrize("verb", ["flatten", "train", "demo", "measure", "openvino"])
 def test_the_rest_says_what_to_install(light: Light, verb: str) -> None:
-    light.outcomes[verb].check(5, "not installed", "pip install 'juggler[train]'")
+    light.outcomes[verb].check(5, "not installed", install_command("train"))
 
 
 def test_an_artefact_is_measured_on_what_there_is(light: Light) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,9 +13,8 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import offset_copy
 
 from benchmarks.accuracy.tables import Values, gap_of, latency_of, variant_of
-from juggler.report.kit.svg import draw, quiet
+from juggler.report.kit.svg import WHOLE_PX, draw, quiet
 from juggler.report.kit.theme import LIGHT
-from juggler.report.network.figures import WHOLE_PX
 
 PANELS = (
     ("accuracy_train", "accuracy on training pictures, %"),
@@ -24,7 +23,7 @@ PANELS = (
     ("loss_train", "loss on training pictures"),
     ("loss_validation", "loss on validation pictures"),
 )
-LINES = {
+LINES: dict[str, tuple[str, Literal["-", "--", "-."]]] = {
     "resnet": (LIGHT["wide"], "-"),
     "resnet_minus": (LIGHT["third"], "--"),
     "juggler_paper": (LIGHT["fourth"], "-."),
@@ -147,7 +146,10 @@ def front_figure(points: Sequence[Values], front: Values, notes: str) -> str:
         axes.step(
             [p["latency_ms"] for p in line],
             [p["accuracy"] for p in line],
-            **{"where": "post", "color": LIGHT["muted"], "linewidth": 1.2, "linestyle": (0, (3, 3))},
+            where="post",
+            color=LIGHT["muted"],
+            linewidth=1.2,
+            linestyle=(0, (3, 3)),
         )
         seen = sorted({_family(point["variant"]) for point in points}, key=list(FAMILIES).index)
         for point in points:
@@ -185,7 +187,7 @@ def _front_mark(axes: Axes, point: Values, place: float) -> None:
     """Draw one network; those of several families that are equally fast stand side by side."""
     _, colour, mark = FAMILIES[_family(point["variant"])]
     figure = axes.get_figure()
-    beside = offset_copy(axes.transData, fig=figure, x=10 * place, y=0, units="points")
+    beside = offset_copy(axes.transData, fig=figure, x=10 * place, y=0, units="points")  # type: ignore[arg-type]
     x, y = point["latency_ms"], point["accuracy"]
     axes.plot([x, x], [y - point["sd"], y + point["sd"]], color=colour, linewidth=1.6, transform=beside)
     face = colour if point["levers"] else LIGHT["card"]

@@ -119,7 +119,8 @@ def bare_loop(plan: ClassifierPlan, pictures: TrainPictures, standard: Standard)
     )
 
     def epoch() -> float:
-        network = network_of(plan).to(device=device, memory_format=layout).train()
+        network = network_of(plan).to(device).train()
+        network.to(memory_format=layout)  # type: ignore[call-overload]  # torch's stubs lack it
         optimizer = torch.optim.SGD(
             network.parameters(),
             lr=recipe.learning_rate,
@@ -130,12 +131,12 @@ def bare_loop(plan: ClassifierPlan, pictures: TrainPictures, standard: Standard)
         steps = -(-len(images) // recipe.batch_size)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         began = time.monotonic()
-        for rows in torch.randperm(len(images), device=device).split(recipe.batch_size):
+        for rows in torch.split(torch.randperm(len(images), device=device), recipe.batch_size):
             x = augment((images[rows].float() - mean) / sd).contiguous(memory_format=layout)
             with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16-mixed"):
                 loss = F.cross_entropy(network(x), labels[rows])
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
         if on_gpu:

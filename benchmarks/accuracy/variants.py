@@ -186,7 +186,7 @@ def _variant(
     check_fields(
         values, [key for key in Variant.__dataclass_fields__ if key not in ("name", "teacher")], told
     )
-    own = {
+    own: dict[str, Any] = {
         key: tuple(v) if key in ("groups", "against") else v for key, v in values.items() if key != "levers"
     }
     return pulled(Variant(name=name, **own), _named(values.get("levers", ()), levers, winner, told))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -150,7 +151,12 @@ def _dense() -> tuple[Network, ...]:
 
 
 def _transformers() -> tuple[Network, ...]:
-    small = {"hidden_size": 192, "num_hidden_layers": 12, "num_attention_heads": 3, "intermediate_size": 768}
+    small: dict[str, Any] = {
+        "hidden_size": 192,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 3,
+        "intermediate_size": 768,
+    }
     return (
         hf("ViT", "transformers", **small),
         hf("Swin", "transformers"),

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from benchmarks.common import TRIALS, Finding, options, progress, write
-from juggler.data import Records, load_set
+from juggler.data import Records, load_record_set
 from juggler.detect import Detector
 from juggler.metrics import decide
 from juggler.models import TrainedDetector, create
@@ -103,7 +103,7 @@ def described(done: Flattened, blocks: int) -> dict[str, Any]:
 def compare_detector(path: Path) -> dict[str, Any]:
     """Run both forms of the detector over all of KDDTest+ on every backend that works here."""
     detector = TrainedDetector.load(path)
-    records = load_set("nsl_kdd").load("test")
+    records = load_record_set("nsl_kdd").load("test")
     folder = TRIALS / "detector"
     deployed = deploy(detector, records, folder)
     certificate = deployed.flattened.certificate

@@ -30,7 +30,7 @@ from torch.nn import functional as F
 
 from benchmarks.common import Finding, options, progress, reporting, write
 from juggler.clock.race import Ratio, Samples, race, ratio
-from juggler.data import Source, load_set
+from juggler.data import Source, load_record_set
 from juggler.errors import DataError, Refused
 from juggler.models import create
 from juggler.nouns import Quantization
@@ -52,7 +52,8 @@ EAGER, EAGER_FOLDED = "eager", "eager, batch norms folded"
 CIFAR = "cifar10/test-00000-of-00001.parquet"
 # Of networks that answer at random, classes prove nothing: the noise alone is held to a budget.
 RANDOM_BUDGET = Budget(least_db=20.0, least_agreement=0.0)
-MEAN, SCALE = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
+MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
+SCALE = np.array([0.229, 0.224, 0.225], dtype=np.float32)
 
 
 def main() -> None:
@@ -179,7 +180,7 @@ def trained() -> dict[str, Any]:
     """Quantise the shipped detector with each tool on training records; check it on KDDTest+."""
     artefact = Artefact.load(shipped("nsl_kdd.onnx"))
     try:
-        records = load_set("nsl-kdd", Source())
+        records = load_record_set("nsl-kdd", Source())
         learned, held = records.load("train"), records.load("test")
     except DataError as error:
         return {"skipped": str(error)}

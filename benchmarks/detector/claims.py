@@ -13,7 +13,7 @@ from dataclasses import asdict
 from statistics import fmean, stdev
 from typing import Any
 
-from scipy.stats import t as student_t
+from scipy.stats import t as student_t  # type: ignore[import-untyped]
 
 from benchmarks.common import RESULTS, Finding, read
 from juggler.cli.console import ERRORS

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from benchmarks.common import Finding, options, progress, reporting, write
-from juggler.data import Encoder, load_set
+from juggler.data import Encoder, load_record_set
 from juggler.models import Plan, create
 from juggler.models.detector.ensemble import join
 from juggler.runtime.export import export
@@ -26,7 +26,7 @@ LIMIT_MS = 0.15
 def main() -> None:
     """Make the networks, race them, write the result file."""
     given = options(__doc__).parse_args()
-    plan, data = Plan.shipped("nsl_kdd"), load_set("nsl_kdd")
+    plan, data = Plan.shipped("nsl_kdd"), load_record_set("nsl_kdd")
     sizes = {key: value for key, value in plan.options.items() if key not in ("members", "novelty")}
     encoder = Encoder.fit(data.training(), plan.columns(data.schema))
     channels, *size = encoder.shape

@@ -29,7 +29,6 @@ from benchmarks.detector.study import (
     BASELINE_NOTE,
     BASELINES,
     DETECTOR_FILE,
-    RATES,
     XGBOOST,
     Side,
     bar,
@@ -40,9 +39,10 @@ from benchmarks.detector.study import (
     xgboost_side,
 )
 from juggler.cli.console import OUT
-from juggler.data import DataSet, load_set
+from juggler.data import DataSet, load_record_set
 from juggler.metrics import score
 from juggler.models import Plan
+from juggler.models.detector.protocol import RATES
 from juggler.nouns import Noun
 
 
@@ -73,7 +73,7 @@ def main() -> None:
     )
     given = parser.parse_args()
     name, seeds = ("synthetic", given.seeds[:2]) if given.quick else ("nsl_kdd", given.seeds)
-    plan, data = Plan.shipped(name), load_set(name)
+    plan, data = Plan.shipped(name), load_record_set(name)
     if given.novelty is not None:
         plan = replace(plan, options={**plan.options, "novelty": given.novelty})
     places = {seed: given.folder / name / f"seed-{seed}" for seed in seeds}

@@ -41,7 +41,7 @@ class Truth:
     @property
     def normal(self) -> NDArray[np.bool_]:
         """Return where a record is normal."""
-        return self.classes == 0
+        return np.asarray(self.classes == 0)
 
 
 def scores_of(p: NDArray[np.float32], truth: Truth) -> dict[str, float]:
@@ -142,7 +142,8 @@ def _even(normals: Sequence[NDArray[np.float64]], groups: Sequence[NDArray[np.in
         weights = 1.0 / np.maximum(counts[which], 20)  # a service of a few records says little
         order = np.argsort(-scores)
         share = np.cumsum(weights[order]) / weights.sum()
-        found.append(float(scores[order][min(np.searchsorted(share, rate, side="right"), len(order) - 1)]))
+        place = int(np.searchsorted(share, rate, side="right"))
+        found.append(float(scores[order][min(place, len(order) - 1)]))
     return float(np.median(found))
 
 
@@ -200,7 +201,7 @@ def with_ood_score(p: NDArray[np.float32], new: NDArray[np.float64], weight: flo
     logits = np.log(np.maximum(p.astype(np.float64), 1e-30))
     logits[:, 0] -= weight * new
     odds = np.exp(logits - logits.max(1, keepdims=True))
-    return (odds / odds.sum(1, keepdims=True)).astype(np.float32)
+    return np.asarray(odds / odds.sum(1, keepdims=True), dtype=np.float32)
 
 
 def mean_of(parts: Sequence[NDArray[np.float32]], how: str) -> NDArray[np.float32]:
@@ -209,7 +210,7 @@ def mean_of(parts: Sequence[NDArray[np.float32]], how: str) -> NDArray[np.float3
         return np.asarray(np.mean(parts, axis=0), dtype=np.float32)
     logs = np.mean([np.log(np.maximum(p.astype(np.float64), 1e-30)) for p in parts], axis=0)
     odds = np.exp(logs - logs.max(1, keepdims=True))
-    return (odds / odds.sum(1, keepdims=True)).astype(np.float32)
+    return np.asarray(odds / odds.sum(1, keepdims=True), dtype=np.float32)
 
 
 def summary(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:

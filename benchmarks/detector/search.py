@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.table import Table
-from scipy.stats import t as student_t
+from scipy.stats import t as student_t  # type: ignore[import-untyped]
 
 from benchmarks.common import RESULTS, TRIALS, options
 from benchmarks.detector.folds import Fold, Folds, described, features
@@ -39,7 +39,7 @@ from benchmarks.detector.scores import (
 )
 from benchmarks.detector.study import bar
 from juggler.cli.console import OUT
-from juggler.data import load_set
+from juggler.data import load_record_set
 from juggler.errors import ConfigError
 from juggler.files import write_atomically
 from juggler.models import Plan, probabilities
@@ -140,7 +140,7 @@ def main() -> None:
     if not given.summary:
         base = _base("synthetic" if given.quick else "nsl_kdd")
         with bar("search") as tell:
-            data = load_set(base.data)
+            data = load_record_set(base.data)
             folds = Folds(data, base, folder, None if given.quick else given.study, tell)
             for seed in given.seeds:
                 for number in range(data.folds()):
@@ -230,7 +230,7 @@ def _report(folder: Path, *, quick: bool) -> None:
             moved[name] = [transfer(*zip(*lot, strict=True)) for lot in lots if len(lot) > 1]
     if not scored:
         raise ConfigError("report the search", f"nothing in {folder}", "Run it without --summary")
-    result = {
+    result: dict[str, Any] = {
         "benchmark": "detector_search",
         "claim": (__doc__ or "").splitlines()[0],
         "date": datetime.now(UTC).date().isoformat(),

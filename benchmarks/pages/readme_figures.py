@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--claims", type=Path, default=ROOT / "docs" / "claims.md")
     parser.add_argument("--results", type=Path, default=RESULTS)
     given = parser.parse_args(arguments)
-    codes = [
-        put(page, lambda text, blocks=blocks: filled(text, blocks(given.results)), check=given.check)
-        for page, blocks in ((given.readme, readme), (given.claims, claims))
-    ]
-    return max(codes)
+
+    def fill(page: Path, blocks: Callable[[Path], Mapping[str, str]]) -> int:
+        return put(page, lambda text: filled(text, blocks(given.results)), check=given.check)
+
+    return max(fill(given.readme, readme), fill(given.claims, claims))
 
 
 def results_with_claims(folder: Path) -> dict[str, Result]:

@@ -52,7 +52,7 @@ NETWORKS = {
 }
 
 
-def pair(value: int | tuple[int, int]) -> list[int]:
+def pair(value: int | tuple[int, ...]) -> list[int]:
     """Return a size for both dimensions."""
     return [value, value] if isinstance(value, int) else list(value)
 

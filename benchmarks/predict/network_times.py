@@ -76,7 +76,7 @@ def network(name: str) -> nn.Module:
     else:
         family = next(family for family, own in UNSEEN.items() if own == name)
         module = getattr(importlib.import_module(f"pytorchcv.models.{MODULES.get(name, family)}"), name)()
-    return randomise(module.eval(), torch.Generator().manual_seed(0))
+    return randomise(module.eval(), torch.Generator().manual_seed(0))  # type: ignore[arg-type]
 
 
 def shape_of(name: str) -> tuple[int, int, int]:
@@ -124,7 +124,7 @@ def measure_all(
         ConfigError: what is kept was measured on another machine, or by another plan.
     """
     place = {"machine": machine().to_dict(), "backend": plan.backend, "threads": plan.threads}
-    kept = read(path) if path.is_file() else {**place, "networks": {}}
+    kept: dict[str, Any] = read(path) if path.is_file() else {**place, "networks": {}}
     differing = [name for name, value in place.items() if kept[name] != value]
     if differing:
         remedy = "Keep these elsewhere (--times), or delete the file"

@@ -43,7 +43,9 @@ def face(
             package = str(error.name).partition(".")[0]
             if package == "juggler":
                 raise
-            remedy = "Install the workshop: pip install 'juggler[train]'"
+            from juggler.extras import install_command  # noqa: PLC0415  # only on this way out
+
+            remedy = f"Install the workshop: {install_command('train')}"
             raise Unavailable(f"use {room}.{name}", f"{package} is not installed", remedy) from error
 
     return get, lambda: sorted(sys.modules[room].__all__)

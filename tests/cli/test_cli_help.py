@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import shlex
 
 import pytest
 from typer.main import get_command
 
-from commands import Program
+from commands import Program, examples
 from juggler.cli.app import EXIT_CODES, VERBS, build
 from juggler.cli.audience import NETWORK, OTHERS, PANELS, PLANT
 from juggler.errors import JugglerError
@@ -29,12 +28,10 @@ def test_help_has_an_example(name: str, program: Program) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_examples_can_be_parsed(name: str) -> None:
-    text = " ".join((VERBS.get(name).__doc__ or "").split())
-    examples = re.findall(rf"juggler {name}[^;]*", text.partition("Example")[2])
-    assert examples
+    assert examples(name)
     command = get_command(build()).commands[name]  # type: ignore[attr-defined]
-    for example in examples:
-        words = shlex.split(example.rstrip(". "))[2:]
+    for _, *words in examples(name):
+        assert not {"Example:", "juggler"} & {*words}, "two examples are parted by a semicolon"
         command.make_context(name, words)  # raises where an option or a value is wrong
 
 

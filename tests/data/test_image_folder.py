@@ -116,7 +116,7 @@ def test_no_folder_is_no_data_set(tmp_path):
 def test_pictures_are_decoded_once_until_one_changes(root):
     told = []
     write_folder(root, BOTH)
-    found = folder_set(root, decoding=lambda *state: told.append(state))
+    found = folder_set(root, decoding=lambda value: told.append((value.done, value.total)))
     first = found.load("train")
     assert found.load("train").sha256 == first.sha256 and told == [(9, 9)]
     assert isinstance(first.images, np.memmap)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_detector import SCHEMA, graph_of, records
 
 from juggler.data import Encoder, TrainRecords
 from juggler.runtime import Artefact, Fields
 from juggler.runtime.artefact.file import write
+from small_detector import SCHEMA, graph_of, records
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from small_detector import SCHEMA, graph_of, records
 
 from juggler.data import Schema
 from juggler.detect import Detector, evaluate
 from juggler.detect.occlusion import OcclusionAttribution
 from juggler.errors import ArtefactError, DataError
 from juggler.runtime import Artefact, open_session
+from small_detector import SCHEMA, graph_of, records
 
 
 def test_probabilities_are_the_softmax_of_the_network(artefact: Artefact) -> None:

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_detector import as_bytes, graph_of, records, traffic
 
 from contracts_sinks import valid
 from juggler.alerts.sinks.eve import EveSink
@@ -34,6 +33,7 @@ from juggler.detect import (
 from juggler.errors import ConfigError, DataError
 from juggler.nouns import Alert, Progress
 from juggler.runtime import Artefact, open_session
+from small_detector import as_bytes, graph_of, records, traffic
 
 
 class ListSink(NullSink):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
-from report_parts import chain, make_alert, make_certificate, make_scores, make_timing, residual
 
 from juggler.nouns import Machine, Refusal, Rewrite
 from juggler.report import Story
+from report_parts import chain, make_alert, make_certificate, make_scores, make_timing, residual
 
 
 @pytest.fixture

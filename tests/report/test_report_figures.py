@@ -9,12 +9,12 @@ from itertools import pairwise
 
 import matplotlib as mpl
 import pytest
-from report_parts import make_certificate, make_scores, make_timing
 
 from juggler.nouns import Timing
 from juggler.report import certificate_figure, confusion_figure, curve_figure, latency_figure
 from juggler.report.detector.figures import thinned
 from juggler.report.kit.theme import DARK, LIGHT, subject_colours
+from report_parts import make_certificate, make_scores, make_timing
 
 SVG = "{http://www.w3.org/2000/svg}"
 

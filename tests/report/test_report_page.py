@@ -13,11 +13,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from report_parts import make_certificate, make_scores, make_timing
 
 from juggler.errors import ConfigError
 from juggler.nouns import GraphNode, GraphSummary
 from juggler.report import Story, render, write
+from report_parts import make_certificate, make_scores, make_timing
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 SECTIONS = ["summary", "graph", "certificate", "latency", "detection", "alerts", "machine"]

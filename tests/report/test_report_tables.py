@@ -7,7 +7,6 @@ import io
 import math
 
 import pytest
-from report_parts import make_certificate, make_scores, make_timing
 from rich.console import Console
 from rich.table import Table
 
@@ -26,6 +25,7 @@ from juggler.report.detector.sheets import scores_sheet
 from juggler.report.kit import units
 from juggler.report.network import sheets
 from juggler.report.summary import tiles
+from report_parts import make_certificate, make_scores, make_timing
 
 
 def shown(table: Table, width: int = 80) -> str:

@@ -14,6 +14,7 @@ import typer
 from juggler.cli.audience import OTHERS, PANELS
 from juggler.cli.console import ERRORS, escape
 from juggler.errors import JugglerError, Unavailable
+from juggler.extras import install_command
 from juggler.registry import Registry
 
 EXIT_CODES = (
@@ -22,8 +23,6 @@ EXIT_CODES = (
     "6 refused, for it could not be proved; 7 an export differs from its source; 8 alerts or results cannot "
     "be written; 10 done, but rows were bad; 130 interrupted."
 )
-
-WORKSHOP = "pip install 'juggler[train]'"
 
 
 class OutputError(JugglerError):
@@ -85,7 +84,8 @@ def main() -> None:
         if package in ("", "juggler"):
             raise
         action = f"run juggler {' '.join(sys.argv[1:2])}"
-        _fail(Unavailable(action, f"{package} is not installed", f"Install the workshop: {WORKSHOP}"))
+        remedy = f"Install the workshop: {install_command('train')}"
+        _fail(Unavailable(action, f"{package} is not installed", remedy))
     except OSError as error:
         if error.errno != errno.ENOSPC:  # anything else is a fault of ours, and wants its traceback
             raise

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from juggler.extras import portable
 from juggler.nouns import Noun
 from juggler.packages import BackendStatus
 from juggler.registry import Registry
@@ -73,7 +74,8 @@ def why_none(device: str = CPU) -> str:
     states = [(meter, meter.status(device)) for meter in _meters()]
     if any(status.available for _, status in states):
         return ""
-    return "; ".join(f"{meter.name}: {status.missing} ({status.remedy})" for meter, status in states)
+    missing = (f"{meter.name}: {status.missing} ({status.remedy})" for meter, status in states)
+    return portable("; ".join(missing))  # it is kept with the figures
 
 
 def _meters() -> list[Meter]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from juggler.clock.power import CPU, GPU, METERS
 from juggler.data import SETS, DataNotFound, Source, load_set
 from juggler.errors import JugglerError
+from juggler.extras import install_command
 from juggler.nouns import Noun
 from juggler.packages import is_installed, release_of
 from juggler.runtime import BACKENDS, Artefact
@@ -61,7 +62,7 @@ def _packages() -> Iterator[Finding]:
     for module, purpose in _WORKSHOP.items():
         part = f"{module} ({purpose})"
         if not is_installed(module):
-            yield Finding(part, False, None, "not installed", "pip install 'juggler[train]'")
+            yield Finding(part, False, None, "not installed", install_command("train"))
             continue
         yield Finding(part, True, release_of(module.replace("_", "-")))
 

@@ -15,6 +15,7 @@ from juggler.clock.ceiling import Product
 from juggler.clock.energy import Meter, energy_mj
 from juggler.clock.race import Samples, race, ratio
 from juggler.clock.turns import LONGEST_LED_IN_MS
+from juggler.extras import portable
 from juggler.nouns import ReportProgress
 from juggler.reproduce.counting import count
 from juggler.reproduce.experiment import SLOW_TO_OPEN, Pair, Prepared, Race
@@ -226,4 +227,4 @@ def _peaks(
 def _not_run(contests: Sequence[Contest]) -> Iterator[NotRun]:
     for skip in dict.fromkeys(skip for contest in contests for skip in contest.skipped):
         what = f"{skip.backend} in {skip.precision}" if skip.precision else skip.backend
-        yield NotRun(what, f"{skip.missing}; {skip.remedy}")
+        yield NotRun(what, portable(f"{skip.missing}; {skip.remedy}"))

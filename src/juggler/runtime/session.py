@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 Array: TypeAlias = npt.NDArray[Any]
 Model: TypeAlias = "str | Path | bytes | nn.Module"
 
-WORKSHOP = "pip install 'juggler[train]'"
-
 
 @dataclass(frozen=True)
 class Source:

@@ -3,6 +3,7 @@
 import builtins
 import dataclasses
 import importlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from juggler import data, metrics
 from juggler.data import Records, TrainRecords
 from juggler.data.rows import parse_block
 from juggler.errors import ArtefactError, ConfigError, DataError, Unavailable
+from juggler.extras import install_command
 from juggler.models.detector.distillation_set import LABELS_FILE, with_hard_labels, with_soft_labels
 from juggler.models.detector.mixtures import mix_records
 from juggler.models.detector.teacher import Teacher, fit_trees
@@ -166,7 +168,7 @@ def test_without_xgboost_it_says_what_to_install(
         return real(name, package)
 
     monkeypatch.setattr(importlib, "import_module", absent)
-    with pytest.raises(Unavailable, match=r"pip install 'juggler\[train\]'"):
+    with pytest.raises(Unavailable, match=re.escape(install_command("train"))):
         fit_trees(SMALL, train, train.schema.header_features, 0)
 
 

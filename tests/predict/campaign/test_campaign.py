@@ -14,13 +14,13 @@ import pytest
 
 from juggler.errors import ConfigError
 from juggler.predict import KernelSpec, Sample, Store
-from juggler.predict.campaign.block import CANARY, Where, measure_block
+from juggler.predict.campaign.block import CANARY, MeasurementSetup, measure_block
 from juggler.predict.campaign.options import CampaignOptions
 from juggler.predict.campaign.run import run_campaign
 from juggler.predict.campaign.sampling import Draw
-from juggler.predict.campaign.store.measurements import Ledger, plan_of
+from juggler.predict.campaign.store.measurements import MeasurementLog, plan_of
 from juggler.predict.campaign.store.samples import StoreError
-from juggler.predict.campaign.timing import Turn, UnsupportedKernel
+from juggler.predict.campaign.timing import RoundTiming, UnsupportedKernel
 
 TINY = {"rounds": 1, "cap_ms": 0.5, "families": {"pool": 1.0, "add": 1.0}}
 PROBES = 5  # of those within the cap
@@ -246,21 +246,22 @@ class Scripted:
 
     def take(self, spec):
         if spec == CANARY:
-            return Turn(spec, 0.0, next(self.canary_ms), 0.0, 0.0)
+            return RoundTiming(spec, 0.0, next(self.canary_ms), 0.0, 0.0)
         if spec.family == "norm":
             raise UnsupportedKernel("time it", "it ran something else", "Leave it out")
         self.taken.append(spec)
-        return Turn(replace(spec, layout="blocked"), 0.1, self.unit_ms * (1.0 + len(self.taken)), 0.2, 0.0)
+        exec_ms = self.unit_ms * (1.0 + len(self.taken))
+        return RoundTiming(replace(spec, layout="blocked"), 0.1, exec_ms, 0.2, 0.0)
 
 
 def block(path, canary_ms, **options):
     draws = [Draw(KernelSpec("pool", 1, 16, 16, 9 + i, 9, kernel=(2, 2)), "random") for i in range(3)]
     draws.append(Draw(KernelSpec("norm", 1, 4, 4), "network"))
     with Store.open(path, create=True) as store:
-        ledger, turns = Ledger(store, "one"), Scripted(canary_ms)
-        where = Where("onnxruntime", 1, "here")
-        measured = measure_block(draws, turns, ledger, where, seed=0, rounds=2, **options)
-        return measured, turns, ledger.unfit(), ledger.done()
+        log, turns = MeasurementLog(store, "one"), Scripted(canary_ms)
+        where = MeasurementSetup("onnxruntime", 1, "here")
+        measured = measure_block(draws, turns, log, where, seed=0, rounds=2, **options)
+        return measured, turns, log.unfit(), log.done()
 
 
 def test_a_block_is_measured_again_where_the_canary_moved(path):

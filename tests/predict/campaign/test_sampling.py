@@ -38,8 +38,8 @@ def test_every_family_is_drawn_by_its_share(many):
 
 
 def test_half_of_the_draws_follow_networks(many):
-    assert 240 < sum(draw.drawn == "network" for draw in many) < 360
-    assert {draw.drawn for draw in many} == {"network", "random"}
+    assert 240 < sum(draw.sampled_by == "network" for draw in many) < 360
+    assert {draw.sampled_by for draw in many} == {"network", "random"}
 
 
 def test_draws_fit_into_time_and_memory(many):

@@ -20,9 +20,9 @@ from juggler.predict.campaign.timers.onnxruntime import OnnxRuntimeBench
 from juggler.predict.campaign.timing import (
     LED_IN_CALLS,
     LONG_CALL_MS,
-    PHASERS,
-    Phases,
-    Turns,
+    PROFILERS,
+    LocalTimer,
+    PhaseTimings,
     UnsupportedKernel,
     _lead_in,
     cold_bytes,
@@ -38,24 +38,24 @@ def still():
 
 
 def timed(spec, backend="onnxruntime"):
-    return Turns(PHASERS.get(backend), 1, still(), min_turn_ms=0.5).take(spec)
+    return LocalTimer(PROFILERS.get(backend), 1, still(), min_turn_ms=0.5).take(spec)
 
 
-@pytest.mark.parametrize("name", PHASERS.names())
+@pytest.mark.parametrize("name", PROFILERS.names())
 def test_every_backend_times_the_usual_kernels(name):
-    phaser = PHASERS.get(name)
-    assert phaser.name == name
+    profiler = PROFILERS.get(name)
+    assert profiler.name == name
     dense = KernelSpec("dense", 4, 64, 32, bias=True, kind="gemm")
     pool = KernelSpec("pool", 1, 32, 32, 14, 14, kernel=(2, 2), stride=(2, 2))
     for spec in (CONV, replace(CONV, activation="relu", cold=True), dense, pool):
-        turn = timed(phaser.adapt(spec), name)
+        turn = timed(profiler.adapt(spec), name)
         assert turn.exec_ms > 0.0
         assert turn.pre_ms >= 0.0
         assert turn.post_ms >= 0.0
-        assert replace(turn.spec, layout="nchw") == phaser.adapt(spec)
+        assert replace(turn.spec, layout="nchw") == profiler.adapt(spec)
 
 
-@pytest.mark.parametrize("name", PHASERS.names())
+@pytest.mark.parametrize("name", PROFILERS.names())
 def test_every_backend_refuses_what_it_does_not_make(name):
     with pytest.raises(UnsupportedKernel, match="Leave this kernel out"):
         timed(KernelSpec("elementwise", 1, 8, 8, 5, 5, kind="pow"), name)
@@ -64,7 +64,7 @@ def test_every_backend_refuses_what_it_does_not_make(name):
 def test_a_lead_in_ends_where_memory_is_laid_out():
     """ONNX Runtime takes the pages of large maps in its first call, and others in its second."""
     spec = KernelSpec("conv", 6, 24, 128, 94, 94, kernel=(1, 1), bias=True)
-    bench = PHASERS.get("onnxruntime").open(spec, 1)
+    bench = PROFILERS.get("onnxruntime").open(spec, 1)
     _lead_in(bench.run)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     bench.run()
@@ -174,7 +174,7 @@ class Recorded:
 
     def finish(self):
         value = np.full(500, next(self.exec_ms))
-        return Phases(CONV, value, value, value)
+        return PhaseTimings(CONV, value, value, value)
 
 
 def experienced(patience, later, exec_ms):
@@ -182,7 +182,7 @@ def experienced(patience, later, exec_ms):
     counts = itertools.chain([0] * 40, later)
     watch = Watch(None, lambda: Taken(next(counts)))
     backend = Recorded(itertools.chain([3.0] * 20, exec_ms))
-    turns = Turns(backend, 1, watch, min_turn_ms=0.1, patience=patience)
+    turns = LocalTimer(backend, 1, watch, min_turn_ms=0.1, patience=patience)
     assert all(turns.take(CONV).rejected == 0 for _ in range(20))
     return turns, backend
 

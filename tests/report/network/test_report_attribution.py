@@ -7,7 +7,6 @@ import io
 import re
 
 import pytest
-from report_parts import make_timing
 from rich.console import Console
 from rich.table import Table
 
@@ -17,6 +16,7 @@ from juggler.report import Story, attribution_figure, attribution_tables, decisi
 from juggler.runtime.measure.attribution import Attribution, Step
 from juggler.runtime.measure.contenders import Skipped
 from juggler.runtime.precision import Deviation
+from report_parts import make_timing
 
 DECISIONS = (
     Decision("conv1 to add [3]", "one convolution", 2_000_000, 1_000_000, 2.5, 1.25, "it is faster"),

@@ -9,12 +9,12 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report_parts import chain, residual
 
 from juggler.nouns import GraphNode, GraphSummary
 from juggler.report import draw_graphs
 from juggler.report.network.graphs import Grid, kind_of
 from juggler.report.network.layout import Layout, arrange
+from report_parts import chain, residual
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from report_parts import make_certificate
-
 from juggler.nouns import Quantization
 from juggler.report.network import sheets
 from juggler.report.story import Story
 from juggler.report.summary import tiles
+from report_parts import make_certificate
 
 RECORD = Quantization(
     "a_tool", "1.2", "c" * 64, "openvino", 96, 500, 34.24, 0.01, 497, 500, 20.0, 0.99, ("/0/Conv",)

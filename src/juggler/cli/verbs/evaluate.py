@@ -35,7 +35,9 @@ def evaluate(
 ) -> None:
     """Print detection scores, known and unseen attack types apart, by the one alarm rule.
 
-    Example: juggler evaluate detector.onnx detector-wide.onnx --backends onnxruntime,openvino
+    Examples: juggler evaluate detector.onnx detector-wide.onnx --backends onnxruntime,openvino;
+
+    juggler evaluate detector.onnx --set synthetic --parts test
     """
     rows: list[tuple[str, Scores]] = []
     with bars() as progress:

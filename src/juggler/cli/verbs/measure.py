@@ -40,9 +40,9 @@ def measure(
     precision is left out of it. For int8 each network is calibrated on random inputs, for its speed does not
     depend on them.
 
-    Example: juggler measure resnet50 juggler_resnet50 --flat --shape 3,224,224 --backends openvino
+    Examples: juggler measure resnet50 juggler_resnet50 --flat --shape 3,224,224 --backends openvino;
 
-    Example: juggler measure flat.onnx --precisions float32,bfloat16,int8 --batches 1,8
+    juggler measure flat.onnx --precisions float32,bfloat16,int8 --batches 1,8
     """
     from juggler.runtime.measure.speed import measure as race  # noqa: PLC0415  # heavy
     from juggler.runtime.sources.named import contenders, parse_sizes  # noqa: PLC0415

@@ -10,10 +10,10 @@ from typing import Any
 from juggler.clock.energy import find_meter
 from juggler.clock.power import CPU, GPU, LEAST_S, Reading
 from juggler.errors import Unavailable
+from juggler.extras import install_command
 from juggler.packages import BackendStatus, is_installed, release_of
 
 ASKED = "measure energy with zeus"
-INSTALL = "pip install 'juggler[power]'"
 
 
 class Zeus:
@@ -85,7 +85,7 @@ def _monitor() -> Any:
 
 def _status(device: str) -> BackendStatus:
     if not is_installed("zeus"):
-        return BackendStatus(False, None, "not installed: zeus", INSTALL)
+        return BackendStatus(False, None, "not installed: zeus", install_command("power"))
     release = release_of("zeus") or release_of("zeus-ml")
     if device == GPU:
         if ctypes.util.find_library("nvidia-ml") is None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from juggler.errors import DataError, Unavailable
+from juggler.extras import install_command
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -71,7 +72,7 @@ def _opened(content: bytes, name: str, *, upright: bool = False) -> Image.Image:
         from PIL import Image, ImageOps  # noqa: PLC0415  # the base install detects without it
     except ImportError as error:
         raise Unavailable(
-            "decode pictures", f"Pillow is not installed ({error})", "pip install 'juggler[train]'"
+            "decode pictures", f"Pillow is not installed ({error})", install_command("train")
         ) from error
     try:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:

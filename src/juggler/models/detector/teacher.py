@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from juggler.checks import Range, check_ranges, check_types
 from juggler.data import Records, TrainRecords
 from juggler.errors import ConfigError, Unavailable
+from juggler.extras import install_command
 from juggler.lazy import renamed_keywords
 from juggler.models.toml_file import check_fields, python_names
 from juggler.nouns import Progress, ReportProgress
@@ -174,5 +175,5 @@ def _xgboost() -> Any:
         raise Unavailable(
             "fit boosted trees as a teacher",
             f"XGBoost cannot be imported ({error})",
-            "pip install 'juggler[train]', or take the [teacher] table out of the plan",
+            f"{install_command('train')}, or take the [teacher] table out of the plan",
         ) from error

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from juggler.errors import ConfigError, Unavailable
+from juggler.extras import install_command
 from juggler.models.train.recipe import Recipe
 
 
@@ -57,5 +58,5 @@ def _kornia() -> Any:
         raise Unavailable(
             "flip, crop or cut pictures while training",
             f"kornia cannot be imported ({error})",
-            "pip install 'juggler[train]', or take flip, random_crop and cutout out of the recipe",
+            f"{install_command('train')}, or take flip, random_crop and cutout out of the recipe",
         ) from error

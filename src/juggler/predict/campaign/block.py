@@ -15,8 +15,8 @@ from typing import Protocol
 import numpy as np
 
 from juggler.predict.campaign.sampling import Draw
-from juggler.predict.campaign.store.measurements import Ledger
-from juggler.predict.campaign.timing import Turn, UnsupportedKernel
+from juggler.predict.campaign.store.measurements import MeasurementLog
+from juggler.predict.campaign.timing import RoundTiming, UnsupportedKernel
 from juggler.predict.kernels.sample import Sample
 from juggler.predict.kernels.spec import KernelSpec
 
@@ -28,14 +28,14 @@ CANARY_TURNS = 3
 CANARY = KernelSpec("conv", 1, 64, 64, 28, 28, kernel=(3, 3), pads=(1, 1, 1, 1), bias=True, activation="relu")
 
 
-class Taker(Protocol):
-    """What takes turns: `juggler.predict.campaign.timing.Turns` here, or a worker of a fleet elsewhere."""
+class KernelTimer(Protocol):
+    """What times kernels: `LocalTimer` on this machine, or a worker of a fleet elsewhere."""
 
     def adapt(self, spec: KernelSpec) -> KernelSpec:
         """Return the kernel nearest to that which the backend can make."""
         ...
 
-    def take(self, spec: KernelSpec) -> Turn:
+    def take(self, spec: KernelSpec) -> RoundTiming:
         """Time one kernel for one round.
 
         Raises:
@@ -45,7 +45,7 @@ class Taker(Protocol):
 
 
 @dataclass(frozen=True)
-class Where:
+class MeasurementSetup:
     """What all samples of a campaign have in common."""
 
     backend: str
@@ -55,7 +55,7 @@ class Where:
 
 
 @dataclass(frozen=True)
-class Measured:
+class BlockSamples:
     """The samples of a block, and how often it was measured again; fewer than asked where it was stopped."""
 
     samples: tuple[Sample, ...]
@@ -65,32 +65,32 @@ class Measured:
 
 def measure_block(
     draws: Sequence[Draw],
-    turns: Taker,
-    ledger: Ledger,
-    where: Where,
+    turns: KernelTimer,
+    log: MeasurementLog,
+    setup: MeasurementSetup,
     *,
     seed: int,
     rounds: int,
     attempts: int = ATTEMPTS,
     stop: Callable[[], bool] = lambda: False,
-) -> Measured:
+) -> BlockSamples:
     """Measure kernels together and return their samples, in the order in which they were drawn.
 
-    Turns that the ledger holds are not taken again. Nothing is returned of a block that was stopped: what it
-    had is in the ledger.
+    Turns that the log holds are not taken again. Nothing is returned of a block that was stopped: what it
+    had is in the log.
 
     Args:
-        draws: the kernels; those that the runtime does not make are noted in the ledger and left out.
+        draws: the kernels; those that the runtime does not make are noted in the log and left out.
         turns: takes them.
-        ledger: of the campaign.
-        where: what all samples have in common.
+        log: of the campaign.
+        setup: what all samples have in common.
         seed: draws the orders.
         rounds: turns of each kernel.
         attempts: how often the block may be measured, the first time included.
         stop: asked before every turn.
     """
     fit = list(dict.fromkeys(draws))
-    had = {draw: ledger.turns(draw) for draw in fit}
+    had = {draw: log.turns(draw) for draw in fit}
     attempt = 0
     for attempt in range(attempts):
         before_ms = _canary_ms(turns)
@@ -101,8 +101,8 @@ def measure_block(
                 if draw not in fit or (attempt, number) in had[draw]:
                     continue
                 if stop():
-                    return Measured((), attempt, stopped=True)
-                turn = _taken(draw, turns, ledger, attempt, number)
+                    return BlockSamples((), attempt, stopped=True)
+                turn = _taken(draw, turns, log, attempt, number)
                 if turn is None:
                     fit.remove(draw)
                 else:
@@ -112,26 +112,28 @@ def measure_block(
             break
     else:
         own = {draw: list(had[draw].values()) for draw in fit}
-    return Measured(tuple(_sample(draw, own[draw], where, attempt * rounds) for draw in fit), attempt)
+    return BlockSamples(tuple(_sample(draw, own[draw], setup, attempt * rounds) for draw in fit), attempt)
 
 
-def _taken(draw: Draw, turns: Taker, ledger: Ledger, attempt: int, number: int) -> Turn | None:
+def _taken(
+    draw: Draw, turns: KernelTimer, log: MeasurementLog, attempt: int, number: int
+) -> RoundTiming | None:
     """Take one turn and keep it; None where the runtime does not make the kernel."""
     start_s = time.perf_counter()
     try:
         turn = turns.take(draw.spec)
     except UnsupportedKernel as error:
-        ledger.reject(draw, error.found)
+        log.reject(draw, error.found)
         return None
-    ledger.add(draw, attempt, number, turn, time.perf_counter() - start_s)
+    log.add(draw, attempt, number, turn, time.perf_counter() - start_s)
     return turn
 
 
-def _canary_ms(turns: Taker) -> float:
+def _canary_ms(turns: KernelTimer) -> float:
     return min(turns.take(turns.adapt(CANARY)).exec_ms for _ in range(CANARY_TURNS))
 
 
-def _sample(draw: Draw, turns: Sequence[Turn], where: Where, redone: int) -> Sample:
+def _sample(draw: Draw, turns: Sequence[RoundTiming], setup: MeasurementSetup, redone: int) -> Sample:
     """Label a kernel: the shortest round of each phase, of those that were not disturbed if there are any.
 
     An execution of some microseconds has the median of its rounds.
@@ -143,16 +145,16 @@ def _sample(draw: Draw, turns: Sequence[Turn], where: Where, redone: int) -> Sam
         exec_ms = float(np.median(times[:, 1]))
     return Sample(
         spec=calm[0].spec,
-        backend=where.backend,
-        precision=where.precision,
-        threads=where.threads,
+        backend=setup.backend,
+        precision=setup.precision,
+        threads=setup.threads,
         pre_ms=pre_ms,
         exec_ms=exec_ms,
         post_ms=post_ms,
         spread=float(np.ptp(times[:, 1])) / exec_ms,
         rounds=len(calm),
         rejected=sum(turn.rejected for turn in turns) + redone,
-        drawn=draw.drawn,
-        machine=where.machine,
+        drawn=draw.sampled_by,
+        machine=setup.machine,
         taken_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -15,13 +15,13 @@ import psutil
 from juggler.clock.canary import look_out
 from juggler.clock.interference import Watch, taken_by_kernel
 from juggler.nouns import Machine, ReportProgress
-from juggler.predict.campaign.block import Where, measure_block
+from juggler.predict.campaign.block import MeasurementSetup, measure_block
 from juggler.predict.campaign.options import CampaignOptions, Chooser, as_options
 from juggler.predict.campaign.outcome import Campaign, Outcome
-from juggler.predict.campaign.scheduler import Planner
-from juggler.predict.campaign.store.measurements import Ledger
+from juggler.predict.campaign.scheduler import Scheduler
+from juggler.predict.campaign.store.measurements import MeasurementLog
 from juggler.predict.campaign.store.samples import Store
-from juggler.predict.campaign.timing import PHASERS, Turns
+from juggler.predict.campaign.timing import PROFILERS, LocalTimer
 from juggler.runtime.machine import machine
 from juggler.runtime.open import require
 from juggler.runtime.session import BACKENDS
@@ -54,29 +54,29 @@ def run_campaign(
     """
     options = as_options(options, keywords)
     require(BACKENDS.get(options.backend))
-    phaser = PHASERS.get(options.backend)
+    profiler = PROFILERS.get(options.backend)
     campaign = add_campaign(store, machine(), options, active=chooser is not None)
     memory_bytes = psutil.virtual_memory().total
     with look_out(True) as canary, StopRequest() as stop:
-        turns = Turns(phaser, options.threads, Watch(canary, taken_by_kernel))
-        planner = Planner(
-            store, campaign, options, phaser.adapt, memory_bytes, chooser=chooser, progress=progress
+        turns = LocalTimer(profiler, options.threads, Watch(canary, taken_by_kernel))
+        scheduler = Scheduler(
+            store, campaign, options, profiler.adapt, memory_bytes, chooser=chooser, progress=progress
         )
-        ledger = Ledger(store, campaign.name)
-        where = Where(options.backend, options.threads, campaign.machine)
-        for block in filter(None, planner.blocks()):
+        log = MeasurementLog(store, campaign.name)
+        setup = MeasurementSetup(options.backend, options.threads, campaign.machine)
+        for block in filter(None, scheduler.blocks()):
             measured = measure_block(
                 block.draws,
                 turns,
-                ledger,
-                where,
+                log,
+                setup,
                 seed=block.seed,
                 rounds=options.rounds,
                 attempts=block.attempts,
                 stop=lambda: stop.requested,
             )
-            planner.took(block, measured)
-    return planner.outcome()
+            scheduler.record(block, measured)
+    return scheduler.outcome()
 
 
 def add_campaign(store: Store, record: Machine, options: CampaignOptions, *, active: bool) -> Campaign:

@@ -41,7 +41,7 @@ class Draw:
     """A kernel to measure, and how it was drawn."""
 
     spec: KernelSpec
-    drawn: str
+    sampled_by: str
 
 
 @dataclass(frozen=True)

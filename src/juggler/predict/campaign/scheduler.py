@@ -12,11 +12,11 @@ from itertools import islice
 import numpy as np
 
 from juggler.nouns import Progress, ReportProgress
-from juggler.predict.campaign.block import ATTEMPTS, Measured
+from juggler.predict.campaign.block import ATTEMPTS, BlockSamples
 from juggler.predict.campaign.options import CampaignOptions, Chooser
 from juggler.predict.campaign.outcome import Campaign, Outcome
 from juggler.predict.campaign.sampling import CAP_MS, LONG_MS, Draw, Space
-from juggler.predict.campaign.store.measurements import Ledger, plan_of
+from juggler.predict.campaign.store.measurements import MeasurementLog, plan_of
 from juggler.predict.campaign.store.samples import Store
 from juggler.predict.kernels.probes import RoughRoofline, probes
 from juggler.predict.kernels.sample import AT_RANDOM
@@ -39,7 +39,7 @@ class Block:
     attempts: int
 
 
-class Planner:
+class Scheduler:
     """Says what a campaign measures next, from where it is, and keeps what was measured.
 
     Args:
@@ -66,8 +66,8 @@ class Planner:
         self._store, self._campaign, self._options, self._adapt = store, campaign, options, adapt
         self._chooser, self._progress = chooser, progress
         self._memory_bytes = min(MOST_MEMORY_BYTES, int(MEMORY_SHARE * memory_bytes))
-        self._ledger = Ledger(store, campaign.name)
-        self._done = self._ledger.done()  # and what was given out
+        self._log = MeasurementLog(store, campaign.name)
+        self._done = self._log.done()  # and what was given out
         self._had = store.samples(campaign=campaign.name)
         self._out: list[Block] = []
         self._given = self._redone = self._new = 0
@@ -76,7 +76,7 @@ class Planner:
     def blocks(self) -> Iterator[Block | None]:
         """Yield blocks: probes, draws, some of them again.
 
-        Each goes back through `took`; several may be out at once. None says that one must come back first.
+        Each goes back through `record`; several may be out at once. None says that one must come back first.
         """
         self._report_progress()
         cap_ms = self._campaign.cap_ms
@@ -96,7 +96,7 @@ class Planner:
         if not self._stopped:
             yield from self._all_of(self._again())
 
-    def took(self, block: Block, measured: Measured) -> None:
+    def record(self, block: Block, measured: BlockSamples) -> None:
         """Keep what a block gave.
 
         Raises:
@@ -116,9 +116,9 @@ class Planner:
             campaign=self._campaign.name,
             samples=len(self._had),
             new=self._new,
-            unfit=self._ledger.unfit(),
+            unfit=self._log.unfit(),
             redone=self._redone,
-            seconds=self._ledger.spent().seconds,
+            seconds=self._log.spent().seconds,
             floors=self._store.floors(self._campaign.machine),
             stopped=self._stopped,
         )
@@ -137,7 +137,7 @@ class Planner:
         """Give kernels out; they are not drawn again."""
         block = Block(tuple(draws), self._campaign.seed + self._given, self._attempts())
         self._given += 1
-        self._done |= {(plan_of(draw.spec), draw.drawn) for draw in draws}
+        self._done |= {(plan_of(draw.spec), draw.sampled_by) for draw in draws}
         self._out.append(block)
         return block
 
@@ -151,7 +151,7 @@ class Planner:
 
     def _room(self) -> int:
         """Return how many kernels the next block has; none where time or samples are used up."""
-        options, spent_s, count = self._options, self._ledger.spent().seconds, self._count()
+        options, spent_s, count = self._options, self._log.spent().seconds, self._count()
         each_s = spent_s / count if count >= options.block_size else SAMPLE_S
         planned = count + sum(len(block.draws) for block in self._out)
         if spent_s + each_s * options.retest >= options.most_seconds or planned >= options.most_samples:
@@ -161,7 +161,7 @@ class Planner:
     def _wants_choice(self) -> bool:
         """Say whether the next block is chosen: never more of them than of draws at random."""
         drawn = [sample.drawn for sample in self._had]
-        drawn += [draw.drawn for block in self._out for draw in block.draws]
+        drawn += [draw.sampled_by for block in self._out for draw in block.draws]
         at_random, active = sum(how in AT_RANDOM for how in drawn), drawn.count("active")
         if self._chooser is None or at_random < self._options.first_choice:
             return False
@@ -178,7 +178,7 @@ class Planner:
         return [draw for draw in (Draw(spec, "active") for spec in picks) if self._is_new(draw)]
 
     def _is_new(self, draw: Draw) -> bool:
-        return (plan_of(draw.spec), draw.drawn) not in self._done
+        return (plan_of(draw.spec), draw.sampled_by) not in self._done
 
     def _again(self) -> list[Draw]:
         """Return kernels of the first part to measure again, drawn by the seed, as late as can be."""
@@ -200,7 +200,7 @@ class Planner:
         options = self._options
         if options.minutes is not None:
             seconds = options.most_seconds
-            spent_s = self._ledger.spent().seconds
+            spent_s = self._log.spent().seconds
             self._progress(Progress(STAGE, min(spent_s, seconds), seconds, "seconds"))
         else:
             again = sum(sample.drawn == "retest" for sample in self._had)

@@ -44,7 +44,15 @@ MOST_SWEEP_BYTES = 64 << 20
 SWEEP_CACHES = 8  # times the private cache
 
 
-__getattr__ = renamed(__name__, {"Unfit": f"{__name__}:UnsupportedKernel"})
+__getattr__ = renamed(
+    __name__,
+    {
+        "PHASERS": f"{__name__}:PROFILERS",
+        "Phaser": f"{__name__}:Profiler",
+        "Phases": f"{__name__}:PhaseTimings",
+        "Unfit": f"{__name__}:UnsupportedKernel",
+    },
+)
 
 
 class UnsupportedKernel(JugglerError):  # noqa: N818  # it names a state, as `Unavailable` does
@@ -52,7 +60,7 @@ class UnsupportedKernel(JugglerError):  # noqa: N818  # it names a state, as `Un
 
 
 @dataclass(frozen=True)
-class Phases:
+class PhaseTimings:
     """Durations of single calls in milliseconds, `[calls]` each, and the kernel as the runtime ran it."""
 
     spec: KernelSpec
@@ -68,7 +76,7 @@ class Bench(Protocol):
         """Call it once."""
         ...
 
-    def finish(self) -> Phases:
+    def finish(self) -> PhaseTimings:
         """Close it and return what each call took, in order.
 
         Raises:
@@ -77,8 +85,8 @@ class Bench(Protocol):
         ...
 
 
-class Phaser(Protocol):
-    """What takes the time of a kernel apart on one backend; each file offers one as `PHASER`."""
+class Profiler(Protocol):
+    """What takes the time of a kernel apart on one backend; each file offers one as `PROFILER`."""
 
     name: str
 
@@ -95,11 +103,13 @@ class Phaser(Protocol):
         ...
 
 
-PHASERS: Registry[Phaser] = Registry("phaser", "juggler.predict.campaign.timers", alias="juggler.phasers")
+PROFILERS: Registry[Profiler] = Registry(
+    "profiler", "juggler.predict.campaign.timers", alias="juggler.phasers"
+)
 
 
 @dataclass(frozen=True)
-class Turn:
+class RoundTiming:
     """What one kernel took in one round: the middle of its calls, in milliseconds.
 
     Attributes:
@@ -116,11 +126,11 @@ class Turn:
     rejected: int = 0
 
 
-class Turns:
+class LocalTimer:
     """Takes turns, again where the machine was disturbed, as long as patience lasts.
 
     Args:
-        phaser: of the backend.
+        profiler: of the backend.
         threads: cores that a kernel may use.
         watch: judges the turns.
         min_turn_ms: shortest timed part of a turn, in milliseconds.
@@ -129,22 +139,22 @@ class Turns:
 
     def __init__(
         self,
-        phaser: Phaser,
+        profiler: Profiler,
         threads: int,
         watch: Watch,
         *,
         min_turn_ms: float = MIN_TURN_MS,
         patience: float = 1.0,
     ) -> None:
-        self._phaser, self._threads, self._watch = phaser, threads, watch
+        self._profiler, self._threads, self._watch = profiler, threads, watch
         self._min_turn_ms, self._patience = min_turn_ms, patience
         self._needed_s = self._extra_s = 0.0
 
     def adapt(self, spec: KernelSpec) -> KernelSpec:
         """Return the kernel nearest to that which the backend can make."""
-        return self._phaser.adapt(spec)
+        return self._profiler.adapt(spec)
 
-    def take(self, spec: KernelSpec) -> Turn:
+    def take(self, spec: KernelSpec) -> RoundTiming:
         """Time one kernel for one round.
 
         Raises:
@@ -162,9 +172,9 @@ class Turns:
             rejected += 1
         return replace(best, rejected=rejected)
 
-    def _attempt(self, spec: KernelSpec) -> Turn:
+    def _attempt(self, spec: KernelSpec) -> RoundTiming:
         loudness = self._watch.loudness
-        bench = self._phaser.open(spec, self._threads)
+        bench = self._profiler.open(spec, self._threads)
         call = _cold(bench.run) if spec.cold else bench.run
         led_in = _lead_in(call)
         before, start_s = self._watch.taken(), time.perf_counter()
@@ -181,7 +191,7 @@ class Turns:
         pre_ms, exec_ms, post_ms = (
             midmean(own[kept]) for own in (phases.pre_ms, phases.exec_ms, phases.post_ms)
         )
-        return Turn(phases.spec, pre_ms, exec_ms, post_ms, disturbance)
+        return RoundTiming(phases.spec, pre_ms, exec_ms, post_ms, disturbance)
 
 
 def midmean(values: Floats) -> float:

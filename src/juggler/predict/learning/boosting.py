@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from juggler.arrays import Arrays, Floats
 from juggler.errors import ArtefactError, Unavailable
+from juggler.extras import install_command
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def xgboost() -> Any:
             import xgboost as package  # noqa: PLC0415
     except ImportError as error:
         raise Unavailable(
-            "boost trees", "the package xgboost is not installed", "Run: pip install 'juggler[train]'"
+            "boost trees", "the package xgboost is not installed", f"Run: {install_command('train')}"
         ) from error
     return package
 

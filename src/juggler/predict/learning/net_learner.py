@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from juggler.errors import Unavailable
+from juggler.extras import install_command
 from juggler.nouns import ReportProgress
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.learner import Fitted, Validation
@@ -61,6 +62,6 @@ class NetLearner:
             if error.name is None or error.name.partition(".")[0] != "torch":
                 raise
             raise Unavailable(
-                f"use the learner {self.name}", "torch is not installed", "Run: pip install 'juggler[train]'"
+                f"use the learner {self.name}", "torch is not installed", f"Run: {install_command('train')}"
             ) from error
         return regression_net

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from juggler.errors import ArtefactError, ConfigError
+from juggler.extras import install_command
 from juggler.nouns import TensorSpec
 from juggler.packages import BackendStatus, status_of
 from juggler.runtime.precision import BFLOAT16, FLOAT32, INT8, require_precision
-from juggler.runtime.session import WORKSHOP, Array, Session, Source, owned
+from juggler.runtime.session import Array, Session, Source, owned
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,7 +99,7 @@ class OpenVino:
 
     def status(self) -> BackendStatus:
         """Say whether OpenVINO is installed."""
-        return status_of({"openvino": "openvino"}, WORKSHOP)
+        return status_of({"openvino": "openvino"}, install_command("train"))
 
     def precisions(self) -> tuple[str, ...]:
         """Name float32, int8, and bfloat16 where OpenVINO says that this CPU computes in it."""

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from juggler.errors import ConfigError
+from juggler.extras import install_command
 from juggler.packages import BackendStatus, status_of
 from juggler.runtime.precision import FLOAT32, require_precision, torch_precisions
-from juggler.runtime.session import WORKSHOP, Session, Source
+from juggler.runtime.session import Session, Source
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +30,7 @@ class TorchCompile:
 
     def status(self) -> BackendStatus:
         """Say whether torch, a C++ compiler and Python's headers are there; nothing is compiled."""
-        status = status_of({"torch": "torch"}, WORKSHOP)
+        status = status_of({"torch": "torch"}, install_command("train"))
         if not status.available:
             return status
         compiler = os.environ.get("CXX", "g++")  # what TorchInductor itself looks for

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from juggler.errors import ConfigError
+from juggler.extras import install_command
 from juggler.packages import BackendStatus, status_of
 from juggler.runtime.precision import FLOAT32, require_precision, torch_precisions
-from juggler.runtime.session import WORKSHOP, Session, Source
+from juggler.runtime.session import Session, Source
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -23,7 +24,7 @@ class TorchEager:
 
     def status(self) -> BackendStatus:
         """Say whether torch is installed."""
-        return status_of({"torch": "torch"}, WORKSHOP)
+        return status_of({"torch": "torch"}, install_command("train"))
 
     def precisions(self) -> tuple[str, ...]:
         """Name float32, and bfloat16 where torch has kernels for it on this CPU."""

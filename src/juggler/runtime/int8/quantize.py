@@ -25,13 +25,14 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 import numpy as np
 
 from juggler.errors import ArtefactError, ConfigError, Unavailable
+from juggler.extras import install_command
 from juggler.nouns import TensorSpec
 from juggler.packages import BackendStatus, is_installed
 from juggler.registry import Registry
 from juggler.runtime.int8.held_out import Pieces, in_pieces
 from juggler.runtime.open import open_session
 from juggler.runtime.precision import is_quantized
-from juggler.runtime.session import WORKSHOP, Array
+from juggler.runtime.session import Array
 
 ASKED = "quantise an ONNX graph"
 PIECE = 8  # inputs run at a time, where the batch is free
@@ -160,7 +161,7 @@ def available(tool: str) -> Quantizer:
         Unavailable: it cannot work here; the message says what is missing and what to do.
     """
     if not is_installed("onnx"):
-        raise Unavailable(ASKED, "not installed: onnx", f"To mend it: {WORKSHOP}")
+        raise Unavailable(ASKED, "not installed: onnx", f"To mend it: {install_command('train')}")
     chosen = QUANTIZERS.get(tool)
     status = chosen.status()
     if not status.available:

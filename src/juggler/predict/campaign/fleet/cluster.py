@@ -20,10 +20,11 @@ from functools import lru_cache
 from typing import Any
 
 from juggler.errors import ConfigError, JugglerError, Unavailable
+from juggler.extras import install_command
 from juggler.nouns import Machine
 from juggler.predict.campaign.fleet.worker import TURN, FleetWorker, Introduction
 from juggler.predict.campaign.store.measurements import turn_of
-from juggler.predict.campaign.timing import Turn, UnsupportedKernel
+from juggler.predict.campaign.timing import RoundTiming, UnsupportedKernel
 from juggler.predict.kernels.spec import KernelSpec
 
 LOCAL = "local:"
@@ -40,7 +41,7 @@ class Lost(JugglerError):  # noqa: N818  # it names a state, as `Unavailable` do
 
 @dataclass(frozen=True)
 class Member:
-    """One worker of a fleet, as the driver sees it; takes turns as `juggler.predict.campaign.block.Taker`.
+    """One worker of a fleet, as the driver sees it: a `juggler.predict.campaign.block.KernelTimer`.
 
     Attributes:
         name: of its machine, or its number on this one.
@@ -60,7 +61,7 @@ class Member:
         """Return the kernel: drivers adapt what they draw before they give it out."""
         return spec
 
-    def take(self, spec: KernelSpec) -> Turn:
+    def take(self, spec: KernelSpec) -> RoundTiming:
         """Time one kernel there for one round.
 
         Raises:
@@ -127,7 +128,7 @@ def _ray() -> Any:
         if error.name is None or error.name.partition(".")[0] != "ray":
             raise
         raise Unavailable(
-            "open a fleet", "ray is not installed", "Run: pip install 'juggler[train,fleet]'"
+            "open a fleet", "ray is not installed", f"Run: {install_command('train', 'fleet')}"
         ) from error
     return ray
 

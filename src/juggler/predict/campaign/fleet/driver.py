@@ -15,21 +15,21 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from juggler.nouns import Progress, ReportProgress
-from juggler.predict.campaign.block import Measured, Where, measure_block
+from juggler.predict.campaign.block import BlockSamples, MeasurementSetup, measure_block
 from juggler.predict.campaign.fleet.cluster import Lost, Member, open_fleet
 from juggler.predict.campaign.fleet.outcome import FleetOutcome
 from juggler.predict.campaign.options import CampaignOptions, Chooser, as_options
 from juggler.predict.campaign.outcome import Campaign
 from juggler.predict.campaign.run import add_campaign
-from juggler.predict.campaign.scheduler import Block, Planner
-from juggler.predict.campaign.store.measurements import Ledger
+from juggler.predict.campaign.scheduler import Block, Scheduler
+from juggler.predict.campaign.store.measurements import MeasurementLog
 from juggler.predict.campaign.store.samples import Store, machine_digest
-from juggler.predict.campaign.timing import PHASERS
+from juggler.predict.campaign.timing import PROFILERS
 from juggler.runtime.session import BACKENDS
 from juggler.stopping import StopRequest
 
 LOOK_S = 0.5  # how often the driver looks whether it is to stop
-Out = dict[Future[Measured], tuple["Crew", Member, Block]]
+Out = dict[Future[BlockSamples], tuple["Crew", Member, Block]]
 
 
 def run_fleet(
@@ -61,7 +61,7 @@ def run_fleet(
     """
     options = as_options(options, keywords)
     BACKENDS.get(options.backend)
-    phaser = PHASERS.get(options.backend)
+    profiler = PROFILERS.get(options.backend)
     with open_fleet(fleet, options.backend, options.threads) as found, StopRequest() as stop:
         kinds: dict[str, list[Member]] = {}
         for member in found.members:
@@ -71,19 +71,19 @@ def run_fleet(
         for digest, members in kinds.items():
             campaign = add_campaign(store, members[0].machine, options, active=chooser is not None)
             memory_bytes = min(member.memory_bytes for member in members)
-            planner = Planner(
+            scheduler = Scheduler(
                 store,
                 campaign,
                 options,
-                phaser.adapt,
+                profiler.adapt,
                 memory_bytes,
                 chooser=chooser,
                 progress=total.of(digest),
             )
-            crews.append(Crew(campaign, planner, deque(members), planner.blocks()))
+            crews.append(Crew(campaign, scheduler, deque(members), scheduler.blocks()))
         lost = _measure_all(crews, store, len(found.members), lambda: stop.requested)
         return FleetOutcome(
-            outcomes=tuple(crew.planner.outcome() for crew in crews),
+            outcomes=tuple(crew.scheduler.outcome() for crew in crews),
             workers=len(found.members),
             lost=(*found.absent, *lost),
             unfinished=tuple(crew.campaign.name for crew in crews if crew.given_back and not crew.free),
@@ -96,7 +96,7 @@ class Crew:
     """The workers of one kind of machine, and what they measure; used by the driver's own thread only."""
 
     campaign: Campaign
-    planner: Planner
+    scheduler: Scheduler
     free: deque[Member]
     blocks: Iterator[Block | None]
     given_back: list[Block] = field(default_factory=list)
@@ -138,7 +138,7 @@ def _measure_all(crews: list[Crew], store: Store, workers: int, stop: Callable[[
                 for future in wait(out, LOOK_S, FIRST_COMPLETED).done:
                     crew, member, block = out.pop(future)
                     try:
-                        crew.planner.took(block, future.result())
+                        crew.scheduler.record(block, future.result())
                         crew.free.append(member)
                     except Lost as error:
                         crew.given_back.append(block)
@@ -162,15 +162,21 @@ def _give_out(
 
 def _measured(
     block: Block, member: Member, campaign: Campaign, store: Store, stop: Callable[[], bool]
-) -> Measured:
+) -> BlockSamples:
     """Measure a block on a worker; turns are written by a connection of this thread's own.
 
     Raises:
         Lost: the worker is gone; the turns that it had are kept.
     """
-    where = Where(campaign.backend, campaign.threads, campaign.machine)
-    with Store.open(store.path) as own:
+    setup = MeasurementSetup(campaign.backend, campaign.threads, campaign.machine)
+    with Store.open(store.path) as connection:
         return measure_block(
-            block.draws, member, Ledger(own, campaign.name), where, seed=block.seed, rounds=campaign.rounds,
-            attempts=block.attempts, stop=stop,
-        )  # fmt: skip
+            block.draws,
+            member,
+            MeasurementLog(connection, campaign.name),
+            setup,
+            seed=block.seed,
+            rounds=campaign.rounds,
+            attempts=block.attempts,
+            stop=stop,
+        )

@@ -16,7 +16,7 @@ from juggler.clock.interference import Watch, taken_by_kernel
 from juggler.errors import JugglerError, Unavailable
 from juggler.nouns import Noun
 from juggler.predict.campaign.store.measurements import turn_text
-from juggler.predict.campaign.timing import PHASERS, Turns, UnsupportedKernel
+from juggler.predict.campaign.timing import PROFILERS, LocalTimer, UnsupportedKernel
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.runtime.machine import machine
 from juggler.runtime.open import require
@@ -53,7 +53,7 @@ class FleetWorker:
     def __init__(self, backend: str, threads: int) -> None:
         self._backend, self._threads = backend, threads
         self._open = ExitStack()
-        self._turns: Turns | None = None
+        self._turns: LocalTimer | None = None
 
     def introduce(self) -> str:
         """Get ready, and return an `Introduction` as JSON."""
@@ -61,7 +61,8 @@ class FleetWorker:
         try:
             require(BACKENDS.get(self._backend))
             canary = self._open.enter_context(look_out(True))
-            self._turns = Turns(PHASERS.get(self._backend), self._threads, Watch(canary, taken_by_kernel))
+            watch = Watch(canary, taken_by_kernel)
+            self._turns = LocalTimer(PROFILERS.get(self._backend), self._threads, watch)
         except JugglerError as error:
             missing = str(error)
         memory_bytes = int(psutil.virtual_memory().total)

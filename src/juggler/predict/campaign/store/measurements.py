@@ -14,7 +14,7 @@ from typing import Any
 from juggler.predict.campaign.sampling import Draw
 from juggler.predict.campaign.store.samples import Store
 from juggler.predict.campaign.store.schema import told
-from juggler.predict.campaign.timing import Turn
+from juggler.predict.campaign.timing import RoundTiming
 from juggler.predict.kernels.spec import KernelSpec
 
 
@@ -26,7 +26,7 @@ class Spent:
     turns: int
 
 
-class Ledger:
+class MeasurementLog:
     """The turns of one campaign.
 
     Args:
@@ -48,16 +48,18 @@ class Ledger:
             (plan, drawn) for (plan,) in rows for drawn in ("random", "network", "active", "probe")
         }
 
-    def turns(self, draw: Draw) -> dict[tuple[int, int], Turn]:
+    def turns(self, draw: Draw) -> dict[tuple[int, int], RoundTiming]:
         """Return the turns that a draw has had, by attempt and round."""
         question = "SELECT attempt, round, turn FROM turns WHERE campaign = ? AND plan = ? AND drawn = ?"
         with told(self._store.path):
-            rows = self._store.connection.execute(question, (self.campaign, plan_of(draw.spec), draw.drawn))
+            rows = self._store.connection.execute(
+                question, (self.campaign, plan_of(draw.spec), draw.sampled_by)
+            )
             return {(attempt, number): turn_of(text) for attempt, number, text in rows.fetchall()}
 
-    def add(self, draw: Draw, attempt: int, number: int, turn: Turn, took_s: float) -> None:
+    def add(self, draw: Draw, attempt: int, number: int, turn: RoundTiming, took_s: float) -> None:
         """Keep a turn, on disk when this returns."""
-        row = (self.campaign, plan_of(draw.spec), draw.drawn, attempt, number, turn_text(turn), took_s)
+        row = (self.campaign, plan_of(draw.spec), draw.sampled_by, attempt, number, turn_text(turn), took_s)
         with told(self._store.path):
             self._store.connection.execute("INSERT OR IGNORE INTO turns VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
@@ -86,12 +88,12 @@ def plan_of(spec: KernelSpec) -> str:
     return replace(spec, layout="nchw").digest
 
 
-def turn_text(turn: Turn) -> str:
+def turn_text(turn: RoundTiming) -> str:
     """Return a turn as JSON."""
     return json.dumps(asdict(turn))
 
 
-def turn_of(text: str) -> Turn:
+def turn_of(text: str) -> RoundTiming:
     """Return the turn that `turn_text` wrote."""
     values: Mapping[str, Any] = json.loads(text)
-    return Turn(**{**values, "spec": KernelSpec.from_dict(values["spec"])})
+    return RoundTiming(**{**values, "spec": KernelSpec.from_dict(values["spec"])})

@@ -62,7 +62,7 @@ class Store:
 
     Attributes:
         path: of the file.
-        connection: to it, for the ledger of a campaign.
+        connection: to it, for the measurement log of a campaign.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:

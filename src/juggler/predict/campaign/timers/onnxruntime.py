@@ -31,7 +31,7 @@ from juggler.predict.campaign.timers._copies import (
     kernel_us,
     small_pool_us,
 )
-from juggler.predict.campaign.timing import Bench, Phases, UnsupportedKernel, midmean, scratch
+from juggler.predict.campaign.timing import Bench, PhaseTimings, UnsupportedKernel, midmean, scratch
 from juggler.predict.graphs.kernel_graph import build, operators
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.runtime.backends.onnxruntime import failures, session_options
@@ -78,7 +78,7 @@ class OnnxRuntimeBench:
         self._session.run(None, self._feed)
         self._wall_us.append((time.perf_counter_ns() - start_ns) / 1e3)
 
-    def finish(self) -> Phases:
+    def finish(self) -> PhaseTimings:
         """Read the profile."""
         with self._folder:
             path = Path(self._session.end_profiling())
@@ -95,7 +95,7 @@ class OnnxRuntimeBench:
         return replace(phases, exec_ms=np.full_like(phases.exec_ms, exec_ms))
 
 
-class OnnxRuntimePhaser:
+class OnnxRuntimeProfiler:
     """Times kernels on ONNX Runtime."""
 
     name = "onnxruntime"
@@ -127,7 +127,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
     return events
 
 
-def _phases(spec: KernelSpec, events: list[dict[str, Any]], wall_us: Floats, added_us: float) -> Phases:
+def _phases(spec: KernelSpec, events: list[dict[str, Any]], wall_us: Floats, added_us: float) -> PhaseTimings:
     nodes: dict[Node, list[int]] = defaultdict(list)
     executor_us: list[int] = []
     for event in events:
@@ -146,7 +146,7 @@ def _phases(spec: KernelSpec, events: list[dict[str, Any]], wall_us: Floats, add
     post_us = sum((took[node] for node in order[at + 1 :] if node[1] in AFTER), nothing)
     blocked = spec.family != "reorder" and any(op == "ReorderInput" for _, op in order[:at])
     ran = replace(spec, layout="blocked" if blocked else "nchw")
-    return Phases(ran, pre_us / 1e3, took[order[at]] / 1e3, (post_us + around_us) / 1e3)
+    return PhaseTimings(ran, pre_us / 1e3, took[order[at]] / 1e3, (post_us + around_us) / 1e3)
 
 
 def _kernel(spec: KernelSpec, order: list[Node]) -> int:
@@ -171,4 +171,4 @@ def _unsupported(spec: KernelSpec, found: str) -> UnsupportedKernel:
     return UnsupportedKernel(f"time a {spec.family} kernel on onnxruntime", found, "Leave this kernel out")
 
 
-PHASER = OnnxRuntimePhaser()
+PROFILER = OnnxRuntimeProfiler()

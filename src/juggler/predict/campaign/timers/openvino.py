@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from juggler.errors import ConfigError, Unavailable
-from juggler.predict.campaign.timing import Bench, Phases, UnsupportedKernel
+from juggler.extras import install_command
+from juggler.predict.campaign.timing import Bench, PhaseTimings, UnsupportedKernel
 from juggler.predict.graphs.kernel_graph import build
 from juggler.predict.kernels.spec import KernelSpec
 
@@ -71,12 +72,12 @@ class OpenVinoBench:
         out_ms = (time.perf_counter_ns() - inferred_ns) / 1e6
         self._note((copied_ns - start_ns) / 1e6, out_ms)
 
-    def finish(self) -> Phases:
+    def finish(self) -> PhaseTimings:
         """Return what was noted."""
         rows = np.array(self._rows)
         ran = replace(self._spec, layout="blocked" if self._is_blocked else "nchw")
         del self._request, self._arrays, self._places, self._outputs
-        return Phases(ran, rows[:, 0], rows[:, 1], rows[:, 2])
+        return PhaseTimings(ran, rows[:, 0], rows[:, 1], rows[:, 2])
 
     def _note(self, in_ms: float, out_ms: float) -> None:
         """Take the counters of the call apart."""
@@ -94,7 +95,7 @@ class OpenVinoBench:
         return others[0]
 
 
-class OpenVinoPhaser:
+class OpenVinoProfiler:
     """Times kernels on OpenVINO."""
 
     name = "openvino"
@@ -112,7 +113,7 @@ class OpenVinoPhaser:
         try:
             return OpenVinoBench(spec, threads)
         except ImportError as error:
-            remedy = "Run: pip install 'juggler[train]'"
+            remedy = f"Run: {install_command('train')}"
             raise Unavailable("time a kernel on openvino", "it is not installed", remedy) from error
 
 
@@ -128,4 +129,4 @@ def _unsupported(spec: KernelSpec, found: str) -> UnsupportedKernel:
     return UnsupportedKernel(f"time a {spec.family} kernel on openvino", found, "Leave this kernel out")
 
 
-PHASER = OpenVinoPhaser()
+PROFILER = OpenVinoProfiler()

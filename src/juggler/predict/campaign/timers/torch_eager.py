@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from juggler.errors import ConfigError, Unavailable
-from juggler.predict.campaign.timing import Bench, Phases, UnsupportedKernel
+from juggler.extras import install_command
+from juggler.predict.campaign.timing import Bench, PhaseTimings, UnsupportedKernel
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.runtime.onnx_graphs.normals import normal
 
@@ -53,11 +54,11 @@ class TorchBench:
         steps_ns = (ready_ns - start_ns, done_ns - ready_ns, end_ns - done_ns)
         self._rows.append((steps_ns[0] / 1e6, steps_ns[1] / 1e6, steps_ns[2] / 1e6))
 
-    def finish(self) -> Phases:
+    def finish(self) -> PhaseTimings:
         """Return what was noted."""
         rows = np.array(self._rows)
         layout = "blocked" if self._spec.family in LAST else "nchw"
-        return Phases(replace(self._spec, layout=layout), rows[:, 0], rows[:, 1], rows[:, 2])
+        return PhaseTimings(replace(self._spec, layout=layout), rows[:, 0], rows[:, 1], rows[:, 2])
 
     def _laid_out(self, value: Tensor) -> Tensor:
         if value.ndim != 4 or self._spec.family not in LAST:
@@ -65,7 +66,7 @@ class TorchBench:
         return value.contiguous(memory_format=self._torch.channels_last)
 
 
-class TorchPhaser:
+class TorchProfiler:
     """Times operators in eager torch."""
 
     name = "torch_eager"
@@ -89,7 +90,7 @@ class TorchPhaser:
         try:
             return TorchBench(spec, threads)
         except ImportError as error:
-            remedy = "Run: pip install 'juggler[train]'"
+            remedy = f"Run: {install_command('train')}"
             raise Unavailable("time a kernel in torch", "it is not installed", remedy) from error
 
 
@@ -184,4 +185,4 @@ def _unsupported(spec: KernelSpec, found: str) -> UnsupportedKernel:
     return UnsupportedKernel(f"time a {spec.family} kernel in torch", found, "Leave this kernel out")
 
 
-PHASER = TorchPhaser()
+PROFILER = TorchProfiler()

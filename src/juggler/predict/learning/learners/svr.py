@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from juggler.arrays import Arrays, Floats
 from juggler.errors import Unavailable
+from juggler.extras import install_command
 from juggler.nouns import Progress, ReportProgress
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.learner import Epoch, Validation, check_target
@@ -123,7 +124,7 @@ def _fit(table: KernelTable, target: Floats, logs: bool, cost: float, gamma: flo
         from sklearn.svm import SVR  # noqa: PLC0415
     except ImportError as error:
         raise Unavailable(
-            "fit support vectors", "scikit-learn is not installed", "Run: pip install 'juggler[train]'"
+            "fit support vectors", "scikit-learn is not installed", f"Run: {install_command('train')}"
         ) from error
     inputs = Inputs.fit("log" if logs else "paper", table)
     goal = np.log(target) if logs else target

@@ -13,10 +13,10 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from juggler.extras import install_command
 from juggler.packages import BackendStatus, status_of
 from juggler.runtime.session import Array
 
-INSTALL = "pip install 'juggler[int8]'"
 QUIET = "NNCF_CI"  # with it in the environment while it is imported, NNCF reports nothing to its makers
 LOGGER = "nncf"
 
@@ -29,7 +29,7 @@ class Nncf:
 
     def status(self) -> BackendStatus:
         """Say whether NNCF, and the onnx package, which it needs for such graphs, are installed."""
-        return status_of({"nncf": "nncf", "onnx": "onnx", "openvino": "openvino"}, INSTALL)
+        return status_of({"nncf": "nncf", "onnx": "onnx", "openvino": "openvino"}, install_command("int8"))
 
     def quantize(
         self,

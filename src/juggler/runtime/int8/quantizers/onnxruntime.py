@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from juggler.extras import install_command
 from juggler.packages import BackendStatus, status_of
-from juggler.runtime.session import WORKSHOP, Array
+from juggler.runtime.session import Array
 
 
 class OnnxRuntimeTool:
@@ -27,7 +28,7 @@ class OnnxRuntimeTool:
 
     def status(self) -> BackendStatus:
         """Say whether ONNX Runtime and the onnx package, which its tool needs, are installed."""
-        return status_of({"onnxruntime": "onnxruntime", "onnx": "onnx"}, WORKSHOP)
+        return status_of({"onnxruntime": "onnxruntime", "onnx": "onnx"}, install_command("train"))
 
     def quantize(
         self,
