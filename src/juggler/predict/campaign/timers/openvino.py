@@ -15,12 +15,8 @@ from typing import Any
 import numpy as np
 
 from juggler.errors import ConfigError, Unavailable
-<<<<<<< HEAD
 from juggler.extras import install_command
-from juggler.predict.campaign.timing import Bench, Phases, UnsupportedKernel
-=======
 from juggler.predict.campaign.timing import Bench, PhaseTimings, UnsupportedKernel
->>>>>>> main
 from juggler.predict.graphs.kernel_graph import build
 from juggler.predict.kernels.spec import KernelSpec
 

@@ -13,12 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from juggler.errors import ConfigError, Unavailable
-<<<<<<< HEAD
 from juggler.extras import install_command
-from juggler.predict.campaign.timing import Bench, Phases, UnsupportedKernel
-=======
 from juggler.predict.campaign.timing import Bench, PhaseTimings, UnsupportedKernel
->>>>>>> main
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.runtime.onnx_graphs.normals import normal
 
