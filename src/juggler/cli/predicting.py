@@ -54,7 +54,7 @@ def corrected_here(predictor: Predictor, *, anew: bool = False) -> Predictor:
     Raises:
         Unavailable: it is to be recalibrated, and its backend cannot work here.
     """
-    from juggler.predict.fit.recalibrate import corrected, keep, kept, recalibrate  # noqa: PLC0415
+    from juggler.predict.fit.recalibrate import corrected, keep, read_correction, recalibrate  # noqa: PLC0415
     from juggler.predict.predictor.machine import differences, warning  # noqa: PLC0415
 
     if anew:
@@ -63,7 +63,7 @@ def corrected_here(predictor: Predictor, *, anew: bool = False) -> Predictor:
         path = keep(correction)
         _note(f"{predictor.corrected}; kept in {path}")
         return predictor
-    correction_kept = kept(predictor) if differences(predictor) else None
+    correction_kept = read_correction(predictor) if differences(predictor) else None
     if correction_kept is not None:
         predictor = corrected(predictor, correction_kept)
         _note(predictor.corrected)

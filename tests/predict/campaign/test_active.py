@@ -23,7 +23,7 @@ def test_what_varies_unforeseeably_is_worth_more_than_what_is_known():
     known = [sample(dense(c), 1e-7 * c * c + 0.01) for c in range(8, 400, 8)]
     odd = [sample(dense(c), (1e-7 * c * c + 0.01) * draw.uniform(0.2, 5.0)) for c in range(400, 800, 8)]
     pool = [dense(c) for c in range(12, 392, 8)] + [dense(c) for c in range(404, 800, 8)]
-    chosen = committee(pool, known + odd, wanted=10)
+    chosen = committee(pool, known + odd, count=10)
     assert len(set(chosen)) == 10
     assert sum(index >= 48 for index in chosen) >= 8
 
@@ -36,17 +36,17 @@ def test_families_keep_their_shares_however_noisy_one_is():
         for c in range(8, 400, 8)
     ]
     pool = [dense(c) for c in range(12, 392, 8)] + [KernelSpec("softmax", 1, c, c) for c in range(12, 392, 8)]
-    chosen = committee(pool, calm + noisy, wanted=20)
+    chosen = committee(pool, calm + noisy, count=20)
     assert 4 <= sum(index < 48 for index in chosen) <= 16
 
 
 def test_of_two_unknown_kernels_the_cheap_one_comes_first():
     samples = [sample(dense(c), 1e-6 * c * c + 0.01) for c in (8, 64, 512)]
     pool = [KernelSpec("softmax", 64, 4096, 4096, 512), KernelSpec("softmax", 1, 16, 16)] * 10
-    assert all(index % 2 for index in committee(pool, samples, wanted=5))
+    assert all(index % 2 for index in committee(pool, samples, count=5))
 
 
 def test_the_choice_repeats():
     samples = [sample(dense(c), 1e-6 * c * c + 0.01) for c in range(8, 200, 8)]
     pool = [dense(c, rows) for c in range(10, 90, 8) for rows in (1, 5)]
-    assert committee(pool, samples, wanted=4, seed=3) == committee(pool, samples, wanted=4, seed=3)
+    assert committee(pool, samples, count=4, seed=3) == committee(pool, samples, count=4, seed=3)

@@ -10,7 +10,7 @@ import pytest
 
 import made_up_device as made_up
 from juggler.errors import ArtefactError, ConfigError, DataError
-from juggler.predict.fit.recalibrate import Correction, correct, corrected, keep, kept, recalibrate
+from juggler.predict.fit.recalibrate import Correction, correct, corrected, keep, read_correction, recalibrate
 from juggler.predict.kernels.sample import Sample
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.predict.predictor.predictor import Predictor
@@ -82,11 +82,11 @@ def test_corrections_are_kept_by_machine(
 ) -> None:
     path = keep(correction, tmp_path)
     assert Correction.from_json(path.read_text(encoding="utf-8")) == correction
-    assert kept(predictor, tmp_path) is None  # of another machine
+    assert read_correction(predictor, tmp_path) is None  # of another machine
     monkeypatch.setattr("juggler.predict.fit.recalibrate.machine", lambda: SLOW)
-    assert kept(predictor, tmp_path) == correction
+    assert read_correction(predictor, tmp_path) == correction
     path.write_text("{", encoding="utf-8")
-    assert kept(predictor, tmp_path) is None
+    assert read_correction(predictor, tmp_path) is None
 
 
 def test_a_corrected_predictor_is_not_saved_and_others_are_not_corrected(

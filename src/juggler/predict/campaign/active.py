@@ -26,7 +26,7 @@ UNKNOWN = 0.5  # disagreement, in logs, on a family that has too few samples
 
 
 def committee(
-    pool: Sequence[KernelSpec], samples: Sequence[Sample], *, wanted: int = 20, seed: int = 0
+    pool: Sequence[KernelSpec], samples: Sequence[Sample], *, count: int = 20, seed: int = 0
 ) -> list[int]:
     """Return the places in the pool of the kernels to measure next, the most worth first.
 
@@ -37,7 +37,7 @@ def committee(
     Args:
         pool: kernels that could be measured.
         samples: what was measured, probes among it.
-        wanted: how many to return.
+        count: how many to return.
         seed: of the resamples and the draw.
     """
     roof = RoughRoofline.of([sample for sample in samples if sample.drawn == "probe"] or list(samples))
@@ -54,8 +54,8 @@ def committee(
     for family in {spec.family for spec in pool}:  # else the one whose timings are noisiest would get all
         at = np.flatnonzero([spec.family == family for spec in pool])
         worth[at] /= worth[at].mean()
-    best = np.argsort(-worth)[: max(wanted, len(pool) // 4)]
-    chosen = draw.choice(best, min(wanted, best.size), replace=False, p=worth[best] / worth[best].sum())
+    best = np.argsort(-worth)[: max(count, len(pool) // 4)]
+    chosen = draw.choice(best, min(count, best.size), replace=False, p=worth[best] / worth[best].sum())
     return [int(index) for index in sorted(chosen, key=lambda index: -worth[index])]
 
 
@@ -68,7 +68,7 @@ def _votes(
     package: Any = xgboost()
     table = KernelTable.of([*(sample.spec for sample in known), *pool])
     matrix = _features(table)
-    seen, asked = matrix[: len(known)], package.DMatrix(matrix[len(known) :])
+    seen, unmeasured = matrix[: len(known)], package.DMatrix(matrix[len(known) :])
     target = np.log([sample.exec_ms / roof(sample.spec) for sample in known])
     votes = []
     for _ in range(MEMBERS):
@@ -78,7 +78,7 @@ def _votes(
             "colsample_bynode": 0.6, "verbosity": 0,
         }  # fmt: skip
         member = package.train(settings, package.DMatrix(seen[rows], target[rows]), TREES)
-        votes.append(member.predict(asked))
+        votes.append(member.predict(unmeasured))
     return np.asarray(votes, np.float64)
 
 

@@ -108,11 +108,11 @@ def measure_block(
                 else:
                     had[draw][attempt, number] = turn
         if abs(_canary_ms(turns) / before_ms - 1.0) <= MOVED:
-            own = {draw: [t for (a, _), t in had[draw].items() if a == attempt] for draw in fit}
+            timings = {draw: [t for (a, _), t in had[draw].items() if a == attempt] for draw in fit}
             break
     else:
-        own = {draw: list(had[draw].values()) for draw in fit}
-    return BlockSamples(tuple(_sample(draw, own[draw], setup, attempt * rounds) for draw in fit), attempt)
+        timings = {draw: list(had[draw].values()) for draw in fit}
+    return BlockSamples(tuple(_sample(draw, timings[draw], setup, attempt * rounds) for draw in fit), attempt)
 
 
 def _taken(

@@ -72,16 +72,16 @@ def time_networks(
         Unavailable: the backend cannot work here.
     """
     if count < 1 or threads < 1 or rounds < 1:
-        found = f"count={count}, threads={threads}, rounds={rounds}"
-        raise ConfigError("time networks", found, "Give 1 or more of each")
+        fault = f"count={count}, threads={threads}, rounds={rounds}"
+        raise ConfigError("time networks", fault, "Give 1 or more of each")
     draw = np.random.default_rng(seed)
     batches = [int(batch) for batch in draw.choice(BATCHES, count)]
-    drawn = [random_network(seed * 100_003 + index, batch) for index, batch in enumerate(batches)]
+    random_networks = [random_network(seed * 100_003 + index, batch) for index, batch in enumerate(batches)]
     done: list[TimedNetwork] = []
     if progress:
         progress(Progress("time networks", 0, count, "networks"))
     for start in range(0, count, TOGETHER):
-        chosen = list(zip(drawn, batches, strict=True))[start : start + TOGETHER]
+        chosen = list(zip(random_networks, batches, strict=True))[start : start + TOGETHER]
         done.extend(_timed(chosen, backend, threads, rounds, seed))
         if progress:
             progress(Progress("time networks", len(done), count, "networks"))
@@ -129,10 +129,10 @@ def networks_for(
         ArtefactError: what is kept cannot be read.
         ConfigError: what was timed cannot be written.
     """
-    found, here = kept_networks(beside(store.path)), machine_digest(machine_record())
+    networks, here = kept_networks(beside(store.path)), machine_digest(machine_record())
     samples = store.samples(machine=machine or here)
-    if found or count < 1 or not samples or (machine or here) != here:
-        return found
+    if networks or count < 1 or not samples or (machine or here) != here:
+        return networks
     first = samples[0]
     timed = time_networks(first.backend, count=count, threads=first.threads, seed=seed, progress=progress)
     keep_networks(timed, beside(store.path))
@@ -165,5 +165,5 @@ def kept_networks(path: Path) -> list[TimedNetwork]:
     try:
         return [TimedNetwork.from_dict(row) for row in json.loads(path.read_text(encoding="utf-8"))]
     except (ValueError, TypeError, AttributeError) as error:
-        found = f"no timed networks ({type(error).__name__}: {error})"
-        raise ArtefactError(f"read {path}", found, "Delete it, and time networks again") from error
+        fault = f"no timed networks ({type(error).__name__}: {error})"
+        raise ArtefactError(f"read {path}", fault, "Delete it, and time networks again") from error

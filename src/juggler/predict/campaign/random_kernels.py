@@ -194,8 +194,8 @@ def _stride(draw: np.random.Generator, *, uniform: bool) -> tuple[int, int]:
 def _shapes() -> dict[str, list[Shape]]:
     """Return the shapes of layers of real networks, by family."""
     text = files("juggler.predict").joinpath("network_shapes.json").read_text(encoding="utf-8")
-    found: dict[str, list[Shape]] = {}
+    shapes: dict[str, list[Shape]] = {}
     for name, *sizes in json.loads(text)["shapes"]:
         family = str(name).partition(" ")[0]
-        found.setdefault(family, []).append((family, *sizes))
-    return found
+        shapes.setdefault(family, []).append((family, *sizes))
+    return shapes

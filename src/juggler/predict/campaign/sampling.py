@@ -108,8 +108,8 @@ class Space:
             spec = None if base is None else dressed(base, draw)
             if spec is not None and self.fits(spec, cap_ms) and draw.random() < self._keep(spec):
                 return Draw(spec, "network" if follows else "random")
-        found = f"no {family} kernel within {cap_ms:g} ms and {self.memory_bytes >> 20} MiB in {TRIES} draws"
-        raise ConfigError("draw kernels", found, "Allow more memory or longer kernels")
+        fault = f"no {family} kernel within {cap_ms:g} ms and {self.memory_bytes >> 20} MiB in {TRIES} draws"
+        raise ConfigError("draw kernels", fault, "Allow more memory or longer kernels")
 
 
 def check_families(shares: Mapping[str, float]) -> None:
@@ -120,8 +120,8 @@ def check_families(shares: Mapping[str, float]) -> None:
     """
     unknown = sorted(set(shares) - set(FAMILIES))
     if unknown or not shares or not all(share > 0.0 for share in shares.values()):
-        found = ", ".join(unknown or [f"{name} {share}" for name, share in shares.items()]) or "none"
-        raise ConfigError("draw kernels of families", found, f"Choose from {', '.join(FAMILIES)}")
+        fault = ", ".join(unknown or [f"{name} {share}" for name, share in shares.items()]) or "none"
+        raise ConfigError("draw kernels of families", fault, f"Choose from {', '.join(FAMILIES)}")
 
 
 def families(names: str | None) -> dict[str, float]:
@@ -132,6 +132,6 @@ def families(names: str | None) -> dict[str, float]:
     """
     if names is None:
         return dict(SHARES)
-    wanted = [name.strip() for name in names.split(",") if name.strip()]
-    check_families(dict.fromkeys(wanted, 1.0))
-    return {name: SHARES[name] for name in wanted}
+    families = [name.strip() for name in names.split(",") if name.strip()]
+    check_families(dict.fromkeys(families, 1.0))
+    return {name: SHARES[name] for name in families}

@@ -160,9 +160,9 @@ class Scheduler:
 
     def _wants_choice(self) -> bool:
         """Say whether the next block is chosen: never more of them than of draws at random."""
-        drawn = [sample.drawn for sample in self._had]
-        drawn += [draw.sampled_by for block in self._out for draw in block.draws]
-        at_random, active = sum(how in AT_RANDOM for how in drawn), drawn.count("active")
+        origins = [sample.drawn for sample in self._had]
+        origins += [draw.sampled_by for block in self._out for draw in block.draws]
+        at_random, active = sum(how in AT_RANDOM for how in origins), origins.count("active")
         if self._chooser is None or at_random < self._options.first_choice:
             return False
         return active + self._options.block_size <= at_random
@@ -188,8 +188,8 @@ class Scheduler:
         order = np.random.default_rng(self._campaign.seed).permutation(len(early))[:retest]
         return [Draw(early[index].spec, "retest") for index in order]
 
-    def _has(self, drawn: str) -> bool:
-        return any(sample.drawn == drawn for sample in self._had)
+    def _has(self, origin: str) -> bool:
+        return any(sample.drawn == origin for sample in self._had)
 
     def _count(self) -> int:
         return sum(sample.drawn not in ("probe", "retest") for sample in self._had)

@@ -187,9 +187,9 @@ class LocalTimer:
         phases = bench.finish()
         self._watch.look(KERNEL)
         disturbance = self._watch.disturbance(KERNEL, taken, turn_ms, loudness)
-        kept = slice(-len(calls), None) if calls else slice(None)
+        last_calls = slice(-len(calls), None) if calls else slice(None)
         pre_ms, exec_ms, post_ms = (
-            midmean(own[kept]) for own in (phases.pre_ms, phases.exec_ms, phases.post_ms)
+            midmean(times_ms[last_calls]) for times_ms in (phases.pre_ms, phases.exec_ms, phases.post_ms)
         )
         return RoundTiming(phases.spec, pre_ms, exec_ms, post_ms, disturbance)
 

@@ -97,12 +97,12 @@ def compare_learners(
         raise ConfigError("hold samples out", f"no split {split!r}", f"Choose from {', '.join(SPLITS)}")
     names = [name for name in learners or learners_from_samples() if LEARNERS.get(name)]
     grouped = _grouped(samples)
-    parted = {family: parted_samples(own, split, seed) for family, own in grouped.items()}
+    parted = {family: parted_samples(members, split, seed) for family, members in grouped.items()}
     usable = {family: part for family, part in parted.items() if part is not None}
     if not usable:
-        found = ", ".join(f"{len(own)} of {family}" for family, own in grouped.items()) or "none"
+        fault = ", ".join(f"{len(members)} of {family}" for family, members in grouped.items()) or "none"
         remedy = f"Measure {FEWEST_TRAINING + 2 * FEWEST_HELD} or more of a family: juggler campaign"
-        raise DataError("compare learners", f"too few samples: {found}", remedy)
+        raise DataError("compare learners", f"too few samples: {fault}", remedy)
     by_family = {floor.family: floor.mape for floor in floors}
     rows: list[LearnerScores] = []
     unavailable: dict[str, str] = {}
@@ -127,10 +127,10 @@ def _grouped(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
     """Return the samples of each family that has any, second timings left out."""
     kinds = sorted({(s.machine, s.backend, s.precision, s.threads) for s in samples})
     if len(kinds) > 1:
-        found = "; ".join(f"{m}: {b}, {p}, threads {t}" for m, b, p, t in kinds)
-        raise DataError("compare learners", f"samples of several kinds ({found})", "Name one machine")
+        fault = "; ".join(f"{m}: {b}, {p}, threads {t}" for m, b, p, t in kinds)
+        raise DataError("compare learners", f"samples of several kinds ({fault})", "Name one machine")
     grouped = {f: [s for s in samples if s.spec.family == f and s.drawn != "retest"] for f in FAMILIES}
-    return {family: own for family, own in grouped.items() if own}
+    return {family: members for family, members in grouped.items() if members}
 
 
 def parted_samples(samples: Sequence[Sample], split: str, seed: int) -> RowSplit | None:
@@ -138,16 +138,16 @@ def parted_samples(samples: Sequence[Sample], split: str, seed: int) -> RowSplit
     groups = np.array([s.spec.digest if split == "random" else str(s.spec.batch) for s in samples])
     if len(samples) < FEWEST_TRAINING + FEWEST_HELD or len(np.unique(groups)) < 2:
         return None
-    drawn = np.array([sample.drawn in AT_RANDOM for sample in samples])
+    is_random = np.array([sample.drawn in AT_RANDOM for sample in samples])
     if split == "batch":
         train, test = group_split(groups, seed=seed)
     else:
-        random = np.unique(groups[drawn])
+        random = np.unique(groups[is_random])
         if len(random) < FEWEST_HELD:
             return None
         chosen = random[random_split(len(random), seed=seed).test]
         train, test = np.flatnonzero(~np.isin(groups, chosen)), np.flatnonzero(np.isin(groups, chosen))
-    test = test[drawn[test]]
+    test = test[is_random[test]]
     if len(train) < FEWEST_TRAINING or len(test) < FEWEST_HELD:
         return None
     return RowSplit(train.astype(np.int64), test.astype(np.int64))

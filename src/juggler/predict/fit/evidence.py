@@ -101,47 +101,50 @@ def phase_evidence(
         seed: of the parts and the learners.
         progress: called with fits done and in all.
     """
-    own = {
+    grouped = {
         family: [s for s in samples if s.spec.family == family and s.drawn != "retest"] for family in PHASED
     }
-    parts = {family: parted_samples(of, split, seed) for family, of in own.items() if family in learners}
-    wanted = [(family, phase) for family, part in parts.items() if part for phase in (PRE, EXEC, POST)]
-    found = []
-    for done, (family, phase) in enumerate(wanted):
+    parts = {family: parted_samples(of, split, seed) for family, of in grouped.items() if family in learners}
+    pairs = [(family, phase) for family, part in parts.items() if part for phase in (PRE, EXEC, POST)]
+    evidence = []
+    for done, (family, phase) in enumerate(pairs):
         if progress:
-            progress(Progress("fit", done, len(wanted), "fits"))
+            progress(Progress("fit", done, len(pairs), "fits"))
         part = parts[family]
         if part is None:
             continue
-        train, test = ([own[family][row] for row in rows] for rows in part)
+        train, test = ([grouped[family][row] for row in rows] for rows in part)
         name = learners[family] if phase == EXEC else PHASE_LEARNER
         fitted = LEARNERS.get(name).fit(_table(train), _target(train, phase), seed=seed)
         measured, predicted = _target(test, phase), fitted.predict(_table(test))
         scores = score(measured, predicted)
-        found.append(PhaseEvidence(family, phase, name, len(train), measured, predicted, scores))
+        evidence.append(PhaseEvidence(family, phase, name, len(train), measured, predicted, scores))
     if progress:
-        progress(Progress("fit", len(wanted), len(wanted), "fits"))
-    return tuple(found)
+        progress(Progress("fit", len(pairs), len(pairs), "fits"))
+    return tuple(evidence)
 
 
 def network_points(predictor: Predictor, networks: Sequence[TimedNetwork]) -> tuple[NetworkPoint, ...]:
     """Return timed networks, each predicted by a composition that was fitted without it."""
     if not networks:
         return ()
-    names, measured = [one.name for one in networks], np.array([one.latency_ms for one in networks])
-    left_out = without_own([predictor.parts(one.reading) for one in networks], measured, names)
+    names, measured = (
+        [network.name for network in networks],
+        np.array([network.latency_ms for network in networks]),
+    )
+    left_out = without_own([predictor.parts(network.reading) for network in networks], measured, names)
     factor = float(np.exp(predictor.networks.half_widths.get(NETWORK, 0.0)))
     return tuple(
         NetworkPoint(
-            network=one.name,
-            batch=one.reading.shape[0],
-            measured_ms=one.latency_ms,
+            network=network.name,
+            batch=network.reading.shape[0],
+            measured_ms=network.latency_ms,
             predicted_ms=float(predicted),
             low_ms=float(predicted) / factor,
             high_ms=float(predicted) * factor,
-            paper_ms=predictor.predict(one.reading).paper_ms,
+            paper_ms=predictor.predict(network.reading).paper_ms,
         )
-        for one, predicted in zip(networks, left_out, strict=True)
+        for network, predicted in zip(networks, left_out, strict=True)
     )
 
 
@@ -151,7 +154,7 @@ def read_points(path: Path) -> tuple[NetworkPoint, ...]:
     Raises:
         ArtefactError: there is no such file, or it holds something else.
     """
-    asked = f"read {path}"
+    action = f"read {path}"
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["networks"]
         return tuple(
@@ -167,10 +170,10 @@ def read_points(path: Path) -> tuple[NetworkPoint, ...]:
             for row in rows
         )
     except FileNotFoundError as error:
-        raise ArtefactError(asked, "no such file", "Run benchmarks/predict/networks.py") from error
+        raise ArtefactError(action, "no such file", "Run benchmarks/predict/networks.py") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        found = f"no timed networks ({type(error).__name__}: {error})"
-        raise ArtefactError(asked, found, "Name a result of benchmarks/predict/networks.py") from error
+        fault = f"no timed networks ({type(error).__name__}: {error})"
+        raise ArtefactError(action, fault, "Name a result of benchmarks/predict/networks.py") from error
 
 
 def _table(samples: Sequence[Sample]) -> KernelTable:

@@ -73,10 +73,10 @@ def _parted(samples: Sequence[Sample], seed: int) -> tuple[list[Sample], list[Sa
     """Set a fifth of what was drawn at random apart, all samples of one kernel together."""
     random = sorted({s.spec.digest for s in samples if s.drawn in AT_RANDOM})
     others = {s.spec.digest for s in samples if s.drawn not in AT_RANDOM}
-    own = [digest for digest in random if digest not in others]
-    count = min(round(CALIBRATION_SHARE * len(own)), len(samples) - FEWEST)
-    order = np.random.default_rng([seed, 1]).permutation(len(own))
-    apart = {own[index] for index in order[: max(0, count)]}
+    distinct = [digest for digest in random if digest not in others]
+    count = min(round(CALIBRATION_SHARE * len(distinct)), len(samples) - FEWEST)
+    order = np.random.default_rng([seed, 1]).permutation(len(distinct))
+    apart = {distinct[index] for index in order[: max(0, count)]}
     training = [sample for sample in samples if sample.spec.digest not in apart]
     return training, [sample for sample in samples if sample.spec.digest in apart]
 
@@ -99,8 +99,10 @@ def _chosen(training: Sequence[Sample], learners: Sequence[str], seed: int) -> t
             fitted = LEARNERS.get(name).fit(table.take(rest), target[rest], seed=seed)
             relative = np.abs(fitted.predict(table.take(held)) / target[held] - 1.0)
             errors[name].append(100.0 * np.minimum(relative, 1.0))
-    found = {name: float(np.concatenate(own).mean()) for name, own in errors.items()}
-    return min(found, key=lambda name: found[name]), found
+    mean_errors = {
+        name: float(np.concatenate(parts_of_errors).mean()) for name, parts_of_errors in errors.items()
+    }
+    return min(mean_errors, key=lambda name: mean_errors[name]), mean_errors
 
 
 def _target(samples: Sequence[Sample], phase: str) -> Floats:

@@ -38,8 +38,8 @@ def compose_predictor(
     parts = [predictor.parts(network.reading) for network in networks]
     left_out = without_own(parts, measured, names)
     intervals = Intervals.fit([NETWORK] * len(names), measured, left_out, level=level, groups=names)
-    whole = replace(predictor, composition=Composition.fit(parts, measured, names), networks=intervals)
-    paper = [whole.predict(network.reading).paper_ms for network in networks]
+    composed = replace(predictor, composition=Composition.fit(parts, measured, names), networks=intervals)
+    paper = [composed.predict(network.reading).paper_ms for network in networks]
     known = [row for row, value in enumerate(paper) if value is not None]
     width = intervals.half_widths.get(NETWORK)
     report = NetworkReport(
@@ -51,17 +51,17 @@ def compose_predictor(
         else None,
         half_width=None if width is None else float(np.expm1(width)),
     )
-    return whole, report
+    return composed, report
 
 
 def without_own(parts: Sequence[Parts], measured: Floats, names: Sequence[str]) -> Floats:
     """Return each network's latency by a composition that was fitted without any batch of it."""
-    found = np.empty(len(parts))
+    latencies = np.empty(len(parts))
     for name in set(names):
-        others = [row for row, own in enumerate(names) if own != name]
+        others = [row for row, owner in enumerate(names) if owner != name]
         composition = Composition.fit(
             [parts[row] for row in others], measured[others], [names[row] for row in others]
         )
-        for row in (row for row, own in enumerate(names) if own == name):
-            found[row] = composition.compose(parts[row])
-    return found
+        for row in (row for row, owner in enumerate(names) if owner == name):
+            latencies[row] = composition.compose(parts[row])
+    return latencies

@@ -67,32 +67,32 @@ def fit_predictor(
         LEARNERS.get(name)
     samples, place = _of_one_machine(store, machine)
     grouped = {family: [s for s in samples if s.spec.family == family] for family in FAMILIES}
-    enough = {family: own for family, own in grouped.items() if len(own) >= FEWEST}
+    enough = {family: members for family, members in grouped.items() if len(members) >= FEWEST}
     if not enough:
-        found = f"{len(samples)} samples, fewer than {FEWEST} of each family"
-        raise DataError(f"fit {store.path}", found, "Measure more of them: juggler campaign")
+        fault = f"{len(samples)} samples, fewer than {FEWEST} of each family"
+        raise DataError(f"fit {store.path}", fault, "Measure more of them: juggler campaign")
     fitted: list[FittedFamily] = []
-    for done, (family, own) in enumerate(enough.items()):
+    for done, (family, members) in enumerate(enough.items()):
         if progress:
             progress(Progress("fit", done, len(enough), "families"))
-        fitted.append(fit_family(family, own, names, seed))
+        fitted.append(fit_family(family, members, names, seed))
     first = samples[0]
     bare = _bare(device, place, first, fitted, level)
     timed = kept_networks(beside(store.path)) if networks is None else networks
     own_networks = [n for n in timed if (n.machine, n.threads) == (first.machine, first.threads)]
-    whole, found_networks = compose_predictor(bare, own_networks, level)
+    composed, found_networks = compose_predictor(bare, own_networks, level)
     if progress:
         progress(Progress("fit", len(enough), len(enough), "families"))
     report = FitReport(
         device=device,
         samples=len(samples),
-        families=tuple(_reported(one, whole.intervals) for one in fitted),
-        left_out={f: len(own) for f, own in grouped.items() if 0 < len(own) < FEWEST},
+        families=tuple(_reported(family_fit, composed.intervals) for family_fit in fitted),
+        left_out={f: len(members) for f, members in grouped.items() if 0 < len(members) < FEWEST},
         floors=store.floors(first.machine),
         networks=found_networks,
         seed=seed,
     )
-    return replace(whole, report=report.to_dict()), report
+    return replace(composed, report=report.to_dict()), report
 
 
 def _bare(
@@ -100,9 +100,9 @@ def _bare(
 ) -> Predictor:
     """Return the predictor of kernels, whose networks are composed as is believed beforehand."""
     intervals = Intervals.fit(
-        [one.model.family for one in fitted for _ in one.measured_ms],
-        np.concatenate([one.measured_ms for one in fitted]),
-        np.concatenate([one.predicted_ms for one in fitted]),
+        [family_fit.model.family for family_fit in fitted for _ in family_fit.measured_ms],
+        np.concatenate([family_fit.measured_ms for family_fit in fitted]),
+        np.concatenate([family_fit.predicted_ms for family_fit in fitted]),
         level=level,
     )
     return Predictor(
@@ -113,7 +113,7 @@ def _bare(
         precision=first.precision,
         threads=first.threads,
         cache_bytes=cache_bytes(2) or 1 << 20,
-        models={one.model.family: one.model for one in fitted},
+        models={family_fit.model.family: family_fit.model for family_fit in fitted},
         intervals=intervals,
         composition=Composition(),
         networks=Intervals(level, {}, {}),
@@ -121,16 +121,16 @@ def _bare(
     )
 
 
-def _reported(one: FittedFamily, intervals: Intervals) -> FamilyReport:
-    scores = score(one.measured_ms, one.predicted_ms) if one.measured_ms.size else None
+def _reported(family_fit: FittedFamily, intervals: Intervals) -> FamilyReport:
+    scores = score(family_fit.measured_ms, family_fit.predicted_ms) if family_fit.measured_ms.size else None
     return FamilyReport(
-        family=one.model.family,
-        learner=one.model.learner,
-        chosen_from=one.chosen_from,
-        training=one.model.sampled.samples,
-        calibration=int(one.measured_ms.size),
+        family=family_fit.model.family,
+        learner=family_fit.model.learner,
+        chosen_from=family_fit.chosen_from,
+        training=family_fit.model.sampled.samples,
+        calibration=int(family_fit.measured_ms.size),
         scores=scores,
-        half_width=float(np.expm1(intervals.half_width(one.model.family))),
+        half_width=float(np.expm1(intervals.half_width(family_fit.model.family))),
     )
 
 
@@ -140,17 +140,19 @@ def _of_one_machine(store: Store, machine: str | None) -> tuple[list[Sample], Ma
     Raises:
         DataError: there are none, or they are of several machines, backends, precisions or threads.
     """
-    asked = f"fit {store.path}"
+    action = f"fit {store.path}"
     samples = [sample for sample in store.samples(machine=machine) if sample.drawn != "retest"]
     if not samples:
         raise DataError(
-            asked, "no sample" + (f" of {machine}" if machine else ""), "Measure: juggler campaign"
+            action, "no sample" + (f" of {machine}" if machine else ""), "Measure: juggler campaign"
         )
     kinds = sorted({(s.machine, s.backend, s.precision, s.threads) for s in samples})
     if len(kinds) > 1:
-        found = "; ".join(f"{m}: {b}, {p}, threads {t}" for m, b, p, t in kinds)
-        raise DataError(asked, f"samples of several kinds ({found})", "Name one machine, or keep one of them")
+        fault = "; ".join(f"{m}: {b}, {p}, threads {t}" for m, b, p, t in kinds)
+        raise DataError(
+            action, f"samples of several kinds ({fault})", "Name one machine, or keep one of them"
+        )
     records = store.machines()
     if samples[0].machine not in records:
-        raise DataError(asked, f"no record of the machine {samples[0].machine}", "Measure it again")
+        raise DataError(action, f"no record of the machine {samples[0].machine}", "Measure it again")
     return samples, records[samples[0].machine]

@@ -125,11 +125,11 @@ def correct(
     Raises:
         DataError: fewer than 5 samples of families that the predictor knows.
     """
-    own = {family: [s for s in samples if s.spec.family == family] for family in predictor.models}
-    known = {family: found for family, found in own.items() if found}
+    grouped = {family: [s for s in samples if s.spec.family == family] for family in predictor.models}
+    known = {family: members for family, members in grouped.items() if members}
     if sum(map(len, known.values())) < FEWEST:
-        found = f"{len(samples)} kernels measured"
-        raise DataError(f"recalibrate {predictor.name}", found, "Measure for longer, on a quiet machine")
+        fault = f"{len(samples)} kernels measured"
+        raise DataError(f"recalibrate {predictor.name}", fault, "Measure for longer, on a quiet machine")
     predicted = {f: np.log(predictor.models[f].predict([s.spec for s in s_])) for f, s_ in known.items()}
     measured = {f: np.log([s.exec_ms for s in s_]) for f, s_ in known.items()}
     lines = _lines(predicted, measured)
@@ -156,8 +156,8 @@ def corrected(predictor: Predictor, correction: Correction) -> Predictor:
         ArtefactError: the correction is of another predictor.
     """
     if correction.predictor != predictor_digest(predictor):
-        found = "it is of another predictor"
-        raise ArtefactError(f"correct {predictor.name}", found, "Recalibrate this one: --recalibrate")
+        fault = "it is of another predictor"
+        raise ArtefactError(f"correct {predictor.name}", fault, "Recalibrate this one: --recalibrate")
     common = correction.scales[POOLED]
     models = {
         family: replace(
@@ -195,7 +195,7 @@ def keep(correction: Correction, folder: Path | None = None) -> Path:
     return write_atomically(path, f"{correction.to_json(indent=1)}\n".encode())
 
 
-def kept(predictor: Predictor, folder: Path | None = None) -> Correction | None:
+def read_correction(predictor: Predictor, folder: Path | None = None) -> Correction | None:
     """Return what was kept for this predictor on this machine; None where nothing can be read."""
     path = _path(predictor_digest(predictor), machine(), folder)
     try:
@@ -205,8 +205,8 @@ def kept(predictor: Predictor, folder: Path | None = None) -> Correction | None:
 
 
 def _path(predictor: str, here: Machine, folder: Path | None) -> Path:
-    own = folder or Path(user_cache_dir("juggler")) / "recalibrated"
-    return own / f"{predictor}-{machine_digest(here)}.json"
+    place = folder or Path(user_cache_dir("juggler")) / "recalibrated"
+    return place / f"{predictor}-{machine_digest(here)}.json"
 
 
 def _lines(predicted: Mapping[str, Floats], measured: Mapping[str, Floats]) -> dict[str, tuple[float, float]]:
@@ -214,15 +214,20 @@ def _lines(predicted: Mapping[str, Floats], measured: Mapping[str, Floats]) -> d
     residuals = {family: measured[family] - predicted[family] for family in predicted}
     common = float(np.median(np.concatenate(list(residuals.values()))))
     lines = {POOLED: (common, 1.0)}
-    for family, own in residuals.items():
+    for family, residual in residuals.items():
         logs, slope = predicted[family], 1.0
-        if own.size >= FEWEST_TO_BEND and np.ptp(logs) >= LOGS_TO_BEND:
+        if residual.size >= FEWEST_TO_BEND and np.ptp(logs) >= LOGS_TO_BEND:
             centred = logs - logs.mean()
-            bent = float(centred @ own) / float(centred @ centred) * own.size / (own.size + WEIGHT)
+            bent = (
+                float(centred @ residual)
+                / float(centred @ centred)
+                * residual.size
+                / (residual.size + WEIGHT)
+            )
             slope = float(np.clip(1.0 + bent, 1.0 / STEEPEST, STEEPEST))
         shift = float(np.median(measured[family] - slope * logs))
         at_middle = common - (slope - 1.0) * float(np.median(logs))  # the common factor, seen from this slope
-        lines[family] = (own.size * shift + WEIGHT * at_middle) / (own.size + WEIGHT), slope
+        lines[family] = (residual.size * shift + WEIGHT * at_middle) / (residual.size + WEIGHT), slope
     return lines
 
 
@@ -237,8 +242,8 @@ def _widths(
     The lines have few coefficients, held close to one of all; the samples that they were fitted to may
     calibrate them without much harm.
     """
-    families = [family for family, own in predicted.items() for _ in own]
-    lined = [lines[family][0] + lines[family][1] * own for family, own in predicted.items()]
+    families = [family for family, logs in predicted.items() for _ in logs]
+    lined = [lines[family][0] + lines[family][1] * logs for family, logs in predicted.items()]
     after = Intervals.fit(
         families,
         np.exp(np.concatenate(list(measured.values()))),
@@ -254,10 +259,10 @@ def _with_networks(
 ) -> Correction:
     if not networks:
         return correction
-    own = corrected(predictor, correction)
-    found = np.log([n.latency_ms / own.predict(n.reading).latency_ms for n in networks])
-    whole = float(np.median(found)) * found.size / (found.size + 1.0)
+    corrected_predictor = corrected(predictor, correction)
+    residuals = np.log([n.latency_ms / corrected_predictor.predict(n.reading).latency_ms for n in networks])
+    factor = float(np.median(residuals)) * residuals.size / (residuals.size + 1.0)
     width = correction.network_half_width
     if width is not None:
-        width = max(width, float(np.quantile(np.abs(found - whole), predictor.networks.level)))
-    return replace(correction, whole=math.exp(whole), network_half_width=width)
+        width = max(width, float(np.quantile(np.abs(residuals - factor), predictor.networks.level)))
+    return replace(correction, whole=math.exp(factor), network_half_width=width)

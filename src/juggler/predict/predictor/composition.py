@@ -93,13 +93,13 @@ class Composition(Noun):
         """
         measured = np.asarray(measured_ms, np.float64)
         if measured.shape != (len(parts),) or not (np.isfinite(measured) & (measured > 0.0)).all():
-            found = f"{len(parts)} networks and durations of shape {measured.shape}"
-            raise ConfigError("fit how networks are composed", found, "Give one above 0 ms each")
+            fault = f"{len(parts)} networks and durations of shape {measured.shape}"
+            raise ConfigError("fit how networks are composed", fault, "Give one above 0 ms each")
         if not parts:
             return cls()
-        own = list(names) if names is not None else [str(index) for index in range(len(parts))]
-        counts = {name: own.count(name) for name in own}
-        votes = np.array([counts[name] ** -0.5 for name in own])
+        labels = list(names) if names is not None else [str(index) for index in range(len(parts))]
+        counts = {name: labels.count(name) for name in labels}
+        votes = np.array([counts[name] ** -0.5 for name in labels])
         rows = np.stack([part.row for part in parts]) / measured[:, None]
         values = dict(zip(NAMES, map(float, _solved(rows, votes)), strict=True))
         return cls(**values, networks=len(counts))
@@ -142,7 +142,7 @@ class Parts:
         """
         sums: dict[str, float] = {}
         far_ms = 0.0
-        missing = sum(one.bytes for one in reading.uncovered)
+        missing = sum(kernel.bytes for kernel in reading.uncovered)
         for kernel, latency_ms in zip(reading.kernels, kernels_ms, strict=True):
             if latency_ms is None:
                 missing += kernel.spec.bytes
@@ -206,12 +206,12 @@ def _solved(rows: Floats, votes: Floats) -> Floats:
     from scipy.optimize import lsq_linear  # type: ignore[import-untyped]  # noqa: PLC0415  # heavy
 
     belief, believed = np.diag(1.0 / WIDTH), PRIOR / WIDTH
-    weights, found = votes, PRIOR
+    weights, coefficients = votes, PRIOR
     for _ in range(ROUNDS):
         left = np.concatenate([rows * (weights / FIRMNESS)[:, None], belief])
         right = np.concatenate([weights / FIRMNESS, believed])
-        found = lsq_linear(left, right, bounds=(LOWEST, HIGHEST)).x
-        errors = np.abs(rows @ found - 1.0)
+        coefficients = lsq_linear(left, right, bounds=(LOWEST, HIGHEST)).x
+        errors = np.abs(rows @ coefficients - 1.0)
         usual = max(float(np.median(errors)) * 1.48, FIRMNESS / 5.0)
         weights = votes * np.sqrt(np.minimum(1.0, OUTLYING * usual / np.maximum(errors, 1e-12)))
-    return np.asarray(found, np.float64)
+    return np.asarray(coefficients, np.float64)

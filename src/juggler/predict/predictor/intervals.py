@@ -44,8 +44,8 @@ def scores(measured_ms: npt.ArrayLike, predicted_ms: npt.ArrayLike) -> Floats:
     measured, predicted = (np.asarray(value, np.float64) for value in (measured_ms, predicted_ms))
     both = np.concatenate([measured.ravel(), predicted.ravel()])
     if measured.shape != predicted.shape or not (np.isfinite(both) & (both > 0.0)).all():
-        found = f"{measured.shape} and {predicted.shape}, {int((~(both > 0.0)).sum())} of them not above 0"
-        raise ConfigError("score predictions", found, "Give one latency above 0 ms of each")
+        fault = f"{measured.shape} and {predicted.shape}, {int((~(both > 0.0)).sum())} of them not above 0"
+        raise ConfigError("score predictions", fault, "Give one latency above 0 ms of each")
     residuals: Floats = np.abs(np.log(measured / predicted))
     return residuals
 
@@ -65,17 +65,19 @@ def quantile(values: npt.ArrayLike, level: float = LEVEL, groups: Sequence[Any] 
     """
     if not 0.0 < level < 1.0:
         raise ConfigError("take a conformal quantile", f"a level of {level}", "Give one between 0 and 1")
-    own = np.asarray(values, np.float64)
-    if own.size == 0:
+    numbers = np.asarray(values, np.float64)
+    if numbers.size == 0:
         return math.inf
     _, index, counts = np.unique(
-        np.arange(own.size) if groups is None else np.asarray(groups), return_inverse=True, return_counts=True
+        np.arange(numbers.size) if groups is None else np.asarray(groups),
+        return_inverse=True,
+        return_counts=True,
     )
     # The new one is a group as well, with its vote at infinity.
     votes = 1.0 / (counts[index] * (counts.size + 1))
-    order = np.argsort(own, kind="stable")
+    order = np.argsort(numbers, kind="stable")
     reached = np.cumsum(votes[order]) >= level - 1e-12
-    return float(own[order][np.argmax(reached)]) if reached.any() else math.inf
+    return float(numbers[order][np.argmax(reached)]) if reached.any() else math.inf
 
 
 @dataclass(frozen=True)
@@ -119,16 +121,18 @@ class Intervals(Noun):
         Raises:
             ConfigError: a duration or a difficulty that is not above 0.
         """
-        found = scores(measured_ms, predicted_ms)
+        distances = scores(measured_ms, predicted_ms)
         if difficulty is not None:
-            found = found / _above_0(difficulty)
+            distances = distances / _above_0(difficulty)
         names = np.asarray(families, str)
         votes = None if groups is None else np.asarray(groups)
         half_widths, counts = {}, {}
         for family in (POOLED, *sorted({str(family) for family in families})):
-            own = np.ones(found.size, bool) if family == POOLED else names == family
-            counts[family] = int(own.sum()) if votes is None else len(set(votes[own]))
-            half_widths[family] = quantile(found[own], level, None if votes is None else votes[own])
+            members = np.ones(distances.size, bool) if family == POOLED else names == family
+            counts[family] = int(members.sum()) if votes is None else len(set(votes[members]))
+            half_widths[family] = quantile(
+                distances[members], level, None if votes is None else votes[members]
+            )
         finite = {name: min(width, WIDEST) for name, width in half_widths.items()}
         enough = {n: w for n, w in finite.items() if math.isfinite(half_widths[n]) or n == POOLED}
         return cls(level, enough, counts, difficulty is not None)
@@ -171,7 +175,7 @@ def binomial_interval(hits: int, trials: int, level: float = 0.95) -> tuple[floa
 
 
 def _above_0(values: npt.ArrayLike) -> Floats:
-    found = np.asarray(values, np.float64)
-    if not (np.isfinite(found) & (found > 0.0)).all():
+    numbers = np.asarray(values, np.float64)
+    if not (np.isfinite(numbers) & (numbers > 0.0)).all():
         raise ConfigError("scale intervals", "a difficulty that is not above 0", "Give numbers above 0")
-    return found
+    return numbers

@@ -62,7 +62,7 @@ class Range(Noun):
         for name in CATEGORIES:
             for row in np.flatnonzero(~np.isin(table[name], self.words[name])):
                 faults[row].append(f"{name} {table[name][row]}".strip())
-        return [tuple(own) for own in faults]
+        return [tuple(names) for names in faults]
 
     @property
     def has_cold(self) -> bool:
@@ -93,8 +93,8 @@ class KernelModel:
 
     def predict(self, specs: Sequence[KernelSpec], phase: str = EXEC) -> Floats:
         """Return milliseconds `[n]`, corrected for this machine where it was recalibrated."""
-        found = self.phases[phase].predict(KernelTable.of(specs))
-        corrected: Floats = self.scale * found**self.power
+        latencies = self.phases[phase].predict(KernelTable.of(specs))
+        corrected: Floats = self.scale * latencies**self.power
         return corrected
 
     def outside(self, specs: Sequence[KernelSpec]) -> list[tuple[str, ...]]:
@@ -119,8 +119,8 @@ class KernelModel:
             KeyError: a field is missing.
         """
         packed = dict(fields["phases"])
-        phases = {phase: unpack(own, part(arrays, phase)) for phase, own in packed.items()}
-        learners = {phase: str(own["learner"]) for phase, own in packed.items()}
+        phases = {phase: unpack(fields, part(arrays, phase)) for phase, fields in packed.items()}
+        learners = {phase: str(fields["learner"]) for phase, fields in packed.items()}
         return cls(
             family, str(fields["learner"]), phases, Range.from_dict(fields["sampled"]), learners=learners
         )

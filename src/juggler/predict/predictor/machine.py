@@ -20,25 +20,25 @@ def differences(predictor: Predictor, here: Machine | None = None) -> tuple[str,
         predictor: whose machine is compared.
         here: the present machine; None looks.
     """
-    own, there = here or machine(), predictor.machine
-    release = own.packages.get(predictor.backend, "none")
+    present, there = here or machine(), predictor.machine
+    release = present.packages.get(predictor.backend, "none")
     pairs = {
-        "processor": (there.cpu, own.cpu),
-        "accelerator": (there.accelerator or "none", own.accelerator or "none"),
+        "processor": (there.cpu, present.cpu),
+        "accelerator": (there.accelerator or "none", present.accelerator or "none"),
         predictor.backend: (predictor.release, release),
     }
-    found = [f"{what} {now}, not {then}" for what, (then, now) in pairs.items() if then != now]
-    if own.cores < predictor.threads:
-        found.append(f"{own.cores} cores, not the {predictor.threads} that kernels were timed with")
-    return tuple(found)
+    changes = [f"{what} {now}, not {then}" for what, (then, now) in pairs.items() if then != now]
+    if present.cores < predictor.threads:
+        changes.append(f"{present.cores} cores, not the {predictor.threads} that kernels were timed with")
+    return tuple(changes)
 
 
 def warning(predictor: Predictor, here: Machine | None = None) -> str:
     """Return what to tell who predicts on another machine; empty on the same, and once recalibrated."""
-    found = differences(predictor, here)
-    if not found or predictor.corrected:
+    changes = differences(predictor, here)
+    if not changes or predictor.corrected:
         return ""
-    what = "; ".join(found)
+    what = "; ".join(changes)
     return f"this machine is not the predictor's: {what}. --recalibrate mends it in a minute"
 
 

@@ -83,11 +83,11 @@ class Fleet:
 
 
 @contextmanager
-def open_fleet(asked: str, backend: str, threads: int) -> Iterator[Fleet]:
+def open_fleet(address: str, backend: str, threads: int) -> Iterator[Fleet]:
     """Connect to a cluster, or start one, with a worker a device; leave it as it was found.
 
     Args:
-        asked: `local:N` for N workers on this machine, or the address of a Ray cluster, `HOST:PORT`.
+        address: `local:N` for N workers on this machine, or the address of a Ray cluster, `HOST:PORT`.
         backend: what workers run kernels on.
         threads: cores that a kernel may use.
 
@@ -95,29 +95,29 @@ def open_fleet(asked: str, backend: str, threads: int) -> Iterator[Fleet]:
         ConfigError: neither of these, or this process is in a cluster already.
         Unavailable: ray is not installed, nothing answers there, or no worker can work.
     """
-    workers = _local_workers(asked)
+    workers = _local_workers(address)
     with nullcontext() if workers is None else _guarded():
         ray = _ray()
         if ray.is_initialized():
-            found = "this process is in a Ray cluster already"
-            raise ConfigError(f"open the fleet {asked}", found, "Call ray.shutdown() before")
-        with _connected(ray, asked) if workers is None else _started(ray, workers * threads):
+            fault = "this process is in a Ray cluster already"
+            raise ConfigError(f"open the fleet {address}", fault, "Call ray.shutdown() before")
+        with _connected(ray, address) if workers is None else _started(ray, workers * threads):
             places = _nodes(ray, threads) if workers is None else _places(workers)
-            yield _introduced(ray, asked, places, backend, threads)
+            yield _introduced(ray, address, places, backend, threads)
 
 
-def _local_workers(asked: str) -> int | None:
+def _local_workers(address: str) -> int | None:
     """Return how many workers are asked for on this machine; None where it is an address."""
     remedy = "Give local:2, or the address of a Ray cluster, such as 10.0.0.1:6379"
-    if asked.startswith(LOCAL):
-        number = asked.removeprefix(LOCAL)
+    if address.startswith(LOCAL):
+        number = address.removeprefix(LOCAL)
         if not (number.isdecimal() and 1 <= int(number) <= MOST_LOCAL):
-            found = f"{number!r} workers, not 1 to {MOST_LOCAL}"
-            raise ConfigError(f"open the fleet {asked!r}", found, remedy)
+            fault = f"{number!r} workers, not 1 to {MOST_LOCAL}"
+            raise ConfigError(f"open the fleet {address!r}", fault, remedy)
         return int(number)
-    host, _, port = asked.rpartition(":")
+    host, _, port = address.rpartition(":")
     if not (host and port.isdecimal() and 0 < int(port) < 1 << 16):
-        raise ConfigError(f"open the fleet {asked!r}", "neither local:N nor HOST:PORT", remedy)
+        raise ConfigError(f"open the fleet {address!r}", "neither local:N nor HOST:PORT", remedy)
     return None
 
 
@@ -139,11 +139,11 @@ def _guarded() -> Iterator[None]:
 
     Its workers run with the priority of this process: Ray's own, 15 steps lower, would time the neighbours.
     """
-    own = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+    variables = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
     if token := _token():
-        own |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
-    before = {name: os.environ.get(name) for name in own}
-    os.environ.update(own)
+        variables |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
@@ -183,8 +183,8 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
     except (OSError, RuntimeError) as error:  # a ConnectionError is an OSError
-        found = f"no cluster answers there ({error})"
-        raise Unavailable(f"open the fleet {address}", found, remedy) from error
+        fault = f"no cluster answers there ({error})"
+        raise Unavailable(f"open the fleet {address}", fault, remedy) from error
     try:
         yield
     finally:
@@ -206,7 +206,7 @@ def _nodes(ray: Any, threads: int) -> list[tuple[str, Any]]:
     ]
 
 
-def _introduced(ray: Any, asked: str, places: list[tuple[str, Any]], backend: str, threads: int) -> Fleet:
+def _introduced(ray: Any, address: str, places: list[tuple[str, Any]], backend: str, threads: int) -> Fleet:
     """Start a worker at each place and let it say what it is."""
     worker = ray.remote(FleetWorker)
     actors = [
@@ -217,19 +217,21 @@ def _introduced(ray: Any, asked: str, places: list[tuple[str, Any]], backend: st
     members, absent = [], []
     for (name, where), actor, reference in zip(places, actors, waiting, strict=True):
         try:
-            own = Introduction.from_json(_answer(reference, name, START_S))
+            introduction = Introduction.from_json(_answer(reference, name, START_S))
         except Lost as error:
             absent.append(str(error))
             continue
-        if own.missing:
-            absent.append(f"{name}: {own.missing}")
+        if introduction.missing:
+            absent.append(f"{name}: {introduction.missing}")
             continue
-        memory_bytes = own.memory_bytes // (len(places) if where is None else 1)
-        members.append(Member(name, Machine.from_json(own.machine), memory_bytes, own.pid, actor))
+        memory_bytes = introduction.memory_bytes // (len(places) if where is None else 1)
+        members.append(
+            Member(name, Machine.from_json(introduction.machine), memory_bytes, introduction.pid, actor)
+        )
     if not members:
-        found = "; ".join(absent) or f"no machine with {threads} cores to give"
+        fault = "; ".join(absent) or f"no machine with {threads} cores to give"
         raise Unavailable(
-            f"measure on the fleet {asked}", found, "Install juggler[train,fleet] on its machines"
+            f"measure on the fleet {address}", fault, "Install juggler[train,fleet] on its machines"
         )
     return Fleet(tuple(members), tuple(absent))
 

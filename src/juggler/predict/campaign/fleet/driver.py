@@ -62,9 +62,9 @@ def run_fleet(
     options = as_options(options, keywords)
     BACKENDS.get(options.backend)
     profiler = PROFILERS.get(options.backend)
-    with open_fleet(fleet, options.backend, options.threads) as found, StopRequest() as stop:
+    with open_fleet(fleet, options.backend, options.threads) as members_of_fleet, StopRequest() as stop:
         kinds: dict[str, list[Member]] = {}
-        for member in found.members:
+        for member in members_of_fleet.members:
             kinds.setdefault(machine_digest(member.machine), []).append(member)
         total = _TotalProgress(progress)
         crews = []
@@ -81,11 +81,11 @@ def run_fleet(
                 progress=total.of(digest),
             )
             crews.append(Crew(campaign, scheduler, deque(members), scheduler.blocks()))
-        lost = _measure_all(crews, store, len(found.members), lambda: stop.requested)
+        lost = _measure_all(crews, store, len(members_of_fleet.members), lambda: stop.requested)
         return FleetOutcome(
             outcomes=tuple(crew.scheduler.outcome() for crew in crews),
-            workers=len(found.members),
-            lost=(*found.absent, *lost),
+            workers=len(members_of_fleet.members),
+            lost=(*members_of_fleet.absent, *lost),
             unfinished=tuple(crew.campaign.name for crew in crews if crew.given_back and not crew.free),
             stopped=stop.requested,
         )

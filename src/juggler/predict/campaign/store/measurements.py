@@ -13,7 +13,7 @@ from typing import Any
 
 from juggler.predict.campaign.sampling import Draw
 from juggler.predict.campaign.store.samples import Store
-from juggler.predict.campaign.store.schema import told
+from juggler.predict.campaign.store.schema import sqlite_errors_translated
 from juggler.predict.campaign.timing import RoundTiming
 from juggler.predict.kernels.spec import KernelSpec
 
@@ -39,19 +39,19 @@ class MeasurementLog:
 
     def done(self) -> set[tuple[str, str]]:
         """Return plan and drawn of everything that needs no more measuring: samples, and unfit kernels."""
-        found = {(plan_of(s.spec), s.drawn) for s in self._store.samples(campaign=self.campaign)}
-        with told(self._store.path):
+        measured = {(plan_of(s.spec), s.drawn) for s in self._store.samples(campaign=self.campaign)}
+        with sqlite_errors_translated(self._store.path):
             rows = self._store.connection.execute(
                 "SELECT plan FROM unfit WHERE campaign = ?", (self.campaign,)
             ).fetchall()
-        return found | {
-            (plan, drawn) for (plan,) in rows for drawn in ("random", "network", "active", "probe")
+        return measured | {
+            (plan, origin) for (plan,) in rows for origin in ("random", "network", "active", "probe")
         }
 
     def turns(self, draw: Draw) -> dict[tuple[int, int], RoundTiming]:
         """Return the turns that a draw has had, by attempt and round."""
         question = "SELECT attempt, round, turn FROM turns WHERE campaign = ? AND plan = ? AND drawn = ?"
-        with told(self._store.path):
+        with sqlite_errors_translated(self._store.path):
             rows = self._store.connection.execute(
                 question, (self.campaign, plan_of(draw.spec), draw.sampled_by)
             )
@@ -60,26 +60,26 @@ class MeasurementLog:
     def add(self, draw: Draw, attempt: int, number: int, turn: RoundTiming, took_s: float) -> None:
         """Keep a turn, on disk when this returns."""
         row = (self.campaign, plan_of(draw.spec), draw.sampled_by, attempt, number, turn_text(turn), took_s)
-        with told(self._store.path):
+        with sqlite_errors_translated(self._store.path):
             self._store.connection.execute("INSERT OR IGNORE INTO turns VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
     def reject(self, draw: Draw, reason: str) -> None:
         """Keep that the runtime does not make this kernel, so that it is not tried again."""
         row = (self.campaign, plan_of(draw.spec), reason)
-        with told(self._store.path):
+        with sqlite_errors_translated(self._store.path):
             self._store.connection.execute("INSERT OR IGNORE INTO unfit VALUES (?, ?, ?)", row)
 
     def spent(self) -> Spent:
         """Return what all turns have taken."""
         question = "SELECT coalesce(sum(took_s), 0.0), count(*) FROM turns WHERE campaign = ?"
-        with told(self._store.path):
+        with sqlite_errors_translated(self._store.path):
             seconds, turns = self._store.connection.execute(question, (self.campaign,)).fetchone()
         return Spent(float(seconds), int(turns))
 
     def unfit(self) -> int:
         """Return how many kernels the runtime did not make."""
         question = "SELECT count(*) FROM unfit WHERE campaign = ?"
-        with told(self._store.path):
+        with sqlite_errors_translated(self._store.path):
             return int(self._store.connection.execute(question, (self.campaign,)).fetchone()[0])
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from juggler.errors import ArtefactError, ConfigError, JugglerError
 from juggler.nouns import Machine, Noun
-from juggler.predict.campaign.store.schema import BUSY_S, StoreError, connect, told
+from juggler.predict.campaign.store.schema import BUSY_S, StoreError, connect, sqlite_errors_translated
 from juggler.predict.kernels.sample import Sample
 from juggler.predict.kernels.spec import KernelSpec
 
@@ -108,21 +108,21 @@ class Store:
         spec = json.dumps(sample.spec.to_dict(), sort_keys=True, separators=(",", ":"))
         plain = [getattr(sample, name) for name in (*PLAIN, *LAST)]
         row = (campaign, sample.spec.family, sample.spec.digest, spec, *plain)
-        with told(self.path):
+        with sqlite_errors_translated(self.path):
             return self.connection.execute(INSERT, row).rowcount == 1
 
     def add_machine(self, record: Machine) -> str:
         """Keep a machine's record; return its digest, which its samples carry."""
         text = json.dumps(record.to_dict(), sort_keys=True)
         digest = machine_digest(record)
-        with told(self.path):
+        with sqlite_errors_translated(self.path):
             self.connection.execute("INSERT OR IGNORE INTO machines VALUES (?, ?)", (digest, text))
         return digest
 
     def add_campaign(self, name: str, settings: Mapping[str, Any], machine: str) -> None:
         """Keep what a campaign was started with; one of that name that is there already stays."""
         row = (name, json.dumps(dict(settings), sort_keys=True), machine, now())
-        with told(self.path):
+        with sqlite_errors_translated(self.path):
             self.connection.execute("INSERT OR IGNORE INTO campaigns VALUES (?, ?, ?, ?)", row)
 
     def samples(
@@ -137,37 +137,37 @@ class Store:
         Raises:
             ArtefactError: the file is damaged, or a row is none of this release's.
         """
-        wanted = {"family": family, "drawn": drawn, "machine": machine, "campaign": campaign}
-        given = {name: value for name, value in wanted.items() if value is not None}
-        where = " AND ".join(f"{name} = ?" for name in given)
+        filters = {"family": family, "drawn": drawn, "machine": machine, "campaign": campaign}
+        conditions = {name: value for name, value in filters.items() if value is not None}
+        where = " AND ".join(f"{name} = ?" for name in conditions)
         question = f"{SELECT}{f' WHERE {where}' if where else ''} ORDER BY id"
-        with told(self.path):
-            rows = self.connection.execute(question, tuple(given.values())).fetchall()
+        with sqlite_errors_translated(self.path):
+            rows = self.connection.execute(question, tuple(conditions.values())).fetchall()
         return [_sample(row, self.path) for row in rows]
 
     def count(self, campaign: str | None = None) -> int:
         """Return how many samples there are, of one campaign or in all."""
         where, values = ("", ()) if campaign is None else (" WHERE campaign = ?", (campaign,))
-        with told(self.path):
-            found = self.connection.execute(f"SELECT count(*) FROM samples{where}", values)  # noqa: S608
-            return int(found.fetchone()[0])
+        with sqlite_errors_translated(self.path):
+            cursor = self.connection.execute(f"SELECT count(*) FROM samples{where}", values)  # noqa: S608
+            return int(cursor.fetchone()[0])
 
     def machines(self) -> dict[str, Machine]:
         """Return the records of all machines, by digest."""
-        with told(self.path):
+        with sqlite_errors_translated(self.path):
             rows = self.connection.execute("SELECT digest, record FROM machines ORDER BY rowid").fetchall()
         return {digest: Machine.from_json(record) for digest, record in rows}
 
     def campaigns(self) -> dict[str, dict[str, Any]]:
         """Return the settings of all campaigns, by name, `machine` and `started_at` among them."""
-        with told(self.path):
+        with sqlite_errors_translated(self.path):
             rows = self.connection.execute("SELECT * FROM campaigns ORDER BY rowid").fetchall()
         return {n: json.loads(s) | {"machine": m, "started_at": at} for n, s, m, at in rows}
 
     def floors(self, machine: str | None = None) -> tuple[NoiseFloor, ...]:
         """Return how well timings repeat, by family, from the kernels that were timed twice."""
         question = "SELECT family, first_ms, again_ms, hours FROM floors"
-        with told(self.path):
+        with sqlite_errors_translated(self.path):
             rows = self.connection.execute(
                 f"{question} WHERE machine = ?" if machine else question, (machine,) if machine else ()
             ).fetchall()
@@ -240,17 +240,21 @@ def _sample(row: tuple[Any, ...], path: Path) -> Sample:
         spec = KernelSpec.from_json(row[0])
         return Sample(spec, **dict(zip((*PLAIN, *LAST), row[1:], strict=True)))
     except (JugglerError, TypeError, ValueError) as error:
-        found = f"a row that is no sample ({error})"
+        fault = f"a row that is no sample ({error})"
         raise ArtefactError(
-            f"read {path}", found, "It was written by something else: leave it out"
+            f"read {path}", fault, "It was written by something else: leave it out"
         ) from error
 
 
 def _floor(family: str, rows: list[tuple[Any, ...]]) -> NoiseFloor:
-    own = np.array([row[1:] for row in rows if row[0] == family], np.float64)
-    errors = 100.0 * np.abs(own[:, 1] - own[:, 0]) / own[:, 0]
+    latencies = np.array([row[1:] for row in rows if row[0] == family], np.float64)
+    errors = 100.0 * np.abs(latencies[:, 1] - latencies[:, 0]) / latencies[:, 0]
     return NoiseFloor(
-        family, len(own), float(errors.mean()), float(np.median(errors)), float(np.median(own[:, 2]))
+        family,
+        len(latencies),
+        float(errors.mean()),
+        float(np.median(errors)),
+        float(np.median(latencies[:, 2])),
     )
 
 

@@ -65,14 +65,14 @@ def connect(path: Path, *, create: bool, busy_s: float) -> sqlite3.Connection:
     """
     if not path.is_file() and not create:
         raise ArtefactError(f"open {path}", "no such file", "Measure one first: juggler campaign --db FILE")
-    with told(path):
+    with sqlite_errors_translated(path):
         if create:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                found = error.strerror or type(error).__name__
+                fault = error.strerror or type(error).__name__
                 raise StoreError(
-                    f"make {path}", found, "Name a file in a folder that you may write"
+                    f"make {path}", fault, "Name a file in a folder that you may write"
                 ) from error
         try:
             connection = FILES.connect(path, create=create, busy_s=busy_s)
@@ -89,7 +89,7 @@ def connect(path: Path, *, create: bool, busy_s: float) -> sqlite3.Connection:
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
+def sqlite_errors_translated(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into what a person can act on.
 
     Raises:
@@ -100,30 +100,30 @@ def told(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         code = primary_code(error)
-        asked, kept = f"use {path}", "All samples written so far are kept"
+        action, promise = f"use {path}", "All samples written so far are kept"
         if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             raise _damaged(path, str(error)) from error
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            found, remedy = "another process holds it", f"{kept}. End that process, then run the same line"
+            fault, remedy = "another process holds it", f"{promise}. End that process, then run the same line"
         elif code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-            found = f"the disk is full or fails ({error})"
-            remedy = f"{kept}. Make room, then run the same line again: it goes on where it stopped"
+            fault = f"the disk is full or fails ({error})"
+            remedy = f"{promise}. Make room, then run the same line again: it goes on where it stopped"
         else:
-            found, remedy = str(error), f"{kept}. Name a database that you may write to"
-        raise StoreError(asked, found, remedy) from error
+            fault, remedy = str(error), f"{promise}. Name a database that you may write to"
+        raise StoreError(action, fault, remedy) from error
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
     """Read every page once: a file that was cut off opens without complaint where its first page is whole."""
     connection.execute("PRAGMA synchronous = NORMAL")  # a kill loses nothing; a power cut the last rows
-    found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if found != "ok":
-        raise _damaged(path, str(found))
+    verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise _damaged(path, str(verdict))
 
 
-def _damaged(path: Path, found: str) -> ArtefactError:
+def _damaged(path: Path, fault: str) -> ArtefactError:
     remedy = (
         "It is left as it is. Read what is left of it with: juggler campaign --db NEW --salvage "
         f"{path.name}; or name another file"
     )
-    return ArtefactError(f"open {path}", f"damaged, cut off, or no database ({found.strip()})", remedy)
+    return ArtefactError(f"open {path}", f"damaged, cut off, or no database ({fault.strip()})", remedy)

@@ -108,12 +108,12 @@ def _copied(spec: KernelSpec, copies: int) -> tuple[KernelGraph, str]:
     from onnx import NodeProto  # noqa: PLC0415  # heavy
 
     builder, last = write_nodes(spec)
-    own = [node for node in builder.nodes if node.name.startswith("kernel")]
-    written = {output for node in own for output in node.output}
+    kernel_nodes = [node for node in builder.nodes if node.name.startswith("kernel")]
+    written = {output for node in kernel_nodes for output in node.output}
     builder.nodes = [node for node in builder.nodes if not node.name.startswith("kernel")]
     shape, outputs = out_shape(spec), {}
     for copy in range(copies):
-        for node in own:
+        for node in kernel_nodes:
             again = NodeProto()
             again.CopyFrom(node)
             again.name = f"{node.name}_{copy}"

@@ -137,8 +137,13 @@ def _phases(spec: KernelSpec, events: list[dict[str, Any]], wall_us: Floats, add
             executor_us.append(event["dur"])
     order = list(nodes)
     at = _kernel(spec, order)
-    took = {n: np.maximum(np.array(own) + HALF_US - added_us, LEAST_US) for n, own in nodes.items()}
-    if len(executor_us) != wall_us.size or any(own.size != wall_us.size for own in took.values()):
+    took = {
+        n: np.maximum(np.array(durations_us) + HALF_US - added_us, LEAST_US)
+        for n, durations_us in nodes.items()
+    }
+    if len(executor_us) != wall_us.size or any(
+        durations_us.size != wall_us.size for durations_us in took.values()
+    ):
         raise _unsupported(spec, "its profile is incomplete")
     nothing = np.zeros(wall_us.size)
     around_us = np.maximum(wall_us - np.array(executor_us), 0.0)
@@ -151,14 +156,14 @@ def _phases(spec: KernelSpec, events: list[dict[str, Any]], wall_us: Floats, add
 
 def _kernel(spec: KernelSpec, order: list[Node]) -> int:
     """Return which node is the kernel: the last of its operators, with nothing of its own left outside."""
-    wanted = set(operators(spec))
-    found = [index for index, (_, op) in enumerate(order) if op in wanted]
+    kinds = set(operators(spec))
+    indices = [index for index, (_, op) in enumerate(order) if op in kinds]
     if spec.family == "reorder":
-        found = found[-1:] if spec.kind == "from_blocked" else found[:1]
+        indices = indices[-1:] if spec.kind == "from_blocked" else indices[:1]
     seen = ", ".join(op for _, op in order)
-    if not found:
+    if not indices:
         raise _unsupported(spec, f"it ran {seen}")
-    at = found[-1]
+    at = indices[-1]
     if spec.family != "reorder":
         strangers = [op for name, op in order[:at] if op not in BEFORE and not name.startswith("before_")]
         strangers += [op for _, op in order[at + 1 :] if op not in AFTER]
@@ -167,8 +172,8 @@ def _kernel(spec: KernelSpec, order: list[Node]) -> int:
     return at
 
 
-def _unsupported(spec: KernelSpec, found: str) -> UnsupportedKernel:
-    return UnsupportedKernel(f"time a {spec.family} kernel on onnxruntime", found, "Leave this kernel out")
+def _unsupported(spec: KernelSpec, fault: str) -> UnsupportedKernel:
+    return UnsupportedKernel(f"time a {spec.family} kernel on onnxruntime", fault, "Leave this kernel out")
 
 
 PROFILER = OnnxRuntimeProfiler()

@@ -125,8 +125,8 @@ def _leads(node: Any) -> bool:
     return str(node.node_name).startswith("before_")
 
 
-def _unsupported(spec: KernelSpec, found: str) -> UnsupportedKernel:
-    return UnsupportedKernel(f"time a {spec.family} kernel on openvino", found, "Leave this kernel out")
+def _unsupported(spec: KernelSpec, fault: str) -> UnsupportedKernel:
+    return UnsupportedKernel(f"time a {spec.family} kernel on openvino", fault, "Leave this kernel out")
 
 
 PROFILER = OpenVinoProfiler()

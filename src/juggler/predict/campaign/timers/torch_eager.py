@@ -181,8 +181,8 @@ def _tensor(shape: tuple[int, ...], *, last: bool = False) -> Tensor:
     return value.contiguous(memory_format=torch.channels_last) if last else value
 
 
-def _unsupported(spec: KernelSpec, found: str) -> UnsupportedKernel:
-    return UnsupportedKernel(f"time a {spec.family} kernel in torch", found, "Leave this kernel out")
+def _unsupported(spec: KernelSpec, fault: str) -> UnsupportedKernel:
+    return UnsupportedKernel(f"time a {spec.family} kernel in torch", fault, "Leave this kernel out")
 
 
 PROFILER = TorchProfiler()
