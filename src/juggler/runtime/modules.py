@@ -30,9 +30,9 @@ def examples(example: object) -> tuple[torch.Tensor, ...]:
     for value in values:
         tensor = torch.from_numpy(value) if isinstance(value, np.ndarray) else value
         if not isinstance(tensor, torch.Tensor) or tensor.ndim == 0 or tensor.shape[0] == 0:
-            found = list(tensor.shape) if isinstance(tensor, torch.Tensor) else type(value).__name__
+            description = list(tensor.shape) if isinstance(tensor, torch.Tensor) else type(value).__name__
             raise ConfigError(
-                "read the example input", f"{found}", "Give a tensor whose first size is a batch"
+                "read the example input", f"{description}", "Give a tensor whose first size is a batch"
             )
         tensors.append(tensor.detach().cpu())
     if not tensors:
@@ -90,10 +90,10 @@ def from_module(module: nn.Module, example: object) -> Source:
         ConfigError: training mode, a bad example, or outputs that are no tensors.
     """
     check_evaluating(module, "open a session on a module")
-    own = copy.deepcopy(module).cpu().requires_grad_(False)
+    network = copy.deepcopy(module).cpu().requires_grad_(False)
     tensors = examples(example)
-    results = try_example(own, tensors)
-    return Source(module=own, inputs=_specs("input", tensors), outputs=_specs("output", results))
+    results = try_example(network, tensors)
+    return Source(module=network, inputs=_specs("input", tensors), outputs=_specs("output", results))
 
 
 def from_graph(graph: Path | bytes) -> Source:

@@ -15,7 +15,14 @@ from juggler.clock.race import Ratio
 from juggler.digest import weights_sha256
 from juggler.errors import ConfigError, Refused
 from juggler.nouns import Decision
-from juggler.runtime.tuning.flattening import WHOLE, Held, _Exact, _judged, flatten, hold
+from juggler.runtime.tuning.flattening import (
+    WHOLE,
+    OriginalComparison,
+    _decided_by_race,
+    _Exact,
+    compare_with_original,
+    flatten,
+)
 from juggler.runtime.tuning.latency_cache import PriceCache
 from juggler.runtime.tuning.timer import Timer
 from juggler.transform import Flattened
@@ -119,15 +126,15 @@ def test_a_cost_function_is_asked_instead(elsewhere: Path) -> None:
     assert list(elsewhere.rglob("prices.sqlite")) == []
 
 
-def held(low: float, median: float, high: float) -> Held:
-    return Held(2.0, 2.0 * median, Ratio(median, low, high))
+def held(low: float, median: float, high: float) -> OriginalComparison:
+    return OriginalComparison(2.0, 2.0 * median, Ratio(median, low, high))
 
 
 def test_a_slower_network_is_handed_back() -> None:
     network = branches()
     done = exact(network, X, policy="always")
     assert done.rewrites
-    kept = _judged(_Exact(network, X, None, None), done, "onnxruntime", held(1.02, 1.1, 1.2))
+    kept = _decided_by_race(_Exact(network, X, None, None), done, "onnxruntime", held(1.02, 1.1, 1.2))
     assert kept.rewrites == ()
     assert kept.certificate.passed
     assert kept.flat_graph.macs == kept.wide_graph.macs == done.wide_graph.macs
@@ -143,7 +150,7 @@ def test_a_slower_network_is_handed_back() -> None:
 def test_a_network_that_may_be_faster_is_kept(ends: tuple[float, float, float]) -> None:
     network = branches()
     done = exact(network, X)
-    kept = _judged(_Exact(network, X, None, None), done, "onnxruntime", held(*ends))
+    kept = _decided_by_race(_Exact(network, X, None, None), done, "onnxruntime", held(*ends))
     assert kept.rewrites == done.rewrites
     decision = verdict(kept)
     assert (decision.form, decision.latency_after_ms) == ("flat", 2.0 * ends[1])
@@ -171,7 +178,7 @@ def test_double_precision_is_held_in_single() -> None:
 
 
 def test_a_network_is_held_against_itself() -> None:
-    found = hold(branches(), branches(), X, threads=1, rounds=3)
+    found = compare_with_original(branches(), branches(), X, threads=1, rounds=3)
     assert 0.0 < found.ratio.low <= found.ratio.median <= found.ratio.high
     assert min(found.wide_ms, found.flat_ms) > 0.0
     assert str(round(found.ratio.median, 3)) in str(found)

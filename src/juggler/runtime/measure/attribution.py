@@ -156,8 +156,8 @@ def attribute(
             place: stack.enter_context(_open(graphs, place, threads))
             for place in (*_eager(), *_places(names, graphs, skipped, int8=int8))
         }
-        drawn = x if real is None else np.resize(real, x.shape)
-        calls = {str(at): partial(session.run, drawn) for at, session in enumerate(sessions.values())}
+        batch = x if real is None else np.resize(real, x.shape)
+        calls = {str(at): partial(session.run, batch) for at, session in enumerate(sessions.values())}
         raced = race(calls, rounds=rounds, warmup_s=warmup_s, seed=seed, progress=progress)
         samples = dict(zip(sessions, raced.values(), strict=True))
         deviations = _deviations(sessions, check[0])
@@ -202,8 +202,10 @@ class _Graphs:
 
     def int8(self, form: Form, backend: str) -> bytes:
         """Quantise by the backend's own tool where it is installed."""
-        own = (name for name, tool in QUANTIZERS if tool.backend == backend and tool.status().available)
-        tool = next(own, ANY_TOOL)
+        backend_tools = (
+            name for name, tool in QUANTIZERS if tool.backend == backend and tool.status().available
+        )
+        tool = next(backend_tools, ANY_TOOL)
         if (form, tool) not in self._int8:
             self._int8[form, tool] = quantize(self.float32(form), self._calibration, tool=tool)
         return self._int8[form, tool]
@@ -246,8 +248,11 @@ def _deviations(sessions: Mapping[_Place, Session], check: Array) -> dict[_Place
     """Compare the answers of every place with those of the first."""
     pieces = in_pieces((check,), None, PIECE)
     reference, *others = sessions
-    wanted = answers(sessions[reference], pieces)
-    return {place: deviation_of(wanted, answers(sessions[place], pieces), len(check)) for place in others}
+    reference_answers = answers(sessions[reference], pieces)
+    return {
+        place: deviation_of(reference_answers, answers(sessions[place], pieces), len(check))
+        for place in others
+    }
 
 
 def _steps(
@@ -261,7 +266,7 @@ def _steps(
         return ratio(samples[slow], samples[fast], seed=seed)
 
     for name in names:
-        own = _Place("original", name, FLOAT32)
+        original = _Place("original", name, FLOAT32)
         for form in ("original", "flat"):
             # The flat form's path begins where the original's does: its first step is to be flat.
             before = None if form == "original" else _eager()[0]
@@ -274,7 +279,7 @@ def _steps(
                     timing=_timing(at, samples[at], batch),
                     added=None if before is None else times(before, at),
                     brought=None if form == "original" else times(replace(at, form="original"), at),
-                    against=times(own, at),
+                    against=times(original, at),
                     deviation=deviations.get(at),
                 )
                 before = at

@@ -132,13 +132,13 @@ def contend(
     out = {(skip.backend, skip.precision) for skip in skipped}
     usable = [(n, p) for n, p in product(names, precisions) if not out & {(n, p), (n, None)}]
     forms = Forms(models, shape)
-    drawn = {batch: normal((batch, *shape), seed) for batch in batches}
+    inputs = {batch: normal((batch, *shape), seed) for batch in batches}
     calls: dict[Entry, Call] = {}
     with ExitStack() as stack:
         for subject, (name, precision) in product(models, usable):
             session = stack.enter_context(_open(forms, subject, name, precision, threads))
             for batch in batches:
-                calls[Entry(subject, name, precision, batch)] = partial(session.run, drawn[batch])
+                calls[Entry(subject, name, precision, batch)] = partial(session.run, inputs[batch])
         yield Contest(calls, skipped, forms)
 
 

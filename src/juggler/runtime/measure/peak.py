@@ -86,16 +86,16 @@ def measure_peak(
     sizes = ",".join(map(str, shape))
     network = [str(path), backend, sizes, str(threads or 0), precision]
     command = [sys.executable, "-m", "juggler.runtime.measure.peak", *network]
-    asked = f"measure the memory of {path.name} on {backend}"
+    task = f"measure the memory of {path.name} on {backend}"
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)  # noqa: S603
     except subprocess.TimeoutExpired as error:
-        raise Unavailable(asked, f"no end after {LIMIT_S} s", "Leave memory=True out") from error
+        raise Unavailable(task, f"no end after {LIMIT_S} s", "Leave memory=True out") from error
     if done.returncode:
         words = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise Unavailable(asked, words, "Leave memory=True out, or mend what it says")
-    found = json.loads(done.stdout.splitlines()[-1])
-    return Peak(subject or path.stem, backend, precision, shape[0], **found)
+        raise Unavailable(task, words, "Leave memory=True out, or mend what it says")
+    readings = json.loads(done.stdout.splitlines()[-1])
+    return Peak(subject or path.stem, backend, precision, shape[0], **readings)
 
 
 def peak_rss_mib(

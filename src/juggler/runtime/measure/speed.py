@@ -148,17 +148,17 @@ def _timing(entry: Entry, samples: Samples, peak: Peak | None) -> Timing:
 
 
 def _speedups(baseline: str, samples: Mapping[Entry, Samples], seed: int) -> Iterator[Speedup]:
-    for entry, own in samples.items():
+    for entry, entry_samples in samples.items():
         if entry.subject != baseline:
-            found = ratio(samples[entry._replace(subject=baseline)], own, seed=seed)
+            speedup = ratio(samples[entry._replace(subject=baseline)], entry_samples, seed=seed)
             yield Speedup(
                 subject=entry.subject,
                 baseline=baseline,
                 backend=entry.backend,
                 batch=entry.batch,
-                median=found.median,
-                low=found.low,
-                high=found.high,
+                median=speedup.median,
+                low=speedup.low,
+                high=speedup.high,
                 precision=entry.precision,
             )
 

@@ -74,14 +74,14 @@ def picture_folder(root: str | Path, sample: int | None = None, seed: int = 0) -
         raise ConfigError("take a sample of the pictures", f"{sample}", "Give 1 or more")
     train, test = listing(place, "train"), listing(place, "test")
     if any((place / name).is_dir() for name in TEST_NAMES) and (place / "train").is_dir():
-        drawn = even_draw(train.labels, min(CALIBRATION, len(train.files)), seed)
-        calibration, taken = _at(train, drawn), f"{test.root.name}: its test part"
+        rows = even_draw(train.labels, min(CALIBRATION, len(train.files)), seed)
+        calibration, taken = _at(train, rows), f"{test.root.name}: its test part"
     else:
-        whole = _joined(train, test)
-        count = max(1, min(CALIBRATION, int(AT_MOST * len(whole.files))))
-        drawn = even_draw(whole.labels, count, seed)
-        rest = np.setdiff1d(np.arange(len(whole.files)), drawn)
-        calibration, test = _at(whole, drawn), _at(whole, rest)
+        pictures = _joined(train, test)
+        count = max(1, min(CALIBRATION, int(AT_MOST * len(pictures.files))))
+        rows = even_draw(pictures.labels, count, seed)
+        rest = np.setdiff1d(np.arange(len(pictures.files)), rows)
+        calibration, test = _at(pictures, rows), _at(pictures, rest)
         taken = f"{place.name}: all pictures but {count} to calibrate on"
     if sample is not None and sample < len(test.files):
         test = _at(test, even_draw(test.labels, sample, seed))
@@ -98,9 +98,9 @@ def crops(
         DataError: a picture cannot be read or decoded.
         Unavailable: Pillow is not installed.
     """
-    whole = resized(side)
-    start = (whole - side) // 2
-    for batch in found.batches(whole):
+    resized_side = resized(side)
+    start = (resized_side - side) // 2
+    for batch in found.batches(resized_side):
         cut = batch.images[:, :, start : start + side, start : start + side]
         yield standard.apply(np.ascontiguousarray(cut)), batch.labels
 

@@ -81,8 +81,8 @@ def flatten(
         return _with_source(exact.flatten(policy, cost, on_rewrite), model)
     require(runtime)
     price = cost or Timer(backend, threads=threads)
-    done = _said(exact.flatten(policy, price, on_rewrite), price)
-    held = _held(exact, done, backend, threads) if done.rewrites else done
+    done = _with_unpriced_forms(exact.flatten(policy, price, on_rewrite), price)
+    held = _compared_with_original(exact, done, backend, threads) if done.rewrites else done
     return _with_source(held, model)
 
 
@@ -115,7 +115,7 @@ class _Exact:
 
 
 @dataclass(frozen=True)
-class Held:
+class OriginalComparison:
     """A flat network held against the original on one runtime.
 
     Attributes:
@@ -140,7 +140,7 @@ class Held:
         )
 
 
-def hold(
+def compare_with_original(
     wide: nn.Module,
     flat: nn.Module,
     example: Tensor,
@@ -148,7 +148,7 @@ def hold(
     backend: str = "onnxruntime",
     threads: int | None = None,
     rounds: int = ROUNDS,
-) -> Held:
+) -> OriginalComparison:
     """Race a flat network against the original, each as the runtime optimises it, in one interleaved race.
 
     Args:
@@ -171,7 +171,7 @@ def hold(
             stack.enter_context(session)
         raced = race(calls, rounds=rounds, min_block_ms=BLOCK_MS, warmup_s=0.5)
     medians = {name: float(np.median(samples.round_medians_ms)) for name, samples in raced.items()}
-    return Held(medians["wide"], medians["flat"], ratio(raced["flat"], raced["wide"]))
+    return OriginalComparison(medians["wide"], medians["flat"], ratio(raced["flat"], raced["wide"]))
 
 
 def _opened(network: nn.Module, example: Tensor, backend: str, threads: int | None) -> tuple[Session, Call]:
@@ -183,21 +183,25 @@ def _opened(network: nn.Module, example: Tensor, backend: str, threads: int | No
         return opened(transform.trace(network, example), inputs, backend, threads)
 
 
-def _held(exact: _Exact, done: Flattened, backend: str, threads: int | None) -> Flattened:
+def _compared_with_original(exact: _Exact, done: Flattened, backend: str, threads: int | None) -> Flattened:
     """Return the flat network with a decision on the whole, or the original where that is faster."""
     try:
-        found = hold(exact.model, done.model, exact.example, backend=backend, threads=threads)
+        comparison = compare_with_original(
+            exact.model, done.model, exact.example, backend=backend, threads=threads
+        )
     except JugglerError as error:
         text = f"not held against the original on {backend}: {error.found}"
         return replace(done, decisions=(*done.decisions, _decision(done, "flat", None, text)))
-    return _judged(exact, done, backend, found)
+    return _decided_by_race(exact, done, backend, comparison)
 
 
-def _judged(exact: _Exact, done: Flattened, backend: str, found: Held) -> Flattened:
-    if not found.is_slower:
-        decision = _decision(done, "flat", found, f"the flat network takes {found} on {backend}")
+def _decided_by_race(
+    exact: _Exact, done: Flattened, backend: str, comparison: OriginalComparison
+) -> Flattened:
+    if not comparison.is_slower:
+        decision = _decision(done, "flat", comparison, f"the flat network takes {comparison} on {backend}")
         return replace(done, decisions=(*done.decisions, decision))
-    reason = f"the flat network is slower than what {backend} makes of the original: {found}"
+    reason = f"the flat network is slower than what {backend} makes of the original: {comparison}"
     refusal = Refusal(
         WHOLE,
         tuple(rewrite.result for rewrite in done.rewrites),
@@ -205,11 +209,11 @@ def _judged(exact: _Exact, done: Flattened, backend: str, found: Held) -> Flatte
         'Flatten it with policy="work" to have them all the same, or choose another backend',
     )
     plain = exact.flatten("never")
-    decision = _decision(done, AS_IT_IS, found, reason)
+    decision = _decision(done, AS_IT_IS, comparison, reason)
     return replace(plain, refusals=(refusal, *done.refusals), decisions=(*plain.decisions, decision))
 
 
-def _said(done: Flattened, price: Cost) -> Flattened:
+def _with_unpriced_forms(done: Flattened, price: Cost) -> Flattened:
     """Say which forms the backend could not run; their infinite prices are none, and no JSON either."""
     unfit: dict[str, str] = getattr(price, "unfit", {})
     refusals = tuple(
@@ -234,13 +238,15 @@ def _finite(latency_ms: float | None) -> float | None:
     return latency_ms if latency_ms is not None and math.isfinite(latency_ms) else None
 
 
-def _decision(done: Flattened, form: str, found: Held | None, reason: str) -> Decision:
+def _decision(done: Flattened, form: str, comparison: OriginalComparison | None, reason: str) -> Decision:
     return Decision(
         region=WHOLE,
         form=form,
         macs_before=done.wide_graph.macs,
         macs_after=(done.wide_graph if form == AS_IT_IS else done.flat_graph).macs,
-        latency_before_ms=found.wide_ms if found else None,
-        latency_after_ms=(found.wide_ms if form == AS_IT_IS else found.flat_ms) if found else None,
+        latency_before_ms=comparison.wide_ms if comparison else None,
+        latency_after_ms=(comparison.wide_ms if form == AS_IT_IS else comparison.flat_ms)
+        if comparison
+        else None,
         reason=reason,
     )

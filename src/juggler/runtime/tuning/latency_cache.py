@@ -148,12 +148,14 @@ class PriceCache:
         It is never moved away: a process that has it open would remove the write-ahead log of its successor.
         """
         bad, self._beside = self._file, self._beside + 1
-        found = error.found if isinstance(error, ArtefactError) else str(error)
+        reason = error.found if isinstance(error, ArtefactError) else str(error)
         self._file = (
             self.path.with_name(f"{self.path.name}.{self._beside}") if self._beside <= BESIDE else None
         )
         then = f"prices are kept in {self._file}" if self._file else "prices are kept in memory only"
-        text = f"{bad} is no cache of prices that this release can read: {found}. It is left as it is; {then}"
+        text = (
+            f"{bad} is no cache of prices that this release can read: {reason}. It is left as it is; {then}"
+        )
         warnings.warn(f"{text}. Delete it, if nobody else needs it", RuntimeWarning, stacklevel=2)
 
     def _give_up(self, error: Exception) -> None:

@@ -80,8 +80,8 @@ class Timer:
         seconds: float = SECONDS,
     ) -> None:
         if rounds < 1 or not seconds > 0.0 or (threads is not None and threads < 1):
-            found = f"rounds={rounds}, seconds={seconds}, threads={threads}"
-            raise ConfigError("time networks", found, "Give 1 or more of each; threads may be left out")
+            settings = f"rounds={rounds}, seconds={seconds}, threads={threads}"
+            raise ConfigError("time networks", settings, "Give 1 or more of each; threads may be left out")
         self._backend = BACKENDS.get(backend)
         require(self._backend)
         self._threads, self._rounds, self._seconds = threads, rounds, seconds
@@ -118,8 +118,8 @@ class Timer:
     def _known(self, names: Mapping[str, Form]) -> dict[str, Price]:
         """Return the prices from an earlier race of just these forms."""
         keys = {name: _rival(name, names) for name in names}
-        found = self._cache.get(list(keys.values()), self.place)
-        return {name: found[key] for name, key in keys.items() if key in found}
+        cached = self._cache.get(list(keys.values()), self.place)
+        return {name: cached[key] for name, key in keys.items() if key in cached}
 
     def _measured(self, forms: Mapping[str, Form]) -> dict[str, Price]:
         calls: dict[str, Call] = {}
@@ -127,8 +127,8 @@ class Timer:
         with ExitStack() as stack:
             for name, (module, examples) in forms.items():
                 try:
-                    drawn = randomise(module, torch.Generator().manual_seed(0)).eval()
-                    session, call = opened(drawn, examples, self._backend.name, self._threads)
+                    randomised = randomise(module, torch.Generator().manual_seed(0)).eval()
+                    session, call = opened(randomised, examples, self._backend.name, self._threads)
                     stack.enter_context(session)
                     call()  # the first call compiles, where anything is compiled
                 except JugglerError as error:  # an op that the exporter or the backend lacks
@@ -136,29 +136,31 @@ class Timer:
                     continue
                 calls[name] = call
                 round_ms += _turn_ms(call)
-            found = self._raced(calls, int(self._seconds * 1e3 / round_ms)) if calls else {}
-        return {name: _price(shortest) for name, shortest in found.items()}
+            shortest_ms = self._raced(calls, int(self._seconds * 1e3 / round_ms)) if calls else {}
+        return {name: _price(shortest) for name, shortest in shortest_ms.items()}
 
     def _raced(self, calls: Mapping[str, Call], affordable: int) -> dict[str, Shortest]:
         """Race the calls: all of them first, then on those that are close to the fastest."""
         rounds = max(min(affordable, self._rounds), min(FEWEST_ROUNDS, self._rounds))
         heat = min(HEAT_ROUNDS, rounds)
-        found = _heat(calls, heat, WARMUP_S)
-        fastest_ms = min(float(own.min()) for own in found.values())
+        shortest_ms = _heat(calls, heat, WARMUP_S)
+        fastest_ms = min(float(blocks_ms.min()) for blocks_ms in shortest_ms.values())
         close = {
-            name: call for name, call in calls.items() if found[name].min() < CLEARLY_SLOWER * fastest_ms
+            name: call
+            for name, call in calls.items()
+            if shortest_ms[name].min() < CLEARLY_SLOWER * fastest_ms
         }
         # A form alone is timed to the end as well: who asks for one price wants it close.
         if rounds > heat and (len(close) > 1 or len(calls) == 1):
             for name, more in _heat(close, rounds - heat, 0.0).items():
-                found[name] = np.concatenate([found[name], more])
-        return found
+                shortest_ms[name] = np.concatenate([shortest_ms[name], more])
+        return shortest_ms
 
 
 def _heat(calls: Mapping[str, Call], rounds: int, warmup_s: float) -> dict[str, Shortest]:
     # Neither canary nor patience: they would double the time to mend medians.
     raced = race(calls, rounds=rounds, min_block_ms=BLOCK_MS, warmup_s=warmup_s, canary=False, patience=0.0)
-    return {name: np.array([block.min() for block in own.rounds_ms]) for name, own in raced.items()}
+    return {name: np.array([block.min() for block in samples.rounds_ms]) for name, samples in raced.items()}
 
 
 def opened(
@@ -175,14 +177,14 @@ def opened(
     """
     chosen = BACKENDS.get(backend)
     require(chosen)
-    inputs = tuple(_drawn(value, seed) for seed, value in enumerate(examples))
-    own = copy.deepcopy(module).float()
-    source = Source(graph=draft(own, inputs)) if chosen.takes == "onnx" else from_module(own, inputs)
+    inputs = tuple(_normal_like(value, seed) for seed, value in enumerate(examples))
+    network = copy.deepcopy(module).float()
+    source = Source(graph=draft(network, inputs)) if chosen.takes == "onnx" else from_module(network, inputs)
     session = chosen.open(source, threads=threads)
     return session, partial(session.run, *(value.numpy() for value in inputs))
 
 
-def _drawn(value: Tensor, seed: int) -> Tensor:
+def _normal_like(value: Tensor, seed: int) -> Tensor:
     """Draw an input: zeros are skipped by some kernels, and denormals slow all of them down."""
     if not value.is_floating_point():
         return value.detach().cpu().contiguous()
