@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from juggler.errors import ConfigError
+from juggler.extras import install_command
 from juggler.nouns import GraphNode, GraphSummary
 from juggler.report import Story, render, write
 from report_parts import make_certificate, make_scores, make_timing
@@ -239,4 +240,4 @@ def test_a_missing_library_is_said_with_its_remedy() -> None:
         "except Unavailable as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "matplotlib is not installed" in done.stdout and "juggler[train]" in done.stdout
+    assert "matplotlib is not installed" in done.stdout and install_command("train") in done.stdout

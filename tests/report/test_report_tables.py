@@ -165,5 +165,5 @@ def test_the_file_that_a_network_was_read_from_has_its_rows() -> None:
     sheet = sheets.certificate_sheet(dataclasses.replace(make_certificate(), source=(near, unknown)))
     assert sheet.rows[-2][:3] == ("file", "float32", "1×3×32×33")
     assert [row[-1] for row in sheet.rows[-2:]] == ["within", "NOT COMPARED"]
-    assert sheet.moods[-2:] == ("good", "bad")
+    assert sheet.row_styles[-2:] == ("good", "bad")
     assert "NOT COMPARED with the file: ONNX Runtime cannot run the file (no kernel)" in sheet.note

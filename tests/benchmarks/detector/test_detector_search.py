@@ -106,7 +106,7 @@ def test_the_search_goes_on_where_it_was_and_sees_no_test_file(
     options = {"mix": [4, 2, 3], "widths": [4], "blocks": [1], "strides": [1]}
     base = Plan(data="synthetic", options=options, recipe=recipe, choose_from=2)
     data, told = load_set("synthetic"), []
-    folds = search.Folds(data, base, tmp_path, None, lambda stage, *_: told.append(stage))
+    folds = search.Folds(data, base, tmp_path, None, lambda progress: told.append(progress.stage))
     monkeypatch.setattr(type(data), "load", _refuse_tests(type(data).load))
     monkeypatch.setattr(search, "TRIALS", tmp_path)
     for name in ("today", "members_2", "novel_last_1"):
