@@ -9,9 +9,11 @@ The rooms, in the order in which data flows through them:
 - `juggler.detect`     records -> alarms; no torch in the process
 - `juggler.alerts`     alarms -> alerts: aggregation, and the sinks that take them
 - `juggler.report`     tables, figures, one-file HTML
-- `juggler.cost`       a gauge to hold at any point: so far, the clock
+- `juggler.survey`, `juggler.reproduce`   what any network costs, and the papers' tables and figures
 
-Below them: `metrics` (scores and the one alarm rule), `registry` (plug-ins), `nouns` and `errors`.
+Gauges, to be held at any point: `clock` (what it takes), `count` and `cost` (what it should cost), `predict`
+(what it will take). Below them: `metrics` (scores and the one alarm rule), `registry` (plug-ins), `nouns` and
+`errors`.
 
 The names below are looked up when first used, so that `import juggler` needs neither torch nor onnx. What
 bears the name of a room is not among them: `from juggler.detect import detect`.
