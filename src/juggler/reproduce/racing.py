@@ -16,10 +16,10 @@ from juggler.clock.energy import Meter, energy_mj
 from juggler.clock.race import Samples, race, ratio
 from juggler.clock.turns import LONGEST_LED_IN_MS
 from juggler.extras import portable
-from juggler.nouns import ReportProgress
+from juggler.nouns import ReportProgress, Skipped
 from juggler.reproduce.counting import count
 from juggler.reproduce.experiment import SLOW_TO_OPEN, Pair, Prepared, Race
-from juggler.reproduce.results import Cell, Comparison, NotRun, Row, Shape
+from juggler.reproduce.results import Cell, Comparison, Row, Shape
 from juggler.runtime.measure.contenders import Call, Contest, Entry, contend
 from juggler.runtime.measure.peak import Peak, measure_peak
 
@@ -224,7 +224,6 @@ def _peaks(
                 )
 
 
-def _not_run(contests: Sequence[Contest]) -> Iterator[NotRun]:
+def _not_run(contests: Sequence[Contest]) -> Iterator[Skipped]:
     for skip in dict.fromkeys(skip for contest in contests for skip in contest.skipped):
-        what = f"{skip.backend} in {skip.precision}" if skip.precision else skip.backend
-        yield NotRun(what, portable(f"{skip.missing}; {skip.remedy}"))
+        yield replace(skip, reason=portable(skip.reason), remedy=portable(skip.remedy))
