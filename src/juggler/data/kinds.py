@@ -44,7 +44,7 @@ _MAGIC = {
 _BEGINNINGS = (
     (re.compile(rb'[{\[].*"event_type"'), ("EVE JSON of Suricata", _EXTRACT)),
     (re.compile(rb'[{\[].*"id\.orig_h"'), ("a Zeek log in JSON", _EXTRACT)),
-    (re.compile(rb'[{\[]\s*(["{\[\d]|$)'), ("JSON", "Write its records as CSV, one a line")),
+    (re.compile(rb'[{\[]\s*(["{}\[\]\d]|$)'), ("JSON", "Write its records as CSV, one a line")),
     (re.compile(rb"<(\?xml|!doctype|html)", re.IGNORECASE), ("XML or HTML", "Write its records as CSV")),
 )
 _UNSW_STATES = frozenset({"ACC", "CLO", "CON", "ECO", "FIN", "INT", "PAR", "REQ", "RST", "URP"})
@@ -99,17 +99,14 @@ def refuse_other_kinds(
             raise DataError(request, error.found, error.remedy) from None
         return
     words = [cell for cell in first if cell[:1].isalpha()]
-    if len(words) > len(schema.categorical) + 2:
-        title = _title(first)
+    title = _title(first)
+    if title is None and len(words) > max(len(schema.categorical) + 2, len(first) / 2):
+        title = "a header row"
+    if title is not None:
         listed = ", ".join(words[:3])[:80]
-        if title is not None:
-            raise DataError(request, f"it is {title}, {len(first)} columns ({listed}, ...)", _OTHER_TABLE)
-        if len(words) * 2 > len(first):
-            raise DataError(
-                request, f"it is a header row of {len(first)} columns ({listed}, ...)", _OTHER_TABLE
-            )
+        raise DataError(request, f"it is {title} of {len(first)} columns ({listed}, ...)", _OTHER_TABLE)
     if len(first) > 40 and (first[3] in _UNSW_STATES or first[5] in _UNSW_STATES):
-        raise DataError(request, f"it is a table of UNSW-NB15 ({len(first)} columns)", _OTHER_TABLE)
+        raise DataError(request, f"it is a table of UNSW-NB15 of {len(first)} columns", _OTHER_TABLE)
     _refuse_other_widths([len(row) for row in rows], schema, needed, request, is_all)
 
 

@@ -143,22 +143,26 @@ class RowParser:
         numbers = _numbers(cells, schema, layout)
         if layout.difficulty_at is not None and not _NUMBER.fullmatch(cells[layout.difficulty_at]):
             raise _Bad(f"expected a number as the difficulty, found {_shown(cells[layout.difficulty_at])}")
-        words = [None if at is None else _word(cells[at]) for at in layout.categorical_at]
-        codes = [schema.code_of[c].get(w, UNKNOWN) for c, w in zip(schema.categorical, words, strict=True)]
+        codes = np.full(len(schema.categorical), UNKNOWN, dtype=np.int16)
+        unknown = []
+        for i, (column, at) in enumerate(zip(schema.categorical, layout.categorical_at, strict=True)):
+            if at is not None:
+                word = _word(cells[at])
+                codes[i] = schema.code_of[column].get(word, UNKNOWN)
+                unknown += [(column, word)] if codes[i] == UNKNOWN else []
         attacks = None
         if self._with_labels and layout.attack_at is not None:
             attacks = np.array([_word(cells[layout.attack_at])], dtype=object)
             if not attacks[0]:
                 raise _Bad("expected an attack name after the features, found nothing")
         context = {name: np.array([_word(cells[at])], object) for name, at in layout.context_at.items()}
-        for column, word, code in zip(schema.categorical, words, codes, strict=True):
-            if code == UNKNOWN and word is not None:
-                self._note_unknown(column, word, 1)
+        for column, word in unknown:
+            self._note_unknown(column, word, 1)
         self._note_width(layout)
         return Records(
             schema,
             numbers,
-            np.array(codes, dtype=np.int16)[:, None],
+            codes[:, None],
             attacks,
             np.array([number]),
             context=context,
@@ -247,7 +251,9 @@ class RowParser:
         except (_Bad, pa.ArrowInvalid):
             return None
         numbers = _numbers_of(table, self._schema, layout)
-        attacks = _texts(table, layout.attack_at) if self._with_labels else None
+        attacks = None
+        if self._with_labels and layout.attack_at is not None:
+            attacks = _texts(table, layout.attack_at)
         if table.num_rows != len(lines) or numbers is None or not _is_plain(table, layout, attacks):
             return None
         self._note_width(layout)
@@ -425,10 +431,8 @@ def _is_plain(table: pa.Table, layout: Layout, attacks: NDArray[np.object_] | No
     return attacks is None or "" not in attacks
 
 
-def _texts(table: pa.Table, position: int | None) -> NDArray[np.object_] | None:
-    """Return the texts of a dictionary column, `[rows]`; None where there is no such column."""
-    if position is None:
-        return None
+def _texts(table: pa.Table, position: int) -> NDArray[np.object_]:
+    """Return the texts of a dictionary column, `[rows]`."""
     words, at = _words(table[str(position)])
     return np.array(words, dtype=object)[at]
 
