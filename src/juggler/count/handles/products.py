@@ -113,6 +113,12 @@ def _distances(call: Call) -> Work:
     return Work("matmul", macs=pairs * features, additions=pairs * features, functions=pairs)
 
 
+def _sparse(call: Call) -> Work:
+    """Count a sparse matrix times a dense one: each number that is stored meets a row."""
+    stored = call["mat1"]._nnz() if call["mat1"].is_sparse else call.elements("mat1")
+    return Work("matmul", macs=stored * call.size("mat2")[-1], additions=_added(call, "self"))
+
+
 HANDLES: dict[str, Handle] = {
     "aten.linear": _linear,
     "aten.mm": _matrices("self", "mat2"),
@@ -126,6 +132,7 @@ HANDLES: dict[str, Handle] = {
     "aten.dot": _vector("self", "tensor"),
     "aten.vdot": _vector("self", "other"),
     "aten.addr": _outer_added,
+    "aten._sparse_addmm": _sparse,
     "aten._trilinear": _trilinear,
-    "aten._euclidean_dist": _distances,
+    **dict.fromkeys(("aten._euclidean_dist", "aten._cdist_forward"), _distances),
 }
