@@ -269,6 +269,26 @@ def test_a_weight_that_is_read_in_parts_is_read_once_in_all():
     assert found.parameters == 48
 
 
+def test_weights_that_are_read_again_are_shared():
+    layer, experts = nn.Linear(4, 4), nn.Parameter(torch.randn(3, 4, 5))
+
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.experts = layer, experts
+
+        def forward(self, x):
+            return torch.bmm(self.layer(self.layer(x)), self.experts)
+
+    found = count(Network().eval(), torch.empty(3, 2, 4, device="meta"))
+    products = [op for op in found.ops if op.geometry is not None]
+    assert [op.shared for op in products] == [False, True, False]
+    # Each expert has a matrix of its own, so these are weights and no activations.
+    assert (products[2].kind, products[2].geometry.kind) == ("linear", "linear")
+    assert products[2].geometry.weight_words == products[2].parameters == 60
+    assert products[2].macs == 3 * 2 * 4 * 5
+
+
 def test_a_sparse_matrix_does_what_it_stores():
     class Sparse(nn.Module):
         def __init__(self):

@@ -204,7 +204,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
         reads: Mapping[str, tuple[tuple[Tensor, ...], tuple[int, ...]]],
         written: tuple[int, ...],
     ) -> None:
-        parameters = statistics = weight_bytes = input_bytes = 0
+        parameters = statistics = weight_bytes = input_bytes = largest = 0
+        shared = False
         output_bytes = sum(map(bytes_of, call.outputs)) if work.writes and work.kind != "view" else 0
         pairs = [pair for buffers in reads.values() for pair in zip(*buffers, strict=True)]
         for tensor, buffer in pairs:
@@ -218,6 +219,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
             if work.kind != "view":
                 new = self.weights.read(buffer, tensor)
                 parameters, statistics = parameters + new[0], statistics + new[1]
+                if tensor.numel() > largest:
+                    largest, shared = tensor.numel(), not any(new)
         step = Step(
             tuple(b for _, b in pairs if b not in self.weights),
             tuple(b for b in written if b not in self.weights) if work.writes else (),
@@ -240,6 +243,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
             live_bytes=0,
             out_shape=call.out,
             geometry=work.geometry,
+            shared=shared,
         )
         self.seen.append(Seen(self.place or self.path, self.node, work.part, step, count))
 
