@@ -127,8 +127,8 @@ class DiverseBranchBlock(SideBySide):
     the identity, as there. A depthwise block has no 1x1 branch, averages its own input, and is twice as wide
     before the k x k, as in that code.
 
-    The kernel is odd, more than 1x1, its padding exactly half of it for a depthwise block; dilation is 1, for an
-    average has none. Without norms a depthwise block has no average.
+    The kernel is odd, more than 1x1, its padding exactly half of it for a depthwise block. Dilation is 1, for
+    an average has none. Without norms a depthwise block has no average.
 
     Raises:
         ConfigError: a number cannot be one of a convolution's, or one of the branches cannot be built.
