@@ -115,9 +115,9 @@ class KernelSpec(Noun):
     def __post_init__(self) -> None:
         if self.family not in FAMILIES:
             self._refuse(f"the family {self.family!r}", f"Choose from {', '.join(FAMILIES)}")
-        asked = self._asked
-        check_wholes({name: getattr(self, name) for name in (*NUMBERS, *PAIRS)}, asked, lengths=PAIRS)
-        check_wholes({"pads": self.pads}, asked, least=0, lengths={"pads": 4})
+        task = self._task
+        check_wholes({name: getattr(self, name) for name in (*NUMBERS, *PAIRS)}, task, lengths=PAIRS)
+        check_wholes({"pads": self.pads}, task, least=0, lengths={"pads": 4})
         self._check_words()
         if self.family in CONVOLUTIONS or self.kind == "product":
             if self.in_channels % self.groups or self.out_channels % self.groups:
@@ -150,7 +150,7 @@ class KernelSpec(Noun):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
-    def _asked(self) -> str:
+    def _task(self) -> str:
         return f"describe a kernel of the family {self.family!r}"
 
     def _check_words(self) -> None:
@@ -168,4 +168,4 @@ class KernelSpec(Noun):
                 self._refuse(f"{name} {value!r}", "Give one lower-case word")
 
     def _refuse(self, problem: str, remedy: str) -> None:
-        raise ConfigError(self._asked, problem, remedy)
+        raise ConfigError(self._task, problem, remedy)

@@ -46,10 +46,10 @@ class Process(Stateful):
     mean: float
 
     @classmethod
-    def fit(cls, matrix: Floats, target: Floats, *, seed: int = 0) -> Process:
-        """Fit to rows `[n, columns]` and answers `[n]`."""
+    def fit(cls, matrix: Floats, target: Floats, *, seed: int = 0, most_rows: int = MOST_ROWS) -> Process:
+        """Fit to rows `[n, columns]` and answers `[n]`, of which no more than so many are taken."""
         order = np.random.default_rng(seed).permutation(len(target))
-        some = np.sort(order[:MOST_ROWS])
+        some = np.sort(order[:most_rows])
         middle, spread = matrix[some].mean(axis=0), matrix[some].std(axis=0)
         scale = np.where(spread > SMALLEST, 1.0 / np.maximum(spread, SMALLEST), 0.0)
         rows, mean = (matrix[some] - middle) * scale, float(np.median(target[some]))
