@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from juggler.nouns import Machine
+from juggler.nouns import Machine, Skipped
 from juggler.reproduce.results import (
     FORMAT,
     Cell,
     Comparison,
     MachineResults,
-    NotRun,
     Published,
     Reproduction,
     Row,
@@ -187,7 +186,7 @@ def fig8(
             case = {"depth": depth, "side_px": side, "batch": batch}
             name = f"depth {depth}, {side} px, batch {batch}"
             ceilings = {"float32": CEILING, "int8": 2 * CEILING}
-            lost = (NotRun("bfloat16 on openvino", "the processor has no AMX"),)
+            lost = (Skipped("bfloat16 on openvino", "the processor has no AMX"),)
             checks = ("flat equals wide to 1e-5",)
             cells.append(Cell(name, case, shapes, tuple(rows), tuple(found), ceilings, 25, 2, lost, checks))
     values = (

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from juggler.cost.hardware.sweep import Choice
-from juggler.nouns import Machine
-from juggler.survey import Amount, AtPrecision, NotSurveyed, Survey, Surveyed, WhatIf
+from juggler.nouns import Machine, Skipped
+from juggler.survey import Amount, AtPrecision, Survey, Surveyed, WhatIf
 from juggler.survey.results import FORMAT, Share
 from juggler.survey.verdict import verdict
 
@@ -91,7 +91,7 @@ def made_up_survey() -> Survey:
         budget=128,
         bits=(8, 32),
         networks=whole,
-        left_out=(NotSurveyed("VGG16", "not installed: pytorchcv", "pip install --no-deps pytorchcv"),),
+        left_out=(Skipped("VGG16", "not installed: pytorchcv", "pip install --no-deps pytorchcv"),),
         pictures="40 of val",
         meter="none: rapl: this machine shows no energy counter",
         verdict=verdict(whole, 128),

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from juggler.errors import ArtefactError
-from juggler.nouns import Alert, Certificate, Check
+from juggler.nouns import Alert, Certificate, Check, Skipped
 
 
 def certificate(**changes):
@@ -41,3 +41,24 @@ def test_nan_never_passes(field):
     assert not certificate(checks=(bad,)).passed
     with pytest.raises(ValueError, match="JSON"):
         certificate(checks=(bad,)).to_json()
+
+
+@pytest.mark.parametrize(
+    ("written", "skipped"),
+    [
+        ({"what": "bfloat16 on openvino", "why": "no AMX"}, Skipped("bfloat16 on openvino", "no AMX")),
+        ({"title": "VGG16", "why": "not here", "remedy": "pip"}, Skipped("VGG16", "not here", "pip")),
+        (
+            {"backend": "tensorrt", "missing": "no GPU", "remedy": "use one", "precision": None},
+            Skipped("tensorrt", "no GPU", "use one"),
+        ),
+        (
+            {"backend": "torch_eager", "missing": "no kernels", "remedy": "x", "precision": "int8"},
+            Skipped("torch_eager in int8", "no kernels", "x"),
+        ),
+    ],
+)
+def test_what_0_1_0_wrote_of_what_it_skipped_is_read(written, skipped):
+    assert Skipped.from_dict(written) == skipped == Skipped.from_json(skipped.to_json())
+    with pytest.warns(DeprecationWarning, match="is now reason"):
+        assert skipped.missing == skipped.reason

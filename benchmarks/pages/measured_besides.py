@@ -110,7 +110,8 @@ def remarks(columns: Sequence[Column]) -> str:
         cells = [cell for result in column.results.reproductions for cell in result.cells]
         lost: dict[tuple[str, str], int] = {}
         for missing in (missing for cell in cells for missing in cell.not_run):
-            lost[missing.what, missing.why] = lost.get((missing.what, missing.why), 0) + 1
+            key = missing.what, "; ".join(filter(None, (missing.reason, missing.remedy)))
+            lost[key] = lost.get(key, 0) + 1
         rejected, rounds = sum(c.rejected for c in cells), sum(c.rounds for c in cells)
         checks = len({check for cell in cells for check in cell.checks})
         lines = [

@@ -7,6 +7,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from juggler.display import printable
+
+_LIMIT = 4_000
+"""Characters of each part of a message."""
+
 
 class JugglerError(Exception):
     """Tell the user what was asked, what was found and what to do about it.
@@ -18,8 +23,9 @@ class JugglerError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, asked: str, found: str, remedy: str) -> None:
-        self.asked, self.found, self.remedy = asked, found, remedy
-        super().__init__(f"{asked}: {found}. {remedy}")
+        # Names of files and fields of records stand in all three: a terminal and a log must not obey them.
+        self.asked, self.found, self.remedy = (printable(text, _LIMIT) for text in (asked, found, remedy))
+        super().__init__(f"{self.asked}: {self.found}. {self.remedy}")
 
 
 class ConfigError(JugglerError):

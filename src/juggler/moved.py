@@ -26,6 +26,7 @@ MOVED = {
     "juggler.cost.systolic": "juggler.cost.hardware.systolic",
     "juggler.detect.aggregate": "juggler.alerts.aggregation",
     "juggler.detect.sink": "juggler.alerts.sink",
+    "juggler.data.readers.inert_pickle": "juggler.reading.pickles",
     "juggler.models.annealing": "juggler.models.layers.annealing",
     "juggler.models.blocks": "juggler.models.networks.blocks",
     "juggler.models.equivalent": "juggler.models.branches.equivalent",

@@ -8,13 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from juggler.clock import ceiling
 from juggler.clock.ceiling import Product, copy_gb_per_s, tuned_product
 
-
-@pytest.fixture(autouse=True)
-def _small(monkeypatch):
-    monkeypatch.setattr(ceiling, "SIDES", (32, 64))
+SIDES = (32, 64)
 
 
 def ticks(step_ns):
@@ -29,14 +25,14 @@ def test_a_product_counts_multiplications_and_additions():
 
 
 def test_at_equal_durations_the_larger_product_is_the_faster():
-    found = tuned_product("float32", now_ns=ticks(1000))
+    found = tuned_product("float32", sides=SIDES, now_ns=ticks(1000))
     assert found is not None
     assert found.side == 64
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
 def test_a_product_computes_a_product(precision):
-    found = tuned_product(precision, threads=1)
+    found = tuned_product(precision, threads=1, sides=SIDES)
     if found is None:
         assert precision != "float32"
         return
@@ -48,7 +44,7 @@ def test_a_product_computes_a_product(precision):
 
 def test_threads_are_lent_for_a_call_only():
     before = torch.get_num_threads()
-    found = tuned_product("float32", threads=1)
+    found = tuned_product("float32", threads=1, sides=SIDES)
     assert found is not None
     found.call()
     assert torch.get_num_threads() == before

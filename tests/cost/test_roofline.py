@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from juggler.cost import roofline
 from juggler.cost.roofline import Ceilings, Floor, floor_of, measure_ceilings
 from juggler.count.network import count
 from juggler.errors import ConfigError
@@ -67,21 +66,22 @@ def test_ceilings_that_are_none_are_refused(bad):
         Ceilings(*bad)
 
 
-def test_ceilings_are_measured(monkeypatch):
-    monkeypatch.setattr(roofline, "SIDES", (64,))
-    monkeypatch.setattr(roofline, "COPY_BYTES", 1 << 20)
+SMALL = {"sides": (64,), "copy_bytes": 1 << 20}
+
+
+def test_ceilings_are_measured():
     steps = []
-    found = measure_ceilings(threads=1, progress=lambda value: steps.append((value.done, value.total)))
+    found = measure_ceilings(
+        **SMALL, threads=1, progress=lambda value: steps.append((value.done, value.total))
+    )
     assert found.gflop_per_s > 0 and found.gb_per_s > 0 and found.overhead_us > 0
     assert found.source.startswith("measured") and "64 x 64" in found.source
     assert steps == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
 
-def test_ceilings_are_work_by_time(monkeypatch):
-    monkeypatch.setattr(roofline, "SIDES", (64,))
-    monkeypatch.setattr(roofline, "COPY_BYTES", 1 << 20)
+def test_ceilings_are_work_by_time():
     ticks = itertools.count()
-    found = measure_ceilings(now_ns=lambda: next(ticks) * 1000)  # everything takes 1 µs
+    found = measure_ceilings(**SMALL, now_ns=lambda: next(ticks) * 1000)  # everything takes 1 µs
     assert found.gflop_per_s == pytest.approx(2 * 64**3 / 1e3)
     assert found.gb_per_s == pytest.approx(2 * (1 << 20) / 1e3)
     assert found.overhead_us == pytest.approx(1.0)

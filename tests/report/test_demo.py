@@ -41,9 +41,9 @@ def check_scores(river: River, records: int) -> None:
     assert {*scores} == {f"{form}, {backend}" for form in ("flat", "wide") for backend in WORKING}
     assert {s.records for s in scores.values()} == {records}
     assert len({(s.confusion, s.detection_rate, s.false_alarm_rate) for s in scores.values()}) == 1
-    skipped = {skip.backend: skip for skip in river.measured.skipped}
+    skipped = {skip.what: skip for skip in river.measured.skipped}
     assert {*skipped} == {*ASKED} - WORKING
-    assert all(skip.missing and skip.remedy for skip in skipped.values())
+    assert all(skip.reason and skip.remedy for skip in skipped.values())
     timed = {(t.subject, t.backend, t.batch) for t in river.measured.timings}
     assert timed == {(f, b, n) for f in ("wide", "flat") for b in WORKING for n in (1, 64)}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from torch import nn
@@ -60,14 +60,11 @@ class Small:
 def small(monkeypatch):
     one = Small()
     monkeypatch.setattr(EXPERIMENTS, "get", lambda name: one)
-    monkeypatch.setattr("juggler.clock.ceiling.SIDES", (32,))
-    monkeypatch.setattr("juggler.clock.ceiling.COPY_BYTES", 4096)
-    monkeypatch.setattr("juggler.reproduce.racing.WARMUP_S", 0.01)
-    monkeypatch.setattr("juggler.reproduce.run.MOST_ROUNDS", 6)
     return one
 
 
-OPTIONS = Options(backends=("onnxruntime", "torch_eager"))
+QUICK = Options(most_rounds=6, warmup_s=0.01, ceiling_sides=(32,), copy_bytes=4096)
+OPTIONS = replace(QUICK, backends=("onnxruntime", "torch_eager"))
 
 
 def test_a_run_races_keeps_and_reports(small, tmp_path):
@@ -113,13 +110,13 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(small, tmp_path):
     (again,) = reproduce(["small"], tmp_path, OPTIONS)
     assert small.made == ["batch 1", "batch 2"]
     assert again.cells == whole.cells
-    list(reproduce(["small"], tmp_path, Options(backends=("onnxruntime",))))
+    list(reproduce(["small"], tmp_path, replace(QUICK, backends=("onnxruntime",))))
     assert len(small.made) == 4, "another set of backends is another figure"
 
 
 def test_fresh_measures_again(small, tmp_path):
     list(reproduce(["small"], tmp_path, OPTIONS))
-    list(reproduce(["small"], tmp_path, Options(backends=OPTIONS.backends, fresh=True)))
+    list(reproduce(["small"], tmp_path, replace(OPTIONS, fresh=True)))
     assert len(small.made) == 4
 
 

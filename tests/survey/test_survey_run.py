@@ -180,7 +180,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
 def test_a_network_that_fails_is_left_out_and_the_others_go_on():
     found = survey(candidates([NET, "nets_of_the_survey_test:no_layers"], SHAPE), Options(time=False))
     assert [one.title for one in found.networks] == ["small"]
-    assert [(one.title, one.why) for one in found.left_out] == [("no_layers", "it multiplies nothing")]
+    assert [(one.what, one.reason) for one in found.left_out] == [("no_layers", "it multiplies nothing")]
     with pytest.raises(ConfigError, match="neither a file nor a network's name"):
         survey(candidates(["nothing_of_the_kind"], SHAPE), Options(time=False))
 

@@ -47,11 +47,13 @@ class Sink(Protocol):
     def close(self) -> None:
         """Let go of what `open` took; a second call does nothing."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        self.close()
 
 
 SINKS: Registry[type[Sink]] = Registry("sink", "juggler.alerts.sinks", alias="juggler.sinks")

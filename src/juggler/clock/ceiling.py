@@ -52,7 +52,7 @@ def tuned_product(
     precision: str = "float32",
     *,
     threads: int | None = None,
-    sides: Sequence[int] | None = None,
+    sides: Sequence[int] = SIDES,
     now_ns: Callable[[], int] = time.perf_counter_ns,
 ) -> Product | None:
     """Try libraries and sizes, and return the fastest product; None where nothing computes it natively.
@@ -60,11 +60,11 @@ def tuned_product(
     Args:
         precision: `float32`, `bfloat16` or `int8`.
         threads: cores that torch may use; None is its own choice. numpy always makes its own.
-        sides: of the square factors to try; None is all of `SIDES`.
+        sides: of the square factors to try.
         now_ns: the time source, in nanoseconds.
     """
     fastest, best = None, 0.0
-    for product in _candidates(precision, threads, sides or SIDES):
+    for product in _candidates(precision, threads, sides):
         product.call()
         durations_ns = []
         for _ in range(TRIALS):
@@ -77,11 +77,9 @@ def tuned_product(
     return fastest
 
 
-def copy_gb_per_s(
-    *, copy_bytes: int | None = None, now_ns: Callable[[], int] = time.perf_counter_ns
-) -> float:
+def copy_gb_per_s(*, copy_bytes: int = COPY_BYTES, now_ns: Callable[[], int] = time.perf_counter_ns) -> float:
     """Return what a long copy reaches, bytes read and bytes written both counted, in 10^9 a second."""
-    source = np.ones((copy_bytes or COPY_BYTES) // 4, dtype=np.float32)
+    source = np.ones(copy_bytes // 4, dtype=np.float32)
     target = np.zeros_like(source)  # written once, so that no page is missing later
     copy: Callable[[], object] = lambda: np.copyto(target, source)  # noqa: E731
     if find_spec("torch") is not None:

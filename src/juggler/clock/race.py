@@ -23,7 +23,7 @@ from juggler.checks import refuse_faults
 from juggler.clock.canary import look_out
 from juggler.clock.interference import Taken, Watch, taken_by_kernel
 from juggler.clock.interval import median_interval
-from juggler.clock.turns import Track, Turn
+from juggler.clock.turns import RoundTiming, Track
 from juggler.errors import ConfigError
 from juggler.nouns import Noun, Progress, ReportProgress
 
@@ -148,7 +148,7 @@ def race(
     _check(contenders, rounds, min_block_ms, warmup_s, patience)
     generator = np.random.default_rng(seed)
     names = list(contenders)
-    turns: dict[str, list[Turn]] = {name: [] for name in names}
+    turns: dict[str, list[RoundTiming]] = {name: [] for name in names}
     done, total = 0, rounds * len(names)
     if progress:
         progress(Progress("race", done, total, "turns"))
@@ -198,7 +198,7 @@ def ratio(
     return Ratio(float(np.median(pairs)), low * (1.0 - resolution), high * (1.0 + resolution))
 
 
-def _samples(turns: list[Turn]) -> Samples:
+def _samples(turns: list[RoundTiming]) -> Samples:
     return Samples(
         rounds_ms=tuple(turn.block_ms for turn in turns),
         interruptions=tuple(turn.switches for turn in turns),

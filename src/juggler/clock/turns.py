@@ -20,7 +20,7 @@ LEAD_IN_MS = 4.0
 LONGEST_LED_IN_MS = 200.0  # of such a call the start is below 2 %, and another call would double the turn
 
 
-class Turn(NamedTuple):
+class RoundTiming(NamedTuple):
     """The attempt that was kept of a turn: its calls `[calls]` in milliseconds, and what disturbed it."""
 
     block_ms: npt.NDArray[np.float64]
@@ -65,7 +65,7 @@ class Track:
                 return
             last_ms = median_ms
 
-    def turn(self, name: str) -> Turn:
+    def turn(self, name: str) -> RoundTiming:
         """Take a turn, and take it again while it is disturbed and patience lasts."""
         self._wait()
         start_ns = self._now_ns()
@@ -92,7 +92,7 @@ class Track:
     def _may_go_on(self) -> bool:
         return self._extra_ns < self._patience * self._needed_ns
 
-    def _attempt(self, name: str, *, led_in: bool = True) -> Turn:
+    def _attempt(self, name: str, *, led_in: bool = True) -> RoundTiming:
         call, loudness = self._contenders[name], self._watch.loudness
         if led_in and self._call_ms[name] <= LONGEST_LED_IN_MS:
             _block(call, LEAD_IN_MS, self._now_ns)
@@ -103,7 +103,7 @@ class Track:
         self._call_ms[name], self._last = float(np.median(block_ms)), name
         self._watch.look(name)
         disturbance = self._watch.disturbance(name, taken, turn_ms, loudness)
-        return Turn(block_ms, taken.switches, disturbance, self._call_ms[name])
+        return RoundTiming(block_ms, taken.switches, disturbance, self._call_ms[name])
 
 
 def _block(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from juggler.clock.ceiling import copy_gb_per_s, tuned_product
@@ -20,9 +20,7 @@ from juggler.errors import ConfigError, Unavailable
 from juggler.nouns import Noun, Progress, ReportProgress, ignore_progress
 
 COMPUTE, MEMORY, OVERHEAD, FREE = "compute", "memory", "overhead", "free"
-SIDES = (1024, 2048)  # of the products tried: the best ones lie here, and larger ones take seconds
 PRODUCTS, CALLS = 5, 400
-COPY_BYTES = 1 << 27
 MEASURED, GIVEN = "measured", "given"
 
 
@@ -96,6 +94,8 @@ def floor_of(op: OpCount, ceilings: Ceilings) -> Floor:
 def measure_ceilings(
     *,
     threads: int | None = None,
+    sides: Sequence[int] = (1024, 2048),
+    copy_bytes: int = 1 << 27,
     progress: ReportProgress | None = None,
     now_ns: Callable[[], int] = time.perf_counter_ns,
 ) -> Ceilings:
@@ -103,6 +103,8 @@ def measure_ceilings(
 
     Args:
         threads: cores that torch may use; None is its own choice.
+        sides: of the products tried: the best ones lie at the usual two, and larger ones take seconds.
+        copy_bytes: of the copy.
         progress: told how many of how many steps are done.
         now_ns: the time source, in nanoseconds.
 
@@ -111,17 +113,17 @@ def measure_ceilings(
     """
     report = progress or ignore_progress
     report(Progress("measure the ceilings", 0, 3, "steps"))
-    product = tuned_product("float32", threads=threads, sides=SIDES, now_ns=now_ns)
+    product = tuned_product("float32", threads=threads, sides=sides, now_ns=now_ns)
     if product is None:
         raise Unavailable("measure the ceilings", "no product of matrices", "Give them yourself")
     gflop_per_s = product.gflop_per_s(_median_ms(product.call, PRODUCTS, now_ns))
     report(Progress("measure the ceilings", 1, 3, "steps"))
-    gb_per_s = copy_gb_per_s(copy_bytes=COPY_BYTES, now_ns=now_ns)
+    gb_per_s = copy_gb_per_s(copy_bytes=copy_bytes, now_ns=now_ns)
     report(Progress("measure the ceilings", 2, 3, "steps"))
     overhead_us = _median_ms(_single_addition(), CALLS, now_ns) * 1e3
     report(Progress("measure the ceilings", 3, 3, "steps"))
     best = f"{product.library}, float32, {product.side} x {product.side}"
-    source = f"{MEASURED}: {best}; copy of {COPY_BYTES >> 20} MiB"
+    source = f"{MEASURED}: {best}; copy of {copy_bytes >> 20} MiB"
     return Ceilings(gflop_per_s, gb_per_s, overhead_us, source)
 
 

@@ -11,6 +11,7 @@ import copy
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -75,7 +76,7 @@ def macs_by_node(graph: fx.GraphModule, example: Example) -> Counter[str]:
         raise _unfit(inputs, error) from error
     macs = Counter[str]()
     for op in recorder.seen:
-        macs[op.node] += op.work.macs
+        macs[op.node] += op.count.macs
     return macs
 
 
@@ -196,7 +197,10 @@ def _counted(
         raise ConfigError(ACTION, "it runs no operator", "Give a network that computes something")
     steps = [op.step for op in seen]
     alive = live_bytes(steps, recorder.activations(), inputs=recorder.inputs, outputs=outputs)
-    ops = tuple(map(_op_count, seen, names_of(seen), alive))
+    ops = tuple(
+        replace(op.count, name=name, live_bytes=live)
+        for op, name, live in zip(seen, names_of(seen), alive, strict=True)
+    )
     missed = Counter(op.operator for op in ops if op.kind == UNCOUNTED)
     first = {op.operator: op.name for op in reversed(ops)}
     held = {id(tensor): tensor for tensor in held_by(network)}.values()
@@ -214,41 +218,18 @@ def _counted(
     )
 
 
-def _op_count(seen: Seen, name: str, live: int) -> OpCount:
-    work = seen.work
-    return OpCount(
-        name=name,
-        module_path=seen.path,
-        operator=seen.operator,
-        kind=work.kind,
-        macs=work.macs,
-        additions=work.additions,
-        multiplications=work.multiplications,
-        comparisons=work.comparisons,
-        functions=work.functions,
-        parameters=seen.parameters,
-        statistics=seen.statistics,
-        weight_bytes=seen.weight_bytes,
-        input_bytes=seen.input_bytes,
-        output_bytes=seen.output_bytes,
-        live_bytes=live,
-        out_shape=seen.out_shape,
-        geometry=work.geometry,
-    )
-
-
 def names_of(seen: Sequence[Seen]) -> list[str]:
     """Return a name for each operator: its place, and where several share it, the operator and a number.
 
     A view gives way: the one operator of a module that computes has the module's name.
     """
-    busy = Counter((op.place, op.work.part) for op in seen if op.work.kind != "view")
+    busy = Counter((op.place, op.part) for op in seen if op.count.kind != "view")
     stems = []
     for op in seen:
-        alone = op.work.kind != "view" and busy[op.place, op.work.part] == 1 and op.place
-        operator = op.operator.rpartition(".")[2].strip("_")
+        alone = op.count.kind != "view" and busy[op.place, op.part] == 1 and op.place
+        operator = op.count.operator.rpartition(".")[2].strip("_")
         name = op.place if alone else f"{op.place}/{operator}".lstrip("/")
-        stems.append(f"{name} {op.work.part}".rstrip())
+        stems.append(f"{name} {op.part}".rstrip())
     total, used = Counter(stems), Counter[str]()
     names = []
     for name in stems:

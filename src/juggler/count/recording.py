@@ -21,6 +21,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.modules import module as hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from juggler.count.counted import OpCount
 from juggler.count.liveness import Step
 from juggler.count.work import Call, Handle, Work, all_handles
 
@@ -33,20 +34,13 @@ _OF_TWO = {"aten.add", "aten.mul"}
 
 @dataclass(frozen=True)
 class Seen:
-    """One operator, or one part of one, as it was seen."""
+    """One operator, or one part of one, as it was seen: its name and what lives meanwhile come later."""
 
     place: str
     node: str
-    path: str
-    operator: str
-    work: Work
-    parameters: int
-    statistics: int
-    weight_bytes: int
-    input_bytes: int
-    output_bytes: int
-    out_shape: tuple[int, ...]
+    part: str
     step: Step
+    count: OpCount
 
 
 @dataclass
@@ -193,22 +187,26 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
             tuple(b for _, b in pairs if b not in self.weights.numbers),
             tuple(b for b in written if b not in self.weights.numbers) if work.writes else (),
         )
-        self.seen.append(
-            Seen(
-                place=self.place or self.path,
-                node=self.node,
-                path=self.path,
-                operator=call.operator,
-                work=work,
-                parameters=parameters,
-                statistics=statistics,
-                weight_bytes=weight_bytes,
-                input_bytes=input_bytes,
-                output_bytes=output_bytes,
-                out_shape=call.out,
-                step=step,
-            )
+        count = OpCount(
+            name="",
+            module_path=self.path,
+            operator=call.operator,
+            kind=work.kind,
+            macs=work.macs,
+            additions=work.additions,
+            multiplications=work.multiplications,
+            comparisons=work.comparisons,
+            functions=work.functions,
+            parameters=parameters,
+            statistics=statistics,
+            weight_bytes=weight_bytes,
+            input_bytes=input_bytes,
+            output_bytes=output_bytes,
+            live_bytes=0,
+            out_shape=call.out,
+            geometry=work.geometry,
         )
+        self.seen.append(Seen(self.place or self.path, self.node, work.part, step, count))
 
     @contextmanager
     def following(self, network: nn.Module) -> Iterator[None]:

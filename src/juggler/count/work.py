@@ -117,20 +117,7 @@ def all_handles() -> dict[str, Handle]:
     return {operator: handle for _, handles in HANDLES for operator, handle in handles.items()}
 
 
-def per_element(
-    kind: str,
-    elements: int,
-    *,
-    additions: int = 0,
-    multiplications: int = 0,
-    comparisons: int = 0,
-    functions: int = 0,
-) -> Work:
-    """Return the work of an operator that does so much for each of its elements."""
-    return Work(
-        kind,
-        additions=additions * elements,
-        multiplications=multiplications * elements,
-        comparisons=comparisons * elements,
-        functions=functions * elements,
-    )
+def per_element(kind: str, elements: int, each: tuple[int, int, int, int]) -> Work:
+    """Return the work of so many additions, multiplications, comparisons and functions for each element."""
+    additions, multiplications, comparisons, functions = (operations * elements for operations in each)
+    return Work(kind, 0, additions, multiplications, comparisons, functions)

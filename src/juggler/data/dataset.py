@@ -19,6 +19,7 @@ __all__ = [
     "UNKNOWN",
     "Column",
     "DataSet",
+    "FoldedSet",
     "Provenance",
     "Records",
     "Schema",
@@ -59,16 +60,7 @@ def hold_out(records: TrainRecords, types: Sequence[str], seed: int, share: floa
         )
     validation = held.copy()
     validation[chosen] = True
-    held_out = records.take(validation)
-    plain = Records(
-        held_out.schema,
-        held_out.numbers,
-        held_out.codes,
-        held_out.attacks,
-        held_out.lines,
-        held_out.source,
-        held_out.sha256,
-    )
+    plain = Records(**vars(records.take(validation)))  # no longer of the type that may be fitted on
     return Split(train=records.take(~validation), validation=plain)
 
 
@@ -132,7 +124,35 @@ class DataSet(Protocol):
         """Return the training records less the held-out types of fold `i`, and what was held out."""
 
 
+class FoldedSet:
+    """How a set of records whose attack types are held out in folds is trained on.
+
+    Attributes:
+        held_out: the attack types of each fold.
+    """
+
+    name: str
+    held_out: tuple[tuple[str, ...], ...]
+
+    def load(self, part: str) -> Records:
+        """Return the records of one part."""
+        raise NotImplementedError
+
+    def training(self) -> TrainRecords:
+        """Return all the records that may be trained on; errors as `load`."""
+        return TrainRecords.of(self.load("train"))
+
+    def folds(self) -> int:
+        """Return the number of folds."""
+        return len(self.held_out)
+
+    def fold(self, i: int, seed: int) -> Split:
+        """Return the training records less the types of fold `i` and 15 % of the rest, and those."""
+        check_choice(f"take a fold of {self.name}", i, range(len(self.held_out)))
+        return hold_out(self.training(), self.held_out[i], seed)
+
+
 def check_choice(request: str, value: object, choices: Sequence[object]) -> None:
-    """Raise a ConfigError that lists the choices where `given` is none of them."""
+    """Raise a ConfigError that lists the choices where `value` is none of them."""
     if value not in choices:
         raise ConfigError(request, f"{value!r}", f"There are: {', '.join(map(str, choices))}")

@@ -127,9 +127,7 @@ class Pictures:
         self._check(count, len(self) - 1, seed, "hold out")
         held = np.zeros(len(self), dtype=np.bool_)
         held[even_draw(self.labels, count, seed)] = True
-        out = self.take(held)
-        plain = Pictures(out.images, out.labels, out.classes, out.source, out.sha256, out.notes)
-        return self.take(~held), plain
+        return self.take(~held), Pictures(**vars(self.take(held)))
 
     def _check(self, count: int, most: int, seed: int, request: str) -> None:
         if not 0 < count <= most or seed < 0:
@@ -146,8 +144,7 @@ class TrainPictures(Pictures):
     @classmethod
     def of(cls, pictures: Pictures) -> TrainPictures:
         """Declare pictures to be training data."""
-        p = pictures
-        return cls(p.images, p.labels, p.classes, p.source, p.sha256, p.notes)
+        return cls(**vars(pictures))
 
 
 def pictures_sha256(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> str:

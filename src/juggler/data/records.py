@@ -254,9 +254,8 @@ class TrainRecords(Records):
         Raises:
             DataError: they carry no attack names.
         """
-        names = records.labels()
-        r = records
-        return cls(r.schema, r.numbers, r.codes, names, r.lines, r.source, r.sha256)
+        records.labels()
+        return cls(**vars(records))
 
 
 def refuse_strangers(records: Records, strange: NDArray[np.bool_]) -> None:

@@ -7,6 +7,7 @@ from juggler.nouns.network import GraphNode, GraphSummary, TensorSpec
 from juggler.nouns.noun import Noun
 from juggler.nouns.progress import Progress, ReportProgress, as_stage, ignore_progress
 from juggler.nouns.proof import Certificate, Check, Decision, Quantization, Refusal, Rewrite, SourceCheck
+from juggler.nouns.skipped import Skipped
 
 __all__ = [
     "Alert",
@@ -22,6 +23,7 @@ __all__ = [
     "Refusal",
     "ReportProgress",
     "Rewrite",
+    "Skipped",
     "SourceCheck",
     "TensorSpec",
     "Timing",

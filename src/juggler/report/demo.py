@@ -177,7 +177,7 @@ def _summary(deployed: Deployed, data: DataSet, records: Records) -> str:
 
 
 def _provenance(detector: TrainedDetector, data: DataSet, measured: Measured) -> dict[str, object]:
-    not_run = {f"not run: {s.backend}": f"{s.missing}; {s.remedy}" for s in measured.skipped}
+    not_run = {f"not run: {s.what}": f"{s.reason}; {s.remedy}" for s in measured.skipped}
     return {
         "command": "juggler demo",
         "data": data.name,

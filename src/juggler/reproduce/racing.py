@@ -16,10 +16,10 @@ from juggler.clock.energy import Meter, energy_mj
 from juggler.clock.race import Samples, race, ratio
 from juggler.clock.turns import LONGEST_LED_IN_MS
 from juggler.extras import portable
-from juggler.nouns import ReportProgress
+from juggler.nouns import ReportProgress, Skipped
 from juggler.reproduce.counting import count
 from juggler.reproduce.experiment import SLOW_TO_OPEN, Pair, Prepared, Race
-from juggler.reproduce.results import Cell, Comparison, NotRun, Row, Shape
+from juggler.reproduce.results import Cell, Comparison, Row, Shape
 from juggler.runtime.measure.contenders import Call, Contest, Entry, contend
 from juggler.runtime.measure.peak import Peak, measure_peak
 
@@ -28,7 +28,6 @@ LEAST_ALONE = 3  # where nothing is compared
 LONG_ROUND_S, LONG_ROUNDS = 5.0, 15
 LONG_CALL_S = 1.0  # above it the trial calls are warm-up enough
 LEAST_BLOCK_S, CANARY_S = 0.005, 0.008
-WARMUP_S = 0.5  # at the longest, of each contender; a trial round has warmed it already
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,7 @@ class Conditions:
         meter: where energy comes from.
         most_rounds: turns of each contender where time allows.
         threads: cores that one call may use; None is each backend's own choice.
+        warmup_s: at the longest, of each contender; a trial round has warmed it already.
         seed: draws inputs, orders and resamples.
     """
 
@@ -49,6 +49,7 @@ class Conditions:
     meter: Meter
     most_rounds: int
     threads: int | None = None
+    warmup_s: float = 0.5
     seed: int = field(default=0)
 
 
@@ -81,7 +82,7 @@ def run_race(
         least = LEAST_ROUNDS if plan.pairs else LEAST_ALONE
         tried_s = [_tried_s(call) for call in contenders.values()]
         rounds = _rounds(sum(map(_turn_s, tried_s)), least, conditions.most_rounds, left_s)
-        warmup_s = 0.0 if max(tried_s) > LONG_CALL_S else WARMUP_S
+        warmup_s = 0.0 if max(tried_s) > LONG_CALL_S else conditions.warmup_s
         raced = race(contenders, rounds=rounds, warmup_s=warmup_s, seed=conditions.seed, progress=progress)
         extras: dict[Entry, dict[str, Any]] = {}
         if plan.energy and conditions.meter.available:
@@ -224,7 +225,6 @@ def _peaks(
                 )
 
 
-def _not_run(contests: Sequence[Contest]) -> Iterator[NotRun]:
+def _not_run(contests: Sequence[Contest]) -> Iterator[Skipped]:
     for skip in dict.fromkeys(skip for contest in contests for skip in contest.skipped):
-        what = f"{skip.backend} in {skip.precision}" if skip.precision else skip.backend
-        yield NotRun(what, portable(f"{skip.missing}; {skip.remedy}"))
+        yield replace(skip, reason=portable(skip.reason), remedy=portable(skip.remedy))

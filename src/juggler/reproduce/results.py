@@ -8,7 +8,7 @@ import io
 from dataclasses import dataclass, field
 from typing import Any
 
-from juggler.nouns import Machine, Noun
+from juggler.nouns import Machine, Noun, Skipped
 
 FORMAT = "juggler.measured/1"
 
@@ -88,14 +88,6 @@ class Comparison(Noun):
 
 
 @dataclass(frozen=True)
-class NotRun(Noun):
-    """What was asked for and not run, and why."""
-
-    what: str
-    why: str
-
-
-@dataclass(frozen=True)
 class Cell(Noun):
     """One race and all that came out of it.
 
@@ -117,7 +109,7 @@ class Cell(Noun):
     ceilings: dict[str, float]
     rounds: int
     rejected: int
-    not_run: tuple[NotRun, ...] = ()
+    not_run: tuple[Skipped, ...] = ()
     checks: tuple[str, ...] = ()
 
     def row(self, subject: str, backend: str, batch: int, precision: str = "float32") -> Row | None:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from juggler.checks import refuse_faults
-from juggler.clock.ceiling import Product, copy_gb_per_s, tuned_product
+from juggler.clock.ceiling import COPY_BYTES, SIDES, Product, copy_gb_per_s, tuned_product
 from juggler.clock.energy import find_meter
 from juggler.errors import Unavailable
 from juggler.nouns import Progress, ReportProgress
@@ -22,7 +22,6 @@ from juggler.reproduce.store import Store, locked
 from juggler.runtime.machine import machine
 from juggler.runtime.session import BACKENDS
 
-MOST_ROUNDS = 30
 ORDER = ("table2", "table3", "merge_penalty", "fig8", "fig9", "layers")
 
 
@@ -37,6 +36,10 @@ class Options:
         minutes: what all experiments of the run may take together; None is each one's own limit. A slow
             machine takes longer: every race has a least number of rounds.
         fresh: measure again what is on disk already.
+        most_rounds: turns of each contender where time allows and the paper does not say.
+        warmup_s: at the longest, of each contender; a trial round has warmed it already.
+        ceiling_sides: of the matrix products that are tried for the machine's ceiling.
+        copy_bytes: of the copy that tells its bandwidth.
     """
 
     paper: bool = False
@@ -44,6 +47,10 @@ class Options:
     threads: int | None = None
     minutes: float | None = None
     fresh: bool = False
+    most_rounds: int = 30
+    warmup_s: float = 0.5
+    ceiling_sides: tuple[int, ...] = SIDES
+    copy_bytes: int = COPY_BYTES
 
     def __post_init__(self) -> None:
         refuse_faults(
@@ -115,7 +122,11 @@ class _Run:
     @cached_property
     def products(self) -> dict[str, Product]:
         """Tune the machine's ceiling when the first cell wants it."""
-        tuned = {name: tuned_product(name, threads=self.options.threads) for name in PRECISIONS}
+        options = self.options
+        tuned = {
+            name: tuned_product(name, threads=options.threads, sides=options.ceiling_sides)
+            for name in PRECISIONS
+        }
         return {name: product for name, product in tuned.items() if product is not None}
 
     def experiment(self, name: str) -> Reproduction:
@@ -138,7 +149,7 @@ class _Run:
             title=experiment.title,
             date=datetime.now(UTC).date().isoformat(),
             machine=self.machine,
-            bandwidth_gb_per_s=copy_gb_per_s(),
+            bandwidth_gb_per_s=copy_gb_per_s(copy_bytes=self.options.copy_bytes),
             settings={
                 "paper": self.options.paper,
                 "backends": list(self.scale.backends),
@@ -165,7 +176,12 @@ class _Run:
 
         report(Progress(what, 0, 1))
         conditions = Conditions(
-            self.scale.backends, self.products, self.meter, self._most_rounds(name), self.options.threads
+            self.scale.backends,
+            self.products,
+            self.meter,
+            self._most_rounds(name),
+            self.options.threads,
+            self.options.warmup_s,
         )
         limit = None if self.options.paper else limit_s
         cell = run_race(plan, conditions, limit_s=limit, progress=report)
@@ -173,7 +189,7 @@ class _Run:
         return False, cell
 
     def _most_rounds(self, name: str) -> int:
-        return self.chosen[name].paper_rounds if self.options.paper else MOST_ROUNDS
+        return self.chosen[name].paper_rounds if self.options.paper else self.options.most_rounds
 
     def _depends_on(self, name: str, plan: Race) -> dict[str, object]:
         """Return all that a cell's figures depend on, but for the time that they were given."""

@@ -7,9 +7,10 @@
 Every figure is an `Amount`, which says whether it was measured, counted, modelled, estimated or quoted.
 """
 
+from juggler.lazy import renamed
 from juggler.survey.amount import MEANINGS, ORIGINS, QUANTITIES, QUANTITY, Amount, Quantity
 from juggler.survey.catalogue import CATALOGUE, Candidate, candidates
-from juggler.survey.results import AtPrecision, NotSurveyed, Survey, Surveyed, WhatIf
+from juggler.survey.results import AtPrecision, Survey, Surveyed, WhatIf
 from juggler.survey.run import Options, survey
 from juggler.survey.store import to_csv, write_survey
 
@@ -22,7 +23,6 @@ __all__ = [
     "Amount",
     "AtPrecision",
     "Candidate",
-    "NotSurveyed",
     "Options",
     "Quantity",
     "Survey",
@@ -33,3 +33,5 @@ __all__ = [
     "to_csv",
     "write_survey",
 ]
+
+__getattr__ = renamed(__name__, {"NotSurveyed": "juggler.nouns:Skipped"})

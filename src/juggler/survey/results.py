@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from juggler.cost.hardware.sweep import Choice
-from juggler.nouns import Machine, Noun
+from juggler.nouns import Machine, Noun, Skipped
 from juggler.survey.amount import Amount
 
 FORMAT = "juggler.survey/1"
@@ -102,15 +102,6 @@ class Surveyed(Noun):
 
 
 @dataclass(frozen=True)
-class NotSurveyed(Noun):
-    """A network that could not be opened or counted: why, and what mends it."""
-
-    title: str
-    why: str
-    remedy: str
-
-
-@dataclass(frozen=True)
 class Survey(Noun):
     """A survey, on one machine and for one described device.
 
@@ -138,7 +129,7 @@ class Survey(Noun):
     budget: int
     bits: tuple[int, ...]
     networks: tuple[Surveyed, ...]
-    left_out: tuple[NotSurveyed, ...]
+    left_out: tuple[Skipped, ...]
     pictures: str
     meter: str
     verdict: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ from juggler.cost.hardware.hierarchy import Hierarchy, device
 from juggler.count.geometry import Geometry
 from juggler.count.network import Counted, count
 from juggler.errors import ConfigError, JugglerError
-from juggler.nouns import Progress, ReportProgress, ignore_progress
+from juggler.nouns import Progress, ReportProgress, Skipped, ignore_progress
 from juggler.runtime.machine import machine
 from juggler.runtime.open import require
 from juggler.runtime.session import BACKENDS
@@ -35,7 +35,7 @@ from juggler.survey.hardware import (
     what_ifs,
 )
 from juggler.survey.opening import Opened, graph_of, opened
-from juggler.survey.results import FORMAT, NotSurveyed, Survey, Surveyed
+from juggler.survey.results import FORMAT, Survey, Surveyed
 from juggler.survey.timing import Measured, measure_networks
 from juggler.survey.trials import tried
 from juggler.survey.verdict import verdict
@@ -125,7 +125,7 @@ class _Run:
         self.networks, self.options, self._report = networks, options, progress
         self.steps = len(networks) * (1 + options.time + bool(options.pictures))
         self.done = 0.0
-        self.left_out: list[NotSurveyed] = []
+        self.left_out: list[Skipped] = []
         self.first: JugglerError | None = None
         self.cpu = device(THIS_CPU)
 
@@ -171,7 +171,7 @@ class _Run:
             return self._modelled(candidate, network, counted, graph)
         except JugglerError as error:
             self.first = self.first or error
-            self.left_out.append(NotSurveyed(candidate.title, error.found, error.remedy))
+            self.left_out.append(Skipped(candidate.title, error.found, error.remedy))
             return None
         finally:
             self._step(f"{candidate.title}: counting", 1)

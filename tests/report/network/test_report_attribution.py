@@ -11,10 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from juggler.clock.race import Ratio
-from juggler.nouns import Decision, Machine
+from juggler.nouns import Decision, Machine, Skipped
 from juggler.report import Story, attribution_figure, attribution_tables, decisions_table, render
 from juggler.runtime.measure.attribution import Attribution, Step
-from juggler.runtime.measure.contenders import Skipped
 from juggler.runtime.precision import Deviation
 from report_parts import make_timing
 
@@ -49,7 +48,7 @@ def attribution() -> Attribution:
         )
     ]  # fmt: skip
     machine = Machine("a processor", 2, 7.8, "Linux", "3.12", {"torch": "2.13"})
-    skipped = (Skipped("tensorrt", "no GPU", "use another <machine>", "int8"),)
+    skipped = (Skipped("tensorrt in int8", "no GPU", "use another <machine>"),)
     return Attribution(tuple(steps), skipped, machine, (1, 3, 224, 224), 20, None, 48)
 
 

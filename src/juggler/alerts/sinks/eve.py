@@ -20,10 +20,9 @@ import stat
 import sys
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, ClassVar, NamedTuple, Self
 
-from juggler.alerts.sink import SinkError, remedy_for
+from juggler.alerts.sink import Sink, SinkError, remedy_for
 from juggler.nouns import Alert
 
 
@@ -99,7 +98,7 @@ def _tags(alert: Alert, run: str) -> list[str]:
     return tags + [f"weighed.{feature}={fall:.4g}" for feature, fall in alert.weighed.items()]
 
 
-class EveSink:
+class EveSink(Sink):
     """Append EVE lines to a file or to standard output, each by one write of the whole line.
 
     Nothing is held back in a buffer, so a killed run leaves whole lines only, and several writers may
@@ -169,14 +168,6 @@ class EveSink:
         if self._owned and self._descriptor >= 0:
             os.close(self._descriptor)
         self._descriptor = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _put(self, part: bytes) -> int:
         """Write, waiting where the target is a full pipe that its other user made non-blocking."""

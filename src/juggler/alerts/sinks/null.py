@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 from typing import ClassVar, Self
 
+from juggler.alerts.sink import Sink
 from juggler.nouns import Alert
 
 
-class NullSink:
+class NullSink(Sink):
     """Take every alert and keep only their number."""
 
     name: ClassVar[str] = "null"
@@ -28,14 +28,6 @@ class NullSink:
 
     def close(self) -> None:
         """Do nothing: nothing is held."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 SINK = NullSink

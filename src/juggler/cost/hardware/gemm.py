@@ -17,6 +17,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from juggler.checks import FINITE, Range, check_ranges
 from juggler.count.geometry import Geometry
 from juggler.errors import ConfigError
 from juggler.nouns import Noun
@@ -35,13 +36,8 @@ class Gemm(Noun):
     count: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("m", "k", "n", "count"):
-            if getattr(self, name) < 1:
-                raise ConfigError(
-                    f"describe a product of {self.m} x {self.k} and {self.k} x {self.n}, {self.count} times",
-                    f"{name} is {getattr(self, name)}",
-                    f"Make {name} 1 or more",
-                )
+        at_least_1 = Range(1, FINITE, "1 or more")
+        check_ranges(self, dict.fromkeys(("m", "k", "n", "count"), at_least_1), "describe a product")
 
     @property
     def macs(self) -> int:

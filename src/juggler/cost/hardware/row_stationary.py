@@ -7,10 +7,10 @@ energy. Padding is not fetched, zeros are not skipped and nothing is compressed.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 
+from juggler.checks import ABOVE_0, FINITE, Range, check_ranges
 from juggler.cost.hardware.hierarchy import LEVELS, Hierarchy
 from juggler.cost.hardware.mapping import Widths, cheapest_mapping, loops_of
 from juggler.cost.hardware.reuse import Split, read_accesses, sum_accesses
@@ -38,16 +38,9 @@ class Numbers(Noun):
     mac_share: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("weight_bits", "activation_bits", "accumulator_bits"):
-            if getattr(self, name) < 1:
-                raise ConfigError(
-                    "set bit widths", f"{name} is {getattr(self, name)}", f"Make {name} 1 or more"
-                )
-        for name in ("weight_share", "mac_share"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ConfigError(
-                    "scale a layer", f"{name} is {getattr(self, name)}", f"Make {name} more than 0"
-                )
+        width, share = Range(1, FINITE, "1 or more"), Range(ABOVE_0, FINITE, "more than 0")
+        ranges = dict.fromkeys(("weight_bits", "activation_bits", "accumulator_bits"), width)
+        check_ranges(self, ranges | dict.fromkeys(("weight_share", "mac_share"), share), "set bit widths")
 
 
 @dataclass(frozen=True)

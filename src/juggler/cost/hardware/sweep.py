@@ -19,7 +19,6 @@ from juggler.cost.hardware.systolic import DATAFLOWS, array_shape, cycles, laid_
 from juggler.errors import ConfigError
 from juggler.nouns import Noun, Progress, ReportProgress
 
-CHUNK = 1 << 19  # numbers worked on at once: about 4 MB for each array in between
 # Results have to leave the array: of the two output-stationary variants the one that counts it.
 SWEPT = ("weight_stationary", "input_stationary", "output_drained")
 
@@ -106,6 +105,7 @@ def sweep(
     columns: ArrayLike,
     dataflows: Sequence[str] = SWEPT,
     *,
+    chunk: int = 1 << 19,
     progress: ReportProgress | None = None,
 ) -> Sweep:
     """Work out a network's cycles on arrays of `rows[i]` x `columns[i]` elements.
@@ -115,6 +115,7 @@ def sweep(
         rows: of each array, `[shapes]`.
         columns: of each array, `[shapes]`.
         dataflows: those to try.
+        chunk: numbers worked on at once: about 4 MB for each array in between.
         progress: told the shapes done, between chunks.
 
     Raises:
@@ -126,7 +127,7 @@ def sweep(
             "sweep arrays", f"{high.size} shapes, {len(dataflows)} dataflows", "Give one of each or more"
         )
     all_cycles = np.empty((len(dataflows), high.size), np.int64)
-    step = max(1, CHUNK // len(gemms))
+    step = max(1, chunk // len(gemms))
     for start in range(0, high.size, step):
         here = slice(start, start + step)
         for row, dataflow in enumerate(dataflows):

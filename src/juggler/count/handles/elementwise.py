@@ -69,37 +69,22 @@ _TANH_GELU = (2, 6, 0, 1)  # 0.5 x (1 + tanh(c (x + a x³)))
 
 
 def _handle(kind: str, each: tuple[int, int, int, int]) -> Handle:
-    def handle(call: Call) -> Work:
-        return _of(kind, prod(call.out), each)
-
-    return handle
-
-
-def _of(kind: str, elements: int, each: tuple[int, int, int, int]) -> Work:
-    additions, multiplications, comparisons, functions = each
-    return per_element(
-        kind,
-        elements,
-        additions=additions,
-        multiplications=multiplications,
-        comparisons=comparisons,
-        functions=functions,
-    )
+    return lambda call: per_element(kind, prod(call.out), each)
 
 
 def _add(call: Call) -> Work:
     """Count `self + alpha * other`, and `self - alpha * other`."""
     scaled = int(call.arguments.get("alpha", 1) != 1)
-    return _of("elementwise", prod(call.out), (1, scaled, 0, 0))
+    return per_element("elementwise", prod(call.out), (1, scaled, 0, 0))
 
 
 def _clamp(call: Call) -> Work:
     """Count one comparison a bound."""
-    return _of("activation", prod(call.out), (0, 0, int(call.has("min")) + int(call.has("max")), 0))
+    return per_element("activation", prod(call.out), (0, 0, int(call.has("min")) + int(call.has("max")), 0))
 
 
 def _clamp_by_one(call: Call) -> Work:
-    return _of("activation", prod(call.out), (0, 0, 1, 0))
+    return per_element("activation", prod(call.out), (0, 0, 1, 0))
 
 
 def _pow(call: Call) -> Work:
@@ -107,17 +92,17 @@ def _pow(call: Call) -> Work:
     exponent = call["exponent"]
     multiplications = _POWERS.get(exponent) if isinstance(exponent, int | float) else None
     each = (0, 0, 0, 1) if multiplications is None else (0, multiplications, 0, 0)
-    return _of("elementwise", prod(call.out), each)
+    return per_element("elementwise", prod(call.out), each)
 
 
 def _gelu(call: Call) -> Work:
     each = _TANH_GELU if call.arguments.get("approximate") == "tanh" else _ERF_GELU
-    return _of("activation", prod(call.out), each)
+    return per_element("activation", prod(call.out), each)
 
 
 def _glu(call: Call) -> Work:
     """Count one half by the sigmoid of the other."""
-    return _of("activation", prod(call.out), (1, 2, 0, 1))
+    return per_element("activation", prod(call.out), (1, 2, 0, 1))
 
 
 HANDLES: dict[str, Handle] = {

@@ -74,3 +74,10 @@ SCHEMA = Schema(
     attack_classes={"normal": "normal", **_classes(_SEEN, _UNSEEN)},
     unseen=tuple(sorted(_classes(_UNSEEN))),
 )
+
+# Whole attack types, one of each class in each fold: what is chosen on these holds for types never met.
+FOLDS = (
+    ("back", "satan", "guess_passwd", "rootkit"),
+    ("smurf", "portsweep", "warezmaster", "loadmodule"),
+    ("teardrop", "nmap", "warezclient", "buffer_overflow"),
+)

@@ -21,7 +21,6 @@ from juggler.nouns import Progress
 
 COUNTS = {"train": 50_000, "test": 10_000}
 _HOME = "https://www.cs.toronto.edu/~kriz/"
-_MOST = 1_000_000  # of a copy that is allowed to be another than the published one
 _ARCHIVE_BYTES = 200 << 20
 
 
@@ -83,6 +82,7 @@ class Cifar:
         classes: names of the classes, in the order of the labels.
         forms: the official forms, the one to download first.
         parquet: how its parquet copies are known and read.
+        most: pictures of a copy that is allowed to be another than the published one.
     """
 
     name: str
@@ -93,6 +93,7 @@ class Cifar:
     source: Source = field(default_factory=Source)
     synthetic: bool = False
     parts: tuple[str, ...] = tuple(COUNTS)
+    most: int = 1_000_000
 
     @property
     def provenance(self) -> Provenance:
@@ -209,7 +210,7 @@ class Cifar:
 
     def _checked(self, copy: _Copy, part: str) -> Iterator[Batch]:
         """Pass batches on; refuse other shapes, labels without a class, and more than were published."""
-        done, most = 0, _MOST if self.source.allow_modified else COUNTS[part]
+        done, most = 0, self.most if self.source.allow_modified else COUNTS[part]
         for batch in copy.batches():
             strange = (batch.labels < 0) | (batch.labels >= len(self.classes))
             if batch.images.shape[1:] != SHAPE or strange.any():
@@ -228,7 +229,7 @@ class Cifar:
 
     def _check_count(self, count: int, copy: _Copy, part: str) -> None:
         """Refuse a copy with more or fewer pictures than were published, unless modified ones are allowed."""
-        allowed = count <= _MOST if self.source.allow_modified else count == COUNTS[part]
+        allowed = count <= self.most if self.source.allow_modified else count == COUNTS[part]
         if not allowed:
             raise DataError(
                 f"read the {part} part of {self.title} from {copy.origin}",

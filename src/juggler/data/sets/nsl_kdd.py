@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from juggler.data.dataset import (
-    Provenance,
-    Records,
-    Schema,
-    Split,
-    TrainRecords,
-    check_choice,
-    hold_out,
-)
+from juggler.data.dataset import FoldedSet, Provenance, Records, Schema, check_choice
 from juggler.data.parse import read_bytes
-from juggler.data.schemas.nsl_kdd import SCHEMA
+from juggler.data.schemas.nsl_kdd import FOLDS, SCHEMA
 from juggler.data.source import RemoteFile, Source
 
 _COPIES = (
@@ -31,12 +23,6 @@ FILES = {
     part: RemoteFile(name, _DIGESTS[name], tuple(url + name.replace("+", "%2B") for url in _COPIES))
     for part, name in _PARTS.items()
 }
-# Whole attack types, one of each class in each fold: what is chosen on these holds for types never met.
-FOLDS = (
-    ("back", "satan", "guess_passwd", "rootkit"),
-    ("smurf", "portsweep", "warezmaster", "loadmodule"),
-    ("teardrop", "nmap", "warezclient", "buffer_overflow"),
-)
 
 _PROVENANCE = Provenance(
     name="nsl_kdd",
@@ -51,7 +37,7 @@ _PROVENANCE = Provenance(
 
 
 @dataclass(frozen=True)
-class NslKdd:
+class NslKdd(FoldedSet):
     """The data set as published, its files looked for by `source`."""
 
     source: Source = field(default_factory=Source)
@@ -60,6 +46,7 @@ class NslKdd:
     schema: Schema = SCHEMA
     parts: tuple[str, ...] = tuple(_PARTS)
     provenance: Provenance = _PROVENANCE
+    held_out: tuple[tuple[str, ...], ...] = FOLDS
 
     def at(self, source: Source) -> NslKdd:
         """Return the same set, its files looked for by `source`."""
@@ -75,19 +62,6 @@ class NslKdd:
         check_choice("load a part of nsl_kdd", part, self.parts)
         file = self.source.fetch(FILES[part])
         return read_bytes(file.data, self.schema, file.origin)
-
-    def training(self) -> TrainRecords:
-        """Return all of KDDTrain+; errors as `load`."""
-        return TrainRecords.of(self.load("train"))
-
-    def folds(self) -> int:
-        """Return the number of folds."""
-        return len(FOLDS)
-
-    def fold(self, i: int, seed: int) -> Split:
-        """Return KDDTrain+ less the types of fold `i` and 15 % of the rest, and those; errors as `load`."""
-        check_choice("take a fold of nsl_kdd", i, range(len(FOLDS)))
-        return hold_out(self.training(), FOLDS[i], seed)
 
 
 SET = NslKdd()

@@ -14,27 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from juggler.data.dataset import (
-    Provenance,
-    Records,
-    Schema,
-    Split,
-    TrainRecords,
-    check_choice,
-    hold_out,
-)
-from juggler.data.schemas.nsl_kdd import SCHEMA
+from juggler.data.dataset import FoldedSet, Provenance, Records, Schema, check_choice
+from juggler.data.schemas.nsl_kdd import FOLDS, SCHEMA
 from juggler.data.sets._profiles import PROFILES, TRAFFIC, Profile, Range
 from juggler.data.source import Source
 
 _SEEDS = {"train": 20_001, "test": 20_002}
 _STEALTHY, _NOISY = 0.04, 0.005
 _WINDOW, _HISTORY = 511, 255  # caps of the counts: within two seconds, and over the last connections
-_FOLDS = (
-    ("back", "satan", "guess_passwd", "rootkit"),
-    ("smurf", "portsweep", "warezmaster", "loadmodule"),
-    ("teardrop", "nmap", "warezclient", "buffer_overflow"),
-)
 _PROVENANCE = Provenance(
     name="synthetic",
     synthetic=True,
@@ -45,7 +32,7 @@ _PROVENANCE = Provenance(
 
 
 @dataclass(frozen=True)
-class Synthetic:
+class Synthetic(FoldedSet):
     """The data set, the same on every call."""
 
     name: str = "synthetic"
@@ -53,6 +40,7 @@ class Synthetic:
     schema: Schema = SCHEMA
     parts: tuple[str, ...] = ("train", "test")
     provenance: Provenance = _PROVENANCE
+    held_out: tuple[tuple[str, ...], ...] = FOLDS
 
     def at(self, source: Source) -> Synthetic:
         """Return the same set: it has no files to look for."""
@@ -66,19 +54,6 @@ class Synthetic:
         """
         check_choice("load a part of synthetic", part, self.parts)
         return _make(part)
-
-    def training(self) -> TrainRecords:
-        """Make the training records."""
-        return TrainRecords.of(self.load("train"))
-
-    def folds(self) -> int:
-        """Return the number of folds."""
-        return len(_FOLDS)
-
-    def fold(self, i: int, seed: int) -> Split:
-        """Return the training records less the types of fold `i` and 15 % of the rest, and those."""
-        check_choice("take a fold of synthetic", i, range(len(_FOLDS)))
-        return hold_out(self.training(), _FOLDS[i], seed)
 
 
 def _make(part: str) -> Records:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from juggler.count.geometry import macs_of
 from juggler.runtime.onnx_graphs.builder import GraphBuilder
 
 IR_VERSION = 8
@@ -65,7 +66,7 @@ class _Writer:
         options = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [kernel // 2] * 4}
         self.x = self.node("Conv", self.x, weight, self.weight(out), group=groups, **options)
         self.side = (self.side - 1) // stride + 1
-        self.macs += self.side**2 * out * fan_in
+        self.macs += macs_of(self.side**2, self.channels, out, groups=groups, taps=kernel**2)
         self.channels = out
         if act:
             self.x = self.node(act, self.x)
@@ -132,7 +133,7 @@ class _Writer:
         """Add a dense layer on `[batch, features]`."""
         weight = self.weight(out, features, scale=features**-0.5)
         self.x = self.node("Gemm", self.x, weight, self.weight(out), transB=1)
-        self.macs += features * out
+        self.macs += macs_of(1, features, out)
         if act:
             self.x = self.node(act, self.x)
         return out

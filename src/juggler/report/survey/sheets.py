@@ -185,7 +185,7 @@ def left_out_sheet(survey: Survey) -> Sheet:
     """Lay out the networks that could not be surveyed, and why."""
     columns = tuple(Column(name, numeric=False) for name in ("network", "why", "what to do"))
     rows = tuple(
-        tuple(map(units.clean, (network.title, network.why, network.remedy))) for network in survey.left_out
+        tuple(map(units.clean, (network.what, network.reason, network.remedy))) for network in survey.left_out
     )
     return Sheet("Left out", columns, rows, ("bad",) * len(rows))
 

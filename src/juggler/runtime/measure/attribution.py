@@ -16,12 +16,12 @@ import numpy as np
 
 from juggler.clock.race import Ratio, Samples, race, ratio
 from juggler.errors import ArtefactError, ConfigError, Unavailable
-from juggler.nouns import Machine, Noun, ReportProgress, Timing
+from juggler.nouns import Machine, Noun, ReportProgress, Skipped, Timing
 from juggler.runtime.export import export
 from juggler.runtime.int8.held_out import in_pieces, share_out
 from juggler.runtime.int8.quantize import QUANTIZERS, quantize
 from juggler.runtime.machine import machine
-from juggler.runtime.measure.contenders import Skipped, normal
+from juggler.runtime.measure.contenders import normal
 from juggler.runtime.modules import examples
 from juggler.runtime.open import open_session, require
 from juggler.runtime.precision import FLOAT32, INT8, Deviation, answers, deviation_of, shortfall
@@ -227,7 +227,7 @@ def _places(names: Sequence[str], graphs: _Graphs, skipped: list[Skipped], *, in
             except (ArtefactError, Unavailable) as error:
                 lacks = error.found, error.remedy
         if lacks is not None:
-            skipped.append(Skipped(name, *lacks, INT8))
+            skipped.append(Skipped(f"{name} in {INT8}", *lacks))
         for precision in precisions:
             yield _Place("original", name, precision)
             yield _Place("flat", name, precision)

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from juggler.checks import refuse_faults
-from juggler.nouns import Noun
+from juggler.nouns import Skipped
 from juggler.runtime.open import source_for
 from juggler.runtime.precision import FLOAT32, INT8, check_precision, is_quantized, shortfall
 from juggler.runtime.session import BACKENDS, Array, Model, Session, Source
@@ -27,27 +27,6 @@ class Entry(NamedTuple):
     backend: str
     precision: str
     batch: int
-
-
-@dataclass(frozen=True)
-class Skipped(Noun):
-    """What was asked for and cannot work here: what is missing, and what mends it.
-
-    Attributes:
-        backend: the backend's name.
-        missing: what is not there.
-        remedy: what mends it.
-        precision: the one that the backend lacks; None where it cannot work at all.
-    """
-
-    backend: str
-    missing: str
-    remedy: str
-    precision: str | None = None
-
-    def __str__(self) -> str:
-        within = f" in {self.precision}" if self.precision else ""
-        return f"{self.backend} was not run{within}: {self.missing}; {self.remedy}"
 
 
 class Forms:
@@ -128,9 +107,8 @@ def contend(
     """
     _check(models, shape, batches, precisions, threads)
     names = list(dict.fromkeys(BACKENDS.names() if backends is None else backends))
-    skipped = tuple(_skipped(names, precisions))
-    out = {(skip.backend, skip.precision) for skip in skipped}
-    usable = [(n, p) for n, p in product(names, precisions) if not out & {(n, p), (n, None)}]
+    skipped = dict(_skipped(names, precisions))
+    usable = [(n, p) for n, p in product(names, precisions) if not skipped.keys() & {(n, p), (n, None)}]
     forms = Forms(models, shape)
     inputs = {batch: normal((batch, *shape), seed) for batch in batches}
     calls: dict[Entry, Call] = {}
@@ -139,7 +117,7 @@ def contend(
             session = stack.enter_context(_open(forms, subject, name, precision, threads))
             for batch in batches:
                 calls[Entry(subject, name, precision, batch)] = partial(session.run, inputs[batch])
-        yield Contest(calls, skipped, forms)
+        yield Contest(calls, tuple(skipped.values()), forms)
 
 
 def normal(shape: tuple[int, ...], seed: int) -> Array:
@@ -177,14 +155,17 @@ def _check(
     )
 
 
-def _skipped(names: Sequence[str], precisions: Sequence[str]) -> Iterator[Skipped]:
+def _skipped(
+    names: Sequence[str], precisions: Sequence[str]
+) -> Iterator[tuple[tuple[str, str | None], Skipped]]:
+    """Yield each backend that cannot work here, with None, or the precision that it lacks, and why."""
     for name in names:
         backend = BACKENDS.get(name)
         status = backend.status()
         if not status.available:
-            yield Skipped(name, status.missing or "", status.remedy or "")
+            yield (name, None), Skipped(name, status.missing or "", status.remedy or "")
             continue
         for precision in precisions:
             lacks = shortfall(backend, precision)
             if lacks:
-                yield Skipped(name, *lacks, precision)
+                yield (name, precision), Skipped(f"{name} in {precision}", *lacks)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from juggler.clock.race import Samples, race, ratio
-from juggler.nouns import Machine, Noun, ReportProgress, Timing
+from juggler.nouns import Machine, Noun, ReportProgress, Skipped, Timing
 from juggler.runtime.machine import machine
-from juggler.runtime.measure.contenders import Contest, Entry, Skipped, contend
+from juggler.runtime.measure.contenders import Contest, Entry, contend
 from juggler.runtime.measure.peak import Peak, measure_peak
 from juggler.runtime.precision import FLOAT32
 from juggler.runtime.session import Model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 import pytest
 
-from juggler.runtime.onnx_graphs.protobuf import field, fields
+from juggler.reading.messages import field, fields
 
 MESSAGE = field(1, b"key") + b"\x10\x96\x01" + b"\x1d" + bytes(4) + b"\x21" + bytes(8) + field(15, b"x" * 300)
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from juggler.data.readers import inert_pickle
-from juggler.data.readers.inert_pickle import array_of, read_pickle
 from juggler.errors import DataError
+from juggler.reading import pickles
+from juggler.reading.pickles import array_of, read_pickle
 from made_pictures import is_a_real_pickle, python2
 
 ARRAY = np.arange(6000, dtype=np.uint8).reshape(-1, 60)
@@ -118,7 +118,7 @@ def test_a_small_file_cannot_grow_into_a_large_one():
     text = b"X" + (10_000).to_bytes(4, "little") + b"a" * 10_000
     again = b"h\x01h\x02h\x03\x86R"
     program = b"\x80\x02}U\x01d(c_codecs\nencode\nq\x01" + text + b"q\x02X\x06\x00\x00\x00latin1q\x03\x86R"
-    with pytest.raises(DataError, match="call number 65"):
+    with pytest.raises(DataError, match="the same bytes over and over"):
         read_pickle(program + again * 1000 + b"ts.", "a test")
 
 
@@ -136,8 +136,8 @@ def test_text_that_repeats_itself_is_never_written_out():
 def array_program(**changes):
     """Return what `array_of` takes, with something else in one place."""
     parts = {"shape": (2, 3), "code": "u1", "order": "|", "raw": b"\0" * 6} | changes
-    element = inert_pickle._Made("dtype", (parts["code"], False, True), (3, parts["order"], None))
-    made = inert_pickle._Made("array", (), (1, parts["shape"], element, False, parts["raw"]))
+    element = pickles._Made("dtype", (parts["code"], False, True), (3, parts["order"], None))
+    made = pickles._Made("array", (), (1, parts["shape"], element, False, parts["raw"]))
     if "what" in changes:
         made.what = changes["what"]
     return made
@@ -188,3 +188,16 @@ def test_damaged_pickles_are_read_or_refused_and_import_nothing(data):
     except DataError as error:
         assert "a test" in str(error)
     assert imported() == before
+
+
+@pytest.mark.parametrize(
+    ("program", "fault"),
+    [
+        (b"\x80\x04" + b"(" * 100_000, "64 marks within each other"),
+        (b"\x80\x04" + b"]" * 2_100_000 + b".", "2,000,000 steps"),
+        (b"\x80\x04" + b"N\x85" * 1_050_000, "2,000,000 steps"),
+    ],
+)
+def test_a_program_is_short_and_flat(program, fault):
+    with pytest.raises(DataError, match=fault):
+        read_pickle(program, "a test")

@@ -3,7 +3,8 @@
 A pickle is a program for a small stack machine. The archives of CIFAR hold pickles of dictionaries, lists,
 text, numbers and numpy arrays; for these few opcodes are enough. `pickletools.genops` splits the program up,
 and each of those few is carried out on plain values. numpy's own names are taken as words that say what the
-arguments after them mean. Any other opcode, and any other name, is refused.
+arguments after them mean. Any other opcode, and any other name, is refused, as is a program of more steps,
+more marks or more bytes than any such archive has: a mark is one byte in the file and eighty in memory.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from juggler.errors import DataError
+from juggler.reading.request import MALFORMED
 
 # The names as numpy 1 and 2 and both Pythons write them, and what each is taken to mean.
 _MEANINGS = {
@@ -33,6 +35,8 @@ _MEANINGS = {
 _ELEMENT = re.compile(r"[iu][1248]")
 _MAX_CALLS = 64  # such a file has half a dozen; many could blow a small file up
 _MAX_AXES, _MAX_SIZE = 4, 1 << 31
+_MAX_STEPS = 2_000_000  # CIFAR-100's part of 50,000 pictures takes 250,000
+_MAX_MARKS = 64  # lists within lists
 _PLAIN = (
     "BININT BININT1 BININT2 LONG1 STRING BINSTRING SHORT_BINSTRING BINUNICODE SHORT_BINUNICODE BINUNICODE8 "
     "BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8"
@@ -67,15 +71,17 @@ def read_pickle(data: bytes, origin: str) -> dict[str, Any]:
     Raises:
         DataError: it is cut short, no dictionary, or holds anything but plain data and numpy arrays.
     """
-    machine = _Machine()
+    machine = _Machine(len(data))
     try:
-        for opcode, argument, position in pickletools.genops(data):
+        for number, (opcode, argument, position) in enumerate(pickletools.genops(data)):
+            if number >= _MAX_STEPS:
+                raise _Refusal(f"more than {_MAX_STEPS:,} steps")
             machine.step(opcode.name, argument, position or 0)
         if not isinstance(machine.result, dict):
             raise _Refusal(f"a {type(machine.result).__name__} where a dictionary belongs")
     except _Refusal as refusal:
         raise _error(origin, str(refusal)) from None
-    except (ValueError, IndexError, KeyError, TypeError) as error:
+    except (*MALFORMED, MemoryError) as error:
         raise _error(origin, f"it is no whole pickle ({error})") from error
     return machine.result
 
@@ -105,7 +111,7 @@ def array_of(value: object, origin: str) -> NDArray[Any]:
         return np.frombuffer(content, dtype).reshape(sizes, order="F" if order == "F" else "C")
     except _Refusal as refusal:
         raise _error(origin, str(refusal)) from None
-    except (ValueError, TypeError, IndexError) as error:
+    except (*MALFORMED, MemoryError) as error:
         raise _error(origin, f"an array that makes no sense ({error})") from error
 
 
@@ -144,8 +150,9 @@ def _error(origin: str, fault: str) -> DataError:
 class _Machine:
     """The stack machine, with plain values on its stack and nothing that acts."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
         self.result: object = None
+        self._bytes_left = 2 * size  # text that stands for bytes is at most twice as long as they
         self._stack: list[Any] = []
         self._below: list[list[Any]] = []
         self._memo: dict[int, Any] = {}
@@ -170,6 +177,8 @@ class _Machine:
 
     def mark(self, _: object) -> None:
         """Begin to collect values."""
+        if len(self._below) >= _MAX_MARKS:
+            raise _Refusal(f"more than {_MAX_MARKS} marks within each other")
         self._below.append(self._stack)
         self._stack = []
 
@@ -240,6 +249,9 @@ class _Machine:
         text, encoding = arguments
         if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
             raise _Refusal("bytes written in another way than numpy's")
+        self._bytes_left -= len(text)
+        if self._bytes_left < 0:
+            raise _Refusal("the same bytes over and over")
         self._stack.append(text.encode("latin-1"))
 
     def build(self, _: object) -> None:
