@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from juggler.runtime.artefact import write
 
 from juggler.data import Encoder, TrainRecords
 from juggler.runtime import Artefact, Fields
+from juggler.runtime.artefact import write
 from small_detector import SCHEMA, graph_of, records
 
 
