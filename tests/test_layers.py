@@ -14,8 +14,9 @@ import juggler
 
 ROOT = Path(juggler.__file__).parent
 LEVELS = (
+    {"display"},
     {"errors", "privacy", "extras"},
-    {"lazy"},
+    {"lazy", "reading"},
     {"nouns", "files", "sqlite_files", "digest", "stopping", "arrays", "checks"},
     {"registry", "packages"},
     {"metrics"},

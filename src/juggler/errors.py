@@ -7,6 +7,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from juggler.display import printable
+
+_LIMIT = 4_000
+"""Characters of each part of a message."""
+
 
 class JugglerError(Exception):
     """Tell the user what was asked, what was found and what to do about it.
@@ -18,8 +23,9 @@ class JugglerError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, asked: str, found: str, remedy: str) -> None:
-        self.asked, self.found, self.remedy = asked, found, remedy
-        super().__init__(f"{asked}: {found}. {remedy}")
+        # Names of files and fields of records stand in all three: a terminal and a log must not obey them.
+        self.asked, self.found, self.remedy = (printable(text, _LIMIT) for text in (asked, found, remedy))
+        super().__init__(f"{self.asked}: {self.found}. {self.remedy}")
 
 
 class ConfigError(JugglerError):
@@ -56,3 +62,9 @@ class ParityError(JugglerError):
     """An exported network does not compute what its source computes; nothing was written."""
 
     exit_code: ClassVar[int] = 7
+
+
+def first_line(error: BaseException, most: int = 200) -> str:
+    """Return the first line of another library's error, its class where it has no text."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:most] if lines else type(error).__name__

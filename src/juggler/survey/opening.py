@@ -14,7 +14,7 @@ from juggler.errors import ArtefactError, ConfigError, Unavailable
 from juggler.files import write_atomically
 from juggler.models.networks import checkpoint
 from juggler.packages import is_installed
-from juggler.runtime.deploy.classifier import CLASSIFIER
+from juggler.runtime.deploy import CLASSIFIER
 from juggler.runtime.export import draft
 from juggler.runtime.sources.named import open_module
 from juggler.runtime.sources.picture_folder import IMAGENET

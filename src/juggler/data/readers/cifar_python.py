@@ -9,8 +9,8 @@ import numpy as np
 
 from juggler.data.picture_cache import Batch
 from juggler.data.readers.cifar_binary import SHAPE
-from juggler.data.readers.inert_pickle import array_of, read_pickle
 from juggler.errors import DataError
+from juggler.reading.pickles import array_of, read_pickle
 
 _LARGEST_LABEL = 1 << 31
 

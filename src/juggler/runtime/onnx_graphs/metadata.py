@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from juggler.errors import ArtefactError
-from juggler.runtime.onnx_graphs.protobuf import field, fields
+from juggler.reading.messages import field, fields
 
 METADATA_FIELD = 14
 KEY_FIELD, VALUE_FIELD = 1, 2

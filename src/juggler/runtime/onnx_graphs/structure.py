@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from juggler.errors import ArtefactError
-from juggler.runtime.onnx_graphs.protobuf import Buffer, field, fields, head
+from juggler.reading.messages import Buffer, field, fields, head
 
 if TYPE_CHECKING:
     import onnx
