@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from juggler.runtime.artefact import shipped
 
 from benchmarks.claims.detect_process import alert_latencies, run_over
 from benchmarks.common import Finding, options, progress, reporting, write
@@ -33,6 +32,7 @@ from juggler.detect.reader import LineReader
 from juggler.detect.run import _Run  # the loop of `detect` is taken apart here, to time each turn of it
 from juggler.models import TrainedDetector
 from juggler.runtime import Artefact
+from juggler.runtime.artefact import shipped
 from juggler.runtime.export import export
 from juggler.runtime.measure.speed import measure
 

@@ -17,8 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from juggler.runtime.artefact import shipped
-from juggler.runtime.deploy import deploy
 
 from benchmarks.common import TRIALS, Finding, options, progress, write
 from juggler.data import Records, load_record_set
@@ -27,6 +25,8 @@ from juggler.metrics import decide
 from juggler.models import TrainedDetector, create
 from juggler.models.networks.families._staged import BLOCK_COUNTS
 from juggler.runtime import Artefact, open_session
+from juggler.runtime.artefact import shipped
+from juggler.runtime.deploy import deploy
 from juggler.runtime.session import BACKENDS, Model
 from juggler.transform import Flattened, flatten
 

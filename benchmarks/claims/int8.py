@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import torch
-from juggler.runtime.artefact import Artefact, shipped
 from PIL import Image
 from torch import nn
 from torch.nn import functional as F
@@ -36,6 +35,7 @@ from juggler.errors import DataError, Refused
 from juggler.models import create
 from juggler.nouns import Quantization
 from juggler.reproduce.networks import CLASSES, depth_networks, randomised
+from juggler.runtime.artefact import Artefact, shipped
 from juggler.runtime.export import export
 from juggler.runtime.int8.certified import Budget, quantize_certified, read_record
 from juggler.runtime.int8.quantization import QUANTIZERS

@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 
 import torch
-from juggler.runtime.artefact import shipped
 
 from benchmarks.common import ROOT
 from juggler.models import TrainedDetector
 from juggler.report import draw_graphs, standalone
+from juggler.runtime.artefact import shipped
 from juggler.transform import flatten
 
 TARGET = ROOT / "docs" / "wide-and-flat.svg"

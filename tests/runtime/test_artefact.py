@@ -11,12 +11,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from juggler.runtime.artefact import Artefact, Fields, write
 from torch import nn
 
 from juggler.data import SCHEMAS, Encoder, TrainRecords
 from juggler.errors import ArtefactError, ConfigError
 from juggler.nouns import Certificate, Check
+from juggler.runtime.artefact import Artefact, Fields, write
 from juggler.runtime.export import export
 from juggler.runtime.onnx_graphs.metadata import join, split
 

@@ -7,13 +7,19 @@ import json
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from juggler.errors import ArtefactError
 
 
 class Noun:
-    """Read and write a frozen dataclass as plain JSON; unknown and missing fields are named in the error."""
+    """Read and write a frozen dataclass as plain JSON; unknown and missing fields are named in the error.
+
+    Attributes:
+        former_names: fields by what the last releases called them, which is still read.
+    """
+
+    former_names: ClassVar[Mapping[str, str]] = {}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain numbers, strings, lists and dicts."""
@@ -30,6 +36,7 @@ class Noun:
         Raises:
             ArtefactError: a field is missing or unknown.
         """
+        values = {cls.former_names.get(name, name): value for name, value in values.items()}
         fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
         required = {
             n

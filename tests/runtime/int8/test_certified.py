@@ -12,11 +12,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from juggler.runtime.artefact import Artefact, shipped
 from torch import nn
 
 from juggler.errors import ArtefactError, ConfigError, Refused
 from juggler.nouns import Certificate, Check, Quantization
+from juggler.runtime.artefact import Artefact, shipped
 from juggler.runtime.export import export
 from juggler.runtime.int8.certified import Budget, Quantized, quantize_certified, read_record
 from juggler.runtime.int8.held_out import check_apart, in_pieces, share_out
