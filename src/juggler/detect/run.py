@@ -196,17 +196,15 @@ class _Run:
                 self._on_doubt(doubts)
 
     def refuse_nothing(self, name: str, total_bytes: int | None) -> None:
-        """Raise a DataError where an input that has ended held no record."""
-        if total_bytes == 0:
-            raise DataError(f"detect in {name}", "it is empty (0 bytes)", "Name a file of records")
-        if self.bad_rows and not self.records:
-            row = next(iter(self._first_bad), None)
-            raise DataError(
-                f"detect in {name}",
-                f"not one of {self.bad_rows:,} lines is a record"
-                + (f"; line {row.line}: {row.reason}" if row is not None else ""),
-                "Give the detector's columns, a record a line, see docs/how-to/detect.md",
-            )
+        """Raise a DataError where what has ended held no record: a file, or a stream of bad rows only."""
+        if self.records or (total_bytes is None and not self.bad_rows):
+            return
+        fault = "it is empty (0 bytes)" if total_bytes == 0 else "blank and header lines only"
+        if self.bad_rows:
+            fault = f"not one of {self.bad_rows:,} lines is a record"
+            fault += f"; line {row.line}: {row.reason}" if (row := next(iter(self._first_bad), None)) else ""
+        remedy = "Give the detector's columns, a record a line, see docs/how-to/detect.md"
+        raise DataError(f"detect in {name}", fault, remedy)
 
     def close(self) -> None:
         """Close what is open."""
