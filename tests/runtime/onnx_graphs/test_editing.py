@@ -31,7 +31,7 @@ def test_weights_makers_and_uses_are_by_name():
 
 
 def test_a_size_of_minus_one_is_free():
-    assert editing.shape_of(small_graph().input[0]) == (None, None, 3)
+    assert editing.declared_shape(small_graph().input[0]) == (None, None, 3)
 
 
 def test_nodes_are_replaced_in_place():

@@ -44,13 +44,15 @@ def true_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
     return [value for value in graph.input if value.name not in weights]
 
 
-def shape_of(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
-    """Return what an input or an output says of its shape; None where a size is free.
+def declared_shape(value: Any) -> tuple[int | None, ...] | None:
+    """Return the shape that a graph gives a value, None for each free size; None where its rank is free.
 
-    A size of -1 is how some exporters write that it is free.
+    Exporters write a free size as no number, as -1, and as 0.
     """
-    dims = value.type.tensor_type.shape.dim
-    return tuple(d.dim_value if d.HasField("dim_value") and d.dim_value >= 0 else None for d in dims)
+    kind = value.type.tensor_type
+    if not kind.HasField("shape"):
+        return None
+    return tuple(dim.dim_value if dim.dim_value > 0 else None for dim in kind.shape.dim)
 
 
 def replace_all(items: Any, new: Iterable[Any]) -> None:

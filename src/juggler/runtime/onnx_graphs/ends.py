@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from juggler.errors import ArtefactError
 from juggler.nouns import TensorSpec
-from juggler.runtime.onnx_graphs.editing import shape_of, true_inputs
+from juggler.runtime.onnx_graphs.editing import declared_shape, true_inputs
 
 
 def ends(source: Path | bytes) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
@@ -46,4 +46,4 @@ def load_model(source: Path | bytes) -> onnx.ModelProto:
 def spec_of(value: Any) -> TensorSpec:
     """Return what an input or an output is."""
     kind: npt.DTypeLike = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
-    return TensorSpec(value.name, shape_of(value), np.dtype(kind).name)
+    return TensorSpec(value.name, declared_shape(value) or (), np.dtype(kind).name)
