@@ -257,9 +257,7 @@ def test_any_input_gives_the_same_however_it_is_cut(pieces: list[bytes], block_b
     assert outcome(block_bytes) == outcome(1 << 20)
 
 
-def test_hang_up_opens_the_alert_file_anew_or_ends_a_run_without_one(
-    artefact: Artefact, tmp_path: Path
-) -> None:
+def test_hang_up_opens_the_alert_file_anew_or_ends_a_run(artefact: Artefact, tmp_path: Path) -> None:
     flood = next(line for line in traffic(100, seed=5) if "neptune" in line)
     path = tmp_path / "eve.json"
     read_end, write_end = os.pipe()

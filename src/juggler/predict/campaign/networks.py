@@ -19,7 +19,7 @@ from juggler.predict.campaign.store.samples import Store, machine_digest
 from juggler.predict.extract.kernels import ExtractedKernels, extract_kernels
 from juggler.predict.graphs.random_networks import RandomNetwork, random_network
 from juggler.runtime.machine import machine as machine_record
-from juggler.runtime.onnx_graphs.normals import normal
+from juggler.runtime.onnx_graphs.builder import normal
 from juggler.runtime.open import open_session
 
 BATCHES = (1, 1, 1, 2, 4, 8, 16, 32, 64)  # more calls are of one input than of any other number

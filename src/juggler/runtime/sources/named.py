@@ -123,18 +123,18 @@ def read_inputs(path: Path, shape: tuple[int, ...]) -> Tensor:
     import numpy as np  # noqa: PLC0415
     import torch  # noqa: PLC0415  # torch only where it is needed
 
-    asked, remedy = (
+    request, remedy = (
         f"read inputs from {path}",
         f"Save an array [n, {', '.join(map(str, shape))}] with numpy.save",
     )
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise ConfigError(asked, f"no array in a .npy file ({error})", remedy) from error
+        raise ConfigError(request, f"no array in a .npy file ({error})", remedy) from error
     fits = isinstance(array, np.ndarray) and array.ndim == len(shape) + 1 and array.shape[1:] == shape
     if not fits or not len(array) or array.dtype.kind not in "fiu":
-        found = f"{array.shape} of {array.dtype}" if isinstance(array, np.ndarray) else "several arrays"
-        raise ConfigError(asked, f"it holds {found}", remedy)
+        content = f"{array.shape} of {array.dtype}" if isinstance(array, np.ndarray) else "several arrays"
+        raise ConfigError(request, f"it holds {content}", remedy)
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
 
 
@@ -151,22 +151,22 @@ def contenders(
     Raises:
         ConfigError: no shape is given and none can be read.
     """
-    found: dict[str, Model] = {}
+    networks: dict[str, Model] = {}
     files = {model: Path(model) for model in models if Path(model).suffix == ".onnx"}
     size = parse_shape(shape) if shape else _shape_of(files)
     stems = [model if is_factory(model) else Path(model).stem for model in models]
     for model, stem in zip(models, stems, strict=True):
         name = stem if stems.count(stem) == 1 else model
         if model in files:
-            found[name] = files[model]
+            networks[name] = files[model]
             continue
         module, example = open_with_example(model, size)
-        found[name] = module
+        networks[name] = module
         if flat:
             from juggler.transform import flatten  # noqa: PLC0415
 
-            found[f"{name} flat"] = flatten(module, example).model
-    return found, size
+            networks[f"{name} flat"] = flatten(module, example).model
+    return networks, size
 
 
 def _shape_of(files: dict[str, Path]) -> tuple[int, ...]:
