@@ -23,6 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from juggler import nouns
+from juggler.display import printable
 from juggler.nouns import ReportProgress
 
 
@@ -81,16 +82,17 @@ class _Errors(Console):
 
 OUT = _Results(highlight=False)
 ERRORS = _Errors(stderr=True)
+_LONGEST = 100_000  # characters of a text: a traceback is cut before it comes here
 SYNTHETIC = (
     "SYNTHETIC DATA: the package made these records up itself; scores on them say nothing of a network."
 )
 
 
 def escape(text: str) -> str:
-    """Return text that rich prints as it is, brackets included."""
+    """Return text that rich prints as it is, brackets included, and that no terminal obeys."""
     from rich.markup import escape as escaped  # noqa: PLC0415  # the name would shadow this one
 
-    return escaped(text)
+    return escaped(printable(text, _LONGEST, keep="\n"))
 
 
 @contextmanager
