@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
+
+from juggler.reading.documents import parse_toml
+from juggler.reading.request import Request
 
 PHASES = ("pre", "exec", "post")
 LAYERS = ("conv", "pool", "dense")  # the paper's convolutional, pooling and dense ones
@@ -49,7 +51,7 @@ class PublishedErrors:
 def published() -> dict[str, Any]:
     """Return the whole file."""
     text = files("juggler.report").joinpath("resperfnet.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+    return parse_toml(text, Request("read what was published", "Install juggler again"))
 
 
 def published_layers() -> tuple[PublishedErrors, ...]:

@@ -12,6 +12,8 @@ from juggler.checks import refuse_faults
 from juggler.data import Encoder, Schema
 from juggler.errors import ArtefactError
 from juggler.nouns import Certificate
+from juggler.reading.documents import parse_json
+from juggler.reading.request import Request
 
 FORMAT = 1
 PREFIX = "juggler."
@@ -105,11 +107,7 @@ def _get(metadata: Mapping[str, str], key: str) -> str:
 
 
 def _parsed(metadata: Mapping[str, str], key: str) -> Any:
-    text = _get(metadata, key)
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ArtefactError(f"read {PREFIX}{key}", f"{PREFIX}{key} is no JSON ({error})", REMAKE) from error
+    return parse_json(_get(metadata, key), Request(f"read {PREFIX}{key}", REMAKE))
 
 
 def _json(value: Any) -> str:
