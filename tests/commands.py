@@ -63,7 +63,7 @@ class Workshop:
     @classmethod
     def make(cls, folder: Path) -> Self:
         from juggler.models import Plan, train_detector  # noqa: PLC0415  # torch
-        from juggler.runtime.deploy.detector import deploy  # noqa: PLC0415
+        from juggler.runtime.deploy import deploy  # noqa: PLC0415
 
         (folder / "plan.toml").write_text(PLAN, encoding="utf-8")
         trained = train_detector(Plan.read(folder / "plan.toml"), load_record_set("synthetic"))

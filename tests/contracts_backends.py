@@ -16,7 +16,7 @@ from torch import nn
 
 from juggler.errors import ConfigError, Unavailable
 from juggler.runtime.export import export
-from juggler.runtime.int8.quantize import quantize
+from juggler.runtime.int8.quantization import quantize
 from juggler.runtime.open import open_session
 from juggler.runtime.precision import FLOAT32, INT8, PRECISIONS
 from juggler.runtime.session import Backend, Model, Session

@@ -17,8 +17,7 @@ from juggler.predict.campaign.networks import TimedNetwork
 from juggler.predict.campaign.sampling import Space
 from juggler.predict.campaign.store.samples import Store, machine_digest
 from juggler.predict.extract.kernels import ExtractedKernels, extract_kernels
-from juggler.predict.fit.networks import compose_predictor
-from juggler.predict.fit.predictor import fit_predictor
+from juggler.predict.fit.predictor import compose_predictor, fit_predictor
 from juggler.predict.fit.report import FitReport, NetworkReport
 from juggler.predict.graphs.random_networks import random_network
 from juggler.predict.kernels.sample import Sample

@@ -14,7 +14,7 @@ from juggler.predict.kernels.spec import KernelSpec
 MACHINE = Machine("a processor", 2, 8.0, "a system", "3.12", {"onnxruntime": "1.2"})
 
 
-def samples(count=80, family="conv", drawn="random"):
+def samples(count=80, family="conv", sampled_by="random"):
     """Return samples of made-up convolutions, as a campaign keeps them."""
     table, latency_ms = convolutions(count)
     rows = []
@@ -26,8 +26,8 @@ def samples(count=80, family="conv", drawn="random"):
         rows.append(
             Sample(
                 spec=spec, backend="onnxruntime", precision="float32", threads=1, pre_ms=0.1,
-                exec_ms=float(latency_ms[row]), post_ms=0.1, spread=0.0, rounds=3, rejected=0, drawn=drawn,
-                machine=machine_digest(MACHINE), taken_at="2026-01-01T00:00:00+00:00",
+                exec_ms=float(latency_ms[row]), post_ms=0.1, spread=0.0, rounds=3, rejected=0,
+                sampled_by=sampled_by, machine=machine_digest(MACHINE), taken_at="2026-01-01T00:00:00+00:00",
             )
         )  # fmt: skip
     return rows

@@ -13,7 +13,7 @@ from juggler.errors import ConfigError
 from juggler.models import create
 from juggler.models.layers.annealing import anneal
 from juggler.runtime.export import export
-from juggler.runtime.measure.contenders import contend
+from juggler.runtime.measure.contenders import open_contenders
 from juggler.runtime.tuning.flattening import flatten
 
 BACKEND = "onnxruntime"
@@ -40,10 +40,10 @@ def latencies(
     progress: Any = None,
 ) -> dict[str, dict[str, Any]]:
     """Race graphs in one race; return medians, and how many times longer than `against` each takes."""
-    with contend(graphs, [BACKEND], shape=SHAPE, threads=threads) as contest:
-        if contest.skipped:
-            raise ConfigError("race the networks", str(contest.skipped[0]), "Install it")
-        calls = {entry.subject: call for entry, call in contest.calls.items()}
+    with open_contenders(graphs, [BACKEND], shape=SHAPE, threads=threads) as contenders:
+        if contenders.skipped:
+            raise ConfigError("race the networks", str(contenders.skipped[0]), "Install it")
+        calls = {entry.subject: call for entry, call in contenders.calls.items()}
         samples = race(calls, rounds=rounds, min_block_ms=BLOCK_MS, warmup_s=WARMUP_S, progress=progress)
     found: dict[str, dict[str, Any]] = {}
     for name, own in samples.items():

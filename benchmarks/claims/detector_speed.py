@@ -32,7 +32,7 @@ from juggler.detect.reader import LineReader
 from juggler.detect.run import _Run  # the loop of `detect` is taken apart here, to time each turn of it
 from juggler.models import TrainedDetector
 from juggler.runtime import Artefact
-from juggler.runtime.artefact.shipped import shipped
+from juggler.runtime.artefact import shipped
 from juggler.runtime.export import export
 from juggler.runtime.measure.speed import measure
 

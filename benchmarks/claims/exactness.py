@@ -25,8 +25,8 @@ from juggler.metrics import decide
 from juggler.models import TrainedDetector, create
 from juggler.models.networks.families._staged import BLOCK_COUNTS
 from juggler.runtime import Artefact, open_session
-from juggler.runtime.artefact.shipped import shipped
-from juggler.runtime.deploy.detector import deploy
+from juggler.runtime.artefact import shipped
+from juggler.runtime.deploy import deploy
 from juggler.runtime.session import BACKENDS, Model
 from juggler.transform import Flattened, flatten
 

@@ -35,11 +35,10 @@ from juggler.errors import DataError, Refused
 from juggler.models import create
 from juggler.nouns import Quantization
 from juggler.reproduce.networks import CLASSES, depth_networks, randomised
-from juggler.runtime.artefact.file import Artefact
-from juggler.runtime.artefact.shipped import shipped
+from juggler.runtime.artefact import Artefact, shipped
 from juggler.runtime.export import export
 from juggler.runtime.int8.certified import Budget, quantize_certified, read_record
-from juggler.runtime.int8.quantize import QUANTIZERS
+from juggler.runtime.int8.quantization import QUANTIZERS
 from juggler.runtime.open import open_session
 from juggler.runtime.session import Array
 

@@ -29,7 +29,7 @@ from juggler.clock.race import race, ratio
 from juggler.errors import JugglerError
 from juggler.files import write_atomically
 from juggler.runtime.export import export
-from juggler.runtime.measure.contenders import contend
+from juggler.runtime.measure.contenders import open_contenders
 from juggler.runtime.tuning.flattening import flatten
 from juggler.transform import Flattened
 
@@ -161,8 +161,8 @@ def one_race(
 ) -> dict[str, Any]:
     """Return how many times longer the original takes, and the medians of both."""
     with ExitStack() as stack:
-        contest = stack.enter_context(
-            contend(
+        contenders = stack.enter_context(
+            open_contenders(
                 {"original": original, "flat": flat},
                 [backend],
                 shape=example.shape[1:],
@@ -170,7 +170,7 @@ def one_race(
                 seed=seed,
             )
         )
-        calls = {entry.subject: call for entry, call in contest.calls.items()}
+        calls = {entry.subject: call for entry, call in contenders.calls.items()}
         rounds = affordable(list(calls.values()), given.seconds_a_race)
         samples = race(calls, rounds=rounds, warmup_s=WARMUP_S, seed=seed)
     found = ratio(samples["original"], samples["flat"], seed=seed)

@@ -12,7 +12,7 @@ import torch
 from benchmarks.common import ROOT
 from juggler.models import TrainedDetector
 from juggler.report import draw_graphs, standalone
-from juggler.runtime.artefact.shipped import shipped
+from juggler.runtime.artefact import shipped
 from juggler.transform import flatten
 
 TARGET = ROOT / "docs" / "wide-and-flat.svg"

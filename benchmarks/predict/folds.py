@@ -39,7 +39,7 @@ class Held:
         predicted_ms: what was predicted.
         half_width: of its interval, in logs.
         megabytes: that it touches.
-        drawn: from random sizes, or from those of networks.
+        sampled_by: from random sizes, or from those of networks.
     """
 
     fold: int
@@ -48,7 +48,7 @@ class Held:
     predicted_ms: float
     half_width: float
     megabytes: float
-    drawn: str
+    sampled_by: str
 
     @property
     def is_covered(self) -> bool:
@@ -58,7 +58,7 @@ class Held:
 
 def held_out(samples: Sequence[Sample], *, quick: bool) -> dict[str, list[Held]]:
     """Return every kernel drawn at random, by family, as it was predicted without its fold."""
-    own = [sample for sample in samples if sample.drawn != "retest"]
+    own = [sample for sample in samples if sample.sampled_by != "retest"]
     grouped = {family: [s for s in own if s.spec.family == family] for family in FAMILIES}
     grouped = {f: g for f, g in grouped.items() if len(at_random(g)) >= FEWEST}
     found: dict[str, list[Held]] = {family: [] for family in grouped}
@@ -74,8 +74,8 @@ def held_out(samples: Sequence[Sample], *, quick: bool) -> dict[str, list[Held]]
 
 def at_random(samples: Sequence[Sample]) -> list[str]:
     """Return the kernels that were drawn at random and chosen by no committee besides, in one order."""
-    chosen = {s.spec.digest for s in samples if s.drawn not in AT_RANDOM}
-    return sorted({s.spec.digest for s in samples if s.drawn in AT_RANDOM} - chosen)
+    chosen = {s.spec.digest for s in samples if s.sampled_by not in AT_RANDOM}
+    return sorted({s.spec.digest for s in samples if s.sampled_by in AT_RANDOM} - chosen)
 
 
 def one_fold(family: str, samples: Sequence[Sample], fold: int) -> Iterator[Held]:
@@ -90,12 +90,12 @@ def one_fold(family: str, samples: Sequence[Sample], fold: int) -> Iterator[Held
     predicted = fitted.model.predict([sample.spec for sample in held])
     for sample, ms in zip(held, predicted, strict=True):
         learner, megabytes = fitted.model.learner, sample.spec.bytes / 1e6
-        yield Held(fold, learner, sample.exec_ms, float(ms), width, megabytes, sample.drawn)
+        yield Held(fold, learner, sample.exec_ms, float(ms), width, megabytes, sample.sampled_by)
 
 
 def from_fewer(family: str, samples: Sequence[Sample]) -> list[dict[str, float]]:
     """Return the error on the same held-out kernels from shares of the samples, drawn at random."""
-    own = [sample for sample in samples if sample.drawn != "retest"]
+    own = [sample for sample in samples if sample.sampled_by != "retest"]
     random = np.array(at_random(own))
     found = []
     with progress(f"{family} from fewer samples") as tell:
@@ -120,8 +120,8 @@ def from_fewer(family: str, samples: Sequence[Sample]) -> list[dict[str, float]]
 def floor_later(samples: Sequence[Sample], later: Sequence[Sample]) -> dict[str, dict[str, float]]:
     """Return how far kernels lie from their first time that a copy of the database timed again later."""
     last = max(sample.taken_at for sample in samples)
-    first = {sample.spec.digest: sample for sample in samples if sample.drawn in AT_RANDOM}
-    pairs = [(first[s.spec.digest], s) for s in later if s.drawn == "retest" and s.taken_at > last]
+    first = {sample.spec.digest: sample for sample in samples if sample.sampled_by in AT_RANDOM}
+    pairs = [(first[s.spec.digest], s) for s in later if s.sampled_by == "retest" and s.taken_at > last]
     found = {}
     for family in sorted({again.spec.family for _, again in pairs}):
         own = [pair for pair in pairs if pair[1].spec.family == family]
@@ -142,7 +142,7 @@ def _seconds(sample: Sample) -> float:
 
 def by_part(held: Sequence[Held], errors: npt.NDArray[np.float64]) -> dict[str, Any]:
     """Return errors by the memory that kernels touch and by where they were drawn."""
-    sizes, drawn = np.array([one.megabytes for one in held]), np.array([one.drawn for one in held])
+    sizes, origins = np.array([one.megabytes for one in held]), np.array([one.sampled_by for one in held])
 
     def mean(chosen: npt.NDArray[np.bool_]) -> dict[str, float]:
         return {
@@ -158,7 +158,7 @@ def by_part(held: Sequence[Held], errors: npt.NDArray[np.float64]) -> dict[str, 
             for low, high, chosen in parts
             if chosen.any()
         ],
-        "by_draw": {name: mean(drawn == name) for name in sorted({*drawn.tolist()})},
+        "by_draw": {name: mean(origins == name) for name in sorted({*origins.tolist()})},
     }
 
 

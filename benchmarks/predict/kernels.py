@@ -97,7 +97,7 @@ def extent(samples: Sequence[Sample]) -> dict[str, float]:
     between = np.diff(at)
     return {
         "samples": len(samples),
-        "retests": sum(sample.drawn == "retest" for sample in samples),
+        "retests": sum(sample.sampled_by == "retest" for sample in samples),
         "minutes": float(between[between <= PAUSE_S].sum()) / 60.0,
         "rounds_again": sum(sample.rejected for sample in samples),
     }

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from juggler.models.widen import widen
     from juggler.nouns import Certificate
     from juggler.runtime import Artefact, open_session
-    from juggler.runtime.deploy.detector import deploy
+    from juggler.runtime.deploy import deploy
     from juggler.runtime.export import export
     from juggler.runtime.measure.speed import measure
     from juggler.runtime.tuning.flattening import flatten
@@ -70,7 +70,7 @@ __getattr__, __dir__ = face(
         "juggler.models.widen": ["widen"],
         "juggler.nouns": ["Certificate"],
         "juggler.runtime": ["Artefact", "open_session"],
-        "juggler.runtime.deploy.detector": ["deploy"],
+        "juggler.runtime.deploy": ["deploy"],
         "juggler.runtime.export": ["export"],
         "juggler.runtime.tuning.flattening": ["flatten"],
         "juggler.runtime.measure.speed": ["measure"],

@@ -70,6 +70,31 @@ def check_choices(config: Any, choices: Mapping[str, Sequence[str]], asked: str)
             raise bad_field(asked, name, getattr(config, name), f"Give one of {', '.join(options)}")
 
 
+def check_wholes(
+    values: Mapping[str, object], asked: str, *, least: int = 1, lengths: Mapping[str, int] | None = None
+) -> None:
+    """Refuse what is no whole number, or a tuple of them, or is below the least.
+
+    Args:
+        values: numbers or tuples of numbers, by name.
+        asked: what was asked.
+        least: that each may be.
+        lengths: of tuples, by name; others may have any length.
+
+    Raises:
+        ConfigError: names the value.
+    """
+    for name, value in values.items():
+        count = (lengths or {}).get(name)
+        numbers = value if isinstance(value, tuple) else (value,) if count is None else ()
+        fits = count in (None, len(numbers))
+        if not fits or any(type(number) is not int or number < least for number in numbers):
+            kind = "whole numbers" if isinstance(value, tuple) or count else "a whole number"
+            raise ConfigError(
+                asked, f"{name} {value!r}", f"Give {f'{count} ' if count else ''}{kind}, {least} or more"
+            )
+
+
 def refuse_faults(asked: str, faults: Mapping[str, bool], remedy: str) -> None:
     """Refuse what has faults, all of them in one message.
 

@@ -62,3 +62,9 @@ class ParityError(JugglerError):
     """An exported network does not compute what its source computes; nothing was written."""
 
     exit_code: ClassVar[int] = 7
+
+
+def first_line(error: BaseException, most: int = 200) -> str:
+    """Return the first line of another library's error, its class where it has no text."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:most] if lines else type(error).__name__

@@ -21,13 +21,14 @@ T = TypeVar("T")
 
 
 def face(
-    room: str, homes: Mapping[str, Sequence[str]]
+    room: str, homes: Mapping[str, Sequence[str]], former: Mapping[str, str] | None = None
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return the `__getattr__` and the `__dir__` of a room.
 
     Args:
         room: its dotted name, `__name__`.
         homes: the dotted names of files, each with the names that it holds.
+        former: names of the last release that still work, see `renamed`.
 
     Raises:
         Unavailable: by `__getattr__`, where a package that the name needs is not installed.
@@ -36,7 +37,7 @@ def face(
 
     def get(name: str) -> Any:
         if name not in home_of:
-            raise AttributeError(f"module {room!r} has no attribute {name!r}")
+            return renamed(room, former or {}, stacklevel=3)(name)
         try:
             return getattr(importlib.import_module(home_of[name]), name)
         except ModuleNotFoundError as error:
@@ -91,12 +92,13 @@ def renamed_keywords(new_names: Mapping[str, str]) -> Callable[[type[T]], type[T
     return decorate
 
 
-def renamed(module: str, new_names: Mapping[str, str]) -> Callable[[str], Any]:
+def renamed(module: str, new_names: Mapping[str, str], stacklevel: int = 2) -> Callable[[str], Any]:
     """Return a `__getattr__` by which names of the last release still work, each with a warning.
 
     Args:
         module: the dotted name of the module that had them, `__name__`.
         new_names: by old name, `dotted.module:Name`.
+        stacklevel: of the warning.
     """
 
     def get(name: str) -> Any:
@@ -106,7 +108,7 @@ def renamed(module: str, new_names: Mapping[str, str]) -> Callable[[str], Any]:
         warnings.warn(
             f"{module}.{name} is now {home}.{new_name}; the old name goes with the next release",
             DeprecationWarning,
-            stacklevel=2,
+            stacklevel=stacklevel,
         )
         return getattr(importlib.import_module(home), new_name)
 

@@ -9,7 +9,7 @@ import pytest
 
 from juggler.data import Encoder, TrainRecords
 from juggler.runtime import Artefact, Fields
-from juggler.runtime.artefact.file import write
+from juggler.runtime.artefact import write
 from small_detector import SCHEMA, graph_of, records
 
 

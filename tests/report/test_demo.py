@@ -17,7 +17,7 @@ from juggler.models.detector.protocol import TrainedDetector
 from juggler.nouns import Progress, ignore_progress
 from juggler.report.demo import SYNTHETIC, River, find_records, run_river
 from juggler.runtime import BACKENDS, Artefact
-from juggler.runtime.artefact.shipped import shipped
+from juggler.runtime.artefact import shipped
 
 # torch_compile compiles for half a minute: tests/runtime runs it on a smaller network.
 ASKED = tuple(name for name in BACKENDS.names() if name != "torch_compile")

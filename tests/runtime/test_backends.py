@@ -177,7 +177,7 @@ class Block:
             raise ImportError(name)
 sys.meta_path.insert(0, Block())
 import juggler.runtime as runtime
-import juggler.runtime.artefact.file, juggler.runtime.machine
+import juggler.runtime.artefact, juggler.runtime.machine
 import juggler.runtime.measure.speed, juggler.runtime.session
 status = {name: backend.status() for name, backend in runtime.BACKENDS}
 assert [name for name in status if status[name].available] == ["onnxruntime"], status

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-ROOMS = ["artefact", "deploy", "int8", "measure", "tuning"]
+ROOMS = ["int8", "measure", "tuning"]
 
 
 @pytest.mark.parametrize("room", ["juggler.runtime", *(f"juggler.runtime.{room}" for room in ROOMS)])
@@ -22,9 +22,9 @@ def test_a_room_offers_all_that_it_names(room):
 def test_a_room_offers_what_the_last_release_had_in_its_file():
     code = (
         "from juggler.runtime.artefact import Artefact, seal; from juggler.runtime.deploy import deploy;"
-        "from juggler.runtime.int8 import Budget, quantize_certified, read_record;"
+        "from juggler.runtime.int8 import Budget, quantize, quantize_certified, read_record;"
         "from juggler.runtime.measure import measure; from juggler.runtime.tuning import flatten;"
-        "print(all(callable(each) for each in (Artefact, deploy, quantize_certified, measure, flatten)))"
+        "print(all(map(callable, (Artefact, deploy, quantize, quantize_certified, measure, flatten))))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"
@@ -35,3 +35,10 @@ def test_what_is_installed_is_still_asked_of_the_session(name):
     session = importlib.import_module("juggler.runtime.session")
     with pytest.warns(DeprecationWarning, match=f"is now juggler.packages.{name}"):
         assert getattr(session, name) is getattr(importlib.import_module("juggler.packages"), name)
+
+
+@pytest.mark.parametrize(("name", "new_name"), [("Contest", "Contenders"), ("contend", "open_contenders")])
+def test_a_room_offers_what_was_renamed(name, new_name):
+    runtime = importlib.import_module("juggler.runtime")
+    with pytest.warns(DeprecationWarning, match=f"is now juggler.runtime.measure.contenders.{new_name}"):
+        assert getattr(runtime, name) is getattr(runtime, new_name)

@@ -17,7 +17,7 @@ from juggler.data.standard import Standard
 from juggler.errors import ArtefactError, ConfigError, Unavailable
 from juggler.models import create
 from juggler.models.networks import checkpoint
-from juggler.runtime.deploy.classifier import CLASSIFIER
+from juggler.runtime.deploy import CLASSIFIER
 from juggler.runtime.sources.picture_folder import IMAGENET, picture_folder
 from juggler.survey import CATALOGUE, ORIGINS, Options, Survey, candidates, survey, to_csv, write_survey
 from juggler.survey.opening import graph_of, opened, weights_of

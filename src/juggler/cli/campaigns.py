@@ -12,9 +12,8 @@ from juggler.cli.console import ERRORS, OUT, escape
 
 if TYPE_CHECKING:
     from juggler.nouns import ReportProgress
-    from juggler.predict.campaign.fleet.outcome import FleetOutcome
     from juggler.predict.campaign.options import CampaignOptions, Chooser
-    from juggler.predict.campaign.outcome import Outcome
+    from juggler.predict.campaign.outcome import FleetOutcome, Outcome
     from juggler.predict.campaign.store.samples import Store
 
 
@@ -47,7 +46,7 @@ def measured(
 
 def exit_code(outcome: Outcome | FleetOutcome) -> int:
     """Return 130 for a campaign that was interrupted, 1 for one that no worker is left for, else 0."""
-    from juggler.predict.campaign.fleet.outcome import FleetOutcome  # noqa: PLC0415
+    from juggler.predict.campaign.outcome import FleetOutcome  # noqa: PLC0415
 
     left = isinstance(outcome, FleetOutcome) and bool(outcome.unfinished)
     return 130 if outcome.stopped else int(left)
@@ -62,7 +61,7 @@ def read_back(damaged: Path, store: Store) -> None:
 
 def print_outcome(outcome: Outcome | FleetOutcome, db: Path) -> None:
     """Say what a campaign has now, and how well its timings repeat; of a fleet, of each kind of machine."""
-    from juggler.predict.campaign.fleet.outcome import FleetOutcome  # noqa: PLC0415
+    from juggler.predict.campaign.outcome import FleetOutcome  # noqa: PLC0415
 
     if not isinstance(outcome, FleetOutcome):
         _print_campaign(outcome, db)

@@ -22,7 +22,7 @@ def train_detector(plan: Plan, data_set: DataSet, data: Path | None, folder: Pat
     """Train, flatten and export a detector in a folder, its records looked for in `data` first."""
     from juggler import models  # noqa: PLC0415  # torch takes two seconds to import
     from juggler.report import certificate_table  # noqa: PLC0415
-    from juggler.runtime.deploy.detector import deploy  # noqa: PLC0415
+    from juggler.runtime.deploy import deploy  # noqa: PLC0415
 
     _keep_plan(folder, plan.to_toml(), first=True)
     with bars() as progress:
@@ -44,7 +44,7 @@ def train_classifier(plan: ClassifierPlan, data_set: PictureSet, data: Path | No
     from juggler import models  # noqa: PLC0415
     from juggler.models.classifier.training import divided  # noqa: PLC0415
     from juggler.report import certificate_table  # noqa: PLC0415
-    from juggler.runtime.deploy.classifier import deploy_classifier  # noqa: PLC0415
+    from juggler.runtime.deploy import deploy_classifier  # noqa: PLC0415
 
     _keep_plan(folder, plan.to_toml(), first=True)
     with bars() as progress:

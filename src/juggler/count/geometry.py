@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from juggler.checks import check_wholes
 from juggler.errors import ConfigError
 from juggler.nouns import Noun
 
@@ -75,22 +76,9 @@ class Geometry(Noun):
                 )
 
     def _check_numbers(self) -> None:
-        positive = {
-            "batch": (self.batch,),
-            "in_channels": (self.in_channels,),
-            "out_channels": (self.out_channels,),
-            "groups": (self.groups,),
-            "kernel": self.kernel,
-            "stride": self.stride,
-            "dilation": self.dilation,
-            "in_size": self.in_size,
-            "out_size": self.out_size,
-        }
-        for name, values in positive.items():
-            if any(value < 1 for value in values):
-                raise ConfigError(f"describe a {self.kind}", f"{name} {values}", f"Make {name} 1 or more")
-        if any(value < 0 for value in self.padding):
-            raise ConfigError(f"describe a {self.kind}", f"padding {self.padding}", "Make padding 0 or more")
+        asked, numbers = f"describe a {self.kind}", {n: v for n, v in vars(self).items() if n != "kind"}
+        check_wholes({"padding": numbers.pop("padding")}, asked, least=0)
+        check_wholes(numbers, asked)
         if self.in_channels % self.groups or self.out_channels % self.groups:
             raise ConfigError(
                 f"describe a {self.kind} of {self.groups} groups",

@@ -7,7 +7,7 @@ import json
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from juggler.errors import ArtefactError
 from juggler.reading.documents import parse_object
@@ -15,7 +15,13 @@ from juggler.reading.request import Request
 
 
 class Noun:
-    """Read and write a frozen dataclass as plain JSON; unknown and missing fields are named in the error."""
+    """Read and write a frozen dataclass as plain JSON; unknown and missing fields are named in the error.
+
+    Attributes:
+        former_names: fields by what the last releases called them, which is still read.
+    """
+
+    former_names: ClassVar[Mapping[str, str]] = {}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain numbers, strings, lists and dicts."""
@@ -35,6 +41,7 @@ class Noun:
         if not isinstance(typing.cast(object, values), Mapping):  # a file has what it likes
             fault = f"a {type(values).__name__} where its fields belong"
             raise ArtefactError(f"read a {cls.__name__}", fault, "Write it again")
+        values = {cls.former_names.get(name, name): value for name, value in values.items()}
         fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
         required = {
             n
@@ -52,7 +59,9 @@ class Noun:
         restored = {}
         for name, value in values.items():
             # A field's own check may stumble over a value within it: a text in a list of numbers.
-            with Request(f"read {name} of a {cls.__name__}", "Write it again").refusing("value that makes sense"):
+            with Request(f"read {name} of a {cls.__name__}", "Write it again").refusing(
+                "value that makes sense"
+            ):
                 restored[name] = _restore(hints[name], value)
         with Request(f"read a {cls.__name__}", "Write it again").refusing("one that makes sense"):
             return cls(**restored)

@@ -18,7 +18,7 @@ from juggler.registry import normalise
 from juggler.report.html import write
 from juggler.report.story import Story
 from juggler.runtime import BACKENDS, Artefact, open_session
-from juggler.runtime.deploy.detector import Deployed, deploy
+from juggler.runtime.deploy import Deployed, deploy
 from juggler.runtime.measure.speed import Measured, measure
 
 SYNTHETIC = (

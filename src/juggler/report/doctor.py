@@ -14,7 +14,7 @@ from juggler.extras import install_command
 from juggler.nouns import Noun
 from juggler.packages import is_installed, release_of
 from juggler.runtime import BACKENDS, Artefact
-from juggler.runtime.artefact.shipped import shipped
+from juggler.runtime.artefact import shipped
 from juggler.runtime.machine import machine
 
 _WORKSHOP = {

@@ -20,7 +20,7 @@ from juggler.nouns import ReportProgress, Skipped
 from juggler.reproduce.counting import count
 from juggler.reproduce.experiment import SLOW_TO_OPEN, Pair, Prepared, Race
 from juggler.reproduce.results import Cell, Comparison, Row, Shape
-from juggler.runtime.measure.contenders import Call, Contest, Entry, contend
+from juggler.runtime.measure.contenders import Call, Contenders, Entry, open_contenders
 from juggler.runtime.measure.peak import Peak, measure_peak
 
 LEAST_ROUNDS = 6  # fewer give no 95 % interval of a median
@@ -73,8 +73,8 @@ def run_race(
     prepared = plan.prepare()
     shapes = {name: count(subject.graph, subject.shape) for name, subject in prepared.subjects.items()}
     with ExitStack() as stack:
-        contests = list(_open(stack, plan, prepared, conditions))
-        calls = {entry: call for contest in contests for entry, call in contest.calls.items()}
+        groups = list(_open(stack, plan, prepared, conditions))
+        calls = {entry: call for group in groups for entry, call in group.calls.items()}
         contenders: dict[str, Call] = {str(index): call for index, call in enumerate(calls.values())}
         ceilings = {p: conditions.products[p] for p in plan.precisions if p in conditions.products}
         contenders |= {f"ceiling {precision}": product.call for precision, product in ceilings.items()}
@@ -104,17 +104,17 @@ def run_race(
         ceilings=rates,
         rounds=rounds,
         rejected=sum(sum(samples.rejected) for samples in raced.values()),
-        not_run=tuple(_not_run(contests)),
+        not_run=tuple(_not_run(groups)),
         checks=prepared.checks,
     )
 
 
-def _open(stack: ExitStack, plan: Race, prepared: Prepared, conditions: Conditions) -> Iterator[Contest]:
+def _open(stack: ExitStack, plan: Race, prepared: Prepared, conditions: Conditions) -> Iterator[Contenders]:
     """Open the contenders; those whose inputs have one size together, for that is how they are opened."""
     shapes = dict.fromkeys(subject.shape for subject in prepared.subjects.values())
     for shape, (backends, precisions) in itertools.product(shapes, _lots(plan, conditions)):
         yield stack.enter_context(
-            contend(
+            open_contenders(
                 {
                     name: subject.graph
                     for name, subject in prepared.subjects.items()
@@ -225,6 +225,6 @@ def _peaks(
                 )
 
 
-def _not_run(contests: Sequence[Contest]) -> Iterator[Skipped]:
-    for skip in dict.fromkeys(skip for contest in contests for skip in contest.skipped):
+def _not_run(groups: Sequence[Contenders]) -> Iterator[Skipped]:
+    for skip in dict.fromkeys(skip for group in groups for skip in group.skipped):
         yield replace(skip, reason=portable(skip.reason), remedy=portable(skip.remedy))

@@ -13,10 +13,9 @@ from juggler.lazy import face
 
 if TYPE_CHECKING:
     from juggler.packages import BackendStatus
-    from juggler.runtime.artefact.fields import Fields
-    from juggler.runtime.artefact.file import Artefact
+    from juggler.runtime.artefact import Artefact, Fields
     from juggler.runtime.int8.certified import Budget, Quantized, quantize_certified
-    from juggler.runtime.measure.contenders import Contest, Entry, contend
+    from juggler.runtime.measure.contenders import Contenders, Entry, open_contenders
     from juggler.runtime.measure.peak import Peak
     from juggler.runtime.measure.speed import Measured, Speedup
     from juggler.runtime.open import open_session
@@ -31,7 +30,7 @@ __all__ = [
     "Backend",
     "BackendStatus",
     "Budget",
-    "Contest",
+    "Contenders",
     "Deviation",
     "Entry",
     "Fields",
@@ -40,8 +39,8 @@ __all__ = [
     "Quantized",
     "Session",
     "Speedup",
-    "contend",
     "deviation",
+    "open_contenders",
     "open_session",
     "quantize_certified",
 ]
@@ -50,14 +49,17 @@ __getattr__, __dir__ = face(
     __name__,
     {
         "juggler.packages": ["BackendStatus"],
-        "juggler.runtime.artefact.file": ["Artefact"],
-        "juggler.runtime.measure.contenders": ["Contest", "Entry", "contend"],
-        "juggler.runtime.artefact.fields": ["Fields"],
+        "juggler.runtime.artefact": ["Artefact", "Fields"],
+        "juggler.runtime.measure.contenders": ["Contenders", "Entry", "open_contenders"],
         "juggler.runtime.int8.certified": ["Budget", "Quantized", "quantize_certified"],
         "juggler.runtime.measure.speed": ["Measured", "Speedup"],
         "juggler.runtime.open": ["open_session"],
         "juggler.runtime.measure.peak": ["Peak"],
         "juggler.runtime.precision": ["PRECISIONS", "Deviation", "deviation"],
         "juggler.runtime.session": ["BACKENDS", "IMPORTERS", "Backend", "Session"],
+    },
+    former={
+        "Contest": "juggler.runtime.measure.contenders:Contenders",
+        "contend": "juggler.runtime.measure.contenders:open_contenders",
     },
 )

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.jit import TracerWarning  # type: ignore[attr-defined]
 
-from juggler.errors import ConfigError, JugglerError, ParityError
+from juggler.errors import ConfigError, JugglerError, ParityError, first_line
 from juggler.files import write_atomically
 from juggler.runtime.backends.onnxruntime import BACKEND as ONNX_RUNTIME
 from juggler.runtime.modules import check_evaluating, end_names, examples, outputs_of, try_example
@@ -104,7 +104,7 @@ def outline(module: nn.Module, example: object) -> onnx.ModelProto:
     try:
         model = _trace(module, inputs, *ends, weights=False)
     except (RuntimeError, ValueError, TypeError) as error:
-        reason = f"torch's tracing exporter cannot write it ({_first_line(error)})"
+        reason = f"torch's tracing exporter cannot write it ({first_line(error)})"
         raise ConfigError("outline a module", reason, "Export it with its weights") from error
     fold_constants(model)
     return model
@@ -142,7 +142,7 @@ def _write(
     except (RuntimeError, ValueError, TypeError) as error:
         raise ConfigError(
             "export a module",
-            f"neither exporter of torch can write it ({_first_line(first)}; {_first_line(error)})",
+            f"neither exporter of torch can write it ({first_line(first)}; {first_line(error)})",
             "Replace the op that is named, or give an example of the right shape",
         ) from error
 
@@ -270,7 +270,3 @@ def _silence() -> Iterator[list[warnings.WarningMessage]]:
     finally:
         torch._C._jit_set_onnx_log_enabled = switch
         logger.setLevel(before)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from juggler.errors import ConfigError
+from juggler.errors import ConfigError, first_line
 from juggler.nouns import TensorSpec
 from juggler.runtime.precision import BFLOAT16
 from juggler.runtime.session import IMPORTERS, Array, Session, Source, owned
@@ -40,7 +40,7 @@ def examples(example: object) -> tuple[torch.Tensor, ...]:
     return tuple(tensors)
 
 
-def check_evaluating(module: nn.Module, asked: str) -> None:
+def check_evaluating(module: nn.Module, action: str) -> None:
     """Do nothing where every part of the module is in evaluation mode.
 
     Raises:
@@ -48,7 +48,7 @@ def check_evaluating(module: nn.Module, asked: str) -> None:
     """
     training = [name or "the module" for name, part in module.named_modules() if part.training]
     if training:
-        raise ConfigError(asked, f"{training[0]} is in training mode", "Call module.eval() first")
+        raise ConfigError(action, f"{training[0]} is in training mode", "Call module.eval() first")
 
 
 def outputs_of(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
@@ -73,7 +73,7 @@ def try_example(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[to
         shapes = ", ".join(str(list(value.shape)) for value in inputs)
         raise ConfigError(
             "run the module on its example",
-            f"with an input of shape {shapes} it fails ({str(error).strip().splitlines()[0][:200]})",
+            f"with an input of shape {shapes} it fails ({first_line(error)})",
             "Give an example of the shape that the module takes, batch first",
         ) from error
 

@@ -40,22 +40,23 @@ class Deviation(Noun):
     inputs: int
 
 
-def deviation(reference: Session, other: Session, *arrays: Array) -> Deviation:
+def deviation(reference: Session, compared: Session, *arrays: Array) -> Deviation:
     """Run both sessions on inputs held out of the calibration, one array an input, and compare the answers.
 
     Raises:
         ConfigError: arrays that a session does not take, or answers that are not all finite numbers.
     """
-    return deviation_of(reference.run(*arrays), other.run(*arrays), len(arrays[0]))
+    return deviation_of(reference.run(*arrays), compared.run(*arrays), len(arrays[0]))
 
 
-def deviation_of(wanted: Sequence[Array], found: Sequence[Array], inputs: int) -> Deviation:
+def deviation_of(reference: Sequence[Array], compared: Sequence[Array], inputs: int) -> Deviation:
     """Compare answers, one array an output, to so many inputs.
 
     Raises:
         ConfigError: answers that are not all finite numbers, or all zero where they should not be.
     """
-    parts = [_deviation(one.astype(np.float64), other) for one, other in zip(wanted, found, strict=True)]
+    pairs = zip(reference, compared, strict=True)
+    parts = [_deviation(before.astype(np.float64), after) for before, after in pairs]
     noises = [part[0] for part in parts if part[0] is not None]
     return Deviation(min(noises, default=None), max(part[1] for part in parts), inputs)
 
@@ -68,31 +69,31 @@ def answers(session: Session, pieces: Iterable[Sequence[Array]]) -> tuple[Array,
     )
 
 
-def classes_agreed(wanted: Sequence[Array], found: Sequence[Array]) -> tuple[int, int]:
+def classes_agreed(reference: Sequence[Array], compared: Sequence[Array]) -> tuple[int, int]:
     """Count inputs whose likeliest class is the same in both answers, and inputs that have classes at all.
 
     Outputs of shape `[n, classes]`, with two classes or more, have; where there are several such outputs, all
     must agree. Without one both counts are 0.
     """
     same = [
-        one.argmax(axis=1) == other.argmax(axis=1)
-        for one, other in zip(wanted, found, strict=True)
-        if one.ndim == 2 and one.shape[1] > 1
+        before.argmax(axis=1) == after.argmax(axis=1)
+        for before, after in zip(reference, compared, strict=True)
+        if before.ndim == 2 and before.shape[1] > 1
     ]
     return (int(np.all(same, axis=0).sum()), len(same[0])) if same else (0, 0)
 
 
-def _deviation(wanted: Array, found: Array) -> tuple[float | None, float]:
-    difference = found - wanted
-    if not np.isfinite(difference).all() or not wanted.any():
+def _deviation(reference: Array, compared: Array) -> tuple[float | None, float]:
+    difference = compared - reference
+    if not np.isfinite(difference).all() or not reference.any():
         raise ConfigError(
             "compare two precisions",
             "answers that are all zero or not finite",
             "Give inputs of the usual range",
         )
     noise = float(np.square(difference).sum())
-    ratio_db = 10.0 * math.log10(float(np.square(wanted).sum()) / noise) if noise else None
-    return ratio_db, float(np.abs(difference).max() / np.abs(wanted).max())
+    ratio_db = 10.0 * math.log10(float(np.square(reference).sum()) / noise) if noise else None
+    return ratio_db, float(np.abs(difference).max() / np.abs(reference).max())
 
 
 def check_precision(precision: str) -> None:
@@ -121,7 +122,7 @@ def shortfall(backend: Backend, precision: str) -> tuple[str, str] | None:
     has = backend.precisions()
     if precision in has:
         return None
-    others = [name for name, other in BACKENDS if precision in other.precisions()]
+    others = [name for name, rival in BACKENDS if precision in rival.precisions()]
     where = f"use a backend that has it here: {', '.join(others)}" if others else "no backend here has it"
     return (
         f"on this machine it has {', '.join(has) or 'none'}, not {precision}",
@@ -136,13 +137,13 @@ def require_precision(backend: Backend, precision: str, source: Source) -> None:
         Unavailable: the backend does not have it on this machine.
         ConfigError: no such precision, or int8 of a graph that is not quantised.
     """
-    asked = f"open {backend.name} in {precision}"
+    action = f"open {backend.name} in {precision}"
     lacks = shortfall(backend, precision)
     if lacks:
-        raise Unavailable(asked, *lacks)
+        raise Unavailable(action, *lacks)
     if precision == INT8 and source.graph is not None and not is_quantized(source.graph):
         raise ConfigError(
-            asked,
+            action,
             "the graph is not quantised",
             "Quantise it on inputs like those that it will meet: juggler.runtime.quantize_certified",
         )

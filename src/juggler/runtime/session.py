@@ -98,22 +98,23 @@ class Session(ABC):
 
     def _check(self, index: int, array: object) -> None:
         spec = self.inputs[index]
-        asked = f"run {self.backend} on input {spec.name!r}"
+        action = f"run {self.backend} on input {spec.name!r}"
         if not isinstance(array, np.ndarray):
-            raise ConfigError(asked, f"a {type(array).__name__}", "Give a numpy array")
+            raise ConfigError(action, f"a {type(array).__name__}", "Give a numpy array")
         if array.dtype != np.dtype(spec.dtype):
             raise ConfigError(
-                asked,
+                action,
                 f"elements of type {array.dtype}, not {spec.dtype}",
                 f"Use array.astype({spec.dtype!r})",
             )
         fits = array.ndim == len(spec.shape) and all(
-            size > 0 and wanted in (None, size) for size, wanted in zip(array.shape, spec.shape, strict=True)
+            size > 0 and expected in (None, size)
+            for size, expected in zip(array.shape, spec.shape, strict=True)
         )
         if not fits:
-            wanted = "[" + ", ".join("any" if size is None else str(size) for size in spec.shape) + "]"
+            shape = "[" + ", ".join("any" if size is None else str(size) for size in spec.shape) + "]"
             raise ConfigError(
-                asked, f"shape {list(array.shape)}", f"Give shape {wanted}, with at least one of each"
+                action, f"shape {list(array.shape)}", f"Give shape {shape}, with at least one of each"
             )
         self._accepted[index] = (array.shape, array.dtype)
 
@@ -172,6 +173,11 @@ class Importer(Protocol):
 
 BACKENDS: Registry[Backend] = Registry("backend", "juggler.runtime.backends", alias="juggler.backends")
 IMPORTERS: Registry[Importer] = Registry("importer", "juggler.runtime.importers", alias="juggler.importers")
+
+
+def label_of(graph: Path | bytes) -> str:
+    """Return what an error calls a graph: its path, or that it came as bytes."""
+    return "ONNX bytes" if isinstance(graph, bytes) else str(graph)
 
 
 def owned(array: Array) -> Array:

@@ -17,7 +17,7 @@ from juggler.reading.documents import parse_object
 from juggler.reading.onnx_files import read_onnx
 from juggler.reading.request import Request
 from juggler.reading.tensors import read_safetensors
-from juggler.runtime.deploy.classifier import CLASSIFIER
+from juggler.runtime.deploy import CLASSIFIER
 from juggler.runtime.export import draft
 from juggler.runtime.sources.named import open_module
 from juggler.runtime.sources.picture_folder import IMAGENET

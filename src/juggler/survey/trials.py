@@ -12,7 +12,7 @@ from juggler.data.standard import Standard
 from juggler.errors import JugglerError
 from juggler.nouns import Progress, ReportProgress, ignore_progress
 from juggler.runtime.int8.accuracy import Ranks, accuracy_of, points_lost, rank_pictures
-from juggler.runtime.int8.quantize import quantize
+from juggler.runtime.int8.quantization import quantize
 from juggler.runtime.open import open_session
 from juggler.runtime.precision import INT8
 from juggler.runtime.sources.picture_folder import PictureFolder, crops

@@ -8,9 +8,9 @@ from juggler.predict import KernelSpec, Sample
 from juggler.predict.campaign.active import committee
 
 
-def sample(spec, exec_ms, drawn="random"):
+def sample(spec, exec_ms, sampled_by="random"):
     return Sample(
-        spec, "onnxruntime", "float32", 1, 0.0, exec_ms, 0.0, 0.0, 3, 0, drawn, "here", "2026-01-01"
+        spec, "onnxruntime", "float32", 1, 0.0, exec_ms, 0.0, 0.0, 3, 0, sampled_by, "here", "2026-01-01"
     )
 
 

@@ -32,7 +32,7 @@ def path(tmp_path):
 
 
 def own(store):
-    return [sample for sample in store.samples() if sample.drawn != "probe"]
+    return [sample for sample in store.samples() if sample.sampled_by != "probe"]
 
 
 def test_a_campaign_measures_what_was_asked_and_says_so(path):
@@ -44,9 +44,9 @@ def test_a_campaign_measures_what_was_asked_and_says_so(path):
             progress=lambda value: told.append((value.done, value.total)),
         )
         kept = store.samples()
-        assert [sample.drawn for sample in kept[:PROBES]] == ["probe"] * PROBES
-        again = [sample for sample in kept if sample.drawn == "retest"]
-        first = {plan_of(sample.spec) for sample in own(store) if sample.drawn != "retest"}
+        assert [sample.sampled_by for sample in kept[:PROBES]] == ["probe"] * PROBES
+        again = [sample for sample in kept if sample.sampled_by == "retest"]
+        first = {plan_of(sample.spec) for sample in own(store) if sample.sampled_by != "retest"}
         assert (len(first), len(again)) == (6, 2)
         assert {plan_of(sample.spec) for sample in again} <= first
         assert {sample.spec.family for sample in own(store)} <= {"pool", "add"}
@@ -75,7 +75,7 @@ def test_draws_of_two_halves_are_those_of_one_whole(path, tmp_path):
         run_campaign(store, CampaignOptions(samples=3, **TINY))
         run_campaign(store, CampaignOptions(samples=6, **TINY))
         run_campaign(whole, CampaignOptions(samples=6, **TINY))
-        roofs = [sorted(plan_of(s.spec) for s in each.samples(drawn="probe")) for each in (store, whole)]
+        roofs = [sorted(plan_of(s.spec) for s in each.samples(sampled_by="probe")) for each in (store, whole)]
         assert roofs[0] == roofs[1]
         assert len(own(store)) == len(own(whole)) == 6
 
@@ -98,7 +98,7 @@ def test_a_chooser_gets_half_of_the_samples_at_most(path):
 
     with Store.open(path, create=True) as store:
         run_campaign(store, options, chooser=last)
-        found = [sample.drawn for sample in own(store)]
+        found = [sample.sampled_by for sample in own(store)]
         assert len(found) == 12
         assert 3 <= found.count("active") <= 6
     assert {pool for pool, _ in shown} == {12}

@@ -96,10 +96,10 @@ def test_a_fleet_of_two_of_which_one_is_killed(tmp_path):
         assert at_the_kill <= set(rows), "nothing measured is lost"
         assert len(said["taken"]) == len(rows), "nothing is measured twice"
         assert set(said["taken"]) == {"worker 1", "worker 2"}
-        counts = Counter(sample.drawn for sample in kept)
+        counts = Counter(sample.sampled_by for sample in kept)
         assert (counts["probe"], counts["retest"]) == (PROBES, 2)
         assert counts["random"] + counts["network"] == SAMPLES
-        assert len({(plan_of(sample.spec), sample.drawn) for sample in kept}) == len(kept)
+        assert len({(plan_of(sample.spec), sample.sampled_by) for sample in kept}) == len(kept)
         (campaign,), (digest,) = store.campaigns(), store.machines()
         assert {sample.machine for sample in kept} == {digest} == {machine_digest(machine())}
         # It is the campaign that a run without a fleet would be, and there is nothing left to do.

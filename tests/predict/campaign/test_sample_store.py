@@ -37,11 +37,11 @@ def other(number: int, **changes) -> Sample:
 def test_samples_return_as_they_were_added(path):
     with Store.open(path, create=True) as store:
         assert store.add(SAMPLE, "one")
-        assert store.add(other(1, drawn="active"), "one")
+        assert store.add(other(1, sampled_by="active"), "one")
     with Store.open(path) as store:
-        assert store.samples() == [SAMPLE, other(1, drawn="active")]
+        assert store.samples() == [SAMPLE, other(1, sampled_by="active")]
         assert store.samples(family="conv") == [SAMPLE]
-        assert store.samples(drawn="active", campaign="one") == [other(1, drawn="active")]
+        assert store.samples(sampled_by="active", campaign="one") == [other(1, sampled_by="active")]
         assert store.samples(machine="nobody") == []
         assert (store.count(), store.count("one"), store.count("two")) == (2, 2, 0)
 
@@ -54,7 +54,7 @@ def test_a_file_of_release_0_1_0_still_opens(tmp_path):
         first, second, again = store.samples()
         assert first == SAMPLE and again.spec == SPEC
         assert second.spec == dense and (second.exec_ms, again.exec_ms) == (0.5, 1.5)
-        assert store.samples(drawn="retest") == [again]
+        assert store.samples(sampled_by="retest") == [again]
         assert store.machines() == {machine_digest(MACHINE): MACHINE}
         assert store.campaigns()["one"]["seed"] == 3
         assert store.add(other(9), "one")
@@ -66,7 +66,7 @@ def test_a_sample_is_kept_once_in_a_campaign(path):
         assert store.add(SAMPLE)
         assert not store.add(replace(SAMPLE, exec_ms=9.0))
         assert store.add(SAMPLE, "another campaign")
-        assert store.add(replace(SAMPLE, drawn="retest"))
+        assert store.add(replace(SAMPLE, sampled_by="retest"))
         assert store.add(replace(SAMPLE, backend="openvino"))
         assert [sample.exec_ms for sample in store.samples()] == [1.25] * 4
 
@@ -87,7 +87,7 @@ def test_the_floor_is_how_far_second_timings_are_off(path):
         for number, ratio in enumerate((1.1, 0.9, 1.0)):
             first = other(number)
             store.add(first)
-            again = replace(first, exec_ms=first.exec_ms * ratio, drawn="retest")
+            again = replace(first, exec_ms=first.exec_ms * ratio, sampled_by="retest")
             store.add(replace(again, taken_at="2026-01-01T03:00:00+00:00"))
         store.add(SAMPLE)
         (floor,) = store.floors()

@@ -34,10 +34,10 @@ def test_the_same_rows_for_all_and_the_best_first():
 
 
 def test_what_a_committee_chose_is_never_held_out():
-    chosen = [replace(one, drawn="active") for one in samples(80)[40:]]
+    chosen = [replace(one, sampled_by="active") for one in samples(80)[40:]]
     found = compare_learners([*samples(80)[:40], *chosen], learners=["polynomial"])
     assert (found.rows[0].training, found.rows[0].scores.n) == (72, 8)
-    again = [replace(one, drawn="retest", exec_ms=99.0) for one in samples(80)]
+    again = [replace(one, sampled_by="retest", exec_ms=99.0) for one in samples(80)]
     wanted = compare_learners(samples(), learners=["polynomial"])
     assert compare_learners([*samples(), *again], learners=["polynomial"]) == wanted
 

@@ -48,10 +48,10 @@ def samples(count: int, drawn: str = "random", seed: int = 0) -> list:
 
 def test_calibration_is_random_and_unseen() -> None:
     own = [*samples(100), *samples(40, "active", 1), *samples(10, "probe", 2)]
-    own += [replace(own[0], drawn="active"), replace(own[1], exec_ms=9.0)]
+    own += [replace(own[0], sampled_by="active"), replace(own[1], exec_ms=9.0)]
     training, calibration = _parted(own, seed=0)
     assert len(calibration) in (20, 21) and len(training) + len(calibration) == len(own)
-    assert {one.drawn for one in calibration} == {"random"}
+    assert {one.sampled_by for one in calibration} == {"random"}
     assert {one.spec for one in training}.isdisjoint(one.spec for one in calibration)
     assert own[0] in training  # a committee chose it as well
     assert _parted(own, seed=1)[1] != calibration

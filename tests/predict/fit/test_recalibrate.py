@@ -74,19 +74,18 @@ def test_intervals_do_not_shrink(predictor: Predictor, correction: Correction) -
 def test_a_machine_of_the_same_speed_is_hardly_corrected(predictor: Predictor, tmp_path: Path) -> None:
     with made_up.fill(tmp_path / "same.sqlite", 60, seed=4) as store:
         found = correct(predictor, store.samples(), here=made_up.MACHINE)
-    assert found.scales["*"] == pytest.approx(1.0, abs=0.1) and found.whole == 1.0
+    assert found.scales["*"] == pytest.approx(1.0, abs=0.1) and found.network_scale == 1.0
 
 
 def test_corrections_are_kept_by_machine(
-    predictor: Predictor, correction: Correction, tmp_path: Path, monkeypatch
+    predictor: Predictor, correction: Correction, tmp_path: Path
 ) -> None:
     path = keep(correction, tmp_path)
     assert Correction.from_json(path.read_text(encoding="utf-8")) == correction
     assert read_correction(predictor, tmp_path) is None  # of another machine
-    monkeypatch.setattr("juggler.predict.fit.recalibrate.machine", lambda: SLOW)
-    assert read_correction(predictor, tmp_path) == correction
+    assert read_correction(predictor, tmp_path, SLOW) == correction
     path.write_text("{", encoding="utf-8")
-    assert read_correction(predictor, tmp_path) is None
+    assert read_correction(predictor, tmp_path, SLOW) is None
 
 
 def test_a_corrected_predictor_is_not_saved_and_others_are_not_corrected(
@@ -100,12 +99,11 @@ def test_a_corrected_predictor_is_not_saved_and_others_are_not_corrected(
         correct(predictor, [])
 
 
-def test_this_machine_is_really_measured(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_this_machine_is_really_measured(predictor: Predictor) -> None:
     """A hundredth of a minute is over after the first kernels, which are always the same: take few."""
     few = [KernelSpec("dense", 1, 8 * size, 8 * size) for size in range(1, 5)]
     few += [KernelSpec("add", 1, 8, 8, size, size) for size in range(1, 5)]
-    monkeypatch.setattr("juggler.predict.campaign.scheduler.probes", lambda *_: few)
-    own, found = recalibrate(predictor, minutes=0.001, networks=1)
+    own, found = recalibrate(predictor, minutes=0.001, networks=1, probes=tuple(few))
     assert found.kernels == len(few) >= 5 and found.networks == 1
     assert own.kernels_ms([made_up.reading(41, 1).kernels[-1].spec])
     assert all(scale > 0.0 for scale in found.scales.values())

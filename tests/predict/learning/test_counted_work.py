@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from juggler.predict import KernelSpec, KernelTable
-from juggler.predict.learning import gaussian
 from juggler.predict.learning.gaussian import Process, _surprise
 from juggler.predict.learning.unit_costs import UnitCosts
 from juggler.predict.learning.work.algorithms import COUNTS, algorithms
@@ -191,10 +190,9 @@ def test_a_process_answers_between_its_rows_and_with_its_mean_far_away():
     )
 
 
-def test_of_many_rows_a_process_learns_some(monkeypatch):
-    monkeypatch.setattr(gaussian, "MOST_ROWS", 40)
+def test_of_many_rows_a_process_learns_some():
     rows = np.random.default_rng(0).uniform(size=(90, 1))
-    assert len(Process.fit(rows, rows[:, 0]).rows) == 40
+    assert len(Process.fit(rows, rows[:, 0], most_rows=40).rows) == 40
 
 
 def test_the_slope_of_the_likelihood_is_that_of_finite_differences():

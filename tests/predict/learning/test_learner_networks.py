@@ -6,8 +6,7 @@ from torch import nn
 
 from contracts_learners import convolutions
 from juggler.predict.learning.net_learner import NetLearner
-from juggler.predict.learning.networks import Residual, ResPerfNet
-from juggler.predict.learning.regression_net import flushed, maple
+from juggler.predict.learning.regression_net import Residual, ResPerfNet, flushed, maple
 
 
 def test_the_26_layers():

@@ -16,12 +16,11 @@ from torch import nn
 
 from juggler.errors import ArtefactError, ConfigError, Refused
 from juggler.nouns import Certificate, Check, Quantization
-from juggler.runtime.artefact.file import Artefact
-from juggler.runtime.artefact.shipped import shipped
+from juggler.runtime.artefact import Artefact, shipped
 from juggler.runtime.export import export
 from juggler.runtime.int8.certified import Budget, Quantized, quantize_certified, read_record
 from juggler.runtime.int8.held_out import check_apart, in_pieces, share_out
-from juggler.runtime.int8.quantize import quantize
+from juggler.runtime.int8.quantization import quantize
 from juggler.runtime.onnx_graphs.metadata import split
 from juggler.runtime.open import open_session
 from juggler.runtime.precision import classes_agreed, deviation

@@ -16,7 +16,7 @@ from torch import nn
 
 from juggler.runtime.export import export
 from juggler.runtime.int8.float_layers import exact_parts, guard_float_layers
-from juggler.runtime.int8.quantize import QUANTIZERS, prepare, quantize, quantize_prepared
+from juggler.runtime.int8.quantization import QUANTIZERS, prepare, quantize, quantize_prepared
 from juggler.runtime.open import open_session
 from juggler.runtime.precision import deviation
 from juggler.runtime.session import Array

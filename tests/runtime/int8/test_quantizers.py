@@ -14,7 +14,7 @@ from torch import nn
 
 from juggler.errors import ConfigError, Unavailable
 from juggler.runtime.export import export
-from juggler.runtime.int8.quantize import QUANTIZERS, prepare, quantize, quantize_prepared
+from juggler.runtime.int8.quantization import QUANTIZERS, prepare, quantize, quantize_prepared
 from juggler.runtime.open import open_session
 from juggler.runtime.precision import deviation, is_quantized
 from juggler.runtime.session import Array
@@ -164,7 +164,7 @@ class Block:
 sys.meta_path.insert(0, Block())
 from juggler.errors import Unavailable
 from juggler.extras import install_command
-from juggler.runtime.int8.quantize import QUANTIZERS, quantize
+from juggler.runtime.int8.quantization import QUANTIZERS, quantize
 assert not QUANTIZERS.get("nncf").status().available
 try:
     quantize(b"", np.zeros((1, 2), dtype=np.float32), tool="nncf")

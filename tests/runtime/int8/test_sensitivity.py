@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from juggler.runtime.export import export
-from juggler.runtime.int8.quantize import QUANTIZERS, prepare, quantize_prepared
+from juggler.runtime.int8.quantization import QUANTIZERS, prepare, quantize_prepared
 from juggler.runtime.int8.sensitivity import layer_noise
 from juggler.runtime.open import open_session
 from juggler.runtime.precision import deviation

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from juggler.runtime.export import export
-from juggler.runtime.int8.quantize import quantize
+from juggler.runtime.int8.quantization import quantize
 from juggler.runtime.int8.skips import split_skips
 from juggler.runtime.open import open_session
 from juggler.runtime.precision import deviation

@@ -11,9 +11,9 @@ from torch import nn
 
 from juggler.errors import ConfigError, Unavailable
 from juggler.runtime.export import export
-from juggler.runtime.int8.quantize import quantize
+from juggler.runtime.int8.quantization import quantize
 from juggler.runtime.machine import machine
-from juggler.runtime.measure.contenders import Entry, Forms, contend, normal
+from juggler.runtime.measure.contenders import Entry, Forms, normal, open_contenders
 from juggler.runtime.measure.peak import measure_peak, peak_rss_mib
 from juggler.runtime.measure.speed import Measured, measure
 
@@ -146,15 +146,15 @@ def test_figures_written_before_there_were_precisions_are_float32() -> None:
 
 def test_contenders_can_be_raced_beside_others() -> None:
     options = {"shape": SHAPE, "batches": (1, 2), "precisions": ("float32", "int8")}
-    with contend({"a": network(2)}, ["onnxruntime", "tensorrt"], **options) as contest:  # type: ignore[arg-type]
+    with open_contenders({"a": network(2)}, ["onnxruntime", "tensorrt"], **options) as contenders:  # type: ignore[arg-type]
         wanted = [Entry("a", "onnxruntime", p, n) for p in ("float32", "int8") for n in (1, 2)]
-        assert list(contest.calls) == wanted
-        for entry, call in contest.calls.items():
+        assert list(contenders.calls) == wanted
+        for entry, call in contenders.calls.items():
             (answer,) = call()  # type: ignore[misc]
             assert answer.shape == (entry.batch, 3)
-        assert [s.what for s in contest.skipped] == ["tensorrt"]
+        assert [s.what for s in contenders.skipped] == ["tensorrt"]
     with pytest.raises(ConfigError, match="closed"):
-        contest.calls[wanted[0]]()
+        contenders.calls[wanted[0]]()
 
 
 def test_a_graph_that_is_quantised_already_is_taken_as_int8() -> None:

@@ -23,7 +23,7 @@ from juggler.runtime.tuning.flattening import (
     compare_with_original,
     flatten,
 )
-from juggler.runtime.tuning.latency_cache import PriceCache
+from juggler.runtime.tuning.latency_cache import LatencyCache
 from juggler.runtime.tuning.timer import Timer
 from juggler.transform import Flattened
 from juggler.transform import flatten as exact
@@ -58,7 +58,7 @@ def branches(channels: int = 6) -> nn.Module:
 
 
 def quick(backend: str = "onnxruntime") -> Timer:
-    return Timer(backend, threads=1, rounds=2, seconds=0.02, cache=PriceCache.in_memory())
+    return Timer(backend, threads=1, rounds=2, seconds=0.02, cache=LatencyCache.in_memory())
 
 
 def macs(module: fx.GraphModule, examples: tuple[torch.Tensor, ...]) -> float:

@@ -16,17 +16,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from juggler.runtime.tuning.latency_cache import FORMAT, MARK, Place, Price, PriceCache
+from juggler.runtime.tuning.latency_cache import FORMAT, MARK, Latency, LatencyCache, Place
 
 HERE = Place("a chip, 2 cores", "onnxruntime", "1.20.0", None, "float32")
-PRICE = Price(1.5, 1.25, 1.75, 20)
+LATENCY = Latency(1.5, 1.25, 1.75, 20)
 WRITER = """
 import sys
 from pathlib import Path
-from juggler.runtime.tuning.latency_cache import Place, Price, PriceCache
+from juggler.runtime.tuning.latency_cache import Place, Latency, LatencyCache
 place = Place("a chip, 2 cores", "onnxruntime", "1.20.0", None, "float32")
 for n in range(int(sys.argv[3])):
-    PriceCache(Path(sys.argv[1])).put({f"{sys.argv[2]}{n}": Price(n + 1.0, rounds=n)}, place)
+    LatencyCache(Path(sys.argv[1])).put({f"{sys.argv[2]}{n}": Latency(n + 1.0, rounds=n)}, place)
     print(n, flush=True)
 """
 
@@ -36,8 +36,8 @@ def write(path: Path, name: str, count: int) -> subprocess.Popen[str]:
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
 
 
-def written(path: Path, name: str, count: int) -> dict[str, Price]:
-    return PriceCache(path).get([f"{name}{n}" for n in range(count)], HERE)
+def written(path: Path, name: str, count: int) -> dict[str, Latency]:
+    return LatencyCache(path).get([f"{name}{n}" for n in range(count)], HERE)
 
 
 def is_whole(path: Path) -> bool:
@@ -47,12 +47,12 @@ def is_whole(path: Path) -> bool:
 
 def test_prices_outlive_the_object(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "prices.sqlite"
-    assert PriceCache(path).get(["a"], HERE) == {}
+    assert LatencyCache(path).get(["a"], HERE) == {}
     assert not path.parent.exists()  # reading makes nothing
-    PriceCache(path).put({"a": PRICE, "b": Price(2.0)}, HERE)
-    assert PriceCache(path).get(["a", "b", "c"], HERE) == {"a": PRICE, "b": Price(2.0)}
-    PriceCache(path).put({"a": Price(3.0)}, HERE)
-    assert PriceCache(path).get(["a"], HERE) == {"a": Price(3.0)}
+    LatencyCache(path).put({"a": LATENCY, "b": Latency(2.0)}, HERE)
+    assert LatencyCache(path).get(["a", "b", "c"], HERE) == {"a": LATENCY, "b": Latency(2.0)}
+    LatencyCache(path).put({"a": Latency(3.0)}, HERE)
+    assert LatencyCache(path).get(["a"], HERE) == {"a": Latency(3.0)}
     with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute("SELECT latency_ms, backend, release, threads, date FROM prices").fetchall()
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -71,12 +71,12 @@ def test_prices_outlive_the_object(tmp_path: Path) -> None:
     ],
 )
 def test_prices_of_two_places_never_meet(tmp_path: Path, other: Place) -> None:
-    cache = PriceCache(tmp_path / "prices.sqlite")
-    cache.put({"a": PRICE}, HERE)
+    cache = LatencyCache(tmp_path / "prices.sqlite")
+    cache.put({"a": LATENCY}, HERE)
     assert cache.get(["a"], other) == {}
-    cache.put({"a": Price(9.0)}, other)
-    assert PriceCache(cache.path).get(["a"], HERE) == {"a": PRICE}
-    assert PriceCache(cache.path).get(["a"], other) == {"a": Price(9.0)}
+    cache.put({"a": Latency(9.0)}, other)
+    assert LatencyCache(cache.path).get(["a"], HERE) == {"a": LATENCY}
+    assert LatencyCache(cache.path).get(["a"], other) == {"a": Latency(9.0)}
 
 
 @given(
@@ -85,31 +85,31 @@ def test_prices_of_two_places_never_meet(tmp_path: Path, other: Place) -> None:
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_name_is_kept(tmp_path: Path, names: dict[str, float], threads: int | None) -> None:
     place = replace(HERE, threads=threads)
-    prices = {name: Price(latency_ms) for name, latency_ms in names.items()}
-    PriceCache(tmp_path / "any.sqlite").put(prices, place)
-    assert PriceCache(tmp_path / "any.sqlite").get(list(names), place) == prices
+    prices = {name: Latency(latency_ms) for name, latency_ms in names.items()}
+    LatencyCache(tmp_path / "any.sqlite").put(prices, place)
+    assert LatencyCache(tmp_path / "any.sqlite").get(list(names), place) == prices
 
 
 def test_the_usual_file_is_in_the_user_s_cache(elsewhere: Path) -> None:
-    cache = PriceCache()
+    cache = LatencyCache()
     assert (cache.path.name, cache.path.parent.name) == ("prices.sqlite", "juggler")
     assert cache.path.is_relative_to(elsewhere)
     assert not cache.path.exists()
 
 
 def test_a_cache_in_memory_touches_no_disk(elsewhere: Path) -> None:
-    cache = PriceCache.in_memory()
-    cache.put({"a": PRICE}, HERE)
-    assert cache.get(["a"], HERE) == {"a": PRICE}
+    cache = LatencyCache.in_memory()
+    cache.put({"a": LATENCY}, HERE)
+    assert cache.get(["a"], HERE) == {"a": LATENCY}
     assert list(elsewhere.rglob("*")) == []
 
 
 def test_a_file_of_release_0_1_0_still_opens(tmp_path: Path) -> None:
     path = tmp_path / "prices.sqlite"
     path.write_bytes((Path(__file__).parent / "release-0.1.0" / path.name).read_bytes())
-    assert PriceCache(path).get(["a", "b"], HERE) == {"a": PRICE, "b": Price(2.0)}
-    PriceCache(path).put({"b": Price(3.0)}, HERE)
-    assert PriceCache(path).get(["a", "b"], HERE) == {"a": PRICE, "b": Price(3.0)}
+    assert LatencyCache(path).get(["a", "b"], HERE) == {"a": LATENCY, "b": Latency(2.0)}
+    LatencyCache(path).put({"b": Latency(3.0)}, HERE)
+    assert LatencyCache(path).get(["a", "b"], HERE) == {"a": LATENCY, "b": Latency(3.0)}
 
 
 def test_two_writers_share_a_file(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_two_writers_share_a_file(tmp_path: Path) -> None:
         writer.communicate(timeout=120)
     assert [writer.returncode for writer in writers] == [0, 0]
     for name in ("one", "two"):
-        assert written(path, name, count) == {f"{name}{n}": Price(n + 1.0, rounds=n) for n in range(count)}
+        assert written(path, name, count) == {f"{name}{n}": Latency(n + 1.0, rounds=n) for n in range(count)}
     assert is_whole(path)
 
 
@@ -133,9 +133,9 @@ def test_a_killed_writer_loses_nothing_that_it_had_kept(tmp_path: Path) -> None:
         assert writer.wait(300) == -signal.SIGKILL
         writer.stdout.close()
         found = written(path, f"k{attempt}-", len(kept))
-        assert found == {f"k{attempt}-{n}": Price(n + 1.0, rounds=n) for n in kept}
-    PriceCache(path).put({"after": PRICE}, HERE)
-    assert PriceCache(path).get(["after"], HERE) == {"after": PRICE}
+        assert found == {f"k{attempt}-{n}": Latency(n + 1.0, rounds=n) for n in kept}
+    LatencyCache(path).put({"after": LATENCY}, HERE)
+    assert LatencyCache(path).get(["after"], HERE) == {"after": LATENCY}
     assert is_whole(path)
 
 
@@ -144,18 +144,18 @@ def rubbish(path: Path) -> None:
 
 
 def truncated(path: Path) -> None:
-    PriceCache(path).put({str(n): PRICE for n in range(2000)}, HERE)
+    LatencyCache(path).put({str(n): LATENCY for n in range(2000)}, HERE)
     path.write_bytes(path.read_bytes()[:10_000])
 
 
 def overwritten(path: Path) -> None:
-    PriceCache(path).put({str(n): PRICE for n in range(2000)}, HERE)
+    LatencyCache(path).put({str(n): LATENCY for n in range(2000)}, HERE)
     whole = path.read_bytes()
     path.write_bytes(whole[:4096] + os.urandom(len(whole) - 4096))
 
 
 def of_another_format(path: Path) -> None:
-    PriceCache(path).put({"a": Price(7.0)}, HERE)
+    LatencyCache(path).put({"a": Latency(7.0)}, HERE)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA user_version = {FORMAT + 1}")
 
@@ -187,63 +187,63 @@ def test_what_is_no_cache_is_said_and_left_alone(tmp_path: Path, spoil, words: s
     path = tmp_path / "prices.sqlite"
     spoil(path)
     before = path.read_bytes()
-    cache = PriceCache(path)
+    cache = LatencyCache(path)
     with pytest.warns(
         RuntimeWarning, match=rf"prices.sqlite is no cache .*{words}.*prices.sqlite\.1.*Delete"
     ):
         assert cache.get(["a"], HERE) == {}
-    cache.put({"a": PRICE}, HERE)
+    cache.put({"a": LATENCY}, HERE)
     assert path.read_bytes() == before
-    other = PriceCache(path)
+    other = LatencyCache(path)
     with pytest.warns(RuntimeWarning, match="no cache"):
-        assert other.get(["a"], HERE) == {"a": PRICE}
+        assert other.get(["a"], HERE) == {"a": LATENCY}
     assert is_whole(tmp_path / "prices.sqlite.1")
 
 
 def test_where_all_files_are_damaged_memory_serves(tmp_path: Path) -> None:
     for name in ("p", "p.1", "p.2", "p.3"):
         rubbish(tmp_path / name)
-    cache = PriceCache(tmp_path / "p")
+    cache = LatencyCache(tmp_path / "p")
     with pytest.warns(RuntimeWarning, match="no cache") as caught:
-        cache.put({"a": PRICE}, HERE)
+        cache.put({"a": LATENCY}, HERE)
     assert len(caught) == 4
     assert "in memory only" in str(caught[-1].message)
-    assert cache.get(["a"], HERE) == {"a": PRICE}
+    assert cache.get(["a"], HERE) == {"a": LATENCY}
 
 
 def test_a_row_that_holds_no_price_is_measured_again(tmp_path: Path) -> None:
     path = tmp_path / "prices.sqlite"
-    PriceCache(path).put({"a": PRICE}, HERE)
+    LatencyCache(path).put({"a": LATENCY}, HERE)
     for value in ("cheap", -1.0, float("inf")):
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("UPDATE prices SET latency_ms = ?", (value,))
             connection.commit()
-        assert PriceCache(path).get(["a"], HERE) == {}
+        assert LatencyCache(path).get(["a"], HERE) == {}
 
 
 def test_a_place_that_cannot_be_written_costs_one_warning(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     for path in (tmp_path, tmp_path / "file" / "prices.sqlite"):
-        cache = PriceCache(path)
+        cache = LatencyCache(path)
         assert cache.get(["a"], HERE) == {}
         with pytest.warns(RuntimeWarning, match=r"cannot be written to .*kept in memory") as caught:
             for n in range(3):
-                cache.put({str(n): Price(n + 1.0)}, HERE)
+                cache.put({str(n): Latency(n + 1.0)}, HERE)
         assert len(caught) == 1
-        assert cache.get(["0", "2"], HERE) == {"0": Price(1.0), "2": Price(3.0)}
+        assert cache.get(["0", "2"], HERE) == {"0": Latency(1.0), "2": Latency(3.0)}
 
 
 FULL = """
 import resource, sys, warnings
 from pathlib import Path
-from juggler.runtime.tuning.latency_cache import Place, Price, PriceCache
+from juggler.runtime.tuning.latency_cache import Place, Latency, LatencyCache
 place = Place("a chip, 2 cores", "onnxruntime", "1.20.0", None, "float32")
-cache = PriceCache(Path(sys.argv[1]))
+cache = LatencyCache(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     for n in range(100):
-        cache.put({f"{n}.{k}": Price(k + 1.0) for k in range(20)}, place)
+        cache.put({f"{n}.{k}": Latency(k + 1.0) for k in range(20)}, place)
     found = cache.get([f"{n}.{k}" for n in range(100) for k in range(20)], place)
 print(len(caught), len(found), str(caught[0].message))
 """
@@ -258,7 +258,7 @@ def test_a_full_disk_leaves_the_rest_in_memory(tmp_path: Path) -> None:
     assert (warned, found) == ("1", "2000")
     assert "cannot be written" in text
     assert is_whole(path)
-    kept = PriceCache(path).get([f"{n}.{k}" for n in range(100) for k in range(20)], HERE)
+    kept = LatencyCache(path).get([f"{n}.{k}" for n in range(100) for k in range(20)], HERE)
     assert 0 < len(kept) < 2000
     assert len(kept) % 20 == 0  # each put whole or not at all
 
@@ -266,16 +266,16 @@ def test_a_full_disk_leaves_the_rest_in_memory(tmp_path: Path) -> None:
 READ_ONLY = """
 import os, sys, warnings
 from pathlib import Path
-from juggler.runtime.tuning.latency_cache import Place, Price, PriceCache
+from juggler.runtime.tuning.latency_cache import Place, Latency, LatencyCache
 if os.access(sys.argv[1], os.W_OK):
     os.setuid(65534)  # root with its capabilities may write anywhere
 place = Place("a chip, 2 cores", "onnxruntime", "1.20.0", None, "float32")
-cache = PriceCache(Path(sys.argv[1]))
+cache = LatencyCache(Path(sys.argv[1]))
 print(cache.get(["a"], place)["a"].latency_ms)
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    cache.put({"b": Price(2.0)}, place)
-    cache.put({"c": Price(3.0)}, place)
+    cache.put({"b": Latency(2.0)}, place)
+    cache.put({"c": Latency(3.0)}, place)
 print(len(caught), cache.get(["b"], place)["b"].latency_ms)
 """
 
@@ -283,7 +283,7 @@ print(len(caught), cache.get(["b"], place)["b"].latency_ms)
 def test_a_cache_that_is_read_only_is_read() -> None:
     with tempfile.TemporaryDirectory() as name:  # in whose parents everybody may look, unlike tmp_path
         folder, path = Path(name), Path(name) / "prices.sqlite"
-        PriceCache(path).put({"a": PRICE}, HERE)
+        LatencyCache(path).put({"a": LATENCY}, HERE)
         path.chmod(0o444)
         folder.chmod(0o555)
         done = subprocess.run(

@@ -19,9 +19,9 @@ from torch import fx, nn
 from juggler.digest import weights_sha256
 from juggler.errors import ConfigError, Unavailable
 from juggler.runtime.session import Session
-from juggler.runtime.tuning.latency_cache import Price, PriceCache
+from juggler.runtime.tuning.latency_cache import Latency, LatencyCache
 from juggler.runtime.tuning.structure import structure_of
-from juggler.runtime.tuning.timer import FEWEST_ROUNDS, HEAT_ROUNDS, Timer, _price
+from juggler.runtime.tuning.timer import FEWEST_ROUNDS, HEAT_ROUNDS, Timer, _latency
 
 X = torch.zeros(1, 3, 9, 9)  # shapes count only: the timer draws its own inputs
 
@@ -35,8 +35,8 @@ def convs(*channels: int, kernel: int = 3) -> fx.GraphModule:
     return graph(nn.Sequential(*(nn.Conv2d(a, b, kernel, padding=kernel // 2) for a, b in pairs)))
 
 
-def quick(cache: PriceCache | None = None, **options) -> Timer:
-    own = cache or PriceCache.in_memory()
+def quick(cache: LatencyCache | None = None, **options) -> Timer:
+    own = cache or LatencyCache.in_memory()
     return Timer(**{"threads": 1, "rounds": 3, "seconds": 0.05, "cache": own} | options)
 
 
@@ -184,9 +184,9 @@ def test_several_inputs_and_zero_weights_are_no_matter() -> None:
 def test_a_price_is_kept_for_the_next_timer(tmp_path: Path) -> None:
     path = tmp_path / "prices.sqlite"
     forms = [(convs(3, 4), (X,)), (convs(3, 4, 4), (X,))]
-    prices = quick(PriceCache(path)).race(forms)
-    assert quick(PriceCache(path)).race(forms[::-1]) == prices[::-1]  # timed anew they would differ
-    assert quick(PriceCache(path))(*forms[0]) == prices[0]
+    prices = quick(LatencyCache(path)).race(forms)
+    assert quick(LatencyCache(path)).race(forms[::-1]) == prices[::-1]  # timed anew they would differ
+    assert quick(LatencyCache(path))(*forms[0]) == prices[0]
     with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute(
             "SELECT latency_ms, low_ms, high_ms, rounds, threads FROM prices"
@@ -194,7 +194,7 @@ def test_a_price_is_kept_for_the_next_timer(tmp_path: Path) -> None:
     assert len(rows) == 4  # each among its rivals, and by itself
     assert {row[0] for row in rows} == {*prices}
     assert all(row[0] <= row[1] <= row[2] and row[3] == 3 and row[4] == 1 for row in rows)
-    others = quick(PriceCache(path), threads=2).race(forms)
+    others = quick(LatencyCache(path), threads=2).race(forms)
     assert others != prices
 
 
@@ -227,8 +227,8 @@ def test_who_is_clearly_slower_is_sent_off_early() -> None:
 
 
 def test_a_price_is_the_shortest_call() -> None:
-    price = _price(np.array([3.0, 1.0, 2.0, 2.5, 4.0]))
-    assert price == Price(1.0, 1.0, 4.0, 5)
+    price = _latency(np.array([3.0, 1.0, 2.0, 2.5, 4.0]))
+    assert price == Latency(1.0, 1.0, 4.0, 5)
 
 
 def test_what_cannot_be_timed_is_refused() -> None:

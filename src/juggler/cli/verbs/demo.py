@@ -14,7 +14,7 @@ from juggler.cli.console import ERRORS, OUT, bars, download_progress, escape
 from juggler.data import Source
 from juggler.nouns import Progress
 from juggler.report import certificate_table, recall_table, scores_table, timings_table
-from juggler.runtime.artefact.shipped import shipped
+from juggler.runtime.artefact import shipped
 
 Out = Annotated[Path, typer.Option(help="Folder for artefacts, alerts and report.")]
 Folder = Annotated[Path | None, typer.Option("--data", help="Folder or zip to look for NSL-KDD in first.")]

@@ -16,7 +16,7 @@ from juggler.detect import DetectOptions, RunError, Summary, open_sink
 from juggler.detect import detect as run_detector
 from juggler.files import write_atomically
 from juggler.runtime import Artefact, open_session
-from juggler.runtime.artefact.shipped import shipped
+from juggler.runtime.artefact import shipped
 
 BAD_ROWS_EXIT, ALERT_EXIT, INTERRUPTED_EXIT = 10, 1, 130
 Records = Annotated[

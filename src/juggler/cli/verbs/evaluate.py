@@ -16,7 +16,7 @@ from juggler.detect import evaluate as score
 from juggler.metrics import Scores
 from juggler.report import recall_table, scores_table
 from juggler.runtime import Artefact, open_session
-from juggler.runtime.artefact.shipped import shipped
+from juggler.runtime.artefact import shipped
 
 Artefacts = Annotated[list[Path] | None, typer.Argument(help="Artefacts; the shipped detector if absent.")]
 Set = Annotated[str, typer.Option("--set", help="Data set that holds the labelled records.")]

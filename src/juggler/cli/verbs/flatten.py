@@ -69,7 +69,7 @@ def flatten(
 
     juggler flatten net.pt2 --attribute --int8 images.npy --out net.onnx --report net.html
     """
-    from juggler.runtime.deploy.flat_graph import ship  # noqa: PLC0415
+    from juggler.runtime.deploy import ship  # noqa: PLC0415
     from juggler.runtime.measure.attribution import attribute as race  # noqa: PLC0415  # torch takes two seconds
     from juggler.runtime.sources.named import open_with_example, parse_shape, read_inputs  # noqa: PLC0415
     from juggler.runtime.tuning.flattening import flatten as rewrite  # noqa: PLC0415

@@ -11,7 +11,7 @@ import typer
 from juggler.cli.audience import EVERYONE
 from juggler.cli.console import OUT, escape
 from juggler.runtime import Artefact
-from juggler.runtime.artefact.shipped import shipped
+from juggler.runtime.artefact import shipped
 
 
 def info(

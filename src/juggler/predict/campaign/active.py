@@ -40,7 +40,7 @@ def committee(
         count: how many to return.
         seed: of the resamples and the draw.
     """
-    roof = RoughRoofline.of([sample for sample in samples if sample.drawn == "probe"] or list(samples))
+    roof = RoughRoofline.of([sample for sample in samples if sample.sampled_by == "probe"] or list(samples))
     draw = np.random.default_rng([seed, len(samples)])
     spread, log_ms = np.full(len(pool), UNKNOWN), np.log([roof(spec) for spec in pool])
     for family in sorted({spec.family for spec in pool}):

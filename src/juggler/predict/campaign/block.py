@@ -154,7 +154,7 @@ def _sample(draw: Draw, turns: Sequence[RoundTiming], setup: MeasurementSetup, r
         spread=float(np.ptp(times[:, 1])) / exec_ms,
         rounds=len(calm),
         rejected=sum(turn.rejected for turn in turns) + redone,
-        drawn=draw.sampled_by,
+        sampled_by=draw.sampled_by,
         machine=setup.machine,
         taken_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )

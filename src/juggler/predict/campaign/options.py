@@ -39,6 +39,7 @@ class CampaignOptions(Noun):
         block_size: kernels that are measured together.
         first_choice: samples before a chooser chooses.
         pool_size: draws that a chooser is shown.
+        probes: kernels that a rough roofline is drawn from; None takes `probes` of `kernels.probes`.
 
     Raises:
         ConfigError: neither minutes nor samples, a number out of range, or no such family.
@@ -56,6 +57,7 @@ class CampaignOptions(Noun):
     block_size: int = 20
     first_choice: int = 100
     pool_size: int = 1500
+    probes: tuple[KernelSpec, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.minutes is None and self.samples is None:

@@ -68,9 +68,9 @@ class Scheduler:
         self._memory_bytes = min(MOST_MEMORY_BYTES, int(MEMORY_SHARE * memory_bytes))
         self._log = MeasurementLog(store, campaign.name)
         self._done = self._log.done()  # and what was given out
-        self._had = store.samples(campaign=campaign.name)
-        self._out: list[Block] = []
-        self._given = self._redone = self._new = 0
+        self._samples = store.samples(campaign=campaign.name)
+        self._pending: list[Block] = []
+        self._block_count = self._redone = self._new = 0
         self._stopped = False
 
     def blocks(self) -> Iterator[Block | None]:
@@ -80,14 +80,16 @@ class Scheduler:
         """
         self._report_progress()
         cap_ms = self._campaign.cap_ms
-        yield from self._all_of([Draw(self._adapt(spec), "probe") for spec in probes(cap_ms)])
+        yield from self._all_of(
+            [Draw(self._adapt(spec), "probe") for spec in self._options.probes or probes(cap_ms)]
+        )
         if self._stopped or not self._has("probe"):
             return
-        roof = RoughRoofline.of([sample for sample in self._had if sample.drawn == "probe"])
+        roof = RoughRoofline.of([sample for sample in self._samples if sample.sampled_by == "probe"])
         families, long_ms = self._campaign.families, cap_ms * LONG_MS / CAP_MS
         space = Space(roof, families, self._memory_bytes, cap_ms, long_ms)
         at_random = self._undone(space.draw(self._campaign.seed))
-        while not self._stopped and ((size := self._room()) > 0 or self._out):
+        while not self._stopped and ((size := self._room()) > 0 or self._pending):
             if size > 0:
                 chosen = self._chosen(space, size) if self._wants_choice() else None
                 yield self._block(chosen or list(islice(at_random, size)))
@@ -105,16 +107,16 @@ class Scheduler:
         self._redone += measured.redone
         for sample in measured.samples:
             self._new += self._store.add(sample, self._campaign.name)
-        self._had.extend(measured.samples)
+        self._samples.extend(measured.samples)
         self._stopped = self._stopped or measured.stopped
-        self._out.remove(block)
+        self._pending.remove(block)
         self._report_progress()
 
     def outcome(self) -> Outcome:
         """Return what there is now."""
         return Outcome(
             campaign=self._campaign.name,
-            samples=len(self._had),
+            samples=len(self._samples),
             new=self._new,
             unfit=self._log.unfit(),
             redone=self._redone,
@@ -130,20 +132,20 @@ class Scheduler:
         for start in range(0, len(waiting), size):
             if not self._stopped:
                 yield self._block(waiting[start : start + size])
-        while self._out and not self._stopped:
+        while self._pending and not self._stopped:
             yield None
 
     def _block(self, draws: Sequence[Draw]) -> Block:
         """Give kernels out; they are not drawn again."""
-        block = Block(tuple(draws), self._campaign.seed + self._given, self._attempts())
-        self._given += 1
+        block = Block(tuple(draws), self._campaign.seed + self._block_count, self._attempts())
+        self._block_count += 1
         self._done |= {(plan_of(draw.spec), draw.sampled_by) for draw in draws}
-        self._out.append(block)
+        self._pending.append(block)
         return block
 
     def _attempts(self) -> int:
         """Return how often the next block may be measured: a restless machine must not take all the time."""
-        return ATTEMPTS if self._redone <= REDONE_SHARE * (self._given + 1) else 1
+        return ATTEMPTS if self._redone <= REDONE_SHARE * (self._block_count + 1) else 1
 
     def _undone(self, draws: Iterator[Draw]) -> Iterator[Draw]:
         adapted = (replace(draw, spec=self._adapt(draw.spec)) for draw in draws)
@@ -153,15 +155,15 @@ class Scheduler:
         """Return how many kernels the next block has; none where time or samples are used up."""
         options, spent_s, count = self._options, self._log.spent().seconds, self._count()
         each_s = spent_s / count if count >= options.block_size else SAMPLE_S
-        planned = count + sum(len(block.draws) for block in self._out)
+        planned = count + sum(len(block.draws) for block in self._pending)
         if spent_s + each_s * options.retest >= options.most_seconds or planned >= options.most_samples:
             return 0
         return int(min(options.block_size, options.most_samples - planned))
 
     def _wants_choice(self) -> bool:
         """Say whether the next block is chosen: never more of them than of draws at random."""
-        origins = [sample.drawn for sample in self._had]
-        origins += [draw.sampled_by for block in self._out for draw in block.draws]
+        origins = [sample.sampled_by for sample in self._samples]
+        origins += [draw.sampled_by for block in self._pending for draw in block.draws]
         at_random, active = sum(how in AT_RANDOM for how in origins), origins.count("active")
         if self._chooser is None or at_random < self._options.first_choice:
             return False
@@ -172,9 +174,9 @@ class Scheduler:
         if self._chooser is None:
             return []
         pool_size = self._options.pool_size
-        place = POOL_PLACE + pool_size * (len(self._had) + len(self._out))
+        place = POOL_PLACE + pool_size * (len(self._samples) + len(self._pending))
         pool = [self._adapt(draw.spec) for draw in islice(space.draw(self._campaign.seed, place), pool_size)]
-        picks = [pool[index] for index in list(self._chooser(pool, self._had))[:size]]
+        picks = [pool[index] for index in list(self._chooser(pool, self._samples))[:size]]
         return [draw for draw in (Draw(spec, "active") for spec in picks) if self._is_new(draw)]
 
     def _is_new(self, draw: Draw) -> bool:
@@ -183,16 +185,16 @@ class Scheduler:
     def _again(self) -> list[Draw]:
         """Return kernels of the first part to measure again, drawn by the seed, as late as can be."""
         retest = self._options.retest
-        at_random = [sample for sample in self._had if sample.drawn in AT_RANDOM]
+        at_random = [sample for sample in self._samples if sample.sampled_by in AT_RANDOM]
         early = at_random[: max(retest, len(at_random) // 2)]
         order = np.random.default_rng(self._campaign.seed).permutation(len(early))[:retest]
         return [Draw(early[index].spec, "retest") for index in order]
 
     def _has(self, origin: str) -> bool:
-        return any(sample.drawn == origin for sample in self._had)
+        return any(sample.sampled_by == origin for sample in self._samples)
 
     def _count(self) -> int:
-        return sum(sample.drawn not in ("probe", "retest") for sample in self._had)
+        return sum(sample.sampled_by not in ("probe", "retest") for sample in self._samples)
 
     def _report_progress(self) -> None:
         if self._progress is None:
@@ -203,6 +205,6 @@ class Scheduler:
             spent_s = self._log.spent().seconds
             self._progress(Progress(STAGE, min(spent_s, seconds), seconds, "seconds"))
         else:
-            again = sum(sample.drawn == "retest" for sample in self._had)
+            again = sum(sample.sampled_by == "retest" for sample in self._samples)
             done, total = self._count() + again, options.most_samples + options.retest
             self._progress(Progress(STAGE, done, total, "samples"))

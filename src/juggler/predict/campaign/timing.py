@@ -26,7 +26,8 @@ from juggler.arrays import Floats
 from juggler.clock.interference import Watch
 from juggler.clock.turns import ATTEMPTS, LEAD_IN_MS
 from juggler.cost.hardware.hierarchy import cache_bytes
-from juggler.errors import JugglerError
+from juggler.errors import JugglerError, Unavailable
+from juggler.extras import install_command
 from juggler.lazy import renamed
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.registry import Registry
@@ -101,6 +102,43 @@ class Profiler(Protocol):
             UnsupportedKernel: the backend has no such kernel.
         """
         ...
+
+
+class PluginProfiler:
+    """Base of profilers whose package may be missing: opens a bench, and says what to install.
+
+    Args:
+        name: of the backend.
+        package: that it needs, in words.
+        bench: what runs one kernel; imports the package when it is made.
+    """
+
+    def __init__(self, name: str, package: str, bench: Callable[[KernelSpec, int], Bench]) -> None:
+        self.name, self._package, self._bench = name, package, bench
+
+    def adapt(self, spec: KernelSpec) -> KernelSpec:
+        """Return the kernel as it is: whether it is made is seen when it is timed."""
+        return spec
+
+    def open(self, spec: KernelSpec, threads: int) -> Bench:
+        """Open the one kernel.
+
+        Raises:
+            Unavailable: the package is not installed.
+            UnsupportedKernel: the backend has no such kernel.
+        """
+        try:
+            return self._bench(spec, threads)
+        except ImportError as error:
+            remedy = f"Run: {install_command('train')}"
+            raise Unavailable(
+                f"time a kernel on {self.name}", f"{self._package} is not installed", remedy
+            ) from error
+
+
+def unsupported(spec: KernelSpec, backend: str, fault: str) -> UnsupportedKernel:
+    """Return the error of a kernel that a backend does not make."""
+    return UnsupportedKernel(f"time a {spec.family} kernel on {backend}", fault, "Leave this kernel out")
 
 
 PROFILERS: Registry[Profiler] = Registry(

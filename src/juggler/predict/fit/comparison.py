@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-import numpy.typing as npt
 
 from juggler.errors import ConfigError, DataError, Unavailable
 from juggler.nouns import Noun, Progress, ReportProgress, ignore_progress
 from juggler.predict.campaign.store.samples import NoiseFloor
-from juggler.predict.kernels.sample import AT_RANDOM, Sample
+from juggler.predict.kernels.sample import AT_RANDOM, Sample, by_family, latencies_ms
 from juggler.predict.kernels.spec import FAMILIES
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.learner import LEARNERS, Epoch, learners_from_samples
@@ -103,7 +102,7 @@ def compare_learners(
         fault = ", ".join(f"{len(members)} of {family}" for family, members in grouped.items()) or "none"
         remedy = f"Measure {FEWEST_TRAINING + 2 * FEWEST_HELD} or more of a family: juggler campaign"
         raise DataError("compare learners", f"too few samples: {fault}", remedy)
-    by_family = {floor.family: floor.mape for floor in floors}
+    floor_mapes = {floor.family: floor.mape for floor in floors}
     rows: list[LearnerScores] = []
     unavailable: dict[str, str] = {}
     report = progress or ignore_progress
@@ -116,7 +115,7 @@ def compare_learners(
             unavailable[name] = error.found
             continue
         training = len(usable[family].train)
-        rows.append(LearnerScores(family, name, training, found_scores, by_family.get(family)))
+        rows.append(LearnerScores(family, name, training, found_scores, floor_mapes.get(family)))
     report(Progress("fit", total, total, "fits"))
     rows.sort(key=lambda row: (FAMILIES.index(row.family), row.scores.mape))
     left_out = {family: len(grouped[family]) for family in parted if family not in usable}
@@ -129,8 +128,7 @@ def _grouped(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
     if len(kinds) > 1:
         fault = "; ".join(f"{m}: {b}, {p}, threads {t}" for m, b, p, t in kinds)
         raise DataError("compare learners", f"samples of several kinds ({fault})", "Name one machine")
-    grouped = {f: [s for s in samples if s.spec.family == f and s.drawn != "retest"] for f in FAMILIES}
-    return {family: members for family, members in grouped.items() if members}
+    return {family: members for family, members in by_family(samples, FAMILIES).items() if members}
 
 
 def parted_samples(samples: Sequence[Sample], split: str, seed: int) -> RowSplit | None:
@@ -138,7 +136,7 @@ def parted_samples(samples: Sequence[Sample], split: str, seed: int) -> RowSplit
     groups = np.array([s.spec.digest if split == "random" else str(s.spec.batch) for s in samples])
     if len(samples) < FEWEST_TRAINING + FEWEST_HELD or len(np.unique(groups)) < 2:
         return None
-    is_random = np.array([sample.drawn in AT_RANDOM for sample in samples])
+    is_random = np.array([sample.sampled_by in AT_RANDOM for sample in samples])
     if split == "batch":
         train, test = group_split(groups, seed=seed)
     else:
@@ -155,18 +153,12 @@ def parted_samples(samples: Sequence[Sample], split: str, seed: int) -> RowSplit
 
 def _scores(samples: Sequence[Sample], part: RowSplit, name: str, seed: int, watch: Watch | None) -> Scores:
     train, test = ([samples[row] for row in rows] for rows in part)
-    learner, held = LEARNERS.get(name), (_table(test), _latency_ms(test))
+    learner, held = LEARNERS.get(name), (KernelTable.of_samples(test), latencies_ms(test))
     # Networks have a fixed plan and only look at what is held out; others would choose by it.
     looks = watch is not None and isinstance(learner, NetLearner)
-    fitted = learner.fit(_table(train), _latency_ms(train), seed=seed, validation=held if looks else None)
+    fitted = learner.fit(
+        KernelTable.of_samples(train), latencies_ms(train), seed=seed, validation=held if looks else None
+    )
     if watch is not None and fitted.history:
         watch(samples[0].spec.family, name, fitted.history)
     return score(held[1], fitted.predict(held[0]))
-
-
-def _table(samples: Sequence[Sample]) -> KernelTable:
-    return KernelTable.of([sample.spec for sample in samples])
-
-
-def _latency_ms(samples: Sequence[Sample]) -> npt.NDArray[np.float64]:
-    return np.array([sample.exec_ms for sample in samples], np.float64)

@@ -16,9 +16,9 @@ from juggler.arrays import Floats
 from juggler.nouns import Progress, ReportProgress
 from juggler.predict.campaign.networks import TimedNetwork
 from juggler.predict.fit.comparison import parted_samples
-from juggler.predict.fit.family import PHASE_LEARNER, PHASED, SHORTEST_MS
-from juggler.predict.fit.networks import without_own
-from juggler.predict.kernels.sample import Sample
+from juggler.predict.fit.family import PHASE_LEARNER, PHASED
+from juggler.predict.fit.predictor import left_out_ms
+from juggler.predict.kernels.sample import Sample, by_family, latencies_ms
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.learner import LEARNERS
 from juggler.predict.learning.scores import Scores, score
@@ -101,9 +101,7 @@ def phase_evidence(
         seed: of the parts and the learners.
         progress: called with fits done and in all.
     """
-    grouped = {
-        family: [s for s in samples if s.spec.family == family and s.drawn != "retest"] for family in PHASED
-    }
+    grouped = by_family(samples, PHASED)
     parts = {family: parted_samples(of, split, seed) for family, of in grouped.items() if family in learners}
     pairs = [(family, phase) for family, part in parts.items() if part for phase in (PRE, EXEC, POST)]
     evidence = []
@@ -115,8 +113,8 @@ def phase_evidence(
             continue
         train, test = ([grouped[family][row] for row in rows] for rows in part)
         name = learners[family] if phase == EXEC else PHASE_LEARNER
-        fitted = LEARNERS.get(name).fit(_table(train), _target(train, phase), seed=seed)
-        measured, predicted = _target(test, phase), fitted.predict(_table(test))
+        fitted = LEARNERS.get(name).fit(KernelTable.of_samples(train), latencies_ms(train, phase), seed=seed)
+        measured, predicted = latencies_ms(test, phase), fitted.predict(KernelTable.of_samples(test))
         scores = score(measured, predicted)
         evidence.append(PhaseEvidence(family, phase, name, len(train), measured, predicted, scores))
     if progress:
@@ -132,7 +130,7 @@ def network_points(predictor: Predictor, networks: Sequence[TimedNetwork]) -> tu
         [network.name for network in networks],
         np.array([network.latency_ms for network in networks]),
     )
-    left_out = without_own([predictor.parts(network.reading) for network in networks], measured, names)
+    left_out = left_out_ms([predictor.parts(network.reading) for network in networks], measured, names)
     factor = float(np.exp(predictor.networks.half_widths.get(NETWORK, 0.0)))
     return tuple(
         NetworkPoint(
@@ -170,12 +168,3 @@ def read_points(path: Path) -> tuple[NetworkPoint, ...]:
             )
             for row in rows
         )
-
-
-def _table(samples: Sequence[Sample]) -> KernelTable:
-    return KernelTable.of([sample.spec for sample in samples])
-
-
-def _target(samples: Sequence[Sample], phase: str) -> Floats:
-    values = np.array([getattr(sample, f"{phase}_ms") for sample in samples], np.float64)
-    return np.maximum(values, SHORTEST_MS)

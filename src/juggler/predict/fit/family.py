@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from juggler.arrays import Floats
-from juggler.predict.kernels.sample import AT_RANDOM, Sample
+from juggler.predict.kernels.sample import AT_RANDOM, Sample, latencies_ms
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.learner import FEWEST, LEARNERS
 from juggler.predict.learning.splits import folds
@@ -17,7 +17,6 @@ from juggler.predict.predictor.kernel_model import EXEC, POST, PRE, KernelModel,
 CALIBRATION_SHARE = 0.2
 FOLDS = 3  # in which a learner is chosen
 FEWEST_TO_CHOOSE = 60  # samples of a family, below which the first learner is taken unasked
-SHORTEST_MS = 1e-4  # a phase in which nothing was done: less than a clock can see
 PHASED = ("conv", "depthwise", "pool", "dense")  # the paper's layers: what Eq. 2 begins and ends with
 # Copies and reorders go by bytes: one learner serves, and few networks have more than two such phases.
 PHASE_LEARNER = "roofline_trees"
@@ -58,21 +57,21 @@ def fit_parted(
 ) -> FittedFamily:
     """Fit the family's kernels in all their phases to the training samples alone."""
     name, chosen_from = _chosen(training, learners, seed)
-    table = KernelTable.of([sample.spec for sample in training])
-    phases = {EXEC: LEARNERS.get(name).fit(table, _target(training, EXEC), seed=seed)}
+    table = KernelTable.of_samples(training)
+    phases = {EXEC: LEARNERS.get(name).fit(table, latencies_ms(training, EXEC), seed=seed)}
     names = {EXEC: name}
     for phase in (PRE, POST) if family in PHASED else ():
-        phases[phase] = LEARNERS.get(PHASE_LEARNER).fit(table, _target(training, phase), seed=seed)
+        phases[phase] = LEARNERS.get(PHASE_LEARNER).fit(table, latencies_ms(training, phase), seed=seed)
         names[phase] = PHASE_LEARNER
     model = KernelModel(family, name, phases, Range.of(table), learners=names)
     predicted = model.predict([s.spec for s in calibration]) if calibration else np.empty(0)
-    return FittedFamily(model, chosen_from, _target(calibration, EXEC), predicted)
+    return FittedFamily(model, chosen_from, latencies_ms(calibration, EXEC), predicted)
 
 
 def _parted(samples: Sequence[Sample], seed: int) -> tuple[list[Sample], list[Sample]]:
     """Set a fifth of what was drawn at random apart, all samples of one kernel together."""
-    random = sorted({s.spec.digest for s in samples if s.drawn in AT_RANDOM})
-    others = {s.spec.digest for s in samples if s.drawn not in AT_RANDOM}
+    random = sorted({s.spec.digest for s in samples if s.sampled_by in AT_RANDOM})
+    others = {s.spec.digest for s in samples if s.sampled_by not in AT_RANDOM}
     distinct = [digest for digest in random if digest not in others]
     count = min(round(CALIBRATION_SHARE * len(distinct)), len(samples) - FEWEST)
     order = np.random.default_rng([seed, 1]).permutation(len(distinct))
@@ -87,10 +86,10 @@ def _chosen(training: Sequence[Sample], learners: Sequence[str], seed: int) -> t
     Only samples that were drawn at random are held out, fold by fold. A few of them are timed wrongly, or lie
     alone at the edge of the space: no error counts for more than 100 %, or they would choose.
     """
-    at = np.flatnonzero([sample.drawn in AT_RANDOM for sample in training])
+    at = np.flatnonzero([sample.sampled_by in AT_RANDOM for sample in training])
     if len(learners) == 1 or len(training) < FEWEST_TO_CHOOSE or len(at) < FOLDS:
         return learners[0], {}
-    table, target = KernelTable.of([sample.spec for sample in training]), _target(training, EXEC)
+    table, target = KernelTable.of_samples(training), latencies_ms(training, EXEC)
     errors: dict[str, list[Floats]] = {name: [] for name in learners}
     for _, part in folds(len(at), FOLDS, seed=seed):
         held = at[part]
@@ -103,8 +102,3 @@ def _chosen(training: Sequence[Sample], learners: Sequence[str], seed: int) -> t
         name: float(np.concatenate(parts_of_errors).mean()) for name, parts_of_errors in errors.items()
     }
     return min(mean_errors, key=lambda name: mean_errors[name]), mean_errors
-
-
-def _target(samples: Sequence[Sample], phase: str) -> Floats:
-    values = np.array([getattr(sample, f"{phase}_ms") for sample in samples], np.float64)
-    return np.maximum(values, SHORTEST_MS)

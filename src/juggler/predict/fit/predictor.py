@@ -13,21 +13,21 @@ from dataclasses import replace
 
 import numpy as np
 
+from juggler.arrays import Floats
 from juggler.cost.hardware.hierarchy import cache_bytes
 from juggler.errors import DataError
 from juggler.nouns import Machine, Progress, ReportProgress
 from juggler.predict.campaign.networks import TimedNetwork, beside, kept_networks
 from juggler.predict.campaign.store.samples import Store, now
 from juggler.predict.fit.family import FittedFamily, fit_family
-from juggler.predict.fit.networks import compose_predictor
-from juggler.predict.fit.report import FamilyReport, FitReport
-from juggler.predict.kernels.sample import Sample
+from juggler.predict.fit.report import FamilyReport, FitReport, NetworkReport
+from juggler.predict.kernels.sample import Sample, by_family
 from juggler.predict.kernels.spec import FAMILIES
 from juggler.predict.learning.learner import FEWEST, LEARNERS
 from juggler.predict.learning.scores import score
-from juggler.predict.predictor.composition import Composition
+from juggler.predict.predictor.composition import Composition, Parts
 from juggler.predict.predictor.intervals import LEVEL, Intervals
-from juggler.predict.predictor.predictor import Predictor
+from juggler.predict.predictor.predictor import NETWORK, Predictor
 
 LEARNED = ("counted", "roofline_trees")  # quick to load, without torch
 
@@ -66,7 +66,7 @@ def fit_predictor(
     for name in names:
         LEARNERS.get(name)
     samples, place = _of_one_machine(store, machine)
-    grouped = {family: [s for s in samples if s.spec.family == family] for family in FAMILIES}
+    grouped = by_family(samples, FAMILIES)
     enough = {family: members for family, members in grouped.items() if len(members) >= FEWEST}
     if not enough:
         fault = f"{len(samples)} samples, fewer than {FEWEST} of each family"
@@ -141,7 +141,7 @@ def _of_one_machine(store: Store, machine: str | None) -> tuple[list[Sample], Ma
         DataError: there are none, or they are of several machines, backends, precisions or threads.
     """
     action = f"fit {store.path}"
-    samples = [sample for sample in store.samples(machine=machine) if sample.drawn != "retest"]
+    samples = [sample for sample in store.samples(machine=machine) if sample.sampled_by != "retest"]
     if not samples:
         raise DataError(
             action, "no sample" + (f" of {machine}" if machine else ""), "Measure: juggler campaign"
@@ -156,3 +156,54 @@ def _of_one_machine(store: Store, machine: str | None) -> tuple[list[Sample], Ma
     if samples[0].machine not in records:
         raise DataError(action, f"no record of the machine {samples[0].machine}", "Measure it again")
     return samples, records[samples[0].machine]
+
+
+def compose_predictor(
+    predictor: Predictor, networks: Sequence[TimedNetwork], level: float
+) -> tuple[Predictor, NetworkReport]:
+    """Return the predictor with a composition and intervals of networks, and how they came out.
+
+    A network's score comes from a composition that was fitted on the others (all of its own batches left
+    out), the composition that is returned from all: a jackknife over networks. Its intervals cover at least
+    `2 level - 1` of new networks whatever the data, and about `level` where leaving one out changes little,
+    which with nine coefficients held near what is believed beforehand is so from about 15 networks on.
+
+    Args:
+        predictor: of kernels.
+        networks: timed on the same machine, none of them kept for tests.
+        level: share of networks that intervals are to cover.
+    """
+    if not networks:
+        return predictor, NetworkReport()
+    names = [network.name for network in networks]
+    measured = np.array([network.latency_ms for network in networks])
+    parts = [predictor.parts(network.reading) for network in networks]
+    left_out = left_out_ms(parts, measured, names)
+    intervals = Intervals.fit([NETWORK] * len(names), measured, left_out, level=level, groups=names)
+    composed = replace(predictor, composition=Composition.fit(parts, measured, names), networks=intervals)
+    paper = [composed.predict(network.reading).paper_ms for network in networks]
+    known = [row for row, value in enumerate(paper) if value is not None]
+    width = intervals.half_widths.get(NETWORK)
+    report = NetworkReport(
+        names=len(set(names)),
+        timed=len(names),
+        scores=score(measured, left_out),
+        paper_scores=score(measured[known], np.array([paper[row] for row in known], float))
+        if known
+        else None,
+        half_width=None if width is None else float(np.expm1(width)),
+    )
+    return composed, report
+
+
+def left_out_ms(parts: Sequence[Parts], measured: Floats, names: Sequence[str]) -> Floats:
+    """Return each network's latency by a composition that was fitted without any batch of it."""
+    latencies = np.empty(len(parts))
+    for name in set(names):
+        others = [row for row, owner in enumerate(names) if owner != name]
+        composition = Composition.fit(
+            [parts[row] for row in others], measured[others], [names[row] for row in others]
+        )
+        for row in (row for row, owner in enumerate(names) if owner == name):
+            latencies[row] = composition.compose(parts[row])
+    return latencies

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from platformdirs import user_cache_dir
@@ -23,7 +24,8 @@ from juggler.files import write_atomically
 from juggler.nouns import Machine, Noun, ReportProgress
 from juggler.predict.campaign.networks import TimedNetwork, time_networks
 from juggler.predict.campaign.store.samples import Store, machine_digest, now
-from juggler.predict.kernels.sample import Sample
+from juggler.predict.kernels.sample import Sample, by_family
+from juggler.predict.kernels.spec import KernelSpec
 from juggler.predict.predictor.intervals import POOLED, Intervals
 from juggler.predict.predictor.machine import predictor_digest
 from juggler.predict.predictor.predictor import NETWORK, Predictor
@@ -48,7 +50,7 @@ class Correction(Noun):
         machine: that was measured.
         scales: what executions of a family are multiplied by; under `*` those of families not measured.
         powers: what they are raised to first.
-        whole: what networks are multiplied by besides.
+        network_scale: what networks are multiplied by besides.
         half_widths: of the intervals of kernels on this machine, by family.
         network_half_width: of those of networks.
         kernels: that were measured.
@@ -60,12 +62,14 @@ class Correction(Noun):
     machine: Machine
     scales: dict[str, float]
     powers: dict[str, float]
-    whole: float
+    network_scale: float
     half_widths: dict[str, float]
     network_half_width: float | None
     kernels: int
     networks: int
     taken_at: str
+
+    former_names: ClassVar[Mapping[str, str]] = {"whole": "network_scale"}
 
 
 def recalibrate(
@@ -74,6 +78,7 @@ def recalibrate(
     minutes: float = MINUTES,
     networks: int = NETWORKS,
     seed: int = 1,
+    probes: tuple[KernelSpec, ...] | None = None,
     progress: ReportProgress | None = None,
 ) -> tuple[Predictor, Correction]:
     """Measure this machine for about a minute, and return the predictor corrected for it.
@@ -83,6 +88,7 @@ def recalibrate(
         minutes: for the kernels.
         networks: how many to time after them; 0 leaves them out.
         seed: of what is drawn.
+        probes: kernels to begin with; see `CampaignOptions`.
         progress: called with seconds done and in all, while kernels are measured.
 
     Raises:
@@ -100,6 +106,7 @@ def recalibrate(
             families={family: 1.0 for family in predictor.models},
             seed=seed,
             cap_ms=LONGEST_MS,
+            probes=probes,
         )
         run_campaign(store, options, progress=progress)
         samples = store.samples()
@@ -127,7 +134,7 @@ def correct(
     Raises:
         DataError: fewer than 5 samples of families that the predictor knows.
     """
-    grouped = {family: [s for s in samples if s.spec.family == family] for family in predictor.models}
+    grouped = by_family(samples, predictor.models)
     known = {family: members for family, members in grouped.items() if members}
     if sum(map(len, known.values())) < FEWEST:
         fault = f"{len(samples)} kernels measured"
@@ -141,7 +148,7 @@ def correct(
         machine=here or machine(),
         scales={family: math.exp(line[0]) for family, line in lines.items()},
         powers={family: line[1] for family, line in lines.items()},
-        whole=1.0,
+        network_scale=1.0,
         half_widths=widths,
         network_half_width=predictor.networks.half_widths.get(NETWORK),
         kernels=sum(map(len, known.values())),
@@ -172,7 +179,7 @@ def corrected(predictor: Predictor, correction: Correction) -> Predictor:
         if name.endswith(("_ms", "_mb")):  # prices of their own; kernels are corrected already
             coefficients[name] *= common
         if name != "networks":
-            coefficients[name] *= correction.whole
+            coefficients[name] *= correction.network_scale
     width = correction.network_half_width
     intervals = replace(predictor.intervals, half_widths=correction.half_widths)
     networks = replace(predictor.networks, half_widths={} if width is None else {NETWORK: width})
@@ -197,9 +204,11 @@ def keep(correction: Correction, folder: Path | None = None) -> Path:
     return write_atomically(path, f"{correction.to_json(indent=1)}\n".encode())
 
 
-def read_correction(predictor: Predictor, folder: Path | None = None) -> Correction | None:
+def read_correction(
+    predictor: Predictor, folder: Path | None = None, here: Machine | None = None
+) -> Correction | None:
     """Return what was kept for this predictor on this machine; None where nothing can be read."""
-    path = _path(predictor_digest(predictor), machine(), folder)
+    path = _path(predictor_digest(predictor), here or machine(), folder)
     try:
         return Correction.from_json(read_text(path, Request("read a correction", "Delete it"), MIB))
     except (ArtefactError, ValueError, TypeError):  # a cache may be lost or damaged at any time
@@ -267,4 +276,4 @@ def _with_networks(
     width = correction.network_half_width
     if width is not None:
         width = max(width, float(np.quantile(np.abs(residuals - factor), predictor.networks.level)))
-    return replace(correction, whole=math.exp(factor), network_half_width=width)
+    return replace(correction, network_scale=math.exp(factor), network_half_width=width)

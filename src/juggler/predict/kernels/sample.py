@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
+import numpy as np
+
+from juggler.arrays import Floats
 from juggler.errors import ConfigError
 from juggler.nouns import Noun
 from juggler.predict.kernels.spec import KernelSpec
 
 # How a kernel came to be timed: drawn from ranges, from the shapes of real networks, where a committee
 # disagreed, as one of the few that a roofline is fitted to, or again, to learn how well figures repeat.
-DRAWN = ("random", "network", "active", "probe", "retest")
+SAMPLED_BY = ("random", "network", "active", "probe", "retest")
+SHORTEST_MS = 1e-4  # a phase in which nothing was done: less than a clock can see
 AT_RANDOM = ("random", "network")  # exchangeable: what intervals are calibrated and tested on
 
 
@@ -30,7 +37,7 @@ class Sample(Noun):
         spread: how far the rounds lie apart: (largest - smallest) / smallest of their execution times.
         rounds: turns it had.
         rejected: turns that were run again because the machine was disturbed.
-        drawn: how it was chosen, one of `DRAWN`.
+        sampled_by: how it was chosen, one of `SAMPLED_BY`.
         machine: digest of the record of the machine that ran it.
         taken_at: when, as ISO 8601 in UTC.
 
@@ -48,9 +55,11 @@ class Sample(Noun):
     spread: float
     rounds: int
     rejected: int
-    drawn: str
+    sampled_by: str
     machine: str
     taken_at: str
+
+    former_names: ClassVar[Mapping[str, str]] = {"drawn": "sampled_by"}
 
     def __post_init__(self) -> None:
         durations = {"pre_ms": self.pre_ms, "exec_ms": self.exec_ms, "post_ms": self.post_ms}
@@ -58,10 +67,28 @@ class Sample(Noun):
         if wrong or not self.exec_ms > 0.0:
             problem = ", ".join(wrong) or "an execution of 0 ms"
             raise ConfigError(f"keep a sample of {self.spec.family}", problem, "Time it again, for longer")
-        if self.drawn not in DRAWN:
-            remedy = f"Choose from {', '.join(DRAWN)}"
-            raise ConfigError("keep a sample", f"drawn as {self.drawn!r}", remedy)
+        if self.sampled_by not in SAMPLED_BY:
+            remedy = f"Choose from {', '.join(SAMPLED_BY)}"
+            raise ConfigError("keep a sample", f"sampled by {self.sampled_by!r}", remedy)
         if self.rounds < 1 or self.rejected < 0 or self.threads < 1 or not self.spread >= 0.0:
             problem = f"rounds {self.rounds}, rejected {self.rejected}, threads {self.threads}, "
             problem += f"spread {self.spread}"
             raise ConfigError("keep a sample", problem, "Give one round and one thread or more")
+
+    @property
+    def drawn(self) -> str:
+        """Return `sampled_by`, as the last release called it."""
+        warnings.warn("Sample.drawn is Sample.sampled_by now", DeprecationWarning, stacklevel=2)
+        return self.sampled_by
+
+
+def latencies_ms(samples: Sequence[Sample], phase: str = "exec") -> Floats:
+    """Return what each sample took in `pre`, `exec` or `post`, `[n]`, none below what a clock can see."""
+    values = np.array([getattr(sample, f"{phase}_ms") for sample in samples], np.float64)
+    return np.maximum(values, SHORTEST_MS)
+
+
+def by_family(samples: Sequence[Sample], families: Iterable[str]) -> dict[str, list[Sample]]:
+    """Return the samples of each of the families, in their order, second timings left out."""
+    once = [sample for sample in samples if sample.sampled_by != "retest"]
+    return {family: [sample for sample in once if sample.spec.family == family] for family in families}

@@ -9,21 +9,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from juggler.checks import check_wholes
 from juggler.errors import ConfigError
 from juggler.nouns import Noun
 from juggler.predict.kernels.sizes import CONVOLUTIONS, DERIVED, WINDOWED
 
-FAMILIES = (
-    *WINDOWED,
-    "dense",
-    "global_pool",
-    "add",
-    "elementwise",
-    "norm",
-    "concat",
-    "softmax",
-    "reorder",
-)
+FAMILIES = (*WINDOWED, "dense", "global_pool", "add", "elementwise", "norm", "concat", "softmax", "reorder")
 LAYOUTS = ("nchw", "blocked")
 # Where the kind decides what a kernel computes, and a wrong one would be taken for another; "" is the first.
 KINDS = {
@@ -34,17 +25,23 @@ KINDS = {
     "reorder": ("to_blocked", "from_blocked", "transpose"),
 }
 NUMBERS = ("batch", "in_channels", "out_channels", "height", "width", "groups")
+PAIRS = {"kernel": 2, "stride": 2, "dilation": 2}  # numbers down and across
 CATEGORIES = ("activation", "kind", "layout")
-ACTIVATIONS = (
-    "relu",
-    "clip",
-    "sigmoid",
-    "tanh",
-    "leakyrelu",
-    "hardsigmoid",
-)  # fused into kernels
+ACTIVATIONS = ("relu", "clip", "sigmoid", "tanh", "leakyrelu", "hardsigmoid")  # fused into kernels
 FLAGS = ("bias", "adds", "cold")
 WORD = re.compile(r"[a-z0-9_]*")
+
+
+class Derived:
+    """A whole number that follows from a kernel's fields, by the formula of its name in `sizes.DERIVED`."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._formula = DERIVED[name]
+
+    def __get__(self, spec: KernelSpec | None, owner: type) -> int:
+        if spec is None:
+            raise AttributeError("it follows from the fields of one kernel")
+        return int(self._formula(spec.family, spec.columns()))
 
 
 @dataclass(frozen=True)
@@ -73,6 +70,15 @@ class KernelSpec(Noun):
         kind: which of a family: `max` or `average` pools, `relu` or `mul` elementwise, and so on.
         layout: `blocked` where its input is in the runtime's own order of channels.
         cold: whether the weights are out of the caches when it runs.
+        out_height: rows written.
+        out_width: columns written.
+        macs: multiply-accumulates; zero for what only compares, adds or moves.
+        operations: two a MAC, one a tap of a pool's window, one an element elsewhere.
+        input_bytes: of all activations read, in float32.
+        weight_bytes: of weights and biases, in float32.
+        output_bytes: written, in float32.
+        bytes: read and written, each once, in float32.
+        im2col_bytes: of a convolution's unfolded input, in float32.
 
     Raises:
         ConfigError: the values make no kernel.
@@ -96,10 +102,22 @@ class KernelSpec(Noun):
     layout: str = "nchw"
     cold: bool = False
 
+    out_height = Derived()
+    out_width = Derived()
+    macs = Derived()
+    operations = Derived()
+    input_bytes = Derived()
+    weight_bytes = Derived()
+    output_bytes = Derived()
+    bytes = Derived()
+    im2col_bytes = Derived()
+
     def __post_init__(self) -> None:
         if self.family not in FAMILIES:
             self._refuse(f"the family {self.family!r}", f"Choose from {', '.join(FAMILIES)}")
-        self._check_numbers()
+        task = self._task
+        check_wholes({name: getattr(self, name) for name in (*NUMBERS, *PAIRS)}, task, lengths=PAIRS)
+        check_wholes({"pads": self.pads}, task, least=0, lengths={"pads": 4})
         self._check_words()
         if self.family in CONVOLUTIONS or self.kind == "product":
             if self.in_channels % self.groups or self.out_channels % self.groups:
@@ -119,56 +137,11 @@ class KernelSpec(Noun):
     def columns(self) -> dict[str, Any]:
         """Return the fields as a `KernelTable` names them: `kernel_height`, `pad_top` and so on."""
         flat: dict[str, Any] = {name: getattr(self, name) for name in (*NUMBERS, *FLAGS, *CATEGORIES)}
-        for name in ("kernel", "stride", "dilation"):
+        for name in PAIRS:
             flat[f"{name}_height"], flat[f"{name}_width"] = getattr(self, name)
         for side, value in zip(("top", "left", "bottom", "right"), self.pads, strict=True):
             flat[f"pad_{side}"] = value
         return flat
-
-    @property
-    def out_height(self) -> int:
-        """Return the rows written."""
-        return self._derived("out_height")
-
-    @property
-    def out_width(self) -> int:
-        """Return the columns written."""
-        return self._derived("out_width")
-
-    @property
-    def macs(self) -> int:
-        """Return multiply-accumulates; zero for what only compares, adds or moves."""
-        return self._derived("macs")
-
-    @property
-    def operations(self) -> int:
-        """Return arithmetic operations: two a MAC, one a tap of a pool's window, one an element elsewhere."""
-        return self._derived("operations")
-
-    @property
-    def input_bytes(self) -> int:
-        """Return the bytes of all activations read, in float32."""
-        return self._derived("input_bytes")
-
-    @property
-    def weight_bytes(self) -> int:
-        """Return the bytes of weights and biases, in float32."""
-        return self._derived("weight_bytes")
-
-    @property
-    def output_bytes(self) -> int:
-        """Return the bytes written, in float32."""
-        return self._derived("output_bytes")
-
-    @property
-    def bytes(self) -> int:
-        """Return the bytes read and written, each once, in float32."""
-        return self._derived("bytes")
-
-    @property
-    def im2col_bytes(self) -> int:
-        """Return the bytes of a convolution's unfolded input, in float32."""
-        return self._derived("im2col_bytes")
 
     @cached_property
     def digest(self) -> str:
@@ -176,24 +149,14 @@ class KernelSpec(Noun):
         text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def _derived(self, name: str) -> int:
-        return int(DERIVED[name](self.family, self.columns()))
+    @property
+    def _task(self) -> str:
+        return f"describe a kernel of the family {self.family!r}"
 
-    def _check_numbers(self) -> None:
-        pairs = {"kernel": 2, "stride": 2, "dilation": 2, "pads": 4}
-        lists = {name: (getattr(self, name),) for name in NUMBERS} | {n: getattr(self, n) for n in pairs}
-        for name, values in lists.items():
-            lowest = 0 if name == "pads" else 1
-            fits = isinstance(values, tuple) and len(values) == pairs.get(name, 1)
-            if not fits or any(type(value) is not int or value < lowest for value in values):
-                value = values if name in pairs else values[0]
-                expected = f"{pairs[name]} whole numbers" if name in pairs else "a whole number"
-                self._refuse(f"{name} {value!r}", f"Give {expected}, {lowest} or more")
+    def _check_words(self) -> None:
         for name in FLAGS:
             if type(getattr(self, name)) is not bool:
                 self._refuse(f"{name} {getattr(self, name)!r}", "Give True or False")
-
-    def _check_words(self) -> None:
         if self.layout not in LAYOUTS:
             self._refuse(f"the layout {self.layout!r}", f"Choose from {', '.join(LAYOUTS)}")
         if self.kind and self.kind not in KINDS.get(self.family, (self.kind,)):
@@ -205,4 +168,4 @@ class KernelSpec(Noun):
                 self._refuse(f"{name} {value!r}", "Give one lower-case word")
 
     def _refuse(self, problem: str, remedy: str) -> None:
-        raise ConfigError(f"describe a kernel of the family {self.family!r}", problem, remedy)
+        raise ConfigError(self._task, problem, remedy)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from juggler.arrays import Floats
 from juggler.errors import ConfigError
+from juggler.predict.kernels.sample import Sample
 from juggler.predict.kernels.sizes import DERIVED
 from juggler.predict.kernels.spec import CATEGORIES, FAMILIES, FLAGS, NUMBERS, KernelSpec
 
@@ -71,6 +72,11 @@ class KernelTable:
             raise ConfigError("tabulate kernels", problem, "Give one or more kernels of one family")
         rows = [spec.columns() for spec in specs]
         return cls(families[0], {name: np.array([row[name] for row in rows]) for name in DEFAULTS})
+
+    @classmethod
+    def of_samples(cls, samples: Sequence[Sample]) -> Self:
+        """Make the table of the kernels of samples, in their order; see `of`."""
+        return cls.of([sample.spec for sample in samples])
 
     def __len__(self) -> int:
         return self._length

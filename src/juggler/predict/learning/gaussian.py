@@ -7,14 +7,12 @@ which the samples are likeliest, held near what is believed beforehand: few samp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from juggler.arrays import Floats
+from juggler.predict.learning.state import Stateful
 
 MOST_ROWS = 1200  # a fit takes time with their cube; of more, so many are drawn
 CHOOSING_ROWS = 400  # lengths are sought on so many of these
@@ -30,7 +28,7 @@ IMPOSSIBLE = 1e10  # what settings cost whose matrix has no root
 
 
 @dataclass(frozen=True, eq=False)
-class Process:
+class Process(Stateful):
     """What was fitted.
 
     Attributes:
@@ -48,10 +46,10 @@ class Process:
     mean: float
 
     @classmethod
-    def fit(cls, matrix: Floats, target: Floats, *, seed: int = 0) -> Process:
-        """Fit to rows `[n, columns]` and answers `[n]`."""
+    def fit(cls, matrix: Floats, target: Floats, *, seed: int = 0, most_rows: int = MOST_ROWS) -> Process:
+        """Fit to rows `[n, columns]` and answers `[n]`, of which no more than so many are taken."""
         order = np.random.default_rng(seed).permutation(len(target))
-        some = np.sort(order[:MOST_ROWS])
+        some = np.sort(order[:most_rows])
         middle, spread = matrix[some].mean(axis=0), matrix[some].std(axis=0)
         scale = np.where(spread > SMALLEST, 1.0 / np.maximum(spread, SMALLEST), 0.0)
         rows, mean = (matrix[some] - middle) * scale, float(np.median(target[some]))
@@ -65,18 +63,6 @@ class Process:
         distance = _distance((matrix - self.middle) * self.scale, self.rows)
         answer: Floats = self.mean + _matern(distance) @ self.weights
         return answer
-
-    def state(self) -> tuple[dict[str, Any], dict[str, Floats]]:
-        """Return JSON values and arrays."""
-        names = ("middle", "scale", "rows", "weights")
-        return {"mean": self.mean}, {name: getattr(self, name) for name in names}
-
-    @classmethod
-    def restore(cls, fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Process:
-        """Return what was fitted from its state."""
-        names = ("middle", "scale", "rows", "weights")
-        middle, scale, rows, weights = (np.asarray(arrays[name], np.float64) for name in names)
-        return cls(middle, scale, rows, weights, float(fields["mean"]))
 
 
 def _distance(some: Floats, others: Floats) -> Floats:

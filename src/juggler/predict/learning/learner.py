@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,10 @@ import numpy.typing as npt
 from juggler.arrays import Arrays, Floats
 from juggler.errors import ArtefactError, DataError
 from juggler.files import write_atomically
-from juggler.nouns import ReportProgress
+from juggler.nouns import Progress, ReportProgress, ignore_progress
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.splits import random_split
+from juggler.predict.learning.state import Stateful
 from juggler.reading.arrays import read_npz
 from juggler.reading.documents import parse_object
 from juggler.reading.request import Request
@@ -94,6 +95,83 @@ class Learner(Protocol):
         """Return what was fitted from its state; it predicts the same."""
 
 
+class FittedState(Stateful):
+    """Base of what the house's own learners give, beside networks."""
+
+    history: tuple[Epoch, ...] = ()
+
+    def predict(self, table: KernelTable) -> Floats:
+        """Return milliseconds `[n]`; see `Fitted.predict`."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a learner learns.
+
+    Attributes:
+        seed: of everything random.
+        report: called with steps done and in all.
+        validation: kernels and latencies to choose settings by, where there are any.
+    """
+
+    seed: int
+    report: ReportProgress
+    validation: Validation | None
+
+    def step(self, done: int, total: int, unit: str = "") -> None:
+        """Report how much of the fit is done."""
+        self.report(Progress("fit", done, total, unit))
+
+    def choosing_rows(
+        self, table: KernelTable, target: Floats
+    ) -> tuple[KernelTable, Floats, KernelTable, Floats]:
+        """Return kernels and latencies to try settings on, and to choose by: a fifth where none are given.
+
+        Raises:
+            DataError: latencies to choose by that are missing, not finite or not above 0.
+        """
+        if self.validation is not None:
+            others, answers = self.validation
+            return table, target, others, check_target(others, answers)
+        train, held = random_split(len(table), seed=self.seed)
+        return table.take(train), target[train], table.take(held), target[held]
+
+
+F = TypeVar("F", bound=FittedState)
+
+
+class SampleLearner(Generic[F]):
+    """Base of the house's own learners: checks what is to be learned, and reads what was.
+
+    Attributes:
+        fitted: the class of what it gives.
+    """
+
+    fitted: type[F]
+
+    def fit(
+        self,
+        table: KernelTable,
+        target_ms: Floats,
+        *,
+        seed: int = 0,
+        progress: ReportProgress | None = None,
+        validation: Validation | None = None,
+    ) -> F:
+        """Learn; see `Learner.fit`."""
+        how = Training(seed, progress or ignore_progress, validation)
+        return self.learn(table, check_target(table, target_ms), how)
+
+    def learn(self, table: KernelTable, target: Floats, how: Training) -> F:
+        """Learn latencies `[n]` that were checked."""
+        raise NotImplementedError
+
+    def restore(self, fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> F:
+        """Return what was fitted from its state; see `Learner.restore`."""
+        return self.fitted.restore(fields, arrays)
+
+
 class NeedsSource:
     """Base of learners that correct what another has learned: samples alone teach them nothing."""
 
@@ -126,21 +204,6 @@ def check_target(table: KernelTable, target_ms: npt.ArrayLike) -> Floats:
         problem = f"{int(wrong.sum())} latencies not above 0 ms, the first {target[row]} in row {row}"
         raise DataError(task, problem, "Leave those rows out, or measure them again")
     return target
-
-
-def choosing_rows(
-    table: KernelTable, target: Floats, validation: Validation | None, seed: int
-) -> tuple[KernelTable, Floats, KernelTable, Floats]:
-    """Return kernels and latencies to try settings on, and those to choose by: a fifth where none are given.
-
-    Raises:
-        DataError: latencies to choose by that are missing, not finite or not above 0.
-    """
-    if validation is not None:
-        others, answers = validation
-        return table, target, others, check_target(others, answers)
-    train, held = random_split(len(table), seed=seed)
-    return table.take(train), target[train], table.take(held), target[held]
 
 
 def pack(name: str, fitted: Fitted) -> tuple[dict[str, Any], Arrays]:
@@ -187,14 +250,3 @@ def load(path: str | Path) -> Fitted:
     if "json" not in arrays:
         raise request.refusal("no fitted learner")
     return unpack(parse_object(arrays.pop("json").tobytes(), request), arrays)
-
-
-def part(arrays: Mapping[str, npt.NDArray[Any]], prefix: str) -> Arrays:
-    """Return the arrays whose names begin with `prefix/`, without it."""
-    start = f"{prefix}/"
-    return {key[len(start) :]: value for key, value in arrays.items() if key.startswith(start)}
-
-
-def joined(parts: Mapping[str, Mapping[str, npt.NDArray[Any]]]) -> Arrays:
-    """Return the arrays of several parts in one mapping, each part's names begun with `its own/`."""
-    return {f"{prefix}/{key}": value for prefix, arrays in parts.items() for key, value in arrays.items()}

@@ -12,7 +12,8 @@ from juggler.arrays import Arrays, Floats
 from juggler.nouns import Noun
 from juggler.predict.kernels.spec import CATEGORIES, KernelSpec
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.learner import Fitted, joined, pack, part, unpack
+from juggler.predict.learning.learner import Fitted, pack, unpack
+from juggler.predict.learning.state import joined, part
 
 EXEC, PRE, POST = "exec", "pre", "post"
 PHASES = (EXEC, PRE, POST)

@@ -14,7 +14,7 @@ from juggler.nouns import Machine
 from juggler.predict.extract.kernels import READERS, ExtractedKernels, Uncovered, extract_kernels, group_by_op
 from juggler.predict.graphs.structure import GraphStructure, graph_structure_of_module
 from juggler.predict.kernels.spec import KernelSpec
-from juggler.predict.learning.learner import joined, part
+from juggler.predict.learning.state import joined, part
 from juggler.predict.predictor.archive import damage_reported, read_archive, write_archive
 from juggler.predict.predictor.composition import Composition, Parts, coldness, is_cold, paper_composition
 from juggler.predict.predictor.intervals import POOLED, Intervals

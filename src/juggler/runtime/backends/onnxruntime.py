@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from juggler.errors import ArtefactError, ConfigError, JugglerError
+from juggler.errors import ArtefactError, ConfigError, first_line
 from juggler.nouns import TensorSpec
 from juggler.packages import BackendStatus, status_of
 from juggler.runtime.precision import FLOAT32, INT8, require_precision
-from juggler.runtime.session import Array, Session, Source
+from juggler.runtime.session import Array, Session, Source, label_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +58,11 @@ class OnnxRuntimeSession(Session):
                 providers=["CPUExecutionProvider"],
             )
         except self._failures as error:
-            raise _not_opened(graph, error) from error
+            raise ArtefactError(
+                f"open {label_of(graph)} with ONNX Runtime",
+                first_line(error, 300),
+                "Export the network again, or update onnxruntime if the model is newer than it",
+            ) from error
         self._inner: Any = inner
         self.metadata: dict[str, str] = dict(inner.get_modelmeta().custom_metadata_map)
         inputs, outputs = _specs(inner.get_inputs()), _specs(inner.get_outputs())
@@ -71,9 +75,8 @@ class OnnxRuntimeSession(Session):
         try:
             return tuple(self._inner.run(self._output_names, feed))
         except self._failures as error:
-            raise ConfigError(
-                "run onnxruntime", _first_line(error), "Check the sizes against the network"
-            ) from error
+            problem = first_line(error, 300)
+            raise ConfigError("run onnxruntime", problem, "Check the sizes against the network") from error
 
     def _close(self) -> None:
         self._inner = None
@@ -137,19 +140,6 @@ def _specs(values: Any) -> tuple[TensorSpec, ...]:
         )
         for value in values
     )
-
-
-def _not_opened(graph: Path | bytes, error: Exception) -> JugglerError:
-    what = "ONNX bytes" if isinstance(graph, bytes) else str(graph)
-    return ArtefactError(
-        f"open {what} with ONNX Runtime",
-        _first_line(error),
-        "Export the network again, or update onnxruntime if the model is newer than it",
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
 
 
 BACKEND = OnnxRuntime()

@@ -11,7 +11,7 @@ from juggler.extras import install_command
 from juggler.nouns import TensorSpec
 from juggler.packages import BackendStatus, status_of
 from juggler.runtime.precision import BFLOAT16, FLOAT32, INT8, require_precision
-from juggler.runtime.session import Array, Session, Source, owned
+from juggler.runtime.session import Array, Session, Source, label_of, owned
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,9 +43,8 @@ class OpenVinoSession(Session):
             self._one = self._fixed() if self._only_batch_is_free() else None
             self._any = None if self._one else self._request(self._model)
         except RuntimeError as error:
-            what = "ONNX bytes" if isinstance(graph, bytes) else str(graph)
             raise ArtefactError(
-                f"open {what} with OpenVINO",
+                f"open {label_of(graph)} with OpenVINO",
                 _last_line(error),
                 "Export the network again, or update openvino if the model is newer than it",
             ) from error

@@ -16,7 +16,7 @@ from juggler.errors import ArtefactError, ConfigError, Unavailable
 from juggler.nouns import TensorSpec
 from juggler.packages import BackendStatus, is_installed, release_of
 from juggler.runtime.precision import FLOAT32, require_precision
-from juggler.runtime.session import Array, Session, Source, owned
+from juggler.runtime.session import Array, Session, Source, label_of, owned
 
 INSTALL = "pip install 'tensorrt-cu12>=10', with a CUDA build of torch"
 WORKSPACE_BYTES = 1 << 30
@@ -157,8 +157,9 @@ def _plan(trt: Any, logger: Any, graph: Path | bytes) -> Any:
 
 
 def _not_built(graph: Path | bytes, reason: str) -> ArtefactError:
-    what = "ONNX bytes" if isinstance(graph, bytes) else str(graph)
-    return ArtefactError(f"build a TensorRT engine from {what}", reason, "Export the network again")
+    return ArtefactError(
+        f"build a TensorRT engine from {label_of(graph)}", reason, "Export the network again"
+    )
 
 
 def _built_for_cuda(release: str) -> bool:

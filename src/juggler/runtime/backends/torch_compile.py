@@ -35,8 +35,8 @@ class TorchCompile:
             return status
         compiler = os.environ.get("CXX", "g++")  # what TorchInductor itself looks for
         if shutil.which(compiler.split()[0] if compiler.strip() else "g++") is None:
-            other = shutil.which("clang++")
-            remedy = f"export CXX={other}" if other else "apt-get install g++ (or your system's way)"
+            clang = shutil.which("clang++")
+            remedy = f"export CXX={clang}" if clang else "apt-get install g++ (or your system's way)"
             return BackendStatus(False, status.version, f"a C++ compiler ({compiler} is not found)", remedy)
         header = Path(sysconfig.get_paths()["include"]) / "Python.h"
         if not header.is_file():

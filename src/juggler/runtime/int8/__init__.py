@@ -1,7 +1,4 @@
-"""Int8: graphs quantised by a tool, and proved near enough to float32.
-
-A function called like a file is not offered here: `from juggler.runtime.int8.quantize import quantize`.
-"""
+"""Int8: graphs quantised by a tool, and proved near enough to float32."""
 
 from __future__ import annotations
 
@@ -11,13 +8,14 @@ from juggler.lazy import face
 
 if TYPE_CHECKING:
     from juggler.runtime.int8.certified import Budget, Quantized, quantize_certified, read_record
-    from juggler.runtime.int8.quantize import QUANTIZERS, Quantizer
+    from juggler.runtime.int8.quantization import QUANTIZERS, Quantizer, quantize
 
 __all__ = [
     "QUANTIZERS",
     "Budget",
     "Quantized",
     "Quantizer",
+    "quantize",
     "quantize_certified",
     "read_record",
 ]
@@ -26,6 +24,6 @@ __getattr__, __dir__ = face(
     __name__,
     {
         "juggler.runtime.int8.certified": ["Budget", "Quantized", "quantize_certified", "read_record"],
-        "juggler.runtime.int8.quantize": ["QUANTIZERS", "Quantizer"],
+        "juggler.runtime.int8.quantization": ["QUANTIZERS", "Quantizer", "quantize"],
     },
 )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from juggler.errors import ConfigError
 from juggler.nouns import Noun, Progress, ReportProgress
 from juggler.runtime.int8.held_out import in_pieces
-from juggler.runtime.int8.quantize import fixed_batch
+from juggler.runtime.int8.quantization import fixed_batch
 from juggler.runtime.session import Array, Session
 
 PIECE, TOP = 16, 5

@@ -19,9 +19,9 @@ import numpy as np
 from juggler.errors import ConfigError, Refused
 from juggler.nouns import Certificate, Quantization
 from juggler.packages import release_of
-from juggler.runtime.artefact.file import DIGEST, Artefact, seal
+from juggler.runtime.artefact import DIGEST, Artefact, seal
 from juggler.runtime.int8.held_out import Pieces, check_apart, in_pieces, share_out
-from juggler.runtime.int8.quantize import (
+from juggler.runtime.int8.quantization import (
     PIECE,
     Prepared,
     Quantizer,
@@ -155,8 +155,8 @@ def quantize_certified(
             1, 2, 4, ... of them, until it is met.
         patience_s: begin no further try after so many seconds.
         certificate: the proof that the float32 graph is exact, where its metadata do not hold it.
-        keep_skips_in_kernels: see `quantize.quantize`.
-        reduce_range: see `quantize.quantize`.
+        keep_skips_in_kernels: see `quantization.quantize`.
+        reduce_range: see `quantization.quantize`.
 
     Raises:
         Refused: it is not within the budget; the message says by how much, and names the noisiest layers.

@@ -39,7 +39,7 @@ def layer_noise(
     """Rank the layers of an int8 graph, the noisiest first; those that int8 leaves exact are left out.
 
     Args:
-        exact: the float32 graph that the tool was given; see `quantize.prepare`.
+        exact: the float32 graph that the tool was given; see `quantization.prepare`.
         int8: what the tool made of it.
         feeds: inputs in pieces, an array an input by name.
     """

@@ -19,7 +19,7 @@ from juggler.errors import ArtefactError, ConfigError, Unavailable
 from juggler.nouns import Machine, Noun, ReportProgress, Skipped, Timing
 from juggler.runtime.export import export
 from juggler.runtime.int8.held_out import in_pieces, share_out
-from juggler.runtime.int8.quantize import QUANTIZERS, quantize
+from juggler.runtime.int8.quantization import QUANTIZERS, quantize
 from juggler.runtime.machine import machine
 from juggler.runtime.measure.contenders import normal
 from juggler.runtime.modules import examples

@@ -55,13 +55,13 @@ class Forms:
     def _quantized(self, source: Source) -> Source:
         if source.graph is None or is_quantized(source.graph):
             return source
-        from juggler.runtime.int8.quantize import quantize  # noqa: PLC0415  # needs the onnx package
+        from juggler.runtime.int8.quantization import quantize  # noqa: PLC0415  # needs the onnx package
 
         return Source(graph=quantize(source.graph, normal((2, *self._shape), seed=1)))
 
 
 @dataclass(frozen=True)
-class Contest:
+class Contenders:
     """Contenders, ready to be called.
 
     Attributes:
@@ -76,7 +76,7 @@ class Contest:
 
 
 @contextmanager
-def contend(
+def open_contenders(
     models: Mapping[str, Model],
     backends: Sequence[str] | None = None,
     *,
@@ -85,7 +85,7 @@ def contend(
     precisions: Sequence[str] = (FLOAT32,),
     threads: int | None = None,
     seed: int = 0,
-) -> Iterator[Contest]:
+) -> Iterator[Contenders]:
     """Open every network on every backend in every precision; close them all at the end.
 
     Inputs are random normal. So are those that int8 is calibrated on: what they hold sets the scales, and the
@@ -117,7 +117,7 @@ def contend(
             session = stack.enter_context(_open(forms, subject, name, precision, threads))
             for batch in batches:
                 calls[Entry(subject, name, precision, batch)] = partial(session.run, inputs[batch])
-        yield Contest(calls, tuple(skipped.values()), forms)
+        yield Contenders(calls, tuple(skipped.values()), forms)
 
 
 def normal(shape: tuple[int, ...], seed: int) -> Array:

@@ -10,7 +10,7 @@ from pathlib import Path
 from juggler.clock.race import Samples, race, ratio
 from juggler.nouns import Machine, Noun, ReportProgress, Skipped, Timing
 from juggler.runtime.machine import machine
-from juggler.runtime.measure.contenders import Contest, Entry, contend
+from juggler.runtime.measure.contenders import Contenders, Entry, open_contenders
 from juggler.runtime.measure.peak import Peak, measure_peak
 from juggler.runtime.precision import FLOAT32
 from juggler.runtime.session import Model
@@ -83,8 +83,8 @@ def measure(
 ) -> Measured:
     """Time every network on every backend in every precision at every batch, in interleaved rounds.
 
-    Inputs are random normal, and so are those that int8 is calibrated on: see `contend`, which opens what is
-    timed here. Speed-ups compare networks within one backend, precision and batch.
+    Inputs are random normal, and so are those that int8 is calibrated on: see `open_contenders`, which opens
+    what is timed here. Speed-ups compare networks within one backend, precision and batch.
 
     Args:
         models: ONNX paths or bytes, or modules in evaluation mode, by name; the first is the baseline.
@@ -104,7 +104,7 @@ def measure(
         ConfigError: nothing to measure, or an option out of range.
         ArtefactError: a model that a backend cannot open.
     """
-    with contend(
+    with open_contenders(
         models,
         backends,
         shape=shape,
@@ -112,18 +112,18 @@ def measure(
         precisions=precisions,
         threads=threads,
         seed=seed,
-    ) as contest:
-        named = {str(index): call for index, call in enumerate(contest.calls.values())}
+    ) as contenders:
+        named = {str(index): call for index, call in enumerate(contenders.calls.values())}
         options = {"min_block_ms": min_block_ms, "warmup_s": warmup_s, "seed": seed, "progress": progress}
         raced = race(named, rounds=rounds, **options) if named else {}  # type: ignore[arg-type]
-    samples = dict(zip(contest.calls, raced.values(), strict=True))
-    peaks = _peaks(contest, shape, max(batches), threads) if memory else {}
+    samples = dict(zip(contenders.calls, raced.values(), strict=True))
+    peaks = _peaks(contenders, shape, max(batches), threads) if memory else {}
     return Measured(
         timings=tuple(
             _timing(e, s, peaks.get((e.subject, e.backend, e.precision))) for e, s in samples.items()
         ),
         speedups=tuple(_speedups(next(iter(models)), samples, seed)),
-        skipped=contest.skipped,
+        skipped=contenders.skipped,
         machine=machine(),
         threads=threads,
         rounds=rounds,
@@ -164,15 +164,15 @@ def _speedups(baseline: str, samples: Mapping[Entry, Samples], seed: int) -> Ite
 
 
 def _peaks(
-    contest: Contest, shape: Sequence[int], batch: int, threads: int | None
+    contenders: Contenders, shape: Sequence[int], batch: int, threads: int | None
 ) -> dict[tuple[str, str, str], Peak]:
     """Measure the peak memory of each network, backend and precision at one batch, the largest asked for."""
     peaks = {}
     with tempfile.TemporaryDirectory() as folder:
-        for index, (subject, backend, precision, size) in enumerate(contest.calls):
+        for index, (subject, backend, precision, size) in enumerate(contenders.calls):
             if size != batch:
                 continue
-            graph = contest.forms.source(subject, "onnx", precision).graph
+            graph = contenders.forms.source(subject, "onnx", precision).graph
             path = graph if isinstance(graph, Path) else Path(folder) / f"{index}.onnx"
             if isinstance(graph, bytes):
                 path.write_bytes(graph)

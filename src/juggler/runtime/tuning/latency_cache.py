@@ -1,7 +1,7 @@
-"""Measured prices, kept in one SQLite file that several processes share.
+"""Measured latencies, kept in one SQLite file that several processes share.
 
-A price belongs to a network's structure and to a place: the machine, the backend, its release, the threads
-and the precision. The key holds all of them, so prices of two places never meet; those of releases gone by
+A latency belongs to a network's structure and to a place: the machine, the backend, its release, the threads
+and the precision. The key holds all of them, so latencies of two places never meet; those of releases gone by
 stay in the file and are not read.
 
 A cache may be lost at any time and must never stop whoever uses it. What cannot be read is measured again;
@@ -44,7 +44,7 @@ TABLES = (
     )""",
     "CREATE INDEX prices_by_key ON prices (key)",
 )
-FILES = FileFormat("a cache of prices", MARK, FORMAT, TABLES)
+FILES = FileFormat("a cache of latencies", MARK, FORMAT, TABLES)
 INSERT = f"INSERT INTO prices VALUES ({', '.join('?' * 11)})"  # noqa: S608  # question marks only
 SELECT = "SELECT latency_ms, low_ms, high_ms, rounds FROM prices WHERE key = ? ORDER BY rowid DESC LIMIT 1"
 # No database, a damaged one, and one whose table is another: SQLite's primary codes.
@@ -53,7 +53,7 @@ NO_CACHE = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQL
 
 @dataclass(frozen=True)
 class Place(Noun):
-    """Where a price holds, besides the network that it is of.
+    """Where a latency holds, besides the network that it is of.
 
     Attributes:
         machine: fingerprint of the machine.
@@ -71,7 +71,7 @@ class Place(Noun):
 
 
 @dataclass(frozen=True)
-class Price(Noun):
+class Latency(Noun):
     """How long one call takes, measured, in milliseconds.
 
     Attributes:
@@ -88,12 +88,12 @@ class Price(Noun):
     rounds: int = 0
 
 
-class PriceCache:
-    """Keeps prices by name and place; safe under several writers, each killed at any moment.
+class LatencyCache:
+    """Keep latencies by name and place; safe under several writers, each killed at any moment.
 
     Args:
         path: the SQLite file; None is the usual one, `prices.sqlite` in the user's cache folder. It is made
-            when the first price is written.
+            when the first latency is written.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -101,26 +101,26 @@ class PriceCache:
         self._file: Path | None = self.path
         self._beside = 0
         self._writes = True
-        self._memory: dict[str, Price] = {}
+        self._memory: dict[str, Latency] = {}
 
     @classmethod
-    def in_memory(cls) -> PriceCache:
+    def in_memory(cls) -> LatencyCache:
         """Return a cache that forgets everything with the process."""
         cache = cls(Path(FILE))
         cache._file = None
         return cache
 
-    def get(self, names: Sequence[str], place: Place) -> dict[str, Price]:
-        """Return the prices that are known, by name, the newest of each."""
+    def get(self, names: Sequence[str], place: Place) -> dict[str, Latency]:
+        """Return the latencies that are known, by name, the newest of each."""
         keys = {name: _key(name, place) for name in names}
         unknown = [key for key in keys.values() if key not in self._memory]
         if unknown:
             self._memory |= self._on_disk(partial(_select, keys=unknown), writes=False) or {}
         return {name: self._memory[key] for name, key in keys.items() if key in self._memory}
 
-    def put(self, prices: Mapping[str, Price], place: Place) -> None:
-        """Keep prices by name, all of them or none."""
-        keyed = {_key(name, place): price for name, price in prices.items()}
+    def put(self, latencies: Mapping[str, Latency], place: Place) -> None:
+        """Keep latencies by name, all of them or none."""
+        keyed = {_key(name, place): latency for name, latency in latencies.items()}
         self._memory |= keyed
         if keyed and self._writes:
             date = datetime.now(UTC).isoformat(timespec="seconds")
@@ -152,16 +152,14 @@ class PriceCache:
         self._file = (
             self.path.with_name(f"{self.path.name}.{self._beside}") if self._beside <= BESIDE else None
         )
-        then = f"prices are kept in {self._file}" if self._file else "prices are kept in memory only"
-        text = (
-            f"{bad} is no cache of prices that this release can read: {reason}. It is left as it is; {then}"
-        )
+        then = f"latencies are kept in {self._file}" if self._file else "latencies are kept in memory only"
+        text = f"{bad} is no cache of latencies for this release: {reason}. It is left as it is; {then}"
         warnings.warn(f"{text}. Delete it, if nobody else needs it", RuntimeWarning, stacklevel=2)
 
     def _give_up(self, error: Exception) -> None:
         self._writes = False
         warnings.warn(
-            f"measured prices cannot be written to {self._file}: {error}. They are kept in memory, and "
+            f"measured latencies cannot be written to {self._file}: {error}. They are kept in memory, and "
             "measured again next time. Make room, or name a file that you may write to",
             RuntimeWarning,
             stacklevel=2,
@@ -192,18 +190,18 @@ def _connect(path: Path, *, writes: bool) -> sqlite3.Connection:
 
 
 def _insert(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
-    connection.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing; a power cut a price
+    connection.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing; a power cut a latency
     connection.execute("BEGIN IMMEDIATE")
     connection.executemany(INSERT, rows)
     connection.execute("COMMIT")
 
 
-def _select(connection: sqlite3.Connection, keys: Sequence[str]) -> dict[str, Price]:
+def _select(connection: sqlite3.Connection, keys: Sequence[str]) -> dict[str, Latency]:
     rows = {key: connection.execute(SELECT, (key,)).fetchone() for key in keys}
-    return {key: Price(*row) for key, row in rows.items() if row is not None and _is_price(row)}
+    return {key: Latency(*row) for key, row in rows.items() if row is not None and _is_latency(row)}
 
 
-def _is_price(row: Row) -> bool:
+def _is_latency(row: Row) -> bool:
     """Say whether a row holds what `put` writes: SQLite itself takes any type in any column."""
     latency_ms, low_ms, high_ms, rounds = row
     ends = all(end is None or isinstance(end, float) for end in (low_ms, high_ms))

@@ -1,8 +1,8 @@
-"""The structure of a small network: all that its price depends on.
+"""The structure of a small network: all that its latency depends on.
 
-Ops and their configuration, the shapes of weights and inputs, and the wiring make a price; names and the
+Ops and their configuration, the shapes of weights and inputs, and the wiring make a latency; names and the
 values of weights do not, as long as they are no zeros and no denormals. So equal layers of different
-networks have one structure, and share a price.
+networks have one structure, and share a latency.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """What a small network costs on a backend, measured: the cost function of `policy="measure"`.
 
-A network is exported, opened and raced as any other, but on weights drawn at random, so that its price is one
-of its structure, and is kept in a `PriceCache` under it. The forms that a region may take are raced against
-each other: a machine drifts, and prices of two races would differ by the drift.
+A network is exported, opened and raced as any other, but on weights drawn at random, so that its latency is
+one of its structure, and is kept in a `LatencyCache` under it. The forms that a region may take are raced
+against each other: a machine drifts, and latencies of two races would differ by the drift.
 
-A price is the shortest call, for whatever else the machine does can only lengthen one. A median needs a
+A latency is the shortest call, for whatever else the machine does can only lengthen one. A median needs a
 machine that is calm for half of the time: of equal convolutions raced on ONNX Runtime beside four busy
 processes on two cores, medians over paired rounds differed by 7 % and shortest calls by 1 %.
 """
@@ -34,7 +34,7 @@ from juggler.runtime.modules import from_module
 from juggler.runtime.open import require
 from juggler.runtime.precision import FLOAT32
 from juggler.runtime.session import BACKENDS, Session, Source
-from juggler.runtime.tuning.latency_cache import Place, Price, PriceCache
+from juggler.runtime.tuning.latency_cache import Latency, LatencyCache, Place
 from juggler.runtime.tuning.structure import structure_of
 from juggler.transform.equivalence import randomise
 
@@ -43,7 +43,7 @@ Call = Callable[[], object]
 Shortest = npt.NDArray[np.float64]  # call of each round, `[rounds]`, in milliseconds
 
 ROUNDS, SECONDS = 25, 1.0
-# A heat of a few rounds sends off who is clearly slower: it cannot win, and its price need not be close.
+# A heat of a few rounds sends off who is clearly slower: it cannot win, and its latency need not be close.
 HEAT_ROUNDS, FEWEST_ROUNDS = 6, 4
 CLEARLY_SLOWER = 1.5
 BLOCK_MS = 4.0
@@ -52,17 +52,17 @@ WARMUP_S = 0.05
 
 
 class Timer:
-    """Price small networks on one backend, in milliseconds a call, at the batch of their example inputs.
+    """Time small networks on one backend, in milliseconds a call, at the batch of their example inputs.
 
     Args:
         backend: what runs them.
         threads: cores that one call may use; None is the backend's own choice.
-        cache: where prices are kept; None is the usual file, which all processes share.
+        cache: where latencies are kept; None is the usual file, which all processes share.
         rounds: turns of each form in a race.
         seconds: what a race may take, about, where that leaves 4 rounds; opening the forms is not counted.
 
     Attributes:
-        place: what its prices hold for.
+        place: what its latencies hold for.
         unfit: why the backend could not run a network, by structure; such a network costs infinity.
 
     Raises:
@@ -75,7 +75,7 @@ class Timer:
         backend: str = "onnxruntime",
         *,
         threads: int | None = None,
-        cache: PriceCache | None = None,
+        cache: LatencyCache | None = None,
         rounds: int = ROUNDS,
         seconds: float = SECONDS,
     ) -> None:
@@ -85,7 +85,7 @@ class Timer:
         self._backend = BACKENDS.get(backend)
         require(self._backend)
         self._threads, self._rounds, self._seconds = threads, rounds, seconds
-        self._cache = PriceCache() if cache is None else cache
+        self._cache = LatencyCache() if cache is None else cache
         self.unfit: dict[str, str] = {}
         release = self._backend.status().version or "unknown"
         self.place = Place(_fingerprint(), self._backend.name, release, threads, FLOAT32)
@@ -97,7 +97,7 @@ class Timer:
     def race(self, forms: Sequence[Form]) -> tuple[float, ...]:
         """Return the milliseconds of one call of each form, from one interleaved race.
 
-        Forms of one structure have one price. The price of a form that takes at least 1.5 times as long as
+        Forms of one structure have one latency. That of a form that takes at least 1.5 times as long as
         the fastest comes from a few rounds only.
 
         Args:
@@ -105,23 +105,23 @@ class Timer:
                 types count; nothing of them is changed.
 
         Returns:
-            One price a form, in order; infinity for one that the backend cannot run.
+            One latency a form, in order; infinity for one that the backend cannot run.
         """
         names = [structure_of(*form) for form in forms]
         unique = {name: form for name, form in zip(names, forms, strict=True) if name not in self.unfit}
-        prices = self._known(unique)
-        if len(prices) < len(unique):
-            prices = self._measured(unique)
-            self._cache.put(prices | _within(prices), self.place)
-        return tuple(prices[name].latency_ms if name in prices else math.inf for name in names)
+        latencies = self._known(unique)
+        if len(latencies) < len(unique):
+            latencies = self._measured(unique)
+            self._cache.put(latencies | _within(latencies), self.place)
+        return tuple(latencies[name].latency_ms if name in latencies else math.inf for name in names)
 
-    def _known(self, names: Mapping[str, Form]) -> dict[str, Price]:
-        """Return the prices from an earlier race of just these forms."""
+    def _known(self, names: Mapping[str, Form]) -> dict[str, Latency]:
+        """Return the latencies from an earlier race of just these forms."""
         keys = {name: _rival(name, names) for name in names}
         cached = self._cache.get(list(keys.values()), self.place)
         return {name: cached[key] for name, key in keys.items() if key in cached}
 
-    def _measured(self, forms: Mapping[str, Form]) -> dict[str, Price]:
+    def _measured(self, forms: Mapping[str, Form]) -> dict[str, Latency]:
         calls: dict[str, Call] = {}
         round_ms = 0.0
         with ExitStack() as stack:
@@ -137,7 +137,7 @@ class Timer:
                 calls[name] = call
                 round_ms += _turn_ms(call)
             shortest_ms = self._raced(calls, int(self._seconds * 1e3 / round_ms)) if calls else {}
-        return {name: _price(shortest) for name, shortest in shortest_ms.items()}
+        return {name: _latency(shortest) for name, shortest in shortest_ms.items()}
 
     def _raced(self, calls: Mapping[str, Call], affordable: int) -> dict[str, Shortest]:
         """Race the calls: all of them first, then on those that are close to the fastest."""
@@ -150,7 +150,7 @@ class Timer:
             for name, call in calls.items()
             if shortest_ms[name].min() < CLEARLY_SLOWER * fastest_ms
         }
-        # A form alone is timed to the end as well: who asks for one price wants it close.
+        # A form alone is timed to the end as well: who asks for one latency wants it close.
         if rounds > heat and (len(close) > 1 or len(calls) == 1):
             for name, more in _heat(close, rounds - heat, 0.0).items():
                 shortest_ms[name] = np.concatenate([shortest_ms[name], more])
@@ -198,13 +198,13 @@ def _turn_ms(call: Call) -> float:
     return max(call_ms, LED_IN_MS) + max(call_ms, BLOCK_MS)
 
 
-def _price(shortest: Shortest) -> Price:
-    return Price(float(shortest.min()), *median_interval(shortest), shortest.size)
+def _latency(shortest: Shortest) -> Latency:
+    return Latency(float(shortest.min()), *median_interval(shortest), shortest.size)
 
 
-def _within(prices: Mapping[str, Price]) -> dict[str, Price]:
-    """Return the prices under the names that they have among just these rivals."""
-    return {_rival(name, prices): price for name, price in prices.items()}
+def _within(latencies: Mapping[str, Latency]) -> dict[str, Latency]:
+    """Return the latencies under the names that they have among just these rivals."""
+    return {_rival(name, latencies): latency for name, latency in latencies.items()}
 
 
 def _rival(name: str, names: Mapping[str, object]) -> str:

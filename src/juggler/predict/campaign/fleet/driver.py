@@ -17,9 +17,8 @@ from typing import Any
 from juggler.nouns import Progress, ReportProgress
 from juggler.predict.campaign.block import BlockSamples, MeasurementSetup, measure_block
 from juggler.predict.campaign.fleet.cluster import Lost, Member, open_fleet
-from juggler.predict.campaign.fleet.outcome import FleetOutcome
 from juggler.predict.campaign.options import CampaignOptions, Chooser, as_options
-from juggler.predict.campaign.outcome import Campaign
+from juggler.predict.campaign.outcome import Campaign, FleetOutcome
 from juggler.predict.campaign.run import add_campaign
 from juggler.predict.campaign.scheduler import Block, Scheduler
 from juggler.predict.campaign.store.measurements import MeasurementLog

@@ -39,7 +39,7 @@ class MeasurementLog:
 
     def done(self) -> set[tuple[str, str]]:
         """Return plan and drawn of everything that needs no more measuring: samples, and unfit kernels."""
-        measured = {(plan_of(s.spec), s.drawn) for s in self._store.samples(campaign=self.campaign)}
+        measured = {(plan_of(s.spec), s.sampled_by) for s in self._store.samples(campaign=self.campaign)}
         with sqlite_errors_translated(self._store.path):
             rows = self._store.connection.execute(
                 "SELECT plan FROM unfit WHERE campaign = ?", (self.campaign,)

@@ -7,9 +7,11 @@ already is not added again, so a campaign that is started twice is one campaign.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,24 +22,34 @@ from typing import Any, Self
 import numpy as np
 
 from juggler.errors import ArtefactError, ConfigError, JugglerError
+from juggler.files import write_atomically
 from juggler.nouns import Machine, Noun
-from juggler.predict.campaign.store.schema import BUSY_S, FLOORS, StoreError, connect, sqlite_errors_translated
+from juggler.predict.campaign.store.schema import (
+    BUSY_S,
+    FLOORS,
+    StoreError,
+    connect,
+    sqlite_errors_translated,
+)
 from juggler.predict.kernels.sample import Sample
+from juggler.predict.kernels.sizes import DERIVED
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.reading.databases import connect as open_database
 from juggler.reading.documents import parse_object
 from juggler.reading.request import Request
 
 PLAIN = ("backend", "precision", "threads", "pre_ms", "exec_ms", "post_ms", "spread", "rounds", "rejected")
-LAST = ("drawn", "machine", "taken_at")
-COLUMNS = ("campaign", "family", "digest", "spec", *PLAIN, *LAST)
+LAST = ("sampled_by", "machine", "taken_at")
+COLUMN_NAMES = {"sampled_by": "drawn"}  # what a field is called in files, if otherwise
+COLUMNS = [COLUMN_NAMES.get(name, name) for name in (*PLAIN, *LAST)]
 INSERT = (
-    f"INSERT OR IGNORE INTO samples ({', '.join(COLUMNS)}) "  # noqa: S608  # names of this file only
-    f"VALUES ({', '.join('?' * len(COLUMNS))})"
+    f"INSERT OR IGNORE INTO samples (campaign, family, digest, spec, {', '.join(COLUMNS)}) "  # noqa: S608
+    f"VALUES ({', '.join('?' * (4 + len(COLUMNS)))})"  # names of this file only
 )
 DAMAGED = "Read what is left of it into a new one: juggler campaign --db NEW --salvage FILE"
+MACHINES_KEY = b"juggler.machines"  # of a parquet schema's metadata: the machines' records by digest
 LEAST_ROW_BYTES = 200  # of a sample in the file, its kernel's fields among it
-SELECT = f"SELECT spec, {', '.join((*PLAIN, *LAST))} FROM samples"  # noqa: S608
+SELECT = f"SELECT spec, {', '.join(COLUMNS)} FROM samples"  # noqa: S608
 
 
 @dataclass(frozen=True)
@@ -132,16 +144,22 @@ class Store:
     def samples(
         self,
         family: str | None = None,
-        drawn: str | None = None,
+        sampled_by: str | None = None,
         machine: str | None = None,
         campaign: str | None = None,
+        **renamed: str,
     ) -> list[Sample]:
         """Return samples in the order in which they came; None takes all.
 
         Raises:
             ArtefactError: the file is damaged, or a row is none of this release's.
         """
-        filters = {"family": family, "drawn": drawn, "machine": machine, "campaign": campaign}
+        if "drawn" in renamed:
+            warnings.warn("drawn is sampled_by now", DeprecationWarning, stacklevel=2)
+            sampled_by = renamed.pop("drawn")
+        if renamed:
+            raise TypeError(f"samples() takes no {', '.join(renamed)}")
+        filters = {"family": family, "drawn": sampled_by, "machine": machine, "campaign": campaign}
         conditions = {name: value for name, value in filters.items() if value is not None}
         where = " AND ".join(f"{name} = ?" for name in conditions)
         question = f"{SELECT}{f' WHERE {where}' if where else ''} ORDER BY id"
@@ -185,12 +203,35 @@ class Store:
         Raises:
             ConfigError: no sample, or the file cannot be written.
         """
-        from juggler.predict.campaign.store.parquet import write_samples  # noqa: PLC0415  # pyarrow is heavy
-
         samples = self.samples()
         if not samples:
             raise ConfigError(f"export {self.path}", "it holds no sample", "Measure first: juggler campaign")
-        return write_samples(samples, self.machines(), Path(path))
+        return _write_parquet(samples, self.machines(), Path(path))
+
+
+def _write_parquet(samples: Sequence[Sample], machines: Mapping[str, Machine], path: Path) -> Path:
+    """Write samples with their kernels' fields, work and traffic; return the path.
+
+    The records of the machines stand in the schema's metadata under `juggler.machines`.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    import pyarrow as pa  # noqa: PLC0415  # heavy
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    rows = [
+        {"family": sample.spec.family, "digest": sample.spec.digest}
+        | sample.spec.columns()
+        | {name: getattr(sample.spec, name) for name in DERIVED}
+        | {COLUMN_NAMES.get(name, name): getattr(sample, name) for name in (*PLAIN, *LAST)}
+        for sample in samples
+    ]
+    records = {digest: record.to_dict() for digest, record in machines.items()}
+    table = pa.Table.from_pylist(rows).replace_schema_metadata({MACHINES_KEY: json.dumps(records)})
+    content = io.BytesIO()
+    pq.write_table(table, content, compression="zstd")
+    return write_atomically(path, content.getvalue())
 
 
 def machine_digest(record: Machine) -> str:

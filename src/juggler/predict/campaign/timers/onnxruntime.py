@@ -30,7 +30,7 @@ from juggler.predict.campaign.timers._copies import (
     kernel_us,
     small_pool_us,
 )
-from juggler.predict.campaign.timing import Bench, PhaseTimings, UnsupportedKernel, midmean, scratch
+from juggler.predict.campaign.timing import PhaseTimings, PluginProfiler, midmean, scratch, unsupported
 from juggler.predict.graphs.kernel_graph import build, operators
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.reading.content import MIB
@@ -71,7 +71,7 @@ class OnnxRuntimeBench:
             self._session = ort.InferenceSession(graph.model, options, providers=["CPUExecutionProvider"])
         except refusals as error:
             self._folder.cleanup()
-            raise _unsupported(spec, str(error).strip().partition("\n")[0][:200]) from error
+            raise unsupported(spec, PROFILER.name, str(error).strip().partition("\n")[0][:200]) from error
         self._feed = graph.feed()
         self._wall_us: list[float] = []
 
@@ -96,20 +96,6 @@ class OnnxRuntimeBench:
             return phases
         exec_ms = kernel_us(copied, self._threads) / 1e3
         return replace(phases, exec_ms=np.full_like(phases.exec_ms, exec_ms))
-
-
-class OnnxRuntimeProfiler:
-    """Times kernels on ONNX Runtime."""
-
-    name = "onnxruntime"
-
-    def adapt(self, spec: KernelSpec) -> KernelSpec:
-        """Return the kernel as it is: whether it is made is seen when it is timed."""
-        return spec
-
-    def open(self, spec: KernelSpec, threads: int) -> Bench:
-        """Open a session on the one kernel."""
-        return OnnxRuntimeBench(spec, threads)
 
 
 @lru_cache(maxsize=8)
@@ -148,7 +134,7 @@ def _phases(spec: KernelSpec, events: list[dict[str, Any]], wall_us: Floats, add
     if len(executor_us) != wall_us.size or any(
         durations_us.size != wall_us.size for durations_us in took.values()
     ):
-        raise _unsupported(spec, "its profile is incomplete")
+        raise unsupported(spec, PROFILER.name, "its profile is incomplete")
     nothing = np.zeros(wall_us.size)
     around_us = np.maximum(wall_us - np.array(executor_us), 0.0)
     pre_us = sum((took[node] for node in order[:at] if node[1] in BEFORE), nothing)
@@ -166,18 +152,14 @@ def _kernel(spec: KernelSpec, order: list[Node]) -> int:
         indices = indices[-1:] if spec.kind == "from_blocked" else indices[:1]
     seen = ", ".join(op for _, op in order)
     if not indices:
-        raise _unsupported(spec, f"it ran {seen}")
+        raise unsupported(spec, PROFILER.name, f"it ran {seen}")
     at = indices[-1]
     if spec.family != "reorder":
         strangers = [op for name, op in order[:at] if op not in BEFORE and not name.startswith("before_")]
         strangers += [op for _, op in order[at + 1 :] if op not in AFTER]
         if strangers:
-            raise _unsupported(spec, f"it ran {seen}")
+            raise unsupported(spec, PROFILER.name, f"it ran {seen}")
     return at
 
 
-def _unsupported(spec: KernelSpec, fault: str) -> UnsupportedKernel:
-    return UnsupportedKernel(f"time a {spec.family} kernel on onnxruntime", fault, "Leave this kernel out")
-
-
-PROFILER = OnnxRuntimeProfiler()
+PROFILER = PluginProfiler("onnxruntime", "ONNX Runtime", OnnxRuntimeBench)

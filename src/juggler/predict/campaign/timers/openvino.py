@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from juggler.errors import ConfigError, Unavailable
-from juggler.extras import install_command
-from juggler.predict.campaign.timing import Bench, PhaseTimings, UnsupportedKernel
+from juggler.errors import ConfigError
+from juggler.predict.campaign.timing import PhaseTimings, PluginProfiler, unsupported
 from juggler.predict.graphs.kernel_graph import build
 from juggler.predict.kernels.spec import KernelSpec
 
@@ -36,7 +35,7 @@ class OpenVinoBench:
 
     def __init__(self, spec: KernelSpec, threads: int) -> None:
         if spec.family == "reorder":
-            raise _unsupported(spec, "its reorders are parts of other kernels")
+            raise unsupported(spec, PROFILER.name, "its reorders are parts of other kernels")
         self._spec = spec
         config = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -48,8 +47,8 @@ class OpenVinoBench:
             graph = build(spec)
             compiled = _core().compile_model(_core().read_model(graph.model), "CPU", config)
         except (RuntimeError, ConfigError) as error:
-            raise _unsupported(
-                spec, (str(error).strip().splitlines() or ["no reason given"])[-1][:200]
+            raise unsupported(
+                spec, PROFILER.name, (str(error).strip().splitlines() or ["no reason given"])[-1][:200]
             ) from error
         self._request = compiled.create_infer_request()
         feed = graph.feed()
@@ -83,50 +82,21 @@ class OpenVinoBench:
         """Take the counters of the call apart."""
         nodes = [node for node in self._request.get_profiling_info() if str(node.status).endswith(RUN)]
         took_ms = [node.real_time.total_seconds() * 1e3 for node in nodes]
-        at = self._found(nodes)
+        at = self._kernel(nodes)
         self._is_blocked = any(node.node_type == "Reorder" for node in nodes[:at])
         self._rows.append((in_ms + sum(took_ms[:at]), took_ms[at], sum(took_ms[at + 1 :]) + out_ms))
 
-    def _found(self, nodes: list[Any]) -> int:
+    def _kernel(self, nodes: list[Any]) -> int:
         """Return which node is the kernel: all others only move what it reads and writes."""
-        others = [i for i, node in enumerate(nodes) if not _moves(node) and not _leads(node)]
-        if len(others) != 1:
-            raise _unsupported(self._spec, f"it ran {', '.join(node.node_type for node in nodes)}")
-        return others[0]
+        kernels = [
+            index
+            for index, node in enumerate(nodes)
+            if node.node_type not in MOVES and not str(node.node_name).startswith("before_")
+        ]
+        if len(kernels) != 1:
+            ran = ", ".join(node.node_type for node in nodes)
+            raise unsupported(self._spec, PROFILER.name, f"it ran {ran}")
+        return kernels[0]
 
 
-class OpenVinoProfiler:
-    """Times kernels on OpenVINO."""
-
-    name = "openvino"
-
-    def adapt(self, spec: KernelSpec) -> KernelSpec:
-        """Return the kernel as it is: whether it is made is seen when it is timed."""
-        return spec
-
-    def open(self, spec: KernelSpec, threads: int) -> Bench:
-        """Compile the one kernel.
-
-        Raises:
-            Unavailable: OpenVINO is not installed.
-        """
-        try:
-            return OpenVinoBench(spec, threads)
-        except ImportError as error:
-            remedy = f"Run: {install_command('train')}"
-            raise Unavailable("time a kernel on openvino", "it is not installed", remedy) from error
-
-
-def _moves(node: Any) -> bool:
-    return node.node_type in MOVES
-
-
-def _leads(node: Any) -> bool:
-    return str(node.node_name).startswith("before_")
-
-
-def _unsupported(spec: KernelSpec, fault: str) -> UnsupportedKernel:
-    return UnsupportedKernel(f"time a {spec.family} kernel on openvino", fault, "Leave this kernel out")
-
-
-PROFILER = OpenVinoProfiler()
+PROFILER = PluginProfiler("openvino", "OpenVINO", OpenVinoBench)

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from juggler.errors import ConfigError, Unavailable
-from juggler.extras import install_command
-from juggler.predict.campaign.timing import Bench, PhaseTimings, UnsupportedKernel
+from juggler.errors import ConfigError
+from juggler.predict.campaign.timing import PhaseTimings, PluginProfiler, unsupported
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.runtime.onnx_graphs.normals import normal
 
@@ -66,10 +65,8 @@ class TorchBench:
         return value.contiguous(memory_format=self._torch.channels_last)
 
 
-class TorchProfiler:
+class TorchProfiler(PluginProfiler):
     """Times operators in eager torch."""
-
-    name = "torch_eager"
 
     def adapt(self, spec: KernelSpec) -> KernelSpec:
         """Leave out what torch does not fuse, and pad alike on both sides."""
@@ -81,86 +78,64 @@ class TorchProfiler:
         except ConfigError:  # with less padding nothing is left of the output: it will be refused
             return spec
 
-    def open(self, spec: KernelSpec, threads: int) -> Bench:
-        """Make the operator.
-
-        Raises:
-            Unavailable: torch is not installed.
-        """
-        try:
-            return TorchBench(spec, threads)
-        except ImportError as error:
-            remedy = f"Run: {install_command('train')}"
-            raise Unavailable("time a kernel in torch", "it is not installed", remedy) from error
-
 
 def _operator(spec: KernelSpec) -> Operator:
     """Return what computes the kernel, and the shapes of its inputs."""
     writer = WRITERS.get(spec.family)
     if writer is None or spec.activation != "none" or spec.adds or spec.kind in UNKNOWN:
-        raise _unsupported(spec, "torch has no one operator for it, or none is timed here")
-    return writer(spec)
+        raise unsupported(spec, PROFILER.name, "torch has no one operator for it, or none is timed here")
+    from torch.nn import functional  # noqa: PLC0415  # heavy
+
+    return writer(spec, functional)
 
 
-def _convolution(spec: KernelSpec) -> Operator:
-    from torch.nn import functional as F  # noqa: PLC0415  # heavy, here and below
-
+def _convolution(spec: KernelSpec, F: Any) -> Operator:
     weight = _tensor((spec.out_channels, spec.in_channels // spec.groups, *spec.kernel), last=True)
     bias = _tensor((spec.out_channels,)) if spec.bias else None
     window = (spec.stride, spec.pads[:2], spec.dilation, spec.groups)
     return lambda x: F.conv2d(x, weight, bias, *window), [_image(spec)]
 
 
-def _window(spec: KernelSpec) -> Operator:
-    from torch.nn import functional as F  # noqa: PLC0415
-
+def _window(spec: KernelSpec, F: Any) -> Operator:
     pads = spec.pads[:2]
     if any(2 * pad > taps for pad, taps in zip(pads, spec.kernel, strict=True)):
-        raise _unsupported(spec, "its padding is more than half of its window")
+        raise unsupported(spec, PROFILER.name, "its padding is more than half of its window")
     if spec.kind == "average":
         return lambda x: F.avg_pool2d(x, spec.kernel, spec.stride, pads, False, False), [_image(spec)]
     return lambda x: F.max_pool2d(x, spec.kernel, spec.stride, pads, spec.dilation), [_image(spec)]
 
 
-def _linear(spec: KernelSpec) -> Operator:
-    from torch.nn import functional as F  # noqa: PLC0415
-
+def _linear(spec: KernelSpec, F: Any) -> Operator:
     weight = _tensor((spec.out_channels, spec.in_channels))
     bias = _tensor((spec.out_channels,)) if spec.bias else None
     return lambda x: F.linear(x, weight, bias), [_rows(spec)]
 
 
-def _whole(spec: KernelSpec) -> Operator:
-    from torch.nn import functional as F  # noqa: PLC0415
-
+def _whole(spec: KernelSpec, F: Any) -> Operator:
     function = F.adaptive_max_pool2d if spec.kind == "max" else F.adaptive_avg_pool2d
     return lambda x: function(x, 1), [_image(spec)]
 
 
-def _sum(spec: KernelSpec) -> Operator:
+def _sum(spec: KernelSpec, F: Any) -> Operator:
     return lambda x, y: x + y, [_image(spec), _image(spec)]
 
 
-def _function(spec: KernelSpec) -> Operator:
-    from torch.nn import functional as F  # noqa: PLC0415
-
+def _function(spec: KernelSpec, F: Any) -> Operator:
     known: dict[str, Callable[..., Any]] = {
         **{"relu": F.relu, "": F.relu, "sigmoid": F.sigmoid, "tanh": F.tanh, "clip": F.relu6, "silu": F.silu},
         **{"gelu": F.gelu, "leakyrelu": F.leaky_relu, "hardsigmoid": F.hardsigmoid, "elu": F.elu},
     }
     if spec.kind not in known:
-        raise _unsupported(spec, f"the function {spec.kind!r} is not timed here")
+        raise unsupported(spec, PROFILER.name, f"the function {spec.kind!r} is not timed here")
     return known[spec.kind], [_image(spec)]
 
 
-def _softmax(spec: KernelSpec) -> Operator:
-    from torch.nn import functional as F  # noqa: PLC0415
-
+def _softmax(spec: KernelSpec, F: Any) -> Operator:
     return lambda x: F.softmax(x, -1), [_rows(spec)]
 
 
 UNKNOWN = ("product", "broadcast")
-WRITERS: dict[str, Callable[[KernelSpec], Operator]] = {
+WRITERS: dict[str, Callable[[KernelSpec, Any], Operator]] = {
     **{"conv": _convolution, "depthwise": _convolution, "pool": _window, "dense": _linear, "add": _sum},
     **{"global_pool": _whole, "elementwise": _function, "softmax": _softmax},
 }
@@ -181,8 +156,4 @@ def _tensor(shape: tuple[int, ...], *, last: bool = False) -> Tensor:
     return value.contiguous(memory_format=torch.channels_last) if last else value
 
 
-def _unsupported(spec: KernelSpec, fault: str) -> UnsupportedKernel:
-    return UnsupportedKernel(f"time a {spec.family} kernel in torch", fault, "Leave this kernel out")
-
-
-PROFILER = TorchProfiler()
+PROFILER = TorchProfiler("torch_eager", "torch", TorchBench)

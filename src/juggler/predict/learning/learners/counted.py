@@ -9,19 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from juggler.arrays import Arrays, Floats
-from juggler.nouns import Progress, ReportProgress, ignore_progress
 from juggler.predict.kernels.spec import ACTIVATIONS
 from juggler.predict.kernels.table import SIDES, KernelTable
 from juggler.predict.learning.boosting import Boosters, Settings, boost
 from juggler.predict.learning.features import Features
 from juggler.predict.learning.gaussian import Process
-from juggler.predict.learning.learner import Epoch, Validation, check_target, joined, part
+from juggler.predict.learning.learner import FittedState, SampleLearner, Training
+from juggler.predict.learning.state import joined, part
 from juggler.predict.learning.unit_costs import UnitCosts
 from juggler.predict.learning.work.algorithms import algorithms
 from juggler.predict.learning.work.memory import BLOCK
@@ -38,7 +38,7 @@ WORDS = {"activation": ("none", *ACTIVATIONS), "kind": ("average", "max", "gemm"
 
 
 @dataclass(frozen=True)
-class FittedCounted:
+class FittedCounted(FittedState):
     """What `Counted` learned.
 
     Attributes:
@@ -46,14 +46,12 @@ class FittedCounted:
         unit_costs: of counted work.
         boosters: of the log of the ratio to the unit costs.
         processes: of the same, by algorithm.
-        history: empty.
     """
 
     features: Features
     unit_costs: UnitCosts
     boosters: Boosters
     processes: Mapping[str, Process]
-    history: tuple[Epoch, ...] = ()
 
     def predict(self, table: KernelTable) -> Floats:
         """Return milliseconds `[n]`."""
@@ -69,64 +67,53 @@ class FittedCounted:
         predicted: Floats = work_ms * np.exp(np.clip(ratio, -FURTHEST, FURTHEST))
         return predicted
 
+    apart = ("processes",)
+    renamed: ClassVar[Mapping[str, str]] = {"unit_costs": "prices", "boosters": "trees"}
+
     def state(self) -> tuple[dict[str, Any], Arrays]:
         """Return JSON values and arrays."""
+        fields, arrays = super().state()
         states = {name: process.state() for name, process in self.processes.items()}
-        fields = {"features": self.features.to_dict(), "prices": self.unit_costs.to_dict()}
-        arrays = {"trees": self.boosters.arrays()} | {
-            name: arrays_of for name, (_, arrays_of) in states.items()
+        fields["processes"] = {name: values for name, (values, _) in states.items()}
+        return fields, arrays | joined({name: arrays_of for name, (_, arrays_of) in states.items()})
+
+    @classmethod
+    def restored(cls, fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
+        """Return the values of all fields."""
+        processes = {
+            name: Process.restore(values, part(arrays, name)) for name, values in fields["processes"].items()
         }
-        return fields | {"processes": {name: fields_of for name, (fields_of, _) in states.items()}}, joined(
-            arrays
-        )
+        return super().restored(fields, arrays) | {"processes": processes}
 
 
 @dataclass(frozen=True)
-class Counted:
+class Counted(SampleLearner[FittedCounted]):
     """Unit costs, trees and processes; nothing is chosen, so validation is not looked at."""
 
     name: str = "counted"
     summary: str = "work counted by algorithm at fitted unit costs, corrected by trees and a Gaussian process"
+    fitted = FittedCounted
 
-    def fit(
-        self,
-        table: KernelTable,
-        target_ms: Floats,
-        *,
-        seed: int = 0,
-        progress: ReportProgress | None = None,
-        validation: Validation | None = None,
-    ) -> FittedCounted:
-        """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
-        target = check_target(table, target_ms)
-        report = progress or ignore_progress
+    def learn(self, table: KernelTable, target: Floats, how: Training) -> FittedCounted:
+        """Learn."""
         features, unit_costs = Features.fit("rich", table), UnitCosts.fit(table, target)
-        report(Progress("fit", 1, MEMBERS + 2))
+        how.step(1, MEMBERS + 2)
         work_ms, make_up = work_columns(unit_costs, table)
         goal = np.clip(np.log(target / work_ms), -FURTHEST, FURTHEST)
         matrix, contents = np.concatenate([features.matrix(table), make_up], axis=1), []
         rounds = int(np.clip(len(table), FEWEST_ROUNDS, SETTINGS.rounds))
         settings = replace(SETTINGS, rounds=rounds)
         for member in range(MEMBERS):
-            contents.append(boost(matrix, goal, settings, seed=seed * 1000 + member)[0])
-            report(Progress("fit", member + 2, MEMBERS + 2))
+            contents.append(boost(matrix, goal, settings, seed=how.seed * 1000 + member)[0])
+            how.step(member + 2, MEMBERS + 2)
         names, processes = algorithms(table), {}
         for name in unit_costs.ms:
             row_index = np.flatnonzero(names == name)
             if len(row_index) >= FEWEST:
                 columns = smooth_columns(unit_costs, table.take(row_index), name)
-                processes[name] = Process.fit(columns, goal[row_index], seed=seed)
-        report(Progress("fit", MEMBERS + 2, MEMBERS + 2))
+                processes[name] = Process.fit(columns, goal[row_index], seed=how.seed)
+        how.step(MEMBERS + 2, MEMBERS + 2)
         return FittedCounted(features, unit_costs, Boosters(tuple(contents)), processes)
-
-    def restore(self, fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> FittedCounted:
-        """Return what was fitted from its state."""
-        return FittedCounted(
-            Features.from_dict(fields["features"]),
-            UnitCosts.from_dict(fields["prices"]),
-            Boosters.from_arrays(part(arrays, "trees")),
-            {name: Process.restore(state, part(arrays, name)) for name, state in fields["processes"].items()},
-        )
 
 
 def work_columns(unit_costs: UnitCosts, table: KernelTable) -> tuple[Floats, Floats]:

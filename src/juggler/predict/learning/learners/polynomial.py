@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from juggler.arrays import Arrays, Floats
-from juggler.nouns import Progress, ReportProgress
+from juggler.arrays import Floats
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.learner import Epoch, Validation, check_target, choosing_rows
+from juggler.predict.learning.learner import FittedState, SampleLearner, Training
 from juggler.predict.learning.net_inputs import Inputs
 from juggler.predict.learning.scores import mape
 
@@ -32,7 +28,7 @@ def terms(matrix: Floats, degree: int) -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class FittedPolynomial:
+class FittedPolynomial(FittedState):
     """A polynomial of z-scored features.
 
     Attributes:
@@ -41,7 +37,6 @@ class FittedPolynomial:
         logs: whether sizes and latencies are logs.
         coefficients: one a term.
         span: least and largest answer in ms.
-        history: empty.
     """
 
     inputs: Inputs
@@ -49,7 +44,6 @@ class FittedPolynomial:
     logs: bool
     coefficients: Floats
     span: tuple[float, float]
-    history: tuple[Epoch, ...] = ()
 
     def predict(self, table: KernelTable) -> Floats:
         """Return milliseconds `[n]`."""
@@ -59,47 +53,26 @@ class FittedPolynomial:
             return np.exp(np.clip(answer, np.log(low), np.log(high)))
         return np.clip(answer, low, high)
 
-    def state(self) -> tuple[dict[str, Any], Arrays]:
-        """Return JSON values and arrays."""
-        fields = {"inputs": self.inputs.to_dict(), "degree": self.degree, "logs": self.logs}
-        return {**fields, "span": list(self.span)}, {"coefficients": self.coefficients}
-
 
 @dataclass(frozen=True)
-class Polynomial:
+class Polynomial(SampleLearner[FittedPolynomial]):
     """Ridge regression on products of features."""
 
     name: str = "polynomial"
     summary: str = "a polynomial of degree 1 to 3 on the paper's features, raw or as logs"
+    fitted = FittedPolynomial
 
-    def fit(
-        self,
-        table: KernelTable,
-        target_ms: Floats,
-        *,
-        seed: int = 0,
-        progress: ReportProgress | None = None,
-        validation: Validation | None = None,
-    ) -> FittedPolynomial:
-        """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
-        target = check_target(table, target_ms)
-        rows, goal, others, answers = choosing_rows(table, target, validation, seed)
+    def learn(self, table: KernelTable, target: Floats, how: Training) -> FittedPolynomial:
+        """Learn."""
+        rows, goal, others, answers = how.choosing_rows(table, target)
         trials = [(logs, degree, ridge) for logs in (False, True) for degree in _DEGREES for ridge in _RIDGES]
         errors: list[float] = []
         for done, trial in enumerate(trials, 1):
             candidate = _fit(rows, goal, *trial)
             errors.append(np.inf if candidate is None else mape(answers, candidate.predict(others)))
-            if progress is not None:
-                progress(Progress("fit", done, len(trials), "trials"))
+            how.step(done, len(trials), "trials")
         fitted = _fit(table, target, *trials[int(np.argmin(errors))])
         return fitted or _constant(table, target)
-
-    def restore(self, fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> FittedPolynomial:
-        """Return what was fitted from its state."""
-        low, high = (float(bound) for bound in fields["span"])
-        inputs, degree = Inputs.from_dict(fields["inputs"]), int(fields["degree"])
-        coefficients = np.asarray(arrays["coefficients"], np.float64)
-        return FittedPolynomial(inputs, degree, bool(fields["logs"]), coefficients, (low, high))
 
 
 def _fit(

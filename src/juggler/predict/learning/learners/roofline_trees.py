@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from juggler.arrays import Arrays, Floats
-from juggler.nouns import Progress, ReportProgress, ignore_progress
+from juggler.arrays import Floats
 from juggler.predict.kernels.roofline import Roofline
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.boosting import Boosters, Settings, best_settings, boost
 from juggler.predict.learning.features import Features
-from juggler.predict.learning.learner import Epoch, Validation, check_target, choosing_rows
+from juggler.predict.learning.learner import FittedState, SampleLearner, Training
 
 # Depth and rate trade off against each other little here; what counts is that several are averaged.
 _CANDIDATES = (
@@ -30,7 +28,7 @@ _MEMBERS = 3
 
 
 @dataclass(frozen=True)
-class FittedRooflineTrees:
+class FittedRooflineTrees(FittedState):
     """What `RooflineTrees` learned.
 
     Attributes:
@@ -39,7 +37,6 @@ class FittedRooflineTrees:
         boosters: of the log of the ratio.
         span: least and largest log ratio seen; answers are kept to within it.
         settings: those chosen.
-        history: empty.
     """
 
     features: Features
@@ -47,7 +44,8 @@ class FittedRooflineTrees:
     boosters: Boosters
     span: tuple[float, float]
     settings: dict[str, Any]
-    history: tuple[Epoch, ...] = ()
+
+    renamed: ClassVar[Mapping[str, str]] = {"boosters": ""}
 
     def predict(self, table: KernelTable) -> Floats:
         """Return milliseconds `[n]`."""
@@ -60,14 +58,9 @@ class FittedRooflineTrees:
         """Return the settings that were chosen."""
         return Settings(**self.settings)
 
-    def state(self) -> tuple[dict[str, Any], Arrays]:
-        """Return JSON values and arrays."""
-        fields = {"features": self.features.to_dict(), "roofline": self.roofline.to_dict()}
-        return {**fields, "span": list(self.span), "settings": self.settings}, self.boosters.arrays()
-
 
 @dataclass(frozen=True)
-class RooflineTrees:
+class RooflineTrees(SampleLearner[FittedRooflineTrees]):
     """Several boosters on the log of the ratio to a roofline, depth and rounds chosen on validation.
 
     Attributes:
@@ -79,55 +72,31 @@ class RooflineTrees:
     summary: str = "boosted trees of the log of the ratio to a fitted roofline, on rich features"
     members: int = _MEMBERS
     candidates: tuple[Settings, ...] = _CANDIDATES
+    fitted = FittedRooflineTrees
 
-    def fit(
-        self,
-        table: KernelTable,
-        target_ms: Floats,
-        *,
-        seed: int = 0,
-        progress: ReportProgress | None = None,
-        validation: Validation | None = None,
-    ) -> FittedRooflineTrees:
-        """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
-        target = check_target(table, target_ms)
-        report = progress or ignore_progress
-        settings = self._chosen(table, target, validation, seed)
-        report(Progress("fit", 1, self.members + 1))
+    def learn(self, table: KernelTable, target: Floats, how: Training) -> FittedRooflineTrees:
+        """Learn."""
+        settings = self._chosen(table, target, how)
+        how.step(1, self.members + 1)
         roofline, features = Roofline.fit(table, target), Features.fit("rich", table)
         matrix, goal = features.matrix(table), np.log(target / roofline.latency_ms(table))
         contents = []
         for member in range(self.members):
-            content, _, _ = boost(matrix, goal, settings, seed=seed * 1000 + member)
+            content, _, _ = boost(matrix, goal, settings, seed=how.seed * 1000 + member)
             contents.append(content)
-            report(Progress("fit", member + 2, self.members + 1))
+            how.step(member + 2, self.members + 1)
         span = float(goal.min()), float(goal.max())
         return FittedRooflineTrees(features, roofline, Boosters(tuple(contents)), span, asdict(settings))
 
-    def restore(
-        self, fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
-    ) -> FittedRooflineTrees:
-        """Return what was fitted from its state."""
-        low, high = (float(bound) for bound in fields["span"])
-        return FittedRooflineTrees(
-            Features.from_dict(fields["features"]),
-            Roofline.from_dict(fields["roofline"]),
-            Boosters.from_arrays(arrays),
-            (low, high),
-            dict(fields["settings"]),
-        )
-
-    def _chosen(
-        self, table: KernelTable, target: Floats, validation: Validation | None, seed: int
-    ) -> Settings:
+    def _chosen(self, table: KernelTable, target: Floats, how: Training) -> Settings:
         if len(self.candidates) == 1:
             return self.candidates[0]
-        rows, target, others, other_target = choosing_rows(table, target, validation, seed)
+        rows, target, others, other_target = how.choosing_rows(table, target)
         roofline, features = Roofline.fit(rows, target), Features.fit("rich", rows)
         goal = np.log(target / roofline.latency_ms(rows))
         other_goal = np.log(other_target / roofline.latency_ms(others))
         held = features.matrix(others), other_goal
-        best = best_settings(features.matrix(rows), goal, held, self.candidates, seed=seed)
+        best = best_settings(features.matrix(rows), goal, held, self.candidates, seed=how.seed)
         # The trees of all rows can use a few more rounds than those of the part.
         return replace(best, rounds=max(10, round(best.rounds * 1.1)))
 

@@ -14,19 +14,19 @@ import numpy as np
 import numpy.typing as npt
 
 from juggler.arrays import Arrays, Floats
-from juggler.nouns import Progress, ReportProgress, ignore_progress
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.learner import LEARNERS, Epoch, Fitted, Validation, check_target, joined, part
+from juggler.predict.learning.learner import LEARNERS, Epoch, Fitted, FittedState, SampleLearner, Training
 from juggler.predict.learning.learners.roofline_trees import RooflineTrees
 from juggler.predict.learning.scores import mape
 from juggler.predict.learning.splits import folds
+from juggler.predict.learning.state import joined, part
 
 _TREES, _NET, _FOLDS = "roofline_trees", "roofline_net", 3
 _SHARES = np.linspace(0.0, 1.0, 21)
 
 
 @dataclass(frozen=True)
-class FittedStack:
+class FittedStack(FittedState):
     """A blend of logs.
 
     Attributes:
@@ -53,37 +53,27 @@ class FittedStack:
 
 
 @dataclass(frozen=True)
-class Stack:
+class Stack(SampleLearner[FittedStack]):
     """Trees and a network, blended out of fold."""
 
     name: str = "stack"
     summary: str = "a blend of roofline_trees and roofline_net, shares chosen out of fold"
 
-    def fit(
-        self,
-        table: KernelTable,
-        target_ms: Floats,
-        *,
-        seed: int = 0,
-        progress: ReportProgress | None = None,
-        validation: Validation | None = None,
-    ) -> FittedStack:
-        """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
-        target = check_target(table, target_ms)
-        report = progress or ignore_progress
+    def learn(self, table: KernelTable, target: Floats, how: Training) -> FittedStack:
+        """Learn."""
         net = LEARNERS.get(_NET)
-        trees = RooflineTrees().fit(table, target, seed=seed, validation=validation)
-        report(Progress("fit", 1, _FOLDS + 2))
-        fitted_net = net.fit(table, target, seed=seed, validation=validation)
-        report(Progress("fit", 2, _FOLDS + 2))
+        trees = RooflineTrees().fit(table, target, seed=how.seed, validation=how.validation)
+        how.step(1, _FOLDS + 2)
+        fitted_net = net.fit(table, target, seed=how.seed, validation=how.validation)
+        how.step(2, _FOLDS + 2)
         by_trees, by_net = np.empty(len(table)), np.empty(len(table))
         # In the folds one booster of the settings already chosen stands for all: only its share is sought.
         light = RooflineTrees(members=1, candidates=(trees.chosen,))
-        for number, (train, held) in enumerate(folds(len(table), _FOLDS, seed=seed), 3):
+        for number, (train, held) in enumerate(folds(len(table), _FOLDS, seed=how.seed), 3):
             rows, others = table.take(train), table.take(held)
-            by_trees[held] = light.fit(rows, target[train], seed=seed).predict(others)
-            by_net[held] = net.fit(rows, target[train], seed=seed).predict(others)
-            report(Progress("fit", number, _FOLDS + 2))
+            by_trees[held] = light.fit(rows, target[train], seed=how.seed).predict(others)
+            by_net[held] = net.fit(rows, target[train], seed=how.seed).predict(others)
+            how.step(number, _FOLDS + 2)
         errors = [mape(target, _blend(by_trees, by_net, float(share))) for share in _SHARES]
         return FittedStack(trees, fitted_net, float(_SHARES[int(np.argmin(errors))]), fitted_net.history)
 

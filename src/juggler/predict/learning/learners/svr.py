@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from juggler.arrays import Arrays, Floats
+from juggler.arrays import Floats
 from juggler.errors import Unavailable
 from juggler.extras import install_command
-from juggler.nouns import Progress, ReportProgress
 from juggler.predict.kernels.table import KernelTable
-from juggler.predict.learning.learner import Epoch, Validation, check_target
+from juggler.predict.learning.learner import FittedState, SampleLearner, Training
 from juggler.predict.learning.net_inputs import Inputs
 from juggler.predict.learning.scores import mape
 from juggler.predict.learning.splits import random_split
@@ -27,7 +23,7 @@ _EPSILON = 0.02
 
 
 @dataclass(frozen=True, eq=False)
-class FittedSvr:
+class FittedSvr(FittedState):
     """Support vectors and their weights.
 
     Attributes:
@@ -39,7 +35,6 @@ class FittedSvr:
         vectors: `[support, columns]`.
         weights: `[support]`.
         span: least and largest answer in ms.
-        history: empty.
     """
 
     inputs: Inputs
@@ -50,7 +45,6 @@ class FittedSvr:
     vectors: Floats
     weights: Floats
     span: tuple[float, float]
-    history: tuple[Epoch, ...] = ()
 
     def predict(self, table: KernelTable) -> Floats:
         """Return milliseconds `[n]`."""
@@ -67,56 +61,31 @@ class FittedSvr:
             return np.exp(np.clip(answers, np.log(low), np.log(high)))
         return np.clip(answers, low, high)
 
-    def state(self) -> tuple[dict[str, Any], Arrays]:
-        """Return JSON values and arrays."""
-        fields = {"inputs": self.inputs.to_dict(), "logs": self.logs, "gamma": self.gamma}
-        fields |= {"middle": self.middle, "unit": self.unit, "span": list(self.span)}
-        return fields, {"vectors": self.vectors, "weights": self.weights}
-
 
 @dataclass(frozen=True)
-class Svr:
+class Svr(SampleLearner[FittedSvr]):
     """Cost, width of the kernel, and raw or logged sizes and latencies, chosen on validation."""
 
     name: str = "svr"
     summary: str = "support vectors with an RBF kernel on the paper's features, raw or as logs"
+    fitted = FittedSvr
 
-    def fit(
-        self,
-        table: KernelTable,
-        target_ms: Floats,
-        *,
-        seed: int = 0,
-        progress: ReportProgress | None = None,
-        validation: Validation | None = None,
-    ) -> FittedSvr:
-        """Learn; see `juggler.predict.learning.learner.Learner.fit`."""
-        target = check_target(table, target_ms)
-        if validation is None:
-            train, held = random_split(len(table), seed=seed)
+    def learn(self, table: KernelTable, target: Floats, how: Training) -> FittedSvr:
+        """Learn."""
+        if how.validation is None:
+            train, held = random_split(len(table), seed=how.seed)
             others, answers = table.take(held), target[held]
         else:
-            train = np.random.default_rng(seed).permutation(len(table))
-            others, answers = validation
+            train = np.random.default_rng(how.seed).permutation(len(table))
+            others, answers = how.validation
         some = train[:_CHOOSING_ROWS]
         errors: list[float] = []
         for done, trial in enumerate(_TRIALS, 1):
             errors.append(mape(answers, _fit(table.take(some), target[some], *trial).predict(others)))
-            if progress is not None:
-                progress(Progress("fit", done, len(_TRIALS) + 1, "trials"))
+            how.step(done, len(_TRIALS) + 1, "trials")
         fitted = _fit(table, target, *_TRIALS[int(np.argmin(errors))])
-        if progress is not None:
-            progress(Progress("fit", len(_TRIALS) + 1, len(_TRIALS) + 1, "trials"))
+        how.step(len(_TRIALS) + 1, len(_TRIALS) + 1, "trials")
         return fitted
-
-    def restore(self, fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> FittedSvr:
-        """Return what was fitted from its state."""
-        low, high = (float(bound) for bound in fields["span"])
-        numbers = float(fields["gamma"]), float(fields["middle"]), float(fields["unit"])
-        support = np.asarray(arrays["vectors"], np.float64), np.asarray(arrays["weights"], np.float64)
-        return FittedSvr(
-            Inputs.from_dict(fields["inputs"]), bool(fields["logs"]), *numbers, *support, (low, high)
-        )
 
 
 def _fit(table: KernelTable, target: Floats, logs: bool, cost: float, gamma: float) -> FittedSvr:

@@ -17,22 +17,21 @@ import numpy.typing as npt
 
 from juggler.arrays import Arrays, Floats
 from juggler.errors import ConfigError
-from juggler.nouns import Progress, ReportProgress
 from juggler.predict.kernels.roofline import Roofline
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.boosting import Boosters, Settings, boost
 from juggler.predict.learning.features import Features
 from juggler.predict.learning.learner import (
-    Epoch,
     Fitted,
+    FittedState,
     NeedsSource,
-    Validation,
+    SampleLearner,
+    Training,
     check_target,
-    joined,
     pack,
-    part,
     unpack,
 )
+from juggler.predict.learning.state import joined, part
 
 _SETTINGS = tuple(
     Settings(depth=depth, rate=0.05, rounds=rounds, columns=0.3, leaf=5.0)
@@ -41,7 +40,7 @@ _SETTINGS = tuple(
 
 
 @dataclass(frozen=True)
-class FittedTransfer:
+class FittedTransfer(FittedState):
     """A predictor of one device, corrected for another.
 
     Attributes:
@@ -52,7 +51,6 @@ class FittedTransfer:
         new: roofline of the new samples.
         plain: corrections of the source's prediction.
         scaled: corrections of that times the ratio of the rooflines.
-        history: empty.
     """
 
     source_name: str
@@ -62,7 +60,6 @@ class FittedTransfer:
     new: Roofline
     plain: Boosters
     scaled: Boosters
-    history: tuple[Epoch, ...] = ()
 
     def predict(self, table: KernelTable) -> Floats:
         """Return milliseconds `[n]` on the new device."""
@@ -73,62 +70,40 @@ class FittedTransfer:
         predicted: Floats = np.exp((log_first + log_second) / 2.0)
         return predicted
 
+    apart = ("source_name", "source")
+
     def state(self) -> tuple[dict[str, Any], Arrays]:
         """Return JSON values and arrays."""
-        packed, arrays = pack(self.source_name, self.source)
-        fields = {
-            "source": packed,
-            "features": self.features.to_dict(),
-            "old": self.old.to_dict(),
-            "new": self.new.to_dict(),
-        }
-        parts = {"source": arrays, "plain": self.plain.arrays(), "scaled": self.scaled.arrays()}
-        return fields, joined(parts)
+        packed, source_arrays = pack(self.source_name, self.source)
+        fields, arrays = super().state()
+        return fields | {"source": packed}, arrays | joined({"source": source_arrays})
+
+    @classmethod
+    def restored(cls, fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
+        """Return the values of all fields."""
+        packed = fields["source"]
+        source = {"source_name": str(packed["learner"]), "source": unpack(packed, part(arrays, "source"))}
+        return super().restored(fields, arrays) | source
 
 
 @dataclass(frozen=True)
-class Transferred(NeedsSource):
+class Transferred(SampleLearner[FittedTransfer], NeedsSource):
     """Correct a source, which is another learner's name and what it learned of another device."""
 
     name: str = "transferred"
     summary: str = "another device's learner, corrected by small trees on few samples of this one"
     source_name: str = ""
     source: Fitted | None = None
+    fitted = FittedTransfer
 
-    def fit(
-        self,
-        table: KernelTable,
-        target_ms: Floats,
-        *,
-        seed: int = 0,
-        progress: ReportProgress | None = None,
-        validation: Validation | None = None,
-    ) -> FittedTransfer:
-        """Learn; see `juggler.predict.learning.learner.Learner.fit`. Nothing is chosen on validation.
-
-        Raises:
-            ConfigError: there is no source.
-        """
+    def learn(self, table: KernelTable, target: Floats, how: Training) -> FittedTransfer:
+        """Learn."""
         if self.source is None:
             remedy = "Name one: juggler.predict.learning.transfer(name, source, table, target_ms)"
             raise ConfigError(f"fit the learner {self.name}", "no source to correct", remedy)
-        fitted = transfer(self.source_name, self.source, table, target_ms, seed=seed)
-        if progress is not None:
-            progress(Progress("fit", 1, 1))
+        fitted = transfer(self.source_name, self.source, table, target, seed=how.seed)
+        how.step(1, 1)
         return fitted
-
-    def restore(self, fields: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> FittedTransfer:
-        """Return what was fitted from its state."""
-        packed = fields["source"]
-        return FittedTransfer(
-            str(packed["learner"]),
-            unpack(packed, part(arrays, "source")),
-            Features.from_dict(fields["features"]),
-            Roofline.from_dict(fields["old"]),
-            Roofline.from_dict(fields["new"]),
-            Boosters.from_arrays(part(arrays, "plain")),
-            Boosters.from_arrays(part(arrays, "scaled")),
-        )
 
 
 def transfer(

@@ -1,4 +1,4 @@
-"""Tools that quantise graphs, one file each, offered as `QUANTIZER`; see `juggler.runtime.int8.quantize`.
+"""Tools that quantise graphs, one file each, offered as `QUANTIZER`; see `juggler.runtime.int8.quantization`.
 
 Contract: `test_quantizers.py`.
 """

@@ -16,8 +16,7 @@ from torch import nn
 from juggler.data import SCHEMAS, Encoder, TrainRecords
 from juggler.errors import ArtefactError, ConfigError
 from juggler.nouns import Certificate, Check
-from juggler.runtime.artefact.fields import Fields
-from juggler.runtime.artefact.file import Artefact, write
+from juggler.runtime.artefact import Artefact, Fields, write
 from juggler.runtime.export import export
 from juggler.runtime.onnx_graphs.metadata import join, split
 

@@ -24,7 +24,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 
-from juggler.errors import ArtefactError, ConfigError, Unavailable
+from juggler.errors import ArtefactError, ConfigError, Unavailable, first_line
 from juggler.extras import install_command
 from juggler.nouns import TensorSpec
 from juggler.packages import BackendStatus, is_installed
@@ -303,5 +303,4 @@ def _separate_names_and_biases(model: Any) -> Any:
 
 
 def _refusal(error: Exception) -> ArtefactError:
-    first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-    return ArtefactError(ASKED, first, "Export the network again with juggler.export")
+    return ArtefactError(ASKED, first_line(error), "Export the network again with juggler.export")

@@ -21,20 +21,136 @@ file can change the digest. Neither torch nor onnx is needed to read or write ar
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Self
+from importlib import resources
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, Literal, Self
 
+from juggler.checks import refuse_faults
 from juggler.data import Encoder, Schema
 from juggler.errors import ArtefactError, ConfigError
 from juggler.files import write_atomically
 from juggler.nouns import Certificate
 from juggler.packages import release_of
-from juggler.runtime.artefact.fields import FORMAT, PREFIX, REMAKE, Fields
+from juggler.reading.documents import parse_json
+from juggler.reading.request import Request
 from juggler.runtime.onnx_graphs.metadata import join, split
 from juggler.runtime.session import BACKENDS, Session, Source
+
+FORMAT = 1
+PREFIX = "juggler."
+REMAKE = "Make it again with `juggler train`, or copy it again"
+
+
+@dataclass(frozen=True)
+class Fields:
+    """What an artefact holds besides its graph; checked when made.
+
+    Attributes:
+        name: the network's name.
+        form: `flat` or `wide`.
+        schema: the columns of a record.
+        encoder: how a record becomes the network's input.
+        classes: names of the outputs, the normal class first.
+        threshold: score from which on a record is an alarm, 0 to 1.
+        certificate: the proof that flat and wide are equal, where there is one.
+        provenance: data set digests, recipe, seed, scores on validation; plain JSON values.
+    """
+
+    name: str
+    form: Literal["flat", "wide"]
+    schema: Schema
+    encoder: Encoder
+    classes: tuple[str, ...]
+    threshold: float
+    certificate: Certificate | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        paths = [text for text in _texts(self.provenance) if _is_absolute(text)]
+        refuse_faults(
+            "describe an artefact",
+            {
+                "no name": not self.name,
+                f"the form {self.form!r}": self.form not in ("flat", "wide"),
+                f"the classes {list(self.classes)}": len({*self.classes}) != len(self.classes)
+                or len(self.classes) < 2,
+                f"the threshold {self.threshold}": not 0.0 <= self.threshold <= 1.0,
+                f"a path of this machine in the provenance, {paths[:1]}": bool(paths),
+            },
+            "Give a name, `flat` or `wide`, two or more different classes, a threshold from 0 to 1, "
+            "and a provenance without paths",
+        )
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the fields as texts, by metadata key."""
+        return {
+            "juggler.format": str(FORMAT),
+            "juggler.name": self.name,
+            "juggler.form": self.form,
+            "juggler.schema": _json(self.schema.to_dict()),
+            "juggler.encoder": _json(self.encoder.to_dict()),
+            "juggler.classes": _json(list(self.classes)),
+            "juggler.threshold": repr(float(self.threshold)),
+            "juggler.certificate": _json(self.certificate.to_dict() if self.certificate else None),
+            "juggler.provenance": _json(dict(self.provenance)),
+        }
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> Self:
+        """Read the fields back.
+
+        Raises:
+            ArtefactError: a key is missing, or its text is not what it should be.
+            ConfigError: a value is out of range.
+        """
+        form = _get(metadata, "form")
+        certificate = _parsed(metadata, "certificate")
+        try:
+            threshold = float(_get(metadata, "threshold"))
+        except ValueError as error:
+            raise ArtefactError("read juggler.threshold", f"{error}", REMAKE) from error
+        return cls(
+            name=_get(metadata, "name"),
+            form="flat" if form == "flat" else "wide" if form == "wide" else form,  # type: ignore[arg-type]
+            schema=Schema.from_dict(_parsed(metadata, "schema")),
+            encoder=Encoder.from_dict(_parsed(metadata, "encoder")),
+            classes=tuple(_parsed(metadata, "classes")),
+            threshold=threshold,
+            certificate=Certificate.from_dict(certificate) if certificate else None,
+            provenance=_parsed(metadata, "provenance"),
+        )
+
+
+def _get(metadata: Mapping[str, str], key: str) -> str:
+    if PREFIX + key not in metadata:
+        raise ArtefactError(f"read {PREFIX}{key}", f"{PREFIX}{key} is missing", REMAKE)
+    return metadata[PREFIX + key]
+
+
+def _parsed(metadata: Mapping[str, str], key: str) -> Any:
+    return parse_json(_get(metadata, key), Request(f"read {PREFIX}{key}", REMAKE))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+
+def _texts(value: Any) -> list[str]:
+    """Return all texts within nested JSON values."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    return [text for part in value for text in _texts(part)] if isinstance(value, list | tuple) else []
+
+
+def _is_absolute(text: str) -> bool:
+    return PurePosixPath(text).is_absolute() or PureWindowsPath(text).is_absolute()
+
 
 DIGEST = "juggler.sha256"
 
@@ -136,10 +252,10 @@ def write(path: str | Path, graph: bytes, fields: Fields) -> Artefact:
     """
     path = Path(path)
     _open(graph, fields, "the graph", threads=1).close()
-    rest, other = split(graph)
+    rest, metadata_before = split(graph)
     release = {"juggler": release_of("juggler")}
     provenance = {**fields.provenance, "created_by": fields.provenance.get("created_by", release)}
-    metadata = {key: text for key, text in other.items() if not key.startswith(PREFIX)}
+    metadata = {key: text for key, text in metadata_before.items() if not key.startswith(PREFIX)}
     metadata |= Fields(**{**vars(fields), "provenance": provenance}).to_metadata()
     metadata[DIGEST] = _digest(rest, metadata)
     write_atomically(path, join(rest, metadata))
@@ -169,32 +285,32 @@ def _open(graph: bytes, fields: Fields, what: str, threads: int | None) -> Sessi
 
 
 def _read(path: Path) -> bytes:
-    asked = f"load the artefact {path}"
+    action = f"load the artefact {path}"
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
-        raise ArtefactError(asked, "there is no such file", "Make one with `juggler train`") from error
+        raise ArtefactError(action, "there is no such file", "Make one with `juggler train`") from error
     except OSError as error:
-        raise ArtefactError(asked, f"it cannot be read ({error.strerror})", "Give an .onnx file") from error
+        raise ArtefactError(action, f"it cannot be read ({error.strerror})", "Give an .onnx file") from error
     if not content:
-        raise ArtefactError(asked, "the file is empty", REMAKE)
+        raise ArtefactError(action, "the file is empty", REMAKE)
     return content
 
 
 def _check_format(metadata: Mapping[str, str]) -> None:
-    asked = "read juggler.format"
+    action = "read juggler.format"
     text = metadata.get("juggler.format")
     if text is None:
         raise ArtefactError(
-            asked,
+            action,
             "it has no juggler metadata: a plain ONNX model, or another kind of file",
-            "Make an artefact with `juggler train`, or of a graph with juggler.runtime.artefact.file.write",
+            "Make an artefact with `juggler train`, or of a graph with juggler.runtime.artefact.write",
         )
     if not text.isdecimal():
-        raise ArtefactError(asked, f"the format is {text!r}", REMAKE)
+        raise ArtefactError(action, f"the format is {text!r}", REMAKE)
     if int(text) > FORMAT:
         raise ArtefactError(
-            asked,
+            action,
             f"it has format {text}, this release reads up to {FORMAT}",
             "Upgrade juggler: pip install --upgrade juggler",
         )
@@ -221,3 +337,21 @@ def _summary(certificate: Certificate) -> dict[str, Any]:
         "flat_sha256": certificate.flat_sha256,
         "int8": None if certificate.int8 is None else certificate.int8.to_dict(),
     }
+
+
+def shipped(name: str) -> Path:
+    """Return the path of a shipped file, such as `nsl_kdd.onnx` or `nsl_kdd.safetensors`.
+
+    Raises:
+        ArtefactError: the package holds no such file.
+    """
+    folder = Path(str(resources.files("juggler"))) / "shipped"
+    path = folder / name
+    if not path.is_file():
+        there = sorted(item.name for item in folder.glob("*") if not item.name.startswith("_"))
+        raise ArtefactError(
+            f"open the shipped {name}",
+            "the package does not hold it",
+            f"Reinstall juggler. It holds: {', '.join(there) or 'nothing'}",
+        )
+    return path

@@ -17,7 +17,7 @@ from torch import nn
 
 from juggler.errors import ArtefactError, ConfigError
 from juggler.runtime.export import export
-from juggler.runtime.int8.quantize import quantize
+from juggler.runtime.int8.quantization import quantize
 from juggler.runtime.open import open_session
 from juggler.runtime.precision import Deviation, deviation, is_quantized
 from juggler.runtime.session import Array
@@ -188,7 +188,7 @@ class Block:
             raise ImportError(name)
 sys.meta_path.insert(0, Block())
 from juggler.errors import Unavailable
-from juggler.runtime.int8.quantize import quantize
+from juggler.runtime.int8.quantization import quantize
 try:
     quantize(b"", np.zeros((1, 2), dtype=np.float32))
 except Unavailable as error:
