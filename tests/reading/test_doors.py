@@ -34,7 +34,7 @@ ALLOWED = {
     "juggler.data.picture_cache": {"numpy.memmap": "of a file with this very header, size and digest"},
     "juggler.runtime.export": {"onnx.load_from_string": "what torch has just written"},
     "juggler.runtime.int8.quantizers.onnxruntime": {"onnx.load": "what ONNX Runtime has just written"},
-    "juggler.runtime.int8.quantize": {"onnx.load": "what ONNX Runtime has just written"},
+    "juggler.runtime.int8.quantization": {"onnx.load": "what ONNX Runtime has just written"},
     "juggler.runtime.int8.certified": {"onnx.load_from_string": "what was quantised just before"},
     "juggler.runtime.onnx_graphs.structure": {"onnx.ModelProto.FromString": "after `check_onnx`"},
     "juggler.reproduce.counting": {"onnx.load_from_string": "what was exported just before"},

@@ -98,7 +98,10 @@ def parse_toml(text: str | bytes, request: Request, limits: DocumentLimits = TOM
         if _DOTTED_KEY.search(plain):
             raise _FaultError("a key of more than 32 parts")
         _check_counts(plain, limits)
-        value = tomllib.loads(plain)
+        try:
+            value = tomllib.loads(plain)
+        except tomllib.TOMLDecodeError as error:
+            raise request.refusal(f"not TOML: {error}") from error
         check_values(value, limits)
         return value
 

@@ -20,7 +20,7 @@ from juggler.digest import tensors_sha256
 from juggler.errors import ArtefactError, ConfigError
 from juggler.files import write_atomically
 from juggler.models.networks.creation import create, origin
-from juggler.reading.documents import parse_object
+from juggler.reading.documents import DocumentLimits, parse_object
 from juggler.reading.request import Request
 from juggler.reading.tensors import read_safetensors, read_tensor_header
 
@@ -95,6 +95,8 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
     return tensors, header
 
 
+# The state of a random generator is a number of 128 bits.
+_HEADER_LIMITS = DocumentLimits(digits=40)
 _AGAIN = "Copy it again from where it is whole, or write it again"
 
 
@@ -102,7 +104,7 @@ def _header(request: str, text: str | None, kind: str) -> dict[str, Any]:
     """Return the JSON header once it is known to be ours, of this version and kind."""
     if text is None:
         raise ArtefactError(request, "juggler did not write it", "Give a file that juggler's training wrote")
-    header = parse_object(text, Request(request, _AGAIN))
+    header = parse_object(text, Request(request, _AGAIN), _HEADER_LIMITS)
     if header.get("format_version") != FORMAT_VERSION:
         raise ArtefactError(
             request,

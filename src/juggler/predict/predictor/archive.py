@@ -78,7 +78,7 @@ def damage_reported(source: str | Path) -> Iterator[None]:
     Raises:
         ArtefactError: anything that a damaged file makes go wrong.
     """
-    with _request(source).refusing("whole predictor"):
+    with _request(source).refusing("predictor, or a damaged one"):
         yield
 
 
