@@ -10,13 +10,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from juggler.errors import ArtefactError, ConfigError
-from juggler.runtime.onnx_graphs.shape_inference import with_sizes
-from juggler.runtime.onnx_graphs.structure import read_structure, with_tensors
+from juggler.runtime.onnx_graphs.structure import GraphStructure, read_structure, with_tensors
 
 if TYPE_CHECKING:
     import onnx
@@ -26,67 +24,6 @@ if TYPE_CHECKING:
 
 WEIGHT = "juggler_weight_"  # how placeholders are called, and what follows is their type and size
 PRODUCTS = ("Gemm", "MatMul")
-
-
-@dataclass(frozen=True)
-class GraphStructure:
-    """A graph whose large tensors are empty.
-
-    Attributes:
-        model: the structure, with the input's sizes as the file has them; never changed.
-        name: of the network.
-    """
-
-    model: onnx.ModelProto
-    name: str
-
-    @property
-    def input_shape(self) -> tuple[int | None, ...]:
-        """Return the first input's shape; None where a size is free."""
-        return _shape_of(self.inputs[0])
-
-    @property
-    def inputs(self) -> list[Any]:
-        """Return the inputs that are no weights."""
-        weights = {tensor.name for tensor in self.model.graph.initializer}
-        return [value for value in self.model.graph.input if value.name not in weights]
-
-    def sized(self, *shapes: tuple[int, ...]) -> onnx.ModelProto:
-        """Return a copy for inputs of these shapes, `[batch, ...]`, every size in between inferred.
-
-        Raises:
-            ConfigError: the network takes other shapes, or another number of inputs.
-        """
-        import onnx  # noqa: PLC0415  # heavy
-
-        task = f"read {self.name} for an input of {', '.join(str(list(shape)) for shape in shapes)}"
-        if len(self.inputs) != len(shapes):
-            raise ConfigError(task, f"it has {len(self.inputs)} inputs", "Give one shape for each")
-        model = onnx.ModelProto()
-        model.CopyFrom(self.model)
-        del model.graph.value_info[:]
-        inputs = {value.name: value for value in model.graph.input}
-        for value, shape in zip(self.inputs, shapes, strict=True):
-            declared = _shape_of(value)
-            pairs = zip(declared, shape, strict=False)
-            if len(declared) != len(shape) or any(w not in (None, s) for w, s in pairs):
-                problem = f"it takes {['any' if size is None else size for size in declared]}"
-                raise ConfigError(
-                    task, problem, "Give its own shape and batch, or export it with a free batch"
-                )
-            for dim, size in zip(inputs[value.name].type.tensor_type.shape.dim, shape, strict=True):
-                dim.dim_value = size
-        for value in model.graph.output:
-            value.type.tensor_type.ClearField("shape")
-        try:
-            return with_sizes(model)
-        except (onnx.shape_inference.InferenceError, RuntimeError) as error:
-            raise ConfigError(task, str(error).splitlines()[0], "Give the shape it was made for") from error
-
-
-def _shape_of(value: Any) -> tuple[int | None, ...]:
-    dims = value.type.tensor_type.shape.dim
-    return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
 
 
 def graph_structure_of(model: Model, shape: tuple[int, ...], name: str = "") -> GraphStructure:

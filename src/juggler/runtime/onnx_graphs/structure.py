@@ -10,13 +10,16 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from juggler.errors import ConfigError
 from juggler.reading.content import open_plain
 from juggler.reading.messages import Buffer, field, fields, head
 from juggler.reading.onnx_files import check_onnx
 from juggler.reading.request import Request
+from juggler.runtime.onnx_graphs.shape_inference import with_sizes
 
 if TYPE_CHECKING:
     import onnx
@@ -25,6 +28,77 @@ _REMEDY = "Give an ONNX model, written whole"
 SMALL_BYTES = 1024  # sizes, axes and limits are shorter than this, and weights that matter longer
 GRAPH, INITIALIZER, RAW_DATA = 7, 5, 9  # fields of ModelProto, GraphProto and TensorProto
 CONTENT = frozenset({4, 5, 7, 9, 10, 11})  # the fields of TensorProto that hold its numbers
+
+
+@dataclass(frozen=True)
+class GraphStructure:
+    """A graph whose large tensors are empty.
+
+    Attributes:
+        model: the structure, with the input's sizes as the file has them; never changed.
+        name: of the network.
+    """
+
+    model: onnx.ModelProto
+    name: str
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """Return the first input's shape; None where a size is free."""
+        return declared_shape(self.inputs[0]) or ()
+
+    @property
+    def inputs(self) -> list[Any]:
+        """Return the inputs that are no weights."""
+        weights = {tensor.name for tensor in self.model.graph.initializer}
+        return [value for value in self.model.graph.input if value.name not in weights]
+
+    def sized(self, *shapes: tuple[int, ...]) -> onnx.ModelProto:
+        """Return a copy for inputs of these shapes, `[batch, ...]`, every size in between inferred.
+
+        Raises:
+            ConfigError: the network takes other shapes, or another number of inputs.
+        """
+        import onnx  # noqa: PLC0415  # heavy
+
+        task = f"read {self.name} for an input of {', '.join(str(list(shape)) for shape in shapes)}"
+        if len(self.inputs) != len(shapes):
+            raise ConfigError(task, f"it has {len(self.inputs)} inputs", "Give one shape for each")
+        model = onnx.ModelProto()
+        model.CopyFrom(self.model)
+        del model.graph.value_info[:]
+        inputs = {value.name: value.type.tensor_type.shape.dim for value in model.graph.input}
+        for value, shape in zip(self.inputs, shapes, strict=True):
+            declared = declared_shape(value)
+            if declared is None:
+                declared = (None,) * len(shape)
+            pairs = zip(declared, shape, strict=False)
+            if len(declared) != len(shape) or any(fixed not in (None, size) for fixed, size in pairs):
+                raise ConfigError(
+                    task,
+                    f"{value.name!r} takes {['any' if size is None else size for size in declared]}",
+                    "Give its own shape and batch, or export it with a free batch",
+                )
+            del inputs[value.name][:]
+            for size in shape:
+                inputs[value.name].add().dim_value = size
+        for value in model.graph.output:
+            value.type.tensor_type.ClearField("shape")
+        try:
+            return with_sizes(model)
+        except (onnx.shape_inference.InferenceError, RuntimeError) as error:
+            raise ConfigError(task, str(error).splitlines()[0], "Give the shape it was made for") from error
+
+
+def declared_shape(value: Any) -> tuple[int | None, ...] | None:
+    """Return the shape that a graph gives a value, None for each free size; None where its rank is free.
+
+    Exporters write a free size as no number, as -1, and as 0.
+    """
+    kind = value.type.tensor_type
+    if not kind.HasField("shape"):
+        return None
+    return tuple(dim.dim_value if dim.dim_value > 0 else None for dim in kind.shape.dim)
 
 
 def read_structure(graph: Path | bytes) -> onnx.ModelProto:
