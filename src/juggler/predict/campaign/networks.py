@@ -21,7 +21,7 @@ from juggler.predict.graphs.random_networks import RandomNetwork, random_network
 from juggler.reading.documents import read_json
 from juggler.reading.request import Request
 from juggler.runtime.machine import machine as machine_record
-from juggler.runtime.onnx_graphs.normals import normal
+from juggler.runtime.onnx_graphs.builder import normal
 from juggler.runtime.open import open_session
 
 BATCHES = (1, 1, 1, 2, 4, 8, 16, 32, 64)  # more calls are of one input than of any other number

@@ -32,6 +32,7 @@ from juggler.reading.onnx_files import read_onnx
 from juggler.reading.request import Request
 from juggler.registry import Registry
 from juggler.runtime.int8.held_out import Pieces, in_pieces
+from juggler.runtime.onnx_graphs.editing import weights_of
 from juggler.runtime.open import open_session
 from juggler.runtime.precision import is_quantized
 from juggler.runtime.session import Array
@@ -284,7 +285,7 @@ def _fold(model: Any) -> Any:
 
 def _separate_names_and_biases(model: Any) -> Any:
     """Give every node a name, and every layer a bias, of its own, in place."""
-    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    stored = weights_of(model.graph)
     names: set[str] = set()
     biases: set[str] = set()
     for index, node in enumerate(model.graph.node):

@@ -13,6 +13,7 @@ from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 from juggler.nouns import TensorSpec
 from juggler.reading.onnx_files import read_onnx
 from juggler.reading.request import Request
+from juggler.runtime.onnx_graphs.editing import declared_shape, true_inputs
 
 
 def ends(source: Path | bytes) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
@@ -42,15 +43,7 @@ def load_model(source: Path | bytes) -> onnx.ModelProto:
     return model
 
 
-def true_inputs(graph: onnx.GraphProto) -> list[Any]:
-    """Return the inputs without those that old models list for their weights."""
-    weights = {tensor.name for tensor in graph.initializer}
-    return [value for value in graph.input if value.name not in weights]
-
-
 def spec_of(value: Any) -> TensorSpec:
     """Return what an input or an output is."""
     kind: npt.DTypeLike = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
-    dims = value.type.tensor_type.shape.dim
-    shape = tuple(d.dim_value if d.HasField("dim_value") else None for d in dims)
-    return TensorSpec(value.name, shape, np.dtype(kind).name)
+    return TensorSpec(value.name, declared_shape(value) or (), np.dtype(kind).name)

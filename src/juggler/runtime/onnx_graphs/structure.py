@@ -19,6 +19,7 @@ from juggler.reading.content import open_plain
 from juggler.reading.messages import Buffer, field, fields, head
 from juggler.reading.onnx_files import check_onnx
 from juggler.reading.request import Request
+from juggler.runtime.onnx_graphs.editing import declared_shape, true_inputs
 from juggler.runtime.onnx_graphs.shape_inference import with_sizes
 
 if TYPE_CHECKING:
@@ -50,8 +51,7 @@ class GraphStructure:
     @property
     def inputs(self) -> list[Any]:
         """Return the inputs that are no weights."""
-        weights = {tensor.name for tensor in self.model.graph.initializer}
-        return [value for value in self.model.graph.input if value.name not in weights]
+        return true_inputs(self.model.graph)
 
     def sized(self, *shapes: tuple[int, ...]) -> onnx.ModelProto:
         """Return a copy for inputs of these shapes, `[batch, ...]`, every size in between inferred.
@@ -88,17 +88,6 @@ class GraphStructure:
             return with_sizes(model)
         except (onnx.shape_inference.InferenceError, RuntimeError) as error:
             raise ConfigError(task, str(error).splitlines()[0], "Give the shape it was made for") from error
-
-
-def declared_shape(value: Any) -> tuple[int | None, ...] | None:
-    """Return the shape that a graph gives a value, None for each free size; None where its rank is free.
-
-    Exporters write a free size as no number, as -1, and as 0.
-    """
-    kind = value.type.tensor_type
-    if not kind.HasField("shape"):
-        return None
-    return tuple(dim.dim_value if dim.dim_value > 0 else None for dim in kind.shape.dim)
 
 
 def read_structure(graph: Path | bytes) -> onnx.ModelProto:

@@ -150,22 +150,22 @@ def contenders(
     Raises:
         ConfigError: no shape is given and none can be read.
     """
-    found: dict[str, Model] = {}
+    networks: dict[str, Model] = {}
     files = {model: Path(model) for model in models if Path(model).suffix == ".onnx"}
     size = parse_shape(shape) if shape else _shape_of(files)
     stems = [model if is_factory(model) else Path(model).stem for model in models]
     for model, stem in zip(models, stems, strict=True):
         name = stem if stems.count(stem) == 1 else model
         if model in files:
-            found[name] = files[model]
+            networks[name] = files[model]
             continue
         module, example = open_with_example(model, size)
-        found[name] = module
+        networks[name] = module
         if flat:
             from juggler.transform import flatten  # noqa: PLC0415
 
-            found[f"{name} flat"] = flatten(module, example).model
-    return found, size
+            networks[f"{name} flat"] = flatten(module, example).model
+    return networks, size
 
 
 def _shape_of(files: dict[str, Path]) -> tuple[int, ...]:
