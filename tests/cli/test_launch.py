@@ -27,7 +27,7 @@ def test_an_interrupt_is_heard_while_the_program_runs_and_not_after_it(
 
 
 def test_no_file_takes_the_number_of_a_closed_standard_error() -> None:
-    code = "import os; from juggler.cli.launch import _hold_standard_descriptors as hold; hold(); print(os.dup(0))"
+    code = "import os; from juggler.cli import launch; launch._hold_standard_descriptors(); print(os.dup(0))"
     command = ["bash", "-c", 'exec "$@" 2>&-', "bash", sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert int(done.stdout) > 2
