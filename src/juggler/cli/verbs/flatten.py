@@ -46,7 +46,7 @@ Attribute = Annotated[
 ]
 Int8 = Annotated[
     Path | None,
-    typer.Option(help="Real inputs, [n, channels, height, width] in a .npy: write OUT-int8.onnx as well."),
+    typer.Option(help="Real inputs, n x channels x height x width in a .npy: write OUT-int8.onnx as well."),
 ]
 ParityLimit = Annotated[
     float, typer.Option(help="What the file may differ from the network by, of its largest value.")
@@ -65,7 +65,7 @@ def flatten(
     parity_limit: ParityLimit = 1e-5,
     report: Report = None,
 ) -> None:
-    """Rewrite a network into the fastest one that computes the same, and print the proof.
+    """Rewrite a network into a shorter one that computes the same, and print the proof.
 
     Examples: juggler flatten juggler_resnet18 --out flat.onnx;
 
