@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     Progress,
@@ -16,22 +18,60 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 
 from juggler import nouns
+from juggler.display import printable
 from juggler.nouns import ReportProgress
 
-OUT = Console(highlight=False)
-ERRORS = Console(stderr=True)
+
+class SafeConsole(Console):
+    """A console that shows control characters within text, and obeys none; its own it sends as ever."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield the pieces of what is shown; the last place that every text passes."""
+        for segment in super().render(renderable, options):
+            is_plain = segment.control or segment.text.isprintable()
+            text = segment.text if is_plain else printable(segment.text, len(segment.text), keep="\n")
+            yield segment if text == segment.text else Segment(text, segment.style)
+
+
+OUT = SafeConsole(highlight=False)
+ERRORS = SafeConsole(stderr=True)
+SHOWN = 10_000
+"""Characters of one field that are shown."""
 SYNTHETIC = (
     "SYNTHETIC DATA: the package made these records up itself; scores on them say nothing of a network."
 )
 
 
-def escape(text: str) -> str:
-    """Return text that rich prints as it is, brackets included."""
+def escape(text: object, keep: str = "") -> str:
+    """Return text that rich prints as it is, brackets included, and that no terminal obeys.
+
+    Args:
+        text: a field of a file, a name, a path: of anything else than text its `str`.
+        keep: control characters that stay, such as the ends of lines of a text of the house's own.
+    """
     from rich.markup import escape as escaped  # noqa: PLC0415  # the name would shadow this one
 
-    return escaped(text)
+    return escaped(printable(text, SHOWN, keep))
+
+
+def show_warnings() -> None:
+    """Print the warnings of this process as everything else on standard error is printed."""
+
+    def show(  # noqa: PLR0917  # as Python calls it
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if file is None:
+            ERRORS.print(f"[yellow]juggler:[/] {escape(message)}", soft_wrap=True, highlight=False)
+
+    warnings.showwarning = show
 
 
 @contextmanager
