@@ -40,9 +40,8 @@ HALF_US = 0.5
 CALLS = 200  # of the kernel that the profiler is judged by
 SHORT_US = 40.0  # below, the profiler is too coarse
 EXECUTOR = "SequentialExecutor::Execute"
-BEFORE = ("ReorderInput", "Reshape", "Transpose")  # what a runtime may put before a kernel
+BEFORE = ("ReorderInput", "ReorderOutput", "Reshape", "Transpose")  # what a runtime may put before a kernel
 AFTER = ("ReorderOutput", "Reshape", "Transpose")
-LAID_OUT = {"int8_conv": "Transpose"}  # what lays the input of a family out as its kernels take it
 Node = tuple[str, str]  # its name in the profile, and its operator
 
 
@@ -136,8 +135,9 @@ def _phases(spec: KernelSpec, events: list[dict[str, Any]], wall_us: Floats, add
     around_us = np.maximum(wall_us - np.array(executor_us), 0.0)
     pre_us = sum((took[node] for node in order[:at] if node[1] in BEFORE), nothing)
     post_us = sum((took[node] for node in order[at + 1 :] if node[1] in AFTER), nothing)
-    lays_out = LAID_OUT.get(spec.family, "ReorderInput")
-    blocked = spec.family != "reorder" and any(op == lays_out for _, op in order[:at])
+    reorders = ["Transpose"] if spec.family == "int8_conv" else ["ReorderInput", "ReorderOutput"]
+    moves = [op for _, op in order[:at] if op in reorders]
+    blocked = spec.family != "reorder" and moves[-1:] == reorders[:1]
     ran = replace(spec, layout="blocked" if blocked else "nchw")
     return PhaseTimings(ran, pre_us / 1e3, took[order[at]] / 1e3, (post_us + around_us) / 1e3)
 
