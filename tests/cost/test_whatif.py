@@ -33,6 +33,20 @@ def test_a_network_as_it_is():
     assert sum(one.weight_bytes for one in counted) == 4 * sum(layer.weight_words for layer in ALEXNET)
 
 
+def test_second_factors_of_activations_are_no_weights():
+    product = Geometry.matmul(50, 16, 50, heads=4)
+    (op,) = what_if([product], quantise(4, 8))
+    assert (account(op).weights, account(op).weight_bytes) == (0, 0)
+    assert account(op).operand_bytes == 4 * 16 * 50
+    assert account(Variant(CONV)).operand_bytes == 0
+
+
+def test_weights_that_an_op_before_has_read_are_not_counted_again():
+    (op,) = what_if([Variant(CONV, shared=True)], quantise(8, 8), prune_weights(0.5))
+    assert (account(op).weights, account(op).weight_bytes) == (0, 0)
+    assert account(op).dense_macs == CONV.macs
+
+
 def test_fewer_bits_keep_the_work_and_shrink_the_bytes():
     (op,) = what_if([CONV], quantise(4, 8, 16))
     plain, slim = account(Variant(CONV)), account(op)

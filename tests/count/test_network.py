@@ -105,7 +105,7 @@ def test_a_network_that_cannot_be_traced_is_counted_by_running_it_and_says_so():
     found = count(Depends().eval(), torch.zeros(1, 4), trace=trace)
     assert found.how == "run"
     assert found.macs == 2 * 16
-    assert "by running it" in found.note and "on values" in found.note
+    assert "by running it" in found.note and "on the values given" in found.note
 
 
 def test_a_refused_trace_alone_leaves_shapes_enough():
@@ -113,7 +113,7 @@ def test_a_refused_trace_alone_leaves_shapes_enough():
         raise Refused("trace the network", "it is not followed", "do something")
 
     found = count(small(), torch.empty(1, 3, 8, 8, device="meta"), trace=refuse)
-    assert found.how == "run" and "it is not followed" in found.note and "on values" not in found.note
+    assert found.how == "run" and "it is not followed" in found.note and "values" not in found.note
 
 
 def test_bytes_of_a_layer():
@@ -167,6 +167,138 @@ def test_parameters_that_nothing_reads_count_too():
 
     found = count(Idle().eval(), torch.randn(1, 4))
     assert found.parameters == 20 + 12 and sum(op.parameters for op in found.ops) == 20
+
+
+class Auxiliary(nn.Module):
+    """A second head that is used in training only, as in Inception."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Conv2d(3, 8, 3, padding=1)
+        self.auxiliary = nn.Sequential(nn.Flatten(), nn.Linear(8 * 1024, 1000))
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, x):
+        y = self.body(x)
+        answer = self.head(y.mean((2, 3)))
+        return (answer, self.auxiliary(y)) if self.training else answer
+
+
+@pytest.mark.parametrize("way", [None, lambda network, inputs: trace(network, *inputs)])
+def test_a_head_that_only_training_uses_is_in_the_parameters(way):
+    found = count(Auxiliary().eval(), torch.randn(1, 3, 32, 32), trace=way)
+    assert found.parameters == 8 * 27 + 8 + 8192 * 1000 + 1000 + 8 * 10 + 10 == 8_193_314
+    assert sum(op.parameters for op in found.ops) == 8 * 27 + 8 + 8 * 10 + 10 == 314
+    assert found.macs == 1024 * 8 * 27 + 80
+
+
+class Deepens(nn.Module):
+    """Runs a layer until the values are small, six times at most."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.again = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 16, 3, padding=1)
+        self.head = nn.Linear(16, 10)
+        nn.init.zeros_(self.first.bias)
+        nn.init.zeros_(self.again.bias)
+
+    def forward(self, x):
+        y, turns = self.first(x), 0
+        while y.std() > 1e-3 and turns < 6:
+            y, turns = F.relu(self.again(y)), turns + 1
+        return self.head(y.mean((2, 3)))
+
+
+def test_a_path_that_depends_on_values_is_counted_on_random_ones_or_on_those_given():
+    torch.manual_seed(0)
+    network = Deepens().eval()
+    first, again, head = 1024 * 16 * 27, 1024 * 16 * 144, 160
+    drawn = count(network, torch.empty(1, 3, 32, 32, device="meta"))
+    assert drawn.macs == first + 6 * again + head
+    assert "on random values" in drawn.note
+    given = count(network, torch.zeros(1, 3, 32, 32))
+    assert given.macs == first + head
+    assert "on the values given" in given.note
+
+
+def test_random_places_are_in_every_table():
+    table = nn.Embedding(2, 4)
+    found = count(
+        Function(lambda x: table(x) if x.sum() >= 0 else x).eval(),
+        torch.zeros(3, dtype=torch.int64).to("meta"),
+    )
+    assert found.ops[-1].out_shape == (3, 4)
+
+
+def test_complex_numbers_are_counted_as_such():
+    class Complex(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(8, 6, dtype=torch.complex64)
+
+        def forward(self, x):
+            return self.layer(x * x).abs()
+
+    found = count(Complex().eval(), torch.empty(2, 8, dtype=torch.complex64, device="meta"))
+    assert found.macs == 4 * 2 * 8 * 6
+    assert found.parameters == 8 * 6 + 6
+    assert found.param_bytes == 8 * 54
+    # Squares: 4 products and 2 sums each; a bias: 2 sums; an absolute value: 2 squares, a sum, a root.
+    assert found.multiplications == 4 * 16 + 2 * 12
+    assert found.additions == 2 * 16 + 2 * 12 + 12
+    assert sum(op.functions for op in found.ops) == 12
+    (product,) = (op.geometry for op in found.ops if op.geometry)
+    assert product.macs == found.macs
+
+
+def test_a_weight_that_is_read_in_parts_is_read_once_in_all():
+    weight = nn.Parameter(torch.randn(12, 4))
+
+    class Parts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = weight
+
+        def forward(self, x):
+            return (
+                F.linear(x, self.weight[:4]) + F.linear(x, self.weight[4:8]) + F.linear(x, self.weight[2:6])
+            )
+
+    found = count(Parts().eval(), torch.empty(1, 4, device="meta"))
+    assert [op.parameters for op in found.ops if op.kind == "linear"] == [16, 16, 0]
+    assert found.parameters == 48
+
+
+def test_weights_that_are_read_again_are_shared():
+    layer, experts = nn.Linear(4, 4), nn.Parameter(torch.randn(3, 4, 5))
+
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.experts = layer, experts
+
+        def forward(self, x):
+            return torch.bmm(self.layer(self.layer(x)), self.experts)
+
+    found = count(Network().eval(), torch.empty(3, 2, 4, device="meta"))
+    products = [op for op in found.ops if op.geometry is not None]
+    assert [op.shared for op in products] == [False, True, False]
+    # Each expert has a matrix of its own, so these are weights and no activations.
+    assert (products[2].kind, products[2].geometry.kind) == ("linear", "linear")
+    assert products[2].geometry.weight_words == products[2].parameters == 60
+    assert products[2].macs == 3 * 2 * 4 * 5
+
+
+def test_a_sparse_matrix_does_what_it_stores():
+    class Sparse(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("graph", torch.eye(10).to_sparse())
+
+        def forward(self, x):
+            return torch.sparse.mm(self.graph, x)
+
+    assert count(Sparse().eval(), torch.randn(10, 4)).macs == 10 * 4
 
 
 def test_views_cost_nothing_and_say_so():
@@ -245,6 +377,7 @@ def test_counts_survive_json():
         (small(), (), "nothing"),
         ("resnet", torch.randn(1, 3), "str"),
         (small(), torch.zeros(1, 3, 8, 8, dtype=torch.int64), "int64"),
+        (nn.LazyLinear(4).eval(), torch.randn(1, 3), "lazy"),
     ],
 )
 def test_bad_input_is_told(network, example, words):

@@ -34,6 +34,28 @@ def small(width=4):
 
 def no_layers():
     return nn.Sequential(nn.ReLU())
+
+class Block(nn.Module):
+    def __init__(self, shared=False):
+        super().__init__()
+        parts = [
+            nn.ModuleDict(
+                {
+                    "qkv": nn.Linear(64, 192), "out": nn.Linear(64, 64),
+                    "mlp": nn.Sequential(nn.Linear(64, 256), nn.GELU(), nn.Linear(256, 64)),
+                }
+            )
+            for _ in range(2)
+        ]
+        self.blocks = nn.ModuleList([parts[0], parts[0]] if shared else parts)
+
+    def forward(self, x):
+        for block in self.blocks:
+            q, k, v = block["qkv"](x).view(*x.shape[:2], 3, 4, 16).permute(2, 0, 3, 1, 4).unbind(0)
+            y = nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape)
+            x = x + block["out"](y)
+            x = x + block["mlp"](x)
+        return x
 """
 SHAPE, SIDE = "3,14,14", 14
 NET = "nets_of_the_survey_test:small"
@@ -93,6 +115,26 @@ def test_counts_are_those_worked_out_by_hand():
     assert found.amounts["top1"].origin == "unavailable"
     assert found.amounts["latency_ms"].source == "no time was measured" == found.amounts["power_w"].source
     assert found.paper == {}
+
+
+def test_weights_are_counted_once_and_products_of_activations_apart():
+    (tied,) = survey(
+        candidates(["nets_of_the_survey_test:Block"], "4096,64"), Options(64, time=False)
+    ).networks
+    # Four matrices a block, both blocks; the same block twice would have half.
+    weights = 2 * (64 * 192 + 64 * 64 + 2 * 64 * 256)
+    assert weights == 98_304
+    assert [at.weight_mb for at in tied.precisions] == pytest.approx([weights * b / 1e6 for b in (1, 2, 4)])
+    # Keys and values of both blocks: 4,096 tokens of 64 numbers each.
+    operands = 2 * 2 * 4096 * 64
+    assert [at.operand_mb for at in tied.precisions] == pytest.approx([operands * b / 1e6 for b in (1, 2, 4)])
+    pruned = next(change for change in tied.what_ifs if change.name == "half of the weights pruned")
+    assert pruned.weight_mb == pytest.approx(weights / 2 * (32 + 4) / 8 / 1e6)
+    (once,) = survey(
+        candidates(["nets_of_the_survey_test:Block(shared=True)"], "4096,64"), Options(64, time=False)
+    ).networks
+    assert once.precisions[0].weight_mb == pytest.approx(weights / 2 / 1e6)
+    assert once.value("gflop") == tied.value("gflop")
 
 
 def test_time_is_measured_and_power_estimated_or_measured():
@@ -214,7 +256,7 @@ def test_files_hold_every_figure_with_its_origin(tmp_path):
     lines = [line.split(",") for line in to_csv(found).splitlines()]
     assert table.read_text(encoding="utf-8") == to_csv(found)
     assert tuple(lines[0]) == COLUMNS
-    assert len(lines) == 1 + 7 + 2 + 2 * 3 + 5 * len(found.networks[0].what_ifs)
+    assert len(lines) == 1 + 7 + 2 + 2 * 4 + 5 * len(found.networks[0].what_ifs)
     assert all(any(origin in line for origin in ORIGINS) for line in lines[1:])
 
 

@@ -35,6 +35,7 @@ class Variant(Noun):
         index_bits: bits that say where a kept weight belongs, for each of them.
         block: inputs and outputs (rows and columns of the weight matrix) that are kept or dropped together.
         skips_zeros: whether the hardware leaves out the multiplications of dropped weights.
+        shared: whether its weights are those of an op before it, which has counted them.
     """
 
     geometry: Geometry
@@ -45,6 +46,7 @@ class Variant(Noun):
     index_bits: float = 0.0
     block: tuple[int, int] = (1, 1)
     skips_zeros: bool = False
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,9 @@ class Account(Noun):
     Attributes:
         macs: multiply-accumulates with kept weights.
         dense_macs: those of all weights, which a device that cannot skip makes.
-        weights: kept.
+        weights: kept, and counted with no op before it; a product of two activations has none.
         weight_bytes: of kept weights and their indices.
+        operand_bytes: of the second factor of a product of two activations.
         input_bytes: of the activations read.
         output_bytes: of the activations written.
     """
@@ -64,6 +67,7 @@ class Account(Noun):
     dense_macs: int
     weights: int
     weight_bytes: int
+    operand_bytes: int
     input_bytes: int
     output_bytes: int
 
@@ -80,16 +84,18 @@ def what_if(network: Iterable[Geometry | Variant], *changes: Change) -> tuple[Va
 
 
 def account(variant: Variant) -> Account:
-    """Count an op's work and bytes; the second factor of a matmul counts as its weights."""
+    """Count an op's work and bytes."""
     geometry = variant.geometry
-    activation = variant.activation_bits or FLOAT_BITS
-    weight = activation if geometry.kind == "matmul" else variant.weight_bits or FLOAT_BITS
-    weights = math.ceil(geometry.weight_words * variant.density)
+    activation, weight = variant.activation_bits or FLOAT_BITS, variant.weight_bits or FLOAT_BITS
+    is_product = geometry.kind == "matmul"
+    weights = 0 if is_product or variant.shared else math.ceil(geometry.weight_words * variant.density)
+    operands = geometry.weight_words if is_product else 0
     return Account(
         macs=math.ceil(geometry.macs * variant.density),
         dense_macs=geometry.macs,
         weights=weights,
         weight_bytes=math.ceil(weights * (weight + variant.index_bits) / 8),
+        operand_bytes=math.ceil(operands * activation / 8),
         input_bytes=math.ceil(geometry.in_words * activation / 8),
         output_bytes=math.ceil(geometry.out_words * activation / 8),
     )

@@ -30,6 +30,7 @@ class OpCount(Noun):
         live_bytes: all activations that are in memory while it runs.
         out_shape: sizes of what it gives.
         geometry: the sizes of the product that it is, where it is one.
+        shared: whether the largest of its weights was read by an operator before it.
     """
 
     name: str
@@ -49,6 +50,7 @@ class OpCount(Noun):
     live_bytes: int
     out_shape: tuple[int, ...]
     geometry: Geometry | None = None
+    shared: bool = False
 
     @property
     def operations(self) -> int:

@@ -16,11 +16,22 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 
 from juggler.count.counted import Counted, OpCount, Uncounted
 from juggler.count.liveness import live_bytes
-from juggler.count.recording import UNCOUNTED, Recorder, Seen, bare_like, bytes_of, held_by, tensors_in
+from juggler.count.recording import (
+    UNCOUNTED,
+    Recorder,
+    Seen,
+    bare_like,
+    bytes_of,
+    held_by,
+    is_floating,
+    tensors_in,
+    weights_of,
+)
 from juggler.errors import ConfigError, Refused
 
 __all__ = ["Counted", "OpCount", "Uncounted", "count"]
@@ -53,13 +64,14 @@ def count(network: nn.Module, example: Example, *, trace: Trace | None = None) -
             note = f"Counted by running it, for it cannot be traced: {refused.found}"
     for way in ways:
         try:
-            recorder, outputs, obstacle = _recorded(way, inputs)
+            recorder, obstacle = _recorded(way, inputs)
         except Exception as error:  # noqa: BLE001  # a forward may raise whatever it likes
             failure = error
             continue
         if obstacle is not None:
-            note = f"{note} Counted on values, for it needs them: {_first_line(obstacle)}".strip()
-        return _counted(way, recorder, inputs, outputs, note)
+            values = "random values" if any(tensor.is_meta for tensor in inputs) else "the values given"
+            note = f"{note} Counted on {values}, for it needs them: {_first_line(obstacle)}".strip()
+        return _counted(network, way, recorder, inputs, note)
     raise _unfit(inputs, failure) from failure
 
 
@@ -71,7 +83,7 @@ def macs_by_node(graph: fx.GraphModule, example: Example) -> Counter[str]:
     """
     inputs = _checked(graph, example)
     try:
-        recorder, *_ = _recorded(graph, inputs)
+        recorder, _ = _recorded(graph, inputs)
     except Exception as error:  # a forward may raise whatever it likes
         raise _unfit(inputs, error) from error
     macs = Counter[str]()
@@ -107,6 +119,13 @@ def _checked(network: nn.Module, example: Example) -> tuple[Tensor, ...]:
             f"{training[0]} is in training mode, where it computes something else",
             "Call model.eval() first",
         )
+    lazy = [path for path, value in network.named_parameters() if is_lazy(value)]
+    if lazy:
+        raise ConfigError(
+            ACTION,
+            f"{lazy[0]} is lazy: it has no size yet",
+            "Call the network once on an input, then count it",
+        )
     return inputs
 
 
@@ -114,17 +133,15 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
 
 
-def _recorded(
-    network: nn.Module, inputs: tuple[Tensor, ...]
-) -> tuple[Recorder, tuple[int, ...], Exception | None]:
-    """Run on shapes, or on values where that fails; return the record, the outputs' buffers, and why."""
+def _recorded(network: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Recorder, Exception | None]:
+    """Run on shapes, or on values where that fails; return the record, and why."""
     try:
-        return (*_on_shapes(network, inputs), None)
+        return _on_shapes(network, inputs), None
     except Exception as error:  # noqa: BLE001  # a forward may raise whatever it likes
-        return (*_on_values(network, inputs), error)
+        return _on_values(network, inputs), error
 
 
-def _on_shapes(network: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Recorder, tuple[int, ...]]:
+def _on_shapes(network: nn.Module, inputs: tuple[Tensor, ...]) -> Recorder:
     """Run a copy without values; only its tensors are left out of the copying."""
     memory: dict[int, Any] = {}
     for tensor in held_by(network):
@@ -137,14 +154,22 @@ def _on_shapes(network: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Recorder
         return _watched(bare_copy, bare_inputs)
 
 
-def _on_values(network: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Recorder, tuple[int, ...]]:
+def _on_values(network: nn.Module, inputs: tuple[Tensor, ...]) -> Recorder:
     device = next((tensor.device for tensor in held_by(network)), torch.device("cpu"))
-    device_inputs = tuple(torch.zeros_like(t, device=device) if t.is_meta else t for t in inputs)
-    return _watched(network, device_inputs)
+    draw = torch.Generator().manual_seed(0)
+    values = tuple(_drawn_like(t, draw).to(device) if t.is_meta else t for t in inputs)
+    return _watched(network, values)
 
 
-def _watched(network: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Recorder, tuple[int, ...]]:
-    """Run the network under the recorder; return it with the buffers of the network's outputs."""
+def _drawn_like(tensor: Tensor, draw: torch.Generator) -> Tensor:
+    """Return random values of a tensor's sizes and type: normal ones, or 0 and 1, which every table has."""
+    if is_floating(tensor):
+        return torch.randn(tensor.shape, generator=draw, dtype=tensor.dtype)
+    return torch.randint(2, tensor.shape, generator=draw).to(tensor.dtype)
+
+
+def _watched(network: nn.Module, inputs: tuple[Tensor, ...]) -> Recorder:
+    """Run the network under a recorder, and return that."""
     recorder = Recorder(network)
     recorder.inputs = tuple(map(recorder.buffer, inputs))
     with _taken_apart(), torch.inference_mode(), recorder.following(network), recorder:
@@ -153,7 +178,8 @@ def _watched(network: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Recorder, 
         else:
             outputs = network(*inputs)
     leaves = [leaf for value in pytree.tree_leaves(outputs) for leaf in tensors_in(value)]
-    return recorder, tuple(map(recorder.buffer, leaves))
+    recorder.outputs = tuple(map(recorder.buffer, leaves))
+    return recorder
 
 
 @contextmanager
@@ -187,34 +213,32 @@ class _Nodes(fx.Interpreter):
 
 def _counted(
     network: nn.Module,
+    way: nn.Module,
     recorder: Recorder,
     inputs: tuple[Tensor, ...],
-    outputs: tuple[int, ...],
     note: str,
 ) -> Counted:
     seen = recorder.seen
     if not seen:
         raise ConfigError(ACTION, "it runs no operator", "Give a network that computes something")
     steps = [op.step for op in seen]
-    alive = live_bytes(steps, recorder.activations(), inputs=recorder.inputs, outputs=outputs)
+    alive = live_bytes(steps, recorder.activations(), inputs=recorder.inputs, outputs=recorder.outputs)
     ops = tuple(
         replace(op.count, name=name, live_bytes=live)
         for op, name, live in zip(seen, names_of(seen), alive, strict=True)
     )
     missed = Counter(op.operator for op in ops if op.kind == UNCOUNTED)
     first = {op.operator: op.name for op in reversed(ops)}
-    held = {id(tensor): tensor for tensor in held_by(network)}.values()
-    parameters = {id(p): p for p in network.parameters()}.values()
-    floating = [t for t in held if not isinstance(t, nn.Parameter) and t.is_floating_point()]
+    weights = weights_of(network)
     return Counted(
         ops=ops,
         uncounted=tuple(Uncounted(name, times, first[name]) for name, times in missed.most_common()),
-        how=GRAPH if isinstance(network, fx.GraphModule) else RUN,
+        how=GRAPH if isinstance(way, fx.GraphModule) else RUN,
         note=note,
         input_shapes=tuple(tuple(tensor.shape) for tensor in inputs),
-        parameters=sum(parameter.numel() for parameter in parameters),
-        statistics=sum(tensor.numel() for tensor in floating),
-        param_bytes=sum(map(bytes_of, held)),
+        parameters=sum(tensor.numel() for tensor, is_parameter in weights if is_parameter),
+        statistics=sum(t.numel() for t, is_parameter in weights if not is_parameter and is_floating(t)),
+        param_bytes=sum(bytes_of(tensor) for tensor, _ in weights),
     )
 
 

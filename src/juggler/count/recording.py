@@ -8,9 +8,9 @@ until they have handles; what can neither be counted nor taken apart is written 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -23,7 +23,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from juggler.count.counted import OpCount
 from juggler.count.liveness import Step
-from juggler.count.work import Call, Handle, Work, all_handles
+from juggler.count.packed import Unpacker, is_packed, packed_in, unpacked, window_of
+from juggler.count.work import Call, Handle, Work, all_handles, as_complex
 
 UNCOUNTED = "uncounted"
 _OF_ONE = {
@@ -43,28 +44,49 @@ class Seen:
     count: OpCount
 
 
-@dataclass
 class Weights:
-    """The tensors that a network holds, by the buffer that they lie in; each is first read once."""
+    """The tensors that a network holds, by their buffers; each part of one is read first once."""
 
-    numbers: dict[int, tuple[int, bool]] = field(default_factory=dict)
-    unread: set[int] = field(default_factory=set)
+    def __init__(self) -> None:
+        self._is_parameter: dict[int, bool] = {}
+        self._unread: dict[int, list[tuple[int, int, int]]] = {}  # begin, end and elements, ends in bytes
 
-    def add(self, buffer: int, tensor: Tensor) -> None:
+    def __contains__(self, buffer: int) -> bool:
+        return buffer in self._is_parameter
+
+    def add(self, buffer: int, tensor: Tensor, *, is_parameter: bool) -> None:
         """Take up a parameter or a floating-point buffer; of any other, such as a counter, no elements."""
-        is_parameter = isinstance(tensor, nn.Parameter)
-        counts = is_parameter or tensor.is_floating_point()
-        held, _ = self.numbers.get(buffer, (0, is_parameter))
-        self.numbers[buffer] = (held + tensor.numel() if counts else held, is_parameter)
-        self.unread.add(buffer)
+        self._is_parameter.setdefault(buffer, is_parameter)
+        spans = self._unread.setdefault(buffer, [])
+        if is_parameter or is_floating(tensor):
+            spans.append((*_span(tensor), tensor.numel()))
 
-    def read(self, buffer: int) -> tuple[int, int]:
-        """Return the parameters and the statistics in the buffer; nothing where it was read before."""
-        if buffer not in self.unread:
-            return 0, 0
-        self.unread.discard(buffer)
-        elements, is_parameter = self.numbers[buffer]
-        return (elements, 0) if is_parameter else (0, elements)
+    def read(self, buffer: int, tensor: Tensor) -> tuple[int, int]:
+        """Return the parameters and the statistics that a tensor is the first to read of the buffer."""
+        begin, end = _span(tensor)
+        elements, rest = 0, []
+        for first, last, count in self._unread[buffer]:
+            low, high = max(begin, first), min(end, last)
+            if low >= high:
+                rest.append((first, last, count))
+                continue
+            pieces = [
+                (at, to, count * (to - at) // (last - first)) for at, to in ((first, low), (high, last))
+            ]
+            elements += count - sum(part for *_, part in pieces)
+            rest += [piece for piece in pieces if piece[0] < piece[1]]
+        self._unread[buffer] = rest
+        return (elements, 0) if self._is_parameter[buffer] else (0, elements)
+
+
+def _span(tensor: Tensor) -> tuple[int, int]:
+    """Return where a tensor begins and ends in its memory, in bytes."""
+    size = tensor.element_size()
+    begin = int(tensor.storage_offset()) * size
+    steps = sum(
+        int(sides - 1) * int(stride) for sides, stride in zip(tensor.shape, tensor.stride(), strict=True)
+    )
+    return begin, begin + (steps + 1) * size if tensor.numel() else begin
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types for its modes
@@ -77,6 +99,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
         seen: every operator, in order.
         sizes: bytes of each buffer.
         inputs: buffers of the network's inputs.
+        outputs: of its outputs.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -85,15 +108,14 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
         self.seen: list[Seen] = []
         self.sizes: dict[int, int] = {}
         self.inputs: tuple[int, ...] = ()
+        self.outputs: tuple[int, ...] = ()
         self.weights = Weights()
         self._handles: Mapping[str, Handle] = all_handles()
         # The weak references keep addresses from being given to other storages, and no memory alive.
         self._buffers: dict[int, tuple[int, StorageWeakRef]] = {}
-        known: set[int] = set()
-        for tensor in held_by(network):
-            if id(tensor) not in known:
-                known.add(id(tensor))
-                self.weights.add(self.buffer(tensor), tensor)
+        self._unpack = Unpacker()
+        for tensor, is_parameter in weights_of(network, self._unpack):
+            self.weights.add(self.buffer(tensor), tensor, is_parameter=is_parameter)
 
     def buffer(self, tensor: Tensor) -> int:
         """Return the number of the memory that the tensor lies in."""
@@ -111,7 +133,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
 
     def activations(self) -> dict[int, int]:
         """Return the bytes of each buffer that holds no weights."""
-        return {number: size for number, size in self.sizes.items() if number not in self.weights.numbers}
+        return {number: size for number, size in self.sizes.items() if number not in self.weights}
 
     def __torch_dispatch__(
         self, func: OpOverload, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -125,7 +147,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
                 taken_apart = func.decompose(*args, **options)
             if taken_apart is not NotImplemented:
                 return taken_apart
-        arguments = arguments_of(func, args, options)
+        arguments = self._with_unpacked(arguments_of(func, args, options))
         known = None if "out" in options else alike(name, arguments, args)
         result = func(*args, **options) if known is None else known
         outputs = tuple(tensors_in(result))
@@ -133,17 +155,30 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
             self._note(func, handle, arguments, outputs)
         return result
 
+    def _with_unpacked(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments with what is packed in them: `weight`, `bias` and a convolution's window."""
+        plain: dict[str, Any] = {}
+        for name, value in arguments.items():
+            if is_packed(value):
+                plain |= self._unpack(value) | window_of(value)
+            elif isinstance(value, list) and value and is_packed(value[0]):
+                plain[name] = [tensor for packed in value for tensor in self._unpack(packed).values()]
+            else:
+                plain[name] = value
+        return plain
+
     def _note(
         self, func: OpOverload, handle: Handle | None, arguments: dict[str, Any], outputs: tuple[Tensor, ...]
     ) -> None:
         tensors_of = {name: tuple(tensors_in(value)) for name, value in arguments.items()}
         reads = {name: tuple(map(self.buffer, tensors)) for name, tensors in tensors_of.items() if tensors}
         written = tuple(map(self.buffer, outputs))
-        held = self.weights.numbers
-        weights = frozenset(name for name, buffers in reads.items() if all(b in held for b in buffers))
+        weights = frozenset(n for n, buffers in reads.items() if all(b in self.weights for b in buffers))
         call = Call(str(func.overloadpacket), arguments, outputs, weights)
+        is_complex = any(t.is_complex() for tensors in (*tensors_of.values(), outputs) for t in tensors)
         read = {buffer for buffers in reads.values() for buffer in buffers}
-        for work in self._work_of(func, handle, call, is_shared=set(written) <= read):
+        for real in self._work_of(func, handle, call, is_shared=set(written) <= read):
+            work = as_complex(real, call.operator) if is_complex else real
             names = reads if work.reads is None else [name for name in work.reads if name in reads]
             self._write_down(call, work, {n: (tensors_of[n], reads[n]) for n in names}, written)
 
@@ -169,23 +204,26 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
         reads: Mapping[str, tuple[tuple[Tensor, ...], tuple[int, ...]]],
         written: tuple[int, ...],
     ) -> None:
-        parameters = statistics = weight_bytes = input_bytes = 0
+        parameters = statistics = weight_bytes = input_bytes = largest = 0
+        shared = False
         output_bytes = sum(map(bytes_of, call.outputs)) if work.writes and work.kind != "view" else 0
         pairs = [pair for buffers in reads.values() for pair in zip(*buffers, strict=True)]
         for tensor, buffer in pairs:
             size = 0 if work.kind == "view" else bytes_of(tensor)
             if work.kind == "move":  # of a table, only the rows that are looked up
                 size = min(size, output_bytes)
-            if buffer not in self.weights.numbers:
+            if buffer not in self.weights:
                 input_bytes += size
                 continue
             weight_bytes += size
             if work.kind != "view":
-                new = self.weights.read(buffer)
+                new = self.weights.read(buffer, tensor)
                 parameters, statistics = parameters + new[0], statistics + new[1]
+                if tensor.numel() > largest:
+                    largest, shared = tensor.numel(), not any(new)
         step = Step(
-            tuple(b for _, b in pairs if b not in self.weights.numbers),
-            tuple(b for b in written if b not in self.weights.numbers) if work.writes else (),
+            tuple(b for _, b in pairs if b not in self.weights),
+            tuple(b for b in written if b not in self.weights) if work.writes else (),
         )
         count = OpCount(
             name="",
@@ -205,6 +243,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
             live_bytes=0,
             out_shape=call.out,
             geometry=work.geometry,
+            shared=shared,
         )
         self.seen.append(Seen(self.place or self.path, self.node, work.part, step, count))
 
@@ -235,15 +274,39 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
 def held_by(network: nn.Module) -> Iterator[Tensor]:
     """Yield parameters, buffers, and tensors that are plain attributes of modules."""
     yield from network.parameters()
-    yield from network.buffers()
+    yield from map(stored_part, network.buffers())
     for module in network.modules():
-        yield from (value for value in vars(module).values() if isinstance(value, Tensor))
+        yield from (stored_part(value) for value in vars(module).values() if isinstance(value, Tensor))
+
+
+def stored_part(tensor: Tensor) -> Tensor:
+    """Return the tensor itself, or the numbers that a sparse one stores."""
+    if tensor.layout is torch.strided:
+        return tensor
+    return tensor._values() if tensor.is_sparse else tensor.values()
+
+
+def weights_of(
+    network: nn.Module, unpack: Callable[[Any], dict[str, Tensor]] = unpacked
+) -> list[tuple[Tensor, bool]]:
+    """Return all that a network holds, each tensor once, and whether it is a parameter: what is packed is."""
+    held = {id(tensor): (tensor, isinstance(tensor, nn.Parameter)) for tensor in held_by(network)}
+    packed = [tensor for each in packed_in(network) for tensor in unpack(each).values()]
+    return [
+        *held.values(),
+        *((tensor, True) for tensor in {id(tensor): tensor for tensor in packed}.values()),
+    ]
+
+
+def is_floating(tensor: Tensor) -> bool:
+    """Say whether a tensor holds real or complex numbers."""
+    return tensor.is_floating_point() or tensor.is_complex()
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
     """Yield the tensors of an argument or a result, in lists and tuples too."""
     if isinstance(value, Tensor):
-        yield value
+        yield stored_part(value)
     elif isinstance(value, list | tuple):
         for inner in value:
             yield from tensors_in(inner)

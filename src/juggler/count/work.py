@@ -8,7 +8,7 @@ numbers takes n additions, from an accumulator that starts at zero, as n MACs do
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -121,3 +121,31 @@ def per_element(kind: str, elements: int, each: tuple[int, int, int, int]) -> Wo
     """Return the work of so many additions, multiplications, comparisons and functions for each element."""
     additions, multiplications, comparisons, functions = (operations * elements for operations in each)
     return Work(kind, 0, additions, multiplications, comparisons, functions)
+
+
+def as_complex(work: Work, operator: str) -> Work:
+    """Return the work of an operator on complex numbers by what it would be on real ones.
+
+    A complex multiplication is four real ones, an addition two, so that a product of matrices does what a
+    real one of twice the rows and columns does. An absolute value is two squares, their sum and its root.
+    """
+    if operator == "aten.abs":
+        return replace(
+            work,
+            additions=work.comparisons,
+            multiplications=2 * work.comparisons,
+            comparisons=0,
+            functions=work.comparisons,
+        )
+    geometry = work.geometry
+    if geometry is not None:
+        ins, outs = 2 * geometry.in_channels, 2 * geometry.out_channels
+        geometry = replace(geometry, in_channels=ins, out_channels=outs)
+    return replace(
+        work,
+        macs=4 * work.macs,
+        additions=2 * work.additions + 2 * work.multiplications,
+        multiplications=4 * work.multiplications,
+        functions=2 * work.functions,
+        geometry=geometry,
+    )

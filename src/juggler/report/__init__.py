@@ -15,13 +15,13 @@ from juggler.lazy import face
 if TYPE_CHECKING:
     from juggler.report.detector.figures import confusion_figure, curve_figure
     from juggler.report.html import render, write
+    from juggler.report.kit.sheet import sheet_table
     from juggler.report.kit.svg import standalone
-    from juggler.report.kit.terminal import sheet_table
     from juggler.report.network.attribution_figure import attribution_figure
     from juggler.report.network.figures import certificate_figure, latency_figure
     from juggler.report.network.graphs import GraphPicture, draw_graphs
     from juggler.report.reproduction.figures import reproduction_figure
-    from juggler.report.reproduction.gain import Gain, gains
+    from juggler.report.reproduction.sheets import Gain, gains
     from juggler.report.story import Story
     from juggler.report.tables import (
         alerts_table,
@@ -72,13 +72,13 @@ __getattr__, __dir__ = face(
         "juggler.report.network.attribution_figure": ["attribution_figure"],
         "juggler.report.network.figures": ["certificate_figure", "latency_figure"],
         "juggler.report.detector.figures": ["confusion_figure", "curve_figure"],
-        "juggler.report.reproduction.gain": ["Gain", "gains"],
+        "juggler.report.reproduction.sheets": ["Gain", "gains"],
         "juggler.report.network.graphs": ["GraphPicture", "draw_graphs"],
         "juggler.report.html": ["render", "write"],
         "juggler.report.reproduction.figures": ["reproduction_figure"],
         "juggler.report.story": ["Story"],
         "juggler.report.kit.svg": ["standalone"],
-        "juggler.report.kit.terminal": ["sheet_table"],
+        "juggler.report.kit.sheet": ["sheet_table"],
         "juggler.report.tables": [
             "alerts_table",
             "attribution_tables",

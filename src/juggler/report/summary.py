@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from juggler.report.kit import units
-from juggler.report.network.int8 import int8_figures
+from juggler.report.network.sheets import int8_figures
 from juggler.report.story import Story
 
 

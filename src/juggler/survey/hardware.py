@@ -23,6 +23,7 @@ from juggler.cost.whatif import (
     quantise,
     what_if,
 )
+from juggler.count.counted import Counted
 from juggler.count.geometry import Geometry
 from juggler.errors import ConfigError
 from juggler.survey.amount import Amount
@@ -108,23 +109,29 @@ def energy_mj(network: Sequence[Geometry | Variant], device: Hierarchy) -> float
     return sum(energy(op, device).energy for op in what_if(network)) / PJ_PER_MJ
 
 
+def multiplying(counted: Counted) -> tuple[Variant, ...]:
+    """Return a network's ops that multiply."""
+    return tuple(Variant(op.geometry, shared=op.shared) for op in counted.ops if op.geometry is not None)
+
+
 def at_precisions(
-    geometries: Sequence[Geometry], device: Hierarchy, bits: Sequence[int], losses: Losses
+    network: Sequence[Geometry | Variant], device: Hierarchy, bits: Sequence[int], losses: Losses
 ) -> tuple[AtPrecision, ...]:
     """Return a network's weights and energy in each of the precisions."""
     rows = []
     for width in sorted(bits):
-        ops = what_if(geometries, quantise(width, width, ACCUMULATOR_BITS))
+        ops = what_if(network, quantise(width, width, ACCUMULATOR_BITS))
         loss = losses.by_bits.get(width, losses.otherwise)
-        rows.append(AtPrecision(width, _weight_mb(ops), energy_mj(ops, device), loss))
+        operand_mb = sum(account(op).operand_bytes for op in ops) / 1e6
+        rows.append(AtPrecision(width, _weight_mb(ops), energy_mj(ops, device), loss, operand_mb))
     return tuple(rows)
 
 
 def what_ifs(
-    geometries: Sequence[Geometry], device: Hierarchy, array: Choice, bits: int, losses: Losses
+    network: Sequence[Geometry | Variant], device: Hierarchy, array: Choice, bits: int, losses: Losses
 ) -> tuple[WhatIf, ...]:
     """Return a network after each change that changes it, in one precision, on one array; unchanged first."""
-    plain = what_if(geometries, quantise(bits, bits, ACCUMULATOR_BITS))
+    plain = what_if(network, quantise(bits, bits, ACCUMULATOR_BITS))
     changed = {
         AS_IS: plain,
         WEIGHTS: what_if(plain, prune_weights(DENSITY, index_bits=INDEX_BITS)),

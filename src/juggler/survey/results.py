@@ -26,15 +26,17 @@ class AtPrecision(Noun):
 
     Attributes:
         bits: of weights and activations.
-        weight_mb: all weights of layers that multiply, in 10^6 bytes.
+        weight_mb: all weights of layers that multiply, each once, in 10^6 bytes.
         energy_mj: of one image on the survey's device; modelled.
         loss: points of top-1 accuracy lost against float32.
+        operand_mb: second factors of products of two activations, which are no weights, in 10^6 bytes.
     """
 
     bits: int
     weight_mb: float
     energy_mj: float
     loss: Amount
+    operand_mb: float = 0.0
 
 
 @dataclass(frozen=True)

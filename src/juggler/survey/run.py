@@ -31,6 +31,7 @@ from juggler.survey.hardware import (
     check_device,
     cycles_on,
     energy_mj,
+    multiplying,
     shares,
     what_ifs,
 )
@@ -179,8 +180,9 @@ class _Run:
     def _modelled(
         self, candidate: Candidate, network: Opened, counted: Counted, graph: Path | None
     ) -> _Draft:
-        geometries = tuple(op.geometry for op in counted.ops if op.geometry is not None)
-        if not geometries:
+        ops = multiplying(counted)
+        geometries = tuple(op.geometry for op in ops)
+        if not ops:
             raise ConfigError(
                 f"survey {candidate.title}", "it multiplies nothing", "Give a network with layers"
             )
@@ -206,8 +208,8 @@ class _Run:
             array=array,
             cycles_on={},
             shares=shares(geometries, array),
-            precisions=at_precisions(geometries, self.options.device, self.options.bits, losses),
-            what_ifs=what_ifs(geometries, self.options.device, array, max(self.options.bits), losses),
+            precisions=at_precisions(ops, self.options.device, self.options.bits, losses),
+            what_ifs=what_ifs(ops, self.options.device, array, max(self.options.bits), losses),
             uncounted=tuple(f"{missed.operator} ({missed.times})" for missed in counted.uncounted),
             notes=tuple(filter(None, notes)),
         )

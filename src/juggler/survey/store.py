@@ -43,6 +43,8 @@ def _lines(network: Surveyed, survey: Survey) -> Iterator[Line]:
     for at in network.precisions:
         case = f"{at.bits} bits"
         yield OURS, case, "Weights", "MB", Amount(at.weight_mb, COUNTED, "layers that multiply")
+        operands = Amount(at.operand_mb, COUNTED, "second factors, which are no weights")
+        yield OURS, case, "Products of activations", "MB", operands
         yield OURS, case, "Energy an image", "mJ", Amount(at.energy_mj, MODELLED, device)
         yield OURS, case, "Top-1 accuracy lost", "points", at.loss
     for change in network.what_ifs:

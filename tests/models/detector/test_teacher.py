@@ -17,7 +17,7 @@ from juggler.data.rows import parse_block
 from juggler.errors import ArtefactError, ConfigError, DataError, Unavailable
 from juggler.extras import install_command
 from juggler.models.detector.distillation_set import LABELS_FILE, with_hard_labels, with_soft_labels
-from juggler.models.detector.mixtures import mix_records
+from juggler.models.detector.ensemble import mix_records
 from juggler.models.detector.teacher import Teacher, fit_trees
 from juggler.nouns import Progress
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from juggler import models
 from juggler.errors import ArtefactError, ConfigError, DataError
 from juggler.models import Recipe, fit, weights_sha256
-from juggler.models.train import ema
+from juggler.models.train import optimization
 from juggler.models.train.device_data import DeviceData
 from juggler.models.train.optimization import rate_at
 from juggler.models.train.run_state import STATE_FILE
@@ -119,7 +119,7 @@ def test_refreshed_statistics_are_those_of_the_data() -> None:
     module = nn.Sequential(nn.BatchNorm2d(2), nn.Dropout(0.5))
     module[0].running_mean.fill_(99)
     data = DeviceData(images, torch.zeros(300), torch.ones(300), None, torch.device("cpu"))
-    ema.refresh_statistics(module, data, 100)
+    optimization.refresh_statistics(module, data, 100)
     torch.testing.assert_close(module[0].running_mean, images.mean((0, 2, 3)), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(module[0].running_var, images.var((0, 2, 3)), rtol=0.02, atol=0.0)
     assert module[0].momentum == 0.1
@@ -140,7 +140,7 @@ def test_averaged_networks_come_out_with_statistics_of_their_own() -> None:
 def test_average_follows_the_weights_and_leaves_the_network_alone() -> None:
     module = nn.Linear(2, 1, bias=False)
     nn.init.zeros_(module.weight)
-    average = ema.WeightAverage(module, 0.5)
+    average = optimization.WeightAverage(module, 0.5)
     nn.init.ones_(module.weight)
     average.update(module, 0)  # early on the decay is (1 + t) / (10 + t)
     torch.testing.assert_close(average.weights["weight"], torch.full((1, 2), 0.9))

@@ -13,8 +13,15 @@ from juggler.errors import ConfigError
 from juggler.predict.learning.learner import LEARNERS
 from juggler.report.prediction.networks import short_name
 from juggler.report.prediction.page import write_prediction_report
-from juggler.report.prediction.published import COLUMN, published, published_layers, published_learners
-from juggler.report.prediction.sheets import families_sheet, learners_sheet, phases_sheet
+from juggler.report.prediction.sheets import (
+    COLUMN,
+    families_sheet,
+    learners_sheet,
+    phases_sheet,
+    published,
+    published_layers,
+    published_learners,
+)
 from made_up_prediction import ERRORS, FAMILIES, comparison, points, report, story
 
 FIGURES = {"fig2", "fig3", "fig4", "fig5to7", "networks"}

@@ -16,8 +16,7 @@ from juggler.errors import ConfigError
 from juggler.report import gain_table, gains, reproduction_figure, reproduction_table, standalone
 from juggler.report.kit import units
 from juggler.report.kit.theme import DARK, LIGHT
-from juggler.report.reproduction.gain import gain_sheet
-from juggler.report.reproduction.sheets import reproduction_sheet
+from juggler.report.reproduction.sheets import gain_sheet, reproduction_sheet
 
 SVG = "{http://www.w3.org/2000/svg}"
 

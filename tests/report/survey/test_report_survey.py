@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from juggler.report.kit.terminal import sheet_table
+from juggler.report.kit.sheet import sheet_table
 from juggler.report.survey.bubbles import BUBBLES, LARGEST, LARGEST_M, SMALLEST, area, bubble_figure
 from juggler.report.survey.figures import BARS, bar_figure
 from juggler.report.survey.hardware import choice_figure, energy_figure

@@ -29,21 +29,22 @@ def _matrices(left: str, right: str, added: str | None = None) -> Handle:
         geometry = None
         kind = "matmul"
         if m * k * n:
-            kind, geometry = _of_two(call, (left, right), (m, k, n))
+            kind, geometry = _of_two(call, (left, right), (m, k, n), 1)
         return Work(kind, macs=m * k * n, additions=_added(call, added), geometry=geometry)
 
     return handle
 
 
-def _of_two(call: Call, names: tuple[str, str], sizes: tuple[int, int, int]) -> tuple[str, Geometry]:
-    """Return whether it is a linear layer, for one factor is a weight, or a product of two activations."""
+def _of_two(
+    call: Call, names: tuple[str, str], sizes: tuple[int, int, int], count: int
+) -> tuple[str, Geometry]:
+    """Return whether so many products are linear layers, with a weight, or products of two activations."""
     m, k, n = sizes
     is_weight = tuple(name in call.weights for name in names)
-    if is_weight == (False, True):
-        return "linear", Geometry.linear(k, n, batch=m)
-    if is_weight == (True, False):
-        return "linear", Geometry.linear(k, m, batch=n)
-    return "matmul", Geometry.matmul(m, k, n)
+    if is_weight[0] == is_weight[1]:
+        return "matmul", Geometry.matmul(m, k, n, heads=count)
+    rows, outs = (m, n) if is_weight[1] else (n, m)
+    return "linear", Geometry("linear", rows, count * k, count * outs, groups=count)
 
 
 def _batches(left: str, right: str, added: str | None = None) -> Handle:
@@ -51,13 +52,10 @@ def _batches(left: str, right: str, added: str | None = None) -> Handle:
 
     def handle(call: Call) -> Work:
         (b, m, k), (_, _, n) = call.size(left), call.size(right)
-        macs = b * m * k * n
-        return Work(
-            "matmul",
-            macs=macs,
-            additions=_added(call, added),
-            geometry=Geometry.matmul(m, k, n, heads=b) if macs else None,
-        )
+        kind, geometry = "matmul", None
+        if b * m * k * n:
+            kind, geometry = _of_two(call, (left, right), (m, k, n), b)
+        return Work(kind, macs=b * m * k * n, additions=_added(call, added), geometry=geometry)
 
     return handle
 
@@ -113,6 +111,12 @@ def _distances(call: Call) -> Work:
     return Work("matmul", macs=pairs * features, additions=pairs * features, functions=pairs)
 
 
+def _sparse(call: Call) -> Work:
+    """Count a sparse matrix times a dense one: each number that is stored meets a row."""
+    stored = call["mat1"]._nnz() if call["mat1"].is_sparse else call.elements("mat1")
+    return Work("matmul", macs=stored * call.size("mat2")[-1], additions=_added(call, "self"))
+
+
 HANDLES: dict[str, Handle] = {
     "aten.linear": _linear,
     "aten.mm": _matrices("self", "mat2"),
@@ -126,6 +130,7 @@ HANDLES: dict[str, Handle] = {
     "aten.dot": _vector("self", "tensor"),
     "aten.vdot": _vector("self", "other"),
     "aten.addr": _outer_added,
+    "aten._sparse_addmm": _sparse,
     "aten._trilinear": _trilinear,
-    "aten._euclidean_dist": _distances,
+    **dict.fromkeys(("aten._euclidean_dist", "aten._cdist_forward"), _distances),
 }

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from juggler.data import Records, TrainRecords
 from juggler.data.records import join
-from juggler.models.detector.mixtures import mix_records
+from juggler.models.detector.ensemble import mix_records
 from juggler.models.detector.teacher import Teacher, fit_trees
 from juggler.models.networks.checkpoint import read_tensors, write_tensors
 from juggler.nouns import ReportProgress

@@ -81,7 +81,7 @@ class Recipe:
             what is validated and what comes out, its batch-norm statistics taken anew from the training set.
         mixup_alpha: parameter of mixup's beta distribution; 0 for none.
         feature_dropout: probability that a cell of a record image is set to 0, in all channels.
-        tail_weight: weight of the error in the log-odds of an alarm (`juggler.models.train.losses`), for
+        tail_weight: weight of the error in the log-odds of an alarm (`juggler.models.train.objective`), for
             shares of each class as labels; the first class must be the normal one.
         flip: turn half of the pictures left to right.
         random_crop: move pictures by up to so many pixels each way, zeros coming in (He et al. 2016, section

@@ -1,4 +1,4 @@
-"""The state of a training run, in one file: a killed run goes on as if it had not been."""
+"""The state of a run, random numbers included, in one file: a killed run goes on as if it had not been."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from juggler.errors import ArtefactError, ConfigError
 from juggler.models.networks.checkpoint import read_tensors, write_tensors
 from juggler.models.networks.creation import defaults, names
-from juggler.models.train.ema import WeightAverage
 from juggler.models.train.history import History
+from juggler.models.train.optimization import WeightAverage
 from juggler.models.train.recipe import Recipe
 
 STATE_FILE = "training.safetensors"
@@ -147,3 +148,38 @@ def _check_same(path: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) 
             "it is another run: " + "; ".join(differing),
             "Give another folder, or what that run was given",
         )
+
+
+class RngState:
+    """The generators of one epoch on one rank: numpy's own, torch's global ones on the CPU and the device.
+
+    Args:
+        seed: of the run.
+        epoch: counted from 1.
+        rank: of the process.
+        device: where the training goes on.
+    """
+
+    def __init__(self, seed: int, epoch: int, rank: int, device: torch.device) -> None:
+        self._device = device
+        torch.manual_seed(mixed(seed, epoch, 1 + rank))
+        self.numpy = np.random.default_rng(mixed(seed, epoch, 1 + rank))
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return where all generators stand: tensors of bytes by name, and plain JSON for numpy's."""
+        tensors = {"torch": torch.get_rng_state()}
+        if self._device.type == "cuda":
+            tensors["device"] = torch.cuda.get_rng_state(self._device)
+        return tensors, dict(self.numpy.bit_generator.state)
+
+    def restore(self, tensors: dict[str, Tensor], numpy_state: dict[str, Any]) -> None:
+        """Bring all generators to where `state` found them."""
+        torch.set_rng_state(tensors["torch"])
+        if self._device.type == "cuda" and "device" in tensors:
+            torch.cuda.set_rng_state(tensors["device"], self._device)
+        self.numpy.bit_generator.state = numpy_state
+
+
+def mixed(*parts: int) -> int:
+    """Mix numbers into one seed; near numbers give unrelated seeds."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))

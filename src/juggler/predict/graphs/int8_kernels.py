@@ -8,8 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from juggler.predict.kernels.spec import KernelSpec
-from juggler.runtime.onnx_graphs.builder import GraphBuilder
-from juggler.runtime.onnx_graphs.normals import normal
+from juggler.runtime.onnx_graphs.builder import GraphBuilder, normal
 
 FLOAT, CONTRIB = 1, "com.microsoft"  # ONNX's number of the type; the operators that ONNX Runtime adds
 INT8_PASSES = {

@@ -144,7 +144,7 @@ def write_costs(
     Raises:
         ConfigError: nothing can be written there.
     """
-    from juggler.report.cost.roofline import roofline_drawing  # noqa: PLC0415  # needs matplotlib
+    from juggler.report.cost.sweep import roofline_drawing  # noqa: PLC0415  # needs matplotlib
     from juggler.report.kit.page import Page, Section, write_page  # noqa: PLC0415  # needs jinja2
 
     sections = [Section("Totals", sheets=(totals_sheet(counted, layers, ceilings),))]

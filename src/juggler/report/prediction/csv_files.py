@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from juggler.report.prediction.published import COLUMN, published, published_layers
+from juggler.report.prediction.sheets import COLUMN, published, published_layers
 
 if TYPE_CHECKING:
     from juggler.predict.fit.comparison import Comparison

@@ -85,10 +85,12 @@ def arrays_sheet(survey: Survey, *, narrow: bool = False) -> Sheet:
 
 def precisions_sheet(survey: Survey) -> Sheet:
     """Lay out weights, energy and lost accuracy of each network in each precision."""
+    has_products = any(at.operand_mb for network in survey.networks for at in network.precisions)
     columns = [Column("network", numeric=False)]
     for bits in survey.bits:
         columns += [
             Column(f"■ weights {bits} bit", "MB"),
+            *((Column(f"■ products {bits} bit", "MB"),) if has_products else ()),
             Column(f"▲ energy {bits} bit", "mJ"),
             Column(f"lost {bits} bit", "points"),
         ]
@@ -100,6 +102,7 @@ def precisions_sheet(survey: Survey) -> Sheet:
                 for at in network.precisions
                 for cell in (
                     units.significant(at.weight_mb),
+                    *((units.significant(at.operand_mb),) if has_products else ()),
                     units.significant(at.energy_mj),
                     points(at.loss),
                 )
@@ -111,6 +114,7 @@ def precisions_sheet(survey: Survey) -> Sheet:
     note = (
         f"▲ Energy is modelled on {device}, ■ weights are counted, ● points of top-1 accuracy lost are "
         "measured; a dash: not measured. Cycles are the same at every width."
+        + (" ■ Products: second factors that are activations, as in attention." if has_products else "")
     )
     return Sheet("Precision", tuple(columns), rows, note=note)
 

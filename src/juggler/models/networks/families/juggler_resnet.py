@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from juggler.models.networks.families._levers import Levers
+from juggler.models.networks.families._options import Levers
 from juggler.models.networks.families._staged import Staged, StagedOptions, at_all_depths
 
 

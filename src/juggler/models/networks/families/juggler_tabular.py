@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from juggler.errors import ConfigError
 from juggler.models.networks.blocks import conv_norm, initialise
-from juggler.models.networks.families._levers import Levers
 from juggler.models.networks.families._options import (
     FromOptions,
+    Levers,
     check_choice,
     check_counts,
     check_positive,

@@ -9,7 +9,7 @@ from torch import nn
 
 from juggler import models
 from juggler.models import Recipe, fit
-from juggler.models.train.losses import drop_cells, tail_error
+from juggler.models.train.objective import drop_cells, tail_error
 from juggler.models.train.task import loss_weights
 
 RECIPE = Recipe(epochs=3, batch_size=32, learning_rate=0.05, warmup_epochs=0.5, accelerator="cpu")
