@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import sys
+import time
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
     TaskID,
     TaskProgressColumn,
@@ -132,7 +134,7 @@ def show_warnings() -> None:
 
 @contextmanager
 def bars() -> Iterator[Progress]:
-    """Show progress bars on standard error while the block runs; plain lines where it is no terminal."""
+    """Show progress bars on standard error while the block runs; a line a minute where it is no terminal."""
     columns = (
         SpinnerColumn(finished_text="[green]✓[/]"),
         TextColumn("{task.description}"),
@@ -141,8 +143,31 @@ def bars() -> Iterator[Progress]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=ERRORS) as progress:
+    kind = Progress if ERRORS.is_terminal else LineProgress
+    with kind(*columns, console=ERRORS) as progress:
         yield progress
+
+
+class LineProgress(Progress):
+    """Progress where there is no terminal: a line a minute of what is being done, and none of short work."""
+
+    every_s = 60.0
+
+    def __init__(self, *columns: ProgressColumn, console: Console) -> None:
+        super().__init__(*columns, console=console, disable=True)
+        self._began_s = self._told_s = time.monotonic()
+
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        """Note how far a task is, and print it where the last line is a minute old."""
+        super().update(task_id, **changes)
+        now_s = time.monotonic()
+        if now_s - self._told_s < self.every_s:
+            return
+        self._told_s = now_s
+        task = next(task for task in self.tasks if task.id == task_id)
+        share = f"{task.completed:.0f}" if not task.total else f"{task.completed / task.total:.0%}"
+        minutes = (now_s - self._began_s) / 60.0
+        self.console.print(f"{task.description}: {share} after {minutes:.0f} min", soft_wrap=True)
 
 
 @contextmanager
