@@ -70,8 +70,13 @@ def demo(out: Out = Path("juggler-demo"), data: Folder = None, backends: Backend
         f"[green]✓[/] alerts   {result.alerts_path.resolve()} ({result.summary.alerts} of them)",
         soft_wrap=True,
     )
+<<<<<<< HEAD
     OUT.print(f"[green]✓[/] artefact {result.deployed.flat.path.resolve()}", soft_wrap=True)
     OUT.print(f"[green]✓[/] report   {result.report_path.resolve()}", soft_wrap=True)
+=======
+    OUT.print(f"[green]✓[/] artefact {escape(river.deployed.flat.path.resolve())}", soft_wrap=True)
+    OUT.print(f"[green]✓[/] report   {escape(river.report_path.resolve())}", soft_wrap=True)
+>>>>>>> main
 
 
 VERB = demo
