@@ -67,16 +67,11 @@ def demo(out: Out = Path("juggler-demo"), data: Folder = None, backends: Backend
         f"wide: {len(before.nodes)} ops, {before.macs:,} MACs; flat: {len(after.nodes)} ops, {after.macs:,}"
     )
     OUT.print(
-        f"[green]✓[/] alerts   {result.alerts_path.resolve()} ({result.summary.alerts} of them)",
+        f"[green]✓[/] alerts   {escape(result.alerts_path.resolve())} ({result.summary.alerts} of them)",
         soft_wrap=True,
     )
-<<<<<<< HEAD
-    OUT.print(f"[green]✓[/] artefact {result.deployed.flat.path.resolve()}", soft_wrap=True)
-    OUT.print(f"[green]✓[/] report   {result.report_path.resolve()}", soft_wrap=True)
-=======
-    OUT.print(f"[green]✓[/] artefact {escape(river.deployed.flat.path.resolve())}", soft_wrap=True)
-    OUT.print(f"[green]✓[/] report   {escape(river.report_path.resolve())}", soft_wrap=True)
->>>>>>> main
+    OUT.print(f"[green]✓[/] artefact {escape(result.deployed.flat.path.resolve())}", soft_wrap=True)
+    OUT.print(f"[green]✓[/] report   {escape(result.report_path.resolve())}", soft_wrap=True)
 
 
 VERB = demo
