@@ -178,17 +178,23 @@ def circumstances(study: Values) -> Iterator[str]:
             f"{len(teachers)} teachers by one plan, trained on different machines and right on {right} of "
             "validation: what is due to their luck hardly shows in the intervals."
         )
-    mixed = [
-        f"{labels[gap['variant'], gap['depth']]} to {labels[gap['against'], gap['depth']]} "
-        f"({len(gap['mixed'])} of {gap['test']['n']})"
-        for gap in study["gaps"]
-        if gap["mixed"]
-    ]
+    mixed: dict[str, list[str]] = {}
+    for gap in study["gaps"]:
+        if gap["mixed"]:
+            sides = (labels[gap[side], gap["depth"]] for side in ("variant", "against"))
+            share = f"{len(gap['mixed'])} of {gap['test']['n']} seeds"
+            mixed.setdefault(share, []).append(" to ".join(sides))
     if mixed:
+        gaps = (f"    - {share}:\n{_nested(names)}" for share, names in sorted(mixed.items()))
         yield (
-            "In these gaps the two sides of some seeds had different machines, or different teachers, "
-            f"where floating point alone makes another run: {'; '.join(mixed)}."
+            f"In {sum(map(len, mixed.values()))} of {len(study['gaps'])} gaps the two sides of some seeds "
+            "had different machines, or different teachers, where floating point alone makes another run:\n"
+            + "\n".join(gaps)
         )
+
+
+def _nested(names: Sequence[str]) -> str:
+    return "\n".join(f"        - {name}" for name in names)
 
 
 def not_taken_away(study: Values) -> Iterator[str]:

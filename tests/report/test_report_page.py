@@ -18,6 +18,7 @@ from juggler.errors import ConfigError
 from juggler.extras import install_command
 from juggler.nouns import GraphNode, GraphSummary
 from juggler.report import Story, render, write
+from juggler.report.kit.terms import TERMS
 from report_parts import make_certificate, make_scores, make_timing
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -66,7 +67,7 @@ def svgs(text: str) -> list[str]:
 
 def test_a_full_story_has_every_section(story: Story) -> None:
     page = Page(render(story))
-    assert page.sections == SECTIONS
+    assert page.sections == [*SECTIONS, "terms"]
     links = [attrs["href"] for tag, attrs in page.tags if tag == "a"]
     assert links == [f"#{name}" for name in SECTIONS]
     for words in (
@@ -77,7 +78,8 @@ def test_a_full_story_has_every_section(story: Story) -> None:
         "Certificate: passed",
         "onnxruntime",
         "unseen types",
-        "The first 20 of 25.",
+        "The 20 largest of 25 alerts: 60 of 75 alarms, 80.0 %",
+        "Not shown: 5 alerts with 15 alarms.",
         "a processor",
         "NSL-KDD",
     ):
@@ -150,6 +152,31 @@ def test_hostile_names_stay_text(story: Story) -> None:
         ET.fromstring(svg)  # noqa: S314  # raises where a name broke the XML
 
 
+def test_a_rollback_and_a_failed_certificate_stand_above_all_else(story: Story) -> None:
+    failed = dataclasses.replace(
+        story, rolled_back=story.rewrites[:1], certificate=make_certificate(error=1e-3)
+    )
+    page = Page(render(failed))
+    for words in ("ROLLED BACK: 1 of 3 rewrites", "CERTIFICATE FAILED", "Rolled back 1 of 3"):
+        assert words in page.text
+    assert page.text.index("ROLLED BACK") < page.text.index("Detector on NSL-KDD", 20)
+    assert "ROLLED BACK" not in render(story)
+
+
+def test_each_term_is_explained_once(story: Story) -> None:
+    page = Page(render(story))
+    hints = [attrs["title"] for tag, attrs in page.tags if tag == "abbr"]
+    assert len(hints) == len(set(hints)) > 10 and set(hints) <= set(TERMS.values())
+    listed = page.text[page.text.rindex(" Terms ") :]
+    for hint in hints:
+        assert hint and page.text.count(hint) == listed.count(hint) == 1
+
+
+def test_every_cell_of_a_wide_table_bears_its_header_for_narrow_screens(story: Story) -> None:
+    cells = [attrs for tag, attrs in Page(render(story)).tags if tag == "td"]
+    assert cells and all(attrs.get("data-label") for attrs in cells)
+
+
 @pytest.mark.parametrize("name", SECTIONS[1:])
 def test_a_part_alone_makes_a_page_of_its_own(story: Story, name: str) -> None:
     fields = {
@@ -161,7 +188,7 @@ def test_a_part_alone_makes_a_page_of_its_own(story: Story, name: str) -> None:
         "machine": ("provenance",),
     }[name]
     page = Page(render(Story("Part", **{field: getattr(story, field) for field in fields})))
-    assert [s for s in page.sections if s != "summary"] == [name]
+    assert [s for s in page.sections if s not in {"summary", "terms"}] == [name]
 
 
 def test_a_bare_title_is_a_page() -> None:

@@ -21,11 +21,11 @@ from juggler.report import (
     scores_table,
     timings_table,
 )
-from juggler.report.detector.sheets import scores_sheet
+from juggler.report.detector.sheets import alerts_sheet, scores_sheet
 from juggler.report.html import tiles
 from juggler.report.kit import units
 from juggler.report.network import sheets
-from report_parts import make_certificate, make_scores, make_timing
+from report_parts import make_alert, make_certificate, make_scores, make_timing
 
 
 def shown(table: Table, width: int = 80) -> str:
@@ -112,6 +112,42 @@ def test_markup_and_escapes_in_names_have_no_effect() -> None:
     label = "[red]x[/red]\x1b[2J"
     text = shown(scores_table([(label, make_scores())]), width=140)
     assert "[red]x[/red]" in text and "\x1b" not in text
+
+
+def test_alerts_stand_by_size_with_what_those_shown_hold() -> None:
+    sizes = {1: 2, 2: 900, 3: 0, 4: 98}
+    alerts = [
+        dataclasses.replace(make_alert(i), count=n, timestamp="2026-03-01T10:00") for i, n in sizes.items()
+    ]
+    sheet = alerts_sheet(alerts, shown=2)
+    assert sheet.title == "The 2 largest of 4 alerts: 998 of 1,000 alarms, 99.8 %"
+    assert "Not shown: 2 alerts with 2 alarms." in sheet.note
+    assert [(row[1], row[2]) for row in sheet.rows] == [("900", "90.0"), ("98", "9.8")]
+    assert alerts_sheet(alerts).title == "All 4 alerts, the largest first: 1,000 alarms"
+    assert alerts_sheet([]).rows == ()
+
+
+@pytest.mark.parametrize(
+    ("weighed", "text"),
+    [
+        ({"src_bytes": 0.001481, "count": 0.0001906, "flag": 8e-6}, "src_bytes 0.0015, count 0.00019"),
+        ({"service": 0.2798, "count": 0.1452, "a": 0.1044, "b": 0.0143}, "service 0.28, count 0.15, a 0.10"),
+        ({"service": 3e-8}, "each under 0.00001"),
+        ({}, units.DASH),
+    ],
+)
+def test_weights_have_digits_that_say_something(weighed: dict[str, float], text: str) -> None:
+    sheet = alerts_sheet([dataclasses.replace(make_alert(1), weighed=weighed)])
+    assert sheet.rows[0][[column.name for column in sheet.columns].index("weighed most")] == text
+
+
+@pytest.mark.parametrize(
+    ("score", "text"),
+    [(0.999998, "over 0.99999"), (0.99994, "0.99994"), (0.9731, "0.973"), (0.00172, "0.00172"), (1.0, "1")],
+)
+def test_a_score_is_never_rounded_to_certainty(score: float, text: str) -> None:
+    sheet = alerts_sheet([dataclasses.replace(make_alert(1), score=score)])
+    assert sheet.rows[0][[column.name for column in sheet.columns].index("score")] == text
 
 
 def test_recall_and_alerts_show_what_was_given(story: Story) -> None:

@@ -126,15 +126,19 @@ def _say(text: str) -> None:
     ERRORS.print(text, soft_wrap=True, highlight=False)
 
 
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def _line(done: Summary) -> str:
     classes = ", ".join(f"{name} {count:,}" for name, count in sorted(done.by_class.items())) or "none"
     parts = [
         f"{done.records:,} records in {done.seconds:.2f} s ({done.records_per_s:,.0f}/s)",
         f"{done.alarms:,} alarms in {done.alerts:,} alerts ({escape(printable(classes))})",
-        f"{done.bad_rows:,} bad rows",
-        *([f"{done.blank_lines:,} blank lines"] if done.blank_lines else []),
-        *([f"{done.header_lines:,} header lines"] if done.header_lines else []),
-        f"{done.unknown_values:,} unknown words",
+        _counted(done.bad_rows, "bad row"),
+        *([_counted(done.blank_lines, "blank line")] if done.blank_lines else []),
+        *([_counted(done.header_lines, "header line")] if done.header_lines else []),
+        _counted(done.unknown_values, "unknown word"),
         *([f"[bold red]{done.unwritten:,} alert lines NOT written[/]"] if done.unwritten else []),
         *([f"{done.evicted:,} alerts closed early"] if done.evicted else []),
     ]

@@ -79,6 +79,14 @@ def _certificate_tiles(story: Story) -> Iterator[Tile]:
     if proof.int8 is not None:
         parts.append(int8_figures(proof.int8))
     style = "good" if proof.passed else "bad"
+    if story.rolled_back:
+        made = len(story.rewrites) + len(story.rolled_back)
+        yield Tile(
+            "Rolled back",
+            f"{units.count(len(story.rolled_back))} of {units.count(made)}",
+            "rewrites taken back, for the whole network failed with them; see the refusals",
+            "bad",
+        )
     yield Tile(
         "Certificate",
         "passed" if proof.passed else "FAILED",
@@ -130,7 +138,12 @@ def _detection_tiles(story: Story) -> Iterator[Tile]:
 def _alerts_tiles(story: Story) -> Iterator[Tile]:
     if story.alerts:
         records = sum(alert.count for alert in story.alerts)
-        yield Tile("Alerts", units.count(len(story.alerts)), f"aggregated from {units.count(records)} alarms")
+        largest = max(story.alerts, key=lambda alert: alert.count)
+        detail = (
+            f"aggregated from {units.count(records)} alarms; the largest, "
+            f"{units.clean(largest.attack_class)}, holds {units.count(largest.count)}"
+        )
+        yield Tile("Alerts", units.count(len(story.alerts)), detail)
 
 
 ALERTS_SHOWN = 20
@@ -161,12 +174,26 @@ def render(story: Story) -> str:
         .get_template("report.html")
         .render(
             story=story,
+            notices=(*_notices(story), *story.notices),
             tiles=tiles(story),
             light=theme.LIGHT,
             dark=theme.DARK,
             parts={name: part for name, part in parts.items() if part},
         )
     )
+
+
+def _notices(story: Story) -> Iterator[str]:
+    """Yield what the reader of a proof must not miss: that it failed, or what it cost to pass."""
+    if story.certificate is not None and not story.certificate.passed:
+        yield "CERTIFICATE FAILED: the flat network is not proved to compute the same. Do not deploy it."
+    if story.rolled_back:
+        made = len(story.rewrites) + len(story.rolled_back)
+        yield (
+            f"ROLLED BACK: {len(story.rolled_back):,} of {made:,} rewrites were taken back, for the whole "
+            "network failed its check with them. What is left is less flat than it could be; the refusals "
+            "say why."
+        )
 
 
 def _graph(story: Story) -> dict[str, Any]:
@@ -257,9 +284,7 @@ def _confusions(scores: tuple[tuple[str, Scores], ...]) -> list[tuple[str, Score
 def _alerts(story: Story) -> dict[str, Any]:
     if not story.alerts:
         return {}
-    shown = story.alerts[:ALERTS_SHOWN]
-    note = f"The first {len(shown)} of {units.count(len(story.alerts))}." if shown != story.alerts else ""
-    return {"sheet": alerts_sheet(shown), "note": note}
+    return {"sheet": alerts_sheet(story.alerts, ALERTS_SHOWN)}
 
 
 def _machine(story: Story) -> dict[str, Any]:
@@ -288,8 +313,9 @@ def write_flattened(source: str, done: Flattened, attribution: Attribution | Non
         ConfigError: nothing can be written there.
     """
     before, after = done.wide_graph, done.flat_graph
+    rolled_back = getattr(done, "rolled_back", ())
     story = Story(
-        title=f"{Path(source).name}, flattened",
+        title=f"{Path(source).name}, {'rolled back in part' if rolled_back else 'flattened'}",
         summary=f"{len(before.nodes)} ops and {before.macs:,} multiply-accumulates before, "
         f"{len(after.nodes)} and {after.macs:,} after",
         wide=before,
@@ -297,6 +323,7 @@ def write_flattened(source: str, done: Flattened, attribution: Attribution | Non
         rewrites=done.rewrites,
         refusals=done.refusals,
         decisions=done.decisions,
+        rolled_back=rolled_back,
         certificate=done.certificate,
         attribution=attribution,
         machine=attribution.machine if attribution else None,

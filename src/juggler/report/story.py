@@ -28,13 +28,14 @@ class Story:
         rewrites: what flattening did.
         refusals: what it did not do, and why.
         decisions: which form each linear region took, and why.
+        rolled_back: rewrites that were made and taken back; said on top of the page.
         certificate: how far the flat network was proved equal.
         attribution: what each step from eager to int8 adds.
         timings: measured latencies; the first subject is what the others are compared with.
         speedups: paired ratios of the same race, with their 95 % intervals.
         scores: detection scores with the label of what was scored, such as `flat, onnxruntime, Test+`.
         class_names: names of the rows and columns of the confusion matrices, in their order.
-        alerts: alerts in the order they were raised; the page shows the first 20.
+        alerts: the page shows the 20 that hold most alarms.
         machine: where the timings were measured.
         provenance: where things come from (data set, seed, digest, command), shown as they are.
     """
@@ -47,6 +48,7 @@ class Story:
     rewrites: tuple[Rewrite, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    rolled_back: tuple[Rewrite, ...] = ()
     certificate: Certificate | None = None
     attribution: Attribution | None = None
     timings: tuple[Timing, ...] = ()
@@ -70,6 +72,7 @@ class Story:
             "rewrites",
             "refusals",
             "decisions",
+            "rolled_back",
             "timings",
             "speedups",
             "scores",

@@ -139,7 +139,11 @@ def test_sides_of_different_machines_or_teachers_are_told():
     gap = {"variant": "x", "against": "x", "depth": 18, "mixed": [1], "test": {"n": 3}}
     told = {"variants": [row | {"teacher_accuracy": [0.6, 0.7]}], "gaps": [gap]}
     first, second = tables.circumstances(told)
-    assert "2 teachers" in first and "60.00 % and 70.00 %" in first and "X to X (1 of 3)" in second
+    assert (
+        "2 teachers" in first
+        and "60.00 % and 70.00 %" in first
+        and "1 of 3 seeds:\n        - X to X" in second
+    )
     assert not [*tables.circumstances({"variants": [row], "gaps": []})]
 
 

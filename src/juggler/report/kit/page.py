@@ -12,6 +12,7 @@ from markupsafe import Markup
 from juggler.files import write_atomically
 from juggler.report.kit import theme, units
 from juggler.report.kit.sheet import Sheet
+from juggler.report.kit.terms import Terms
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Drawing:
 
 def environment() -> jinja2.Environment:
     """Return what fills the templates: every value is escaped, but for drawings of this package."""
-    return jinja2.Environment(
+    filler = jinja2.Environment(
         loader=jinja2.PackageLoader("juggler.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -32,6 +33,8 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         finalize=lambda value: value if isinstance(value, Markup) else units.clean(value),
     )
+    filler.globals["terms"] = Terms()
+    return filler
 
 
 @dataclass(frozen=True)

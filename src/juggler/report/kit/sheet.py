@@ -22,24 +22,39 @@ class Column:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table of text cells; `row_styles` says of each row whether it is `good`, `bad` or neither."""
+    """A table of text cells.
+
+    Attributes:
+        title: of the table.
+        columns: their headers.
+        rows: their cells.
+        row_styles: of each row whether it is `good`, `bad` or neither.
+        note: what is to be known of these figures.
+        legend: what the headers mean; a page has its own list of terms and leaves it out.
+    """
 
     title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
     row_styles: tuple[str, ...] = ()
     note: str = ""
+    legend: str = ""
 
     def __post_init__(self) -> None:
         # Names out of files stand in the cells: neither a terminal nor a page may obey them.
-        rows = tuple(tuple(printable(cell, keep="\n") for cell in row) for row in self.rows)
+        rows = tuple(tuple(_printable(cell) for cell in row) for row in self.rows)
         object.__setattr__(self, "rows", rows)
-        object.__setattr__(self, "note", printable(self.note, keep="\n"))
-        object.__setattr__(self, "title", printable(self.title, keep="\n"))
+        for name in ("note", "legend", "title"):
+            object.__setattr__(self, name, printable(getattr(self, name), keep="\n"))
 
     def row_style(self, row: int) -> str:
         """Return the style of a row, empty where there is none."""
         return self.row_styles[row] if row < len(self.row_styles) else ""
+
+
+def _printable(cell: str) -> str:
+    """Return a cell without control characters; what this package wrote as markup keeps its tags."""
+    return cell if hasattr(cell, "__html__") else printable(cell, keep="\n")
 
 
 def text_columns(*names: str) -> tuple[Column, ...]:
@@ -58,7 +73,7 @@ def sheet_table(sheet: Sheet) -> Table:
     close = len(sheet.columns) > CLOSE_FROM_COLUMNS
     table = Table(
         title=Text(sheet.title),
-        caption=Text(sheet.note) if sheet.note else None,
+        caption=Text(f"{sheet.note} {sheet.legend}".strip()) if sheet.note or sheet.legend else None,
         title_justify="left",
         caption_justify="left",
         title_style="bold",

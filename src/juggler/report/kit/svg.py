@@ -97,7 +97,8 @@ def standalone(svg: str, margin_px: int = 14) -> str:
 
 def _inline(text: str, name: str, label: str, size_px: tuple[float, float]) -> str:
     """Strip what belongs to a file of its own, prefix identifiers, and let the page choose colours."""
-    body = _NOT_SHOWN.sub("", text[text.index("<svg") :])
+    # Labels are names out of files, too: no figure needs to clean its own.
+    body = clean(_NOT_SHOWN.sub("", text[text.index("<svg") :]), keep="\n")
     body = body[body.index(">") + 1 :].strip()
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size_px[0]:g} {size_px[1]:g}" '

@@ -6,6 +6,8 @@ import math
 import unicodedata
 
 DASH = "–"  # an en dash is what tables use for no value
+# Control and format characters (marks of direction among them), the unassigned, halves of pairs.
+_NOT_SHOWN = {"Cc", "Cf", "Cn", "Cs", "Zl", "Zp"}
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -78,9 +80,11 @@ def shape(sizes: tuple[int, ...]) -> str:
     return "×".join(map(str, sizes)) or "scalar"
 
 
-def clean(text: object) -> str:
+def clean(text: object, keep: str = "") -> str:
     """Return the text with control characters made visible: they break XML and can steer a terminal."""
-    return "".join("\ufffd" if unicodedata.category(c) in {"Cc", "Cs", "Cn"} else c for c in str(text))
+    return "".join(
+        c if c in keep or unicodedata.category(c) not in _NOT_SHOWN else "\ufffd" for c in str(text)
+    )
 
 
 def shorten(text: object, limit_chars: int) -> str:

@@ -64,11 +64,14 @@ def _attribution_sheet(attribution: Attribution, runtime: str) -> Sheet:
     name = units.clean(runtime)
     inputs = f"{attribution.calibrated} real inputs" if attribution.calibrated else "random inputs"
     note = (
-        "Step adds: times as fast as the step before, on its path. Flat adds: as the original at the same "
-        f"step. As fast: as what {name} makes of the original in float32. Signal to noise: of the answers, "
-        f"against the original in eager; int8 is calibrated on {inputs}. Batch {attribution.shape[0]}."
+        f"As fast: as what {name} makes of the original in float32. Batch {attribution.shape[0]}; "
+        f"int8 is calibrated on {inputs}."
     )
-    return Sheet(f"Where the speed comes from, {name}", columns, rows, note=note)
+    legend = (
+        "Step adds: times as fast as the step before, on its path. Flat adds: as the original at the same "
+        "step. Signal to noise: of the answers, against the original in eager."
+    )
+    return Sheet(f"Where the speed comes from, {name}", columns, rows, note=note, legend=legend)
 
 
 def step_name(step: Step) -> str:

@@ -30,7 +30,9 @@ def parse_shape(text: str) -> tuple[int, ...]:
     except ValueError:
         shape = ()
     if not shape or min(shape) < 1:
-        raise ConfigError("read the shape", repr(text), "Give channels,height,width, such as 3,224,224")
+        raise ConfigError(
+            "read the shape", repr(text), "Give --shape channels,height,width, such as 3,224,224"
+        )
     return shape
 
 
