@@ -101,7 +101,7 @@ def test_a_bad_number_spoils_its_own_row_only(
     path = tmp_path / "records.csv"
     path.write_text("\n".join([*good[:17], bad, *good[17:]]), encoding="utf-8")
     done = program("detect", path, "--artefact", workshop.artefact, "--sink", "null")
-    done.check(10, "line 18:", "duration", "30 records", "1 bad rows")
+    done.check(10, "line 18:", "duration", "30 records", "1 bad row")
 
 
 def test_unknown_words_are_counted_and_scored(program: Program, workshop: Workshop, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_unknown_words_are_counted_and_scored(program: Program, workshop: Worksh
     path = tmp_path / "records.csv"
     path.write_text("\n".join([*good, ",".join([cells[0], "sctp", *cells[2:]])]), encoding="utf-8")
     done = program("detect", path, "--artefact", workshop.artefact, "--sink", "null")
-    done.check(0, "31 records", "1 unknown words")
+    done.check(0, "31 records", "1 unknown word")
 
 
 def test_standard_input_may_be_anything(workshop: Workshop, tmp_path: Path) -> None:
