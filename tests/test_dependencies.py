@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-USERS = ("train", "int8", "power", "fleet", "sign")  # the extras that a user has; the others are for a checkout
+USERS = ("train", "int8", "power", "fleet", "sign")  # extras of users; the others are for a checkout
 FOLDERS = ("benchmarks", "tests", "examples", "tools")  # what else of the checkout has Python in it
 UNDECLARED = {
     "tensorrt": "it goes with one release of CUDA: the backend's hint names the package",
