@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from juggler.errors import ConfigError
+from juggler.reading.onnx_files import read_onnx
+from juggler.reading.request import Request
 from juggler.runtime.onnx_graphs.editing import attributes_of, weights_of
 
 PRUNED = ("Conv", "Gemm", "MatMul")
@@ -36,7 +38,7 @@ def pruned(graph: Path | bytes, density: float, block: tuple[int, int] = (1, 1))
         )
     import onnx  # noqa: PLC0415  # an extra
 
-    model: Any = onnx.load_from_string(graph) if isinstance(graph, bytes) else onnx.load(str(graph))
+    model: Any = read_onnx(graph, Request("prune a graph", "Export it again"))
     stored = weights_of(model.graph)
     done: set[str] = set()
     for node in model.graph.node:

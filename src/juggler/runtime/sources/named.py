@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from juggler.errors import ConfigError
+from juggler.reading.request import Request
 from juggler.runtime.open import open_session
 from juggler.runtime.session import IMPORTERS, Model
 from juggler.runtime.sources.factory import from_factory, is_factory
@@ -123,18 +124,16 @@ def read_inputs(path: Path, shape: tuple[int, ...]) -> Tensor:
     import numpy as np  # noqa: PLC0415
     import torch  # noqa: PLC0415  # torch only where it is needed
 
-    request, remedy = (
+    from juggler.reading.arrays import read_npy  # noqa: PLC0415
+
+    asked, remedy = (
         f"read inputs from {path}",
         f"Save an array [n, {', '.join(map(str, shape))}] with numpy.save",
     )
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ConfigError(request, f"no array in a .npy file ({error})", remedy) from error
-    fits = isinstance(array, np.ndarray) and array.ndim == len(shape) + 1 and array.shape[1:] == shape
+    array = read_npy(path, Request(asked, remedy, ConfigError))
+    fits = array.ndim == len(shape) + 1 and array.shape[1:] == shape
     if not fits or not len(array) or array.dtype.kind not in "fiu":
-        content = f"{array.shape} of {array.dtype}" if isinstance(array, np.ndarray) else "several arrays"
-        raise ConfigError(request, f"it holds {content}", remedy)
+        raise ConfigError(asked, f"it holds {array.shape} of {array.dtype}", remedy)
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
 
 
