@@ -123,7 +123,10 @@ class OnnxBuilder(GraphBuilder):
 
     def dtype(self, name: str) -> np.dtype[Any]:
         """Return the element type of a value, float32 where it is not known."""
-        return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(self.types.get(name) or onnx.TensorProto.FLOAT))
+        kind: npt.DTypeLike = onnx.helper.tensor_dtype_to_np_dtype(
+            self.types.get(name) or onnx.TensorProto.FLOAT
+        )
+        return np.dtype(kind)
 
     def rank(self, name: str) -> int:
         """Return the number of dimensions of a value."""

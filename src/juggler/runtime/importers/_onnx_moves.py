@@ -250,7 +250,7 @@ def _gather(build: OnnxBuilder, op: Op) -> None:
     axis = op.get("axis", 0) % rank
     size, table = build.shapes[op.inputs[0]][axis], build.constants.get(op.inputs[0])
     if table is not None and table.ndim == 2 and axis == 0 and op.inputs[1] not in build.constants:
-        embedding = nn.Embedding(*table.shape, _weight=tensor(table)).requires_grad_(False)
+        embedding = nn.Embedding(len(table), table.shape[1], _weight=tensor(table)).requires_grad_(False)
         build.module(op, embedding, build.value(op.inputs[1]))
         return
     value = build.value(op.inputs[0])

@@ -23,17 +23,18 @@ Floats = npt.NDArray[np.float32]
 # Torch's names of the modes that weigh neighbours, by the number of dimensions.
 WEIGHED = {"linear": {3: "linear", 4: "bilinear", 5: "trilinear"}, "cubic": {4: "bicubic"}}
 # How the place of an output is taken to its input, with rounding that for whole factors repeats each value.
+NEARLY = 1e-6  # what ONNX Runtime takes for the middle between two places
 MOST_WEIGHTS = 1 << 24  # of one axis, as a matrix
 HALVES = ("half_pixel", "pytorch_half_pixel")
 REPEATING = {
     ("asymmetric", "floor"),
     *((mode, way) for mode in HALVES for way in ("round_prefer_floor", "round_prefer_ceil")),
 }
-NEAREST: dict[str, Callable[[Floats], Floats]] = {
+NEAREST: dict[str, Callable[[Floats], npt.NDArray[Any]]] = {
     "floor": np.floor,
     "ceil": np.ceil,
-    "round_prefer_floor": lambda x: np.ceil(x - np.float32(0.5)),
-    "round_prefer_ceil": lambda x: np.floor(x + np.float32(0.5)),
+    "round_prefer_floor": lambda x: np.ceil(x.astype(np.float64) - 0.5),
+    "round_prefer_ceil": lambda x: np.floor(x.astype(np.float64) + (0.5 + NEARLY)),
 }
 
 
@@ -77,9 +78,11 @@ def resize(build: OnnxBuilder, op: Op) -> None:
         raise Unsupported("the shape of its input is not known")
     axes = _axes(build, op, list(shape))
     if form.how == "tf_crop_and_resize":
-        axes = _with_parts(build, op, axes, len(shape))
-    else:
-        axes = [axis for axis in axes if axis.scale != 1.0 or axis.old != axis.new]
+        axes = _with_parts(build, op, axes)
+    # ONNX Runtime leaves an axis alone whose factor is 1, also where only a part of it should be taken.
+    axes = sorted((axis for axis in axes if axis.scale != 1.0), key=lambda axis: axis.at)
+    if any(axis.new == 0 for axis in axes):
+        raise Unsupported("it makes nothing of its input")
     if not axes:
         build.values[op.outputs[0]] = build.value(op.inputs[0])
     elif not _by_torch(build, op, form, axes, len(shape)):
@@ -145,14 +148,13 @@ def _given(build: OnnxBuilder, op: Op) -> tuple[list[float], list[Any]]:
     return [], build.size_list(op.inputs[3])
 
 
-def _with_parts(build: OnnxBuilder, op: Op, axes: list[_Axis], rank: int) -> list[_Axis]:
+def _with_parts(build: OnnxBuilder, op: Op, axes: list[_Axis]) -> list[_Axis]:
     if not op.has_input(1):
         raise Unsupported("it crops, and does not say what")
     roi, count = build.numbers(op.inputs[1]), len(axes)
     if len(roi) != 2 * count:
-        raise Unsupported(f"what it crops is given by {len(roi)} numbers for {count} axes of {rank}")
-    cropped = [_Axis(a.at, a.old, a.new, a.scale, (roi[i], roi[i + count])) for i, a in enumerate(axes)]
-    return [axis for axis in cropped if axis.part != (0.0, 1.0) or axis.old != axis.new]
+        raise Unsupported(f"what it crops is given by {len(roi)} numbers for {count} axes")
+    return [_Axis(a.at, a.old, a.new, a.scale, (roi[i], roi[i + count])) for i, a in enumerate(axes)]
 
 
 def _by_torch(build: OnnxBuilder, op: Op, form: _Form, axes: list[_Axis], rank: int) -> bool:
@@ -163,23 +165,36 @@ def _by_torch(build: OnnxBuilder, op: Op, form: _Form, axes: list[_Axis], rank: 
     scales = tuple(by_axis[at].scale if at in by_axis else 1.0 for at in range(2, rank))
     if form.mode == "nearest":
         how = "floor" if form.nearest == "simple" else form.nearest
-        if (form.how, how) not in REPEATING or any(scale % 1 for scale in scales):
-            return False
-        build.module(op, nn.Upsample(scale_factor=scales, mode="nearest"))
-        return True
+        is_whole = (form.how, how) in REPEATING and not any(scale % 1 for scale in scales)
+        if is_whole:
+            build.module(op, nn.Upsample(scale_factor=scales, mode="nearest"))
+        return is_whole
     name, corners = WEIGHED[form.mode].get(rank), form.how == "align_corners"
-    is_plain = not form.exclude_outside and form.coefficient == -0.75 and not form.antialias
-    if name is None or not is_plain or not (corners or form.how in HALVES) or len(axes) < rank - 2:
+    if name is None or not _is_torchs(form, axes, rank):
         return False
-    if form.how == "pytorch_half_pixel" and any(axis.new is None or axis.new == 1 for axis in axes):
-        return False  # old releases of torch took another place where one pixel is made
-    sizes = tuple(axis.new for axis in axes)
-    exact = any(axis.new is None or axis.old is None or axis.scale == axis.new / axis.old for axis in axes)
-    if None not in sizes and exact and any(scale % 1 for scale in scales):
+    exact = all(axis.new and axis.old and axis.scale == axis.new / axis.old for axis in axes)
+    if form.antialias:
+        options = {"scale_factor": scales, "mode": name, "antialias": True}
+        build.function(op, functional.interpolate, build.value(op.inputs[0]), **options)
+    elif exact and any(scale % 1 for scale in scales):
+        sizes = tuple(axis.new or 0 for axis in axes)
         build.module(op, nn.Upsample(size=sizes, mode=name, align_corners=corners))
     else:
         build.module(op, nn.Upsample(scale_factor=scales, mode=name, align_corners=corners))
     return True
+
+
+def _is_torchs(form: _Form, axes: list[_Axis], rank: int) -> bool:
+    """Say whether torch weighs the neighbours alike, and makes the same sizes of the factors."""
+    if len(axes) < rank - 2 or any(axis.old and int(axis.old * axis.scale) != axis.new for axis in axes):
+        return False
+    if form.antialias:  # where sizes are known, it is done axis by axis
+        return form.mode == "linear" and form.how == "half_pixel" and rank == 4 and not axes[0].old
+    if form.exclude_outside or form.coefficient != -0.75:
+        return False
+    if form.how == "pytorch_half_pixel":  # old releases of torch took another place where one pixel is made
+        return all(axis.new is not None and axis.new > 1 for axis in axes)
+    return form.how in ("align_corners", "half_pixel")
 
 
 def _by_axes(build: OnnxBuilder, op: Op, form: _Form, axes: list[_Axis], rank: int) -> fx.Node:
@@ -262,7 +277,8 @@ def _nearest(form: _Form, axis: _Axis, places: Floats) -> npt.NDArray[np.int64]:
     way = form.nearest
     if way == "simple":
         way = "ceil" if axis.scale < 1 else "floor"
-    return np.clip(NEAREST[way](places), 0, (axis.old or 1) - 1).astype(np.int64)
+    index: npt.NDArray[np.int64] = np.clip(NEAREST[way](places), 0, (axis.old or 1) - 1).astype(np.int64)
+    return index
 
 
 def _weights(form: _Form, axis: _Axis, places: Floats) -> Floats:
@@ -279,7 +295,8 @@ def _weights(form: _Form, axis: _Axis, places: Floats) -> Floats:
         if form.exclude_outside:
             shares[(near < 0) | (near >= old)] = 0.0
         if form.antialias or form.exclude_outside:
-            shares /= shares.sum()
+            with np.errstate(invalid="ignore"):  # where all lie outside, ONNX Runtime divides by nothing too
+                shares /= shares.sum()
         np.add.at(weights[row], np.clip(near, 0, old - 1), shares)
     return weights.astype(np.float32)
 

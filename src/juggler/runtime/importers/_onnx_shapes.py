@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from onnx import numpy_helper
 
 from juggler.runtime.importers._onnx_graph import Handle, OnnxBuilder, Op, Size, Sizes, Unsupported
 
@@ -163,7 +164,7 @@ def _list(build: OnnxBuilder, name: str) -> list[Size]:
 def _constant_of_shape(build: OnnxBuilder, op: Op) -> None:
     sizes = build.size_list(op.inputs[0])
     value = op.get("value")
-    filling = np.zeros(1, np.float32) if value is None else value
+    filling = np.zeros(1, np.float32) if value is None else np.array(numpy_helper.to_array(value))
     build.function(
         op,
         torch.full,

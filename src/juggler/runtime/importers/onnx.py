@@ -17,7 +17,7 @@ from torch import fx
 from juggler.errors import ArtefactError, ConfigError, JugglerError, first_line
 from juggler.reading.request import name_of
 from juggler.runtime.importers._comparison import compare_with_source, record_checks
-from juggler.runtime.importers._onnx_graph import OnnxBuilder, Op, Unsupported, identifier, is_known
+from juggler.runtime.importers._onnx_graph import OnnxBuilder, Op, Size, Unsupported, identifier, is_known
 from juggler.runtime.importers._onnx_ops import HANDLES
 from juggler.runtime.importers._onnx_shapes import SIZE_HANDLES
 from juggler.runtime.onnx_graphs.branches import inline_branches
@@ -75,8 +75,10 @@ def _read(model: onnx.ModelProto) -> fx.GraphModule:
         )
     outputs = tuple(build.value(value.name) for value in model.graph.output)
     build.graph.output(outputs[0] if len(outputs) == 1 else outputs)
-    build.graph.eliminate_dead_code()
-    return build.finish("Imported")
+    network = build.finish("Imported")
+    network.graph.eliminate_dead_code()  # computations on free sizes that nothing has needed
+    network.recompile()
+    return network
 
 
 def _simplify(model: onnx.ModelProto) -> frozenset[str]:
@@ -156,7 +158,9 @@ def _check_size(build: OnnxBuilder, node: onnx.NodeProto, too_large: frozenset[s
             raise Unsupported(TOO_LARGE)
         sizes = [size for size in build.shapes.get(name, ()) if isinstance(size, int)]
         if np.prod(sizes, dtype=float) > LARGEST:
-            raise Unsupported(f"it makes a value of {'x'.join(map(str, sizes))}, more than {LARGEST:,} numbers")
+            raise Unsupported(
+                f"it makes a value of {'x'.join(map(str, sizes))}, more than {LARGEST:,} numbers"
+            )
 
 
 def _list_refused(refused: list[tuple[str, str, str]]) -> str:
@@ -175,9 +179,9 @@ def _opset(model: onnx.ModelProto) -> int:
     return next((int(s.version) for s in model.opset_import if s.domain in ("", "ai.onnx")), 1)
 
 
-def _shapes(graph: onnx.GraphProto) -> dict[str, tuple[int | str, ...]]:
+def _shapes(graph: onnx.GraphProto) -> dict[str, tuple[Size, ...]]:
     """Return the shapes that are known: numbers, and names of free sizes."""
-    known = {}
+    known: dict[str, tuple[Size, ...]] = {}
     for value in [*graph.input, *graph.value_info, *graph.output]:
         if value.type.tensor_type.HasField("shape"):
             dims = enumerate(value.type.tensor_type.shape.dim)

@@ -1,7 +1,8 @@
 """Fold what an ONNX graph computes from constants alone into constants.
 
 Torch's tracing exporter writes constants as nodes, and the widths of a padding as half a dozen of them;
-folded, a graph holds only what runs. What is folded is bounded: a file of a hundred bytes can ask for terabytes.
+folded, a graph holds only what runs. What is folded is bounded, for a file of a hundred bytes can ask for
+terabytes.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import onnx
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from juggler.runtime.onnx_graphs.editing import replace_all, weights_of
+from juggler.runtime.onnx_graphs.editing import reads_of, replace_all, weights_of
 from juggler.runtime.onnx_graphs.shape_inference import LONGEST, infer_node
 
 RANDOM = frozenset({"Bernoulli", "Multinomial"})  # and everything whose name begins with Random
 MOST = 1 << 24  # numbers that all constants together may grow by
 COPIES = 4  # how often all that the file holds may be made anew: weights transposed, scaled, cast
-SLOW = frozenset({"Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool", "RNN", "GRU", "LSTM", "Resize"})
+SLOW = frozenset(
+    {"Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool", "RNN", "GRU", "LSTM", "Resize"}
+)
 MOST_OF_SLOW = 1 << 12  # numbers that an op makes which the reference evaluator runs one by one
 NEVER_MORE = frozenset({"Constant", "Compress", "NonZero", "Unique"})  # than they read; no sizes are inferred
 
@@ -52,7 +55,7 @@ def fold_constants(model: onnx.ModelProto) -> frozenset[str]:
         else:
             constants |= results
     replace_all(graph.node, remaining)
-    read = {name for node in remaining for name in node.input} | ends
+    read = reads_of(remaining) | ends
     old = [tensor for tensor in graph.initializer if tensor.name in read]
     new = [numpy_helper.from_array(v, n) for n, v in constants.items() if n in read and n not in stored]
     replace_all(graph.initializer, [*old, *new])
@@ -80,19 +83,20 @@ class _Budget:
     def _count(self, node: onnx.NodeProto, constants: Mapping[str, Any]) -> int | None:
         """Return how many numbers a node makes; None where that is not known before."""
         arrays = {name: constants[name] for name in node.input if name}
+        counts: list[int] = []
         if node.op_type in NEVER_MORE:
-            return sum(array.size * max(1, array.ndim) for array in arrays.values())
+            counts += [int(array.size) * max(1, int(array.ndim)) for array in arrays.values()]
+            return sum(counts)
         make = onnx.helper.make_tensor_type_proto
         kinds = {n: make(onnx.helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for n, a in arrays.items()}
         small = {name: array for name, array in arrays.items() if array.size <= LONGEST}
         results = infer_node(node, kinds, small, self._versions)
-        total = 0
         for name in filter(None, node.output):
             shape = results[name].tensor_type.shape if name in results else None
             if shape is None or not all(dim.HasField("dim_value") for dim in shape.dim):
                 return None
-            total += math.prod(dim.dim_value for dim in shape.dim)
-        return total
+            counts.append(math.prod(int(dim.dim_value) for dim in shape.dim))
+        return sum(counts)
 
 
 def _is_constant(node: onnx.NodeProto, constants: Mapping[str, Any]) -> bool:

@@ -74,7 +74,7 @@ def infer_node(
     numbers: Mapping[str, Numbers],
     versions: Mapping[str, int],
 ) -> dict[str, onnx.TypeProto]:
-    """Return the types of a node's outputs, as far as ONNX infers them from its inputs and small constants."""
+    """Return the types of a node's outputs, as far as its inputs and small constants tell them."""
     import onnx  # noqa: PLC0415  # heavy
 
     try:
@@ -89,6 +89,7 @@ def infer_node(
     except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, RuntimeError):
         return {}  # an operator of somebody's own: what follows from it is not known
     return dict(inferred)
+
 
 def _infer_node_by_node(model: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
     """Return the type of every value, found node by node."""
