@@ -20,10 +20,11 @@ from juggler.runtime.importers._comparison import compare_with_source, record_ch
 from juggler.runtime.importers._onnx_graph import OnnxBuilder, Op, Size, Unsupported, identifier, is_known
 from juggler.runtime.importers._onnx_ops import HANDLES
 from juggler.runtime.importers._onnx_shapes import SIZE_HANDLES
+from juggler.runtime.modules import record_ends
 from juggler.runtime.onnx_graphs.branches import inline_branches
 from juggler.runtime.onnx_graphs.constants import fold_constants
 from juggler.runtime.onnx_graphs.editing import attributes_of, replace_all, true_inputs
-from juggler.runtime.onnx_graphs.ends import load_model
+from juggler.runtime.onnx_graphs.ends import load_model, spec_of
 from juggler.runtime.onnx_graphs.shape_inference import infer_without_weights
 
 SHOWN = 4  # names of nodes of one kind that an error lists
@@ -49,8 +50,10 @@ class OnnxImporter:
             Refused: as imported it computes something else than the file does in ONNX Runtime.
         """
         try:
-            network = _read(load_model(source))
+            model = load_model(source)
+            network = _read(model)
             record_checks(network, compare_with_source(network, source, shapes))
+            record_ends(network, map(spec_of, true_inputs(model.graph)), map(spec_of, model.graph.output))
         except JugglerError:
             raise
         except Exception as error:  # whatever onnx, numpy or torch make of a strange file
