@@ -72,6 +72,8 @@ def _infer_node(
 ) -> dict[str, onnx.TypeProto]:
     import onnx  # noqa: PLC0415  # heavy
 
+    if any(name not in types for name in node.input if name):
+        return {}  # it follows an operator of somebody's own
     try:
         schema = onnx.defs.get_schema(node.op_type, versions.get(node.domain, 1), node.domain)
         inferred = onnx.shape_inference.infer_node_outputs(

@@ -8,7 +8,7 @@ large tensors.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,41 @@ class GraphStructure:
         """Return the inputs that are no weights."""
         weights = {tensor.name for tensor in self.model.graph.initializer}
         return [value for value in self.model.graph.input if value.name not in weights]
+
+    def shapes_for(self, shapes: Sequence[tuple[int, ...]], batch: int = 1) -> tuple[tuple[int, ...], ...]:
+        """Return the whole shape of each input, the batch among it.
+
+        Args:
+            shapes: one an input, in their order, without the batch; one of as many sizes as the input has is
+                taken as it is. Inputs without one keep the sizes that the file gives them.
+            batch: inputs at once, where the file leaves that free.
+
+        Raises:
+            ConfigError: there are more shapes than inputs, or a size is neither in the file nor given.
+        """
+        if len(shapes) > len(self.inputs):
+            raise ConfigError(
+                f"read {self.name} for {len(shapes)} shapes",
+                f"it has {len(self.inputs)} inputs: {', '.join(value.name for value in self.inputs)}",
+                "Give at most one shape for each",
+            )
+        whole = []
+        for index, value in enumerate(self.inputs):
+            declared = declared_shape(value)
+            if index < len(shapes):
+                shape = shapes[index]
+                whole.append(
+                    shape if declared is not None and len(shape) == len(declared) else (batch, *shape)
+                )
+            elif declared is None or None in declared[1:]:
+                raise ConfigError(
+                    f"read {self.name}",
+                    f"it leaves sizes of its input {value.name!r} free: {declared and list(declared)}",
+                    "Give --shape, once for each input: its sizes without the batch",
+                )
+            else:
+                whole.append(tuple(batch if size is None else size for size in declared))
+        return tuple(whole)
 
     def sized(self, *shapes: tuple[int, ...]) -> onnx.ModelProto:
         """Return a copy for inputs of these shapes, `[batch, ...]`, every size in between inferred.
