@@ -15,4 +15,5 @@ an error of the house: `Request` holds its words. Nothing that is read is run.
 | `tables` | parquet | rows, columns, row groups, bytes once inflated |
 | `pictures` | JPEG, PNG, WebP, BMP | pixels |
 | `onnx_files` | ONNX | messages, and how deep they lie |
+| `onnx_contents` | what an ONNX file asks for | files beside it that hold weights; links are refused |
 """
