@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from juggler.count.counted import Counted, OpCount, Uncounted
 from juggler.count.liveness import Step, live_bytes
 from juggler.count.work import Work
-from juggler.errors import ConfigError, JugglerError
+from juggler.errors import ConfigError
 from juggler.runtime.counting.elementwise import HANDLES as ELEMENTWISE
 from juggler.runtime.counting.node import Node, Shape
 from juggler.runtime.counting.products import HANDLES as PRODUCTS
@@ -86,9 +86,10 @@ def shapes_of_a_run(
     """
     import numpy as np  # noqa: PLC0415
     import onnx  # noqa: PLC0415  # heavy
+    import onnxruntime as ort  # noqa: PLC0415  # heavy
     from google.protobuf.message import EncodeError  # type: ignore[import-untyped]  # noqa: PLC0415
 
-    from juggler.runtime.open import open_session  # noqa: PLC0415
+    from juggler.runtime.backends.onnxruntime import failures, session_options  # noqa: PLC0415
 
     model = _inlined(onnx.load_from_string(graph) if isinstance(graph, bytes) else onnx.load(str(graph)))
     del model.graph.output[:], model.graph.value_info[:]
@@ -102,10 +103,12 @@ def shapes_of_a_run(
         kind = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
         drawn = rng.standard_normal(size) if kind.kind not in "iub" else rng.integers(0, 2, size)
         inputs.append(drawn.astype(kind))
+    options = session_options(None)
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        with open_session(model.SerializeToString()) as session:
-            shapes = session.run(*inputs)
-    except (JugglerError, EncodeError, ValueError):
+        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        shapes = session.run(None, {v.name: a for v, a in zip(structure.inputs, inputs, strict=True)})
+    except (*failures(), EncodeError, ValueError):
         return {}
     return {name: tuple(map(int, shape)) for name, shape in zip(names, shapes, strict=True)}
 

@@ -76,7 +76,9 @@ class Node:
             return works
         reads = {name: str(place) for name, place in places.items()}
         return tuple(
-            work if work.reads is None else replace(work, reads=tuple(reads[name] for name in work.reads))
+            work
+            if work.reads is None
+            else replace(work, reads=tuple(reads.get(name, name) for name in work.reads))
             for work in works
         )
 

@@ -94,7 +94,7 @@ def _product(left: int, right: int, bias: int | None = None, *, turned: bool = F
 
 
 def _matmul(a: Shape, b: Shape, out: Shape, right_is_weight: bool, left_is_weight: bool) -> Work:
-    """Return the work of `a` times `b`, which broadcast before their last two sizes as numpy's matmul does."""
+    """Return the work of `a` times `b`, which broadcast before their last two sizes as in numpy."""
     m = a[-2] if len(a) > 1 else 1
     k = a[-1]
     n = b[-1] if len(b) > 1 else 1

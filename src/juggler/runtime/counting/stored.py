@@ -1,8 +1,8 @@
 """What an ONNX file stores: which of its tensors are parameters, which statistics, which mere settings.
 
-A file does not say. A parameter is what an operator takes as a weight, a table or a bias, and any other tensor
-of floating numbers of more than one element. Scales, zero points, limits, sizes and axes are settings, and
-so is a number that a formula is written with.
+A file does not say. A parameter is what an operator takes as a weight, a table or a bias, and any other
+tensor of floating numbers of more than one element. Scales, zero points, limits, sizes and axes are
+settings, and so is a number that a formula is written with.
 """
 
 from __future__ import annotations
@@ -51,8 +51,10 @@ SETTINGS = {
     "com.microsoft.QLinearAdd": (1, 2, 4, 5, 6, 7),
     "com.microsoft.QLinearMul": (1, 2, 4, 5, 6, 7),
     "com.microsoft.QLinearConcat": range(99),
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), range(4, 7)),  # lengths, and the states to begin with
     **dict.fromkeys(("Resize", "Upsample", "OneHot", "Pad", "Clip", "Range", "ConstantOfShape"), range(1, 4)),
 }
+PASSED = ("Slice", "Reshape", "Transpose", "Unsqueeze", "Squeeze", "Cast", "Identity", "Flatten", "Expand")
 
 
 @dataclass(frozen=True)
@@ -101,13 +103,15 @@ def stored_in(model: onnx.ModelProto) -> dict[str, Stored]:
     tensors: dict[str, Any] = {}
     uses: dict[str, set[str]] = {}
     packed: dict[str, int] = {}
-    for graph in all_graphs(model.graph):
+    for graph in reversed(list(all_graphs(model.graph))):
         tensors |= {tensor.name: tensor for tensor in graph.initializer}
-        for node in graph.node:
+        for node in reversed(graph.node):  # what only passes through has the roles of what comes out
             if node.op_type == "Constant" and node.attribute and node.attribute[0].HasField("t"):
                 tensors[node.output[0]] = node.attribute[0].t
             for place, name in enumerate(node.input):
-                uses.setdefault(name, set()).add(_role(op_of(node), place))
+                is_passed = place == 0 and op_of(node) in PASSED
+                after = uses.get(node.output[0], {"other"}) if is_passed else {_role(op_of(node), place)}
+                uses.setdefault(name, set()).update(after)
             if op_of(node) == "com.microsoft.MatMulNBits":
                 packed[node.input[1]] = prod(a.i for a in node.attribute if a.name in ("K", "N"))
     return {
