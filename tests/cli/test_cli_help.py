@@ -27,6 +27,14 @@ def test_help_has_an_example(name: str, program: Program) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_no_help_is_lost_as_markup(name: str) -> None:
+    command = get_command(build()).commands[name]  # type: ignore[attr-defined]
+    texts = [command.help, *(getattr(parameter, "help", None) for parameter in command.params)]
+    lost = [text for text in texts if re.search(r"\[[a-z#/@]", text or "")]
+    assert not lost, "the terminal takes words in brackets for colours and leaves them out"
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_examples_can_be_parsed(name: str) -> None:
     assert examples(name)
     command = get_command(build()).commands[name]  # type: ignore[attr-defined]

@@ -94,5 +94,5 @@ def test_bytes_have_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_what_is_no_model_is_refused():
-    with pytest.raises(ArtefactError, match="not an ONNX model"):
+    with pytest.raises(ArtefactError, match="no ONNX model"):
         read_contents(b"\x0f" * 20, REQUEST)

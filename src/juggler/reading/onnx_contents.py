@@ -51,7 +51,7 @@ def read_contents(source: Path | bytes, request: Request) -> OnnxContents:
     """
     check_onnx(source, request)
     contents = OnnxContents()
-    with request.refusing("an ONNX model"):
+    with request.refusing("ONNX model"):
         if isinstance(source, bytes):
             _read_model(source, contents)
             return contents

@@ -182,7 +182,7 @@ def _typed(metadata: Mapping[str, str], key: str, kind: type[T], noun: str) -> T
 
 def _noun(metadata: Mapping[str, str], key: str, kind: type[N]) -> N:
     values = _typed(metadata, key, dict, "object")
-    with Request(f"read {PREFIX}{key}", REMAKE).refusing(f"a {kind.__name__}"):
+    with Request(f"read {PREFIX}{key}", REMAKE).refusing(f"{kind.__name__}"):
         return kind.from_dict(values)
 
 

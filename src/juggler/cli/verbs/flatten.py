@@ -46,7 +46,7 @@ Attribute = Annotated[
 ]
 Int8 = Annotated[
     Path | None,
-    typer.Option(help="Real inputs, [n, channels, height, width] in a .npy: write OUT-int8.onnx as well."),
+    typer.Option(help="Real inputs, n x channels x height x width in a .npy: write OUT-int8.onnx as well."),
 ]
 Report = Annotated[Path | None, typer.Option(help="Write all of it as one HTML page.")]
 
@@ -61,7 +61,7 @@ def flatten(
     int8: Int8 = None,
     report: Report = None,
 ) -> None:
-    """Rewrite a network into the fastest one that computes the same, and print the proof.
+    """Rewrite a network into a shorter one that computes the same, and print the proof.
 
     Examples: juggler flatten juggler_resnet18 --out flat.onnx;
 

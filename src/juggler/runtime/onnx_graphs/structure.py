@@ -14,13 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from juggler.errors import ArtefactError, ConfigError
+from juggler.errors import ConfigError
+from juggler.reading.content import open_plain
 from juggler.reading.messages import Buffer, field, fields, head
+from juggler.reading.onnx_files import check_onnx
+from juggler.reading.request import Request
+from juggler.runtime.onnx_graphs.editing import declared_shape, true_inputs
 from juggler.runtime.onnx_graphs.shape_inference import with_sizes
 
 if TYPE_CHECKING:
     import onnx
 
+_REMEDY = "Give an ONNX model, written whole"
 SMALL_BYTES = 1024  # sizes, axes and limits are shorter than this, and weights that matter longer
 GRAPH, INITIALIZER, RAW_DATA = 7, 5, 9  # fields of ModelProto, GraphProto and TensorProto
 CONTENT = frozenset({4, 5, 7, 9, 10, 11})  # the fields of TensorProto that hold its numbers
@@ -46,8 +51,7 @@ class GraphStructure:
     @property
     def inputs(self) -> list[Any]:
         """Return the inputs that are no weights."""
-        weights = {tensor.name for tensor in self.model.graph.initializer}
-        return [value for value in self.model.graph.input if value.name not in weights]
+        return true_inputs(self.model.graph)
 
     def shapes_for(self, shapes: Sequence[tuple[int, ...]], batch: int = 1) -> tuple[tuple[int, ...], ...]:
         """Return the whole shape of each input, the batch among it.
@@ -121,17 +125,6 @@ class GraphStructure:
             raise ConfigError(task, str(error).splitlines()[0], "Give the shape it was made for") from error
 
 
-def declared_shape(value: Any) -> tuple[int | None, ...] | None:
-    """Return the shape that a graph gives a value, None for each free size; None where its rank is free.
-
-    Exporters write a free size as no number, as -1, and as 0.
-    """
-    kind = value.type.tensor_type
-    if not kind.HasField("shape"):
-        return None
-    return tuple(dim.dim_value if dim.dim_value > 0 else None for dim in kind.shape.dim)
-
-
 def read_structure(graph: Path | bytes) -> onnx.ModelProto:
     """Return the model with every tensor of more than 1 KiB emptied: dims, type and name stay.
 
@@ -140,16 +133,18 @@ def read_structure(graph: Path | bytes) -> onnx.ModelProto:
     Raises:
         ArtefactError: the file is missing, cut off, or no ONNX model.
     """
+    request = Request(f"read the structure of {_name(graph)}", _REMEDY)
+    check_onnx(graph, request)
     try:
         if isinstance(graph, bytes):
             return _parse(graph)
         with (
-            Path(graph).open("rb") as file,
+            open_plain(graph, request) as file,
             closing(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) as mapped,
         ):
             return _parse(mapped)
-    except (OSError, ValueError) as error:  # an empty file cannot be mapped
-        raise _unread(graph, str(error)) from error
+    except (OSError, ValueError) as error:
+        raise request.refusal(str(error)) from error
 
 
 def with_tensors(model: bytes, tensors: Iterable[tuple[str, list[int], int, bytes]]) -> bytes:
@@ -199,6 +194,5 @@ def _slim_tensor(buffer: Buffer, start: int, end: int) -> bytes:
     return b"".join(buffer[begin:after] for number, begin, _, after in parts if number not in CONTENT)
 
 
-def _unread(graph: Path | bytes, reason: str) -> ArtefactError:
-    what = "ONNX bytes" if isinstance(graph, bytes) else str(graph)
-    return ArtefactError(f"read the structure of {what}", reason, "Give an ONNX model, written whole")
+def _name(graph: Path | bytes) -> str:
+    return "ONNX bytes" if isinstance(graph, bytes) else str(graph)

@@ -45,7 +45,7 @@ def flatten(
     use: Sequence[Rule] | None = None,
     on_rewrite: Callable[[Rewrite], None] | None = None,
 ) -> Flattened:
-    """Rewrite a network into the fastest one that computes the same function, and prove it.
+    """Rewrite a network into a shorter one that computes the same function, and prove it.
 
     Works on any network that torch.fx can trace; `model` itself is never changed. With `policy="measure"`
     the forms of every linear region are timed against each other on the backend, and at last the flat
