@@ -23,7 +23,7 @@ from juggler.runtime.counting.elementwise import HANDLES as ELEMENTWISE
 from juggler.runtime.counting.node import Node, Shape
 from juggler.runtime.counting.products import HANDLES as PRODUCTS
 from juggler.runtime.counting.stored import Stored, bytes_of, op_of, roles, shape_of, stored_in
-from juggler.runtime.onnx_graphs.attributes import attributes_of
+from juggler.runtime.onnx_graphs.editing import attributes_of
 from juggler.runtime.onnx_graphs.structure import GraphStructure, read_structure
 
 if TYPE_CHECKING:
