@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
 
@@ -14,7 +15,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantiz
 from torch import nn
 
 from juggler.count.network import count
-from juggler.errors import ArtefactError, ConfigError
+from juggler.errors import ArtefactError, ConfigError, JugglerError
 from juggler.runtime.counting import count_graph
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
@@ -463,6 +464,18 @@ def test_bad_files_are_told(tmp_path):
         count_graph(tmp_path / "bad.onnx")
     with pytest.raises(ConfigError, match="no operator"):
         count_graph(file([helper.make_node("Constant", [], ["y"], value_float=1.0)], x(1)))
+
+
+@pytest.mark.parametrize("name", ["quantised convolution", "lstm", "einsum", "a runtime's own int8"])
+def test_altered_files_end_in_counts_or_in_errors_of_ours(name):
+    model, shapes, batch, _ = CASES[name]
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        altered = bytearray(model)
+        for place in rng.integers(0, len(model), 3):
+            altered[place] = rng.integers(256)
+        with contextlib.suppress(JugglerError):
+            assert count_graph(bytes(altered), shapes, batch=batch).ops
 
 
 def test_functions_of_the_file_are_written_out():

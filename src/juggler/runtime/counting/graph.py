@@ -19,10 +19,12 @@ from juggler.count.counted import Counted, OpCount, Uncounted
 from juggler.count.liveness import Step, live_bytes
 from juggler.count.work import Work
 from juggler.errors import ConfigError
+from juggler.reading.onnx_files import read_onnx
+from juggler.reading.request import MALFORMED, Request
 from juggler.runtime.counting.elementwise import HANDLES as ELEMENTWISE
 from juggler.runtime.counting.node import Node, Shape
 from juggler.runtime.counting.products import HANDLES as PRODUCTS
-from juggler.runtime.counting.stored import Stored, bytes_of, op_of, roles, shape_of, stored_in
+from juggler.runtime.counting.stored import Stored, all_graphs, bytes_of, op_of, roles, shape_of, stored_in
 from juggler.runtime.onnx_graphs.editing import attributes_of
 from juggler.runtime.onnx_graphs.structure import GraphStructure, read_structure
 
@@ -52,15 +54,20 @@ def count_graph(
         ConfigError: it takes other shapes, or leaves a size free that is not given.
     """
     label = name or (graph.stem if isinstance(graph, Path) else "a graph")
-    model = _inlined(read_structure(graph))
-    structure = GraphStructure(model, label)
-    sizes = structure.shapes_for(shapes, batch)
-    walk = _Walk(structure.sized(*sizes), stored_in(model))
-    hidden = walk.hidden()
-    note = ""
-    if hidden:
-        note = walk.take_shapes(shapes_of_a_run(graph, structure, sizes, hidden))
-    return walk.counted(sizes, note)
+    request = Request(f"count {label}", "Export the network again")
+    with request.refusing("graph that can be followed"):
+        model = _inlined(read_structure(graph))
+        structure = GraphStructure(model, label)
+        sizes = structure.shapes_for(shapes, batch)
+        walk = _Walk(structure.sized(*sizes), stored_in(model))
+        hidden = walk.hidden()
+        note = ""
+        if hidden and not any(
+            node.op_type == "Loop" for inner in all_graphs(model.graph) for node in inner.node
+        ):
+            whole = _inlined(read_onnx(graph, request))
+            note = walk.take_shapes(shapes_of_a_run(whole, structure.inputs, sizes, hidden))
+        return walk.counted(sizes, note)
 
 
 def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -74,15 +81,18 @@ def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def shapes_of_a_run(
-    graph: Path | bytes, structure: GraphStructure, sizes: Sequence[Shape], names: Sequence[str]
+    model: onnx.ModelProto,
+    values: Sequence[onnx.ValueInfoProto],
+    sizes: Sequence[Shape],
+    names: Sequence[str],
 ) -> dict[str, Shape]:
     """Run the file once on random values and return shapes of what it computes; none where it fails.
 
     Args:
-        graph: the file.
-        structure: its structure.
+        model: the file; it is changed.
+        values: its inputs.
         sizes: of the inputs.
-        names: of the values.
+        names: of the values whose shapes are asked for.
     """
     import numpy as np  # noqa: PLC0415
     import onnx  # noqa: PLC0415  # heavy
@@ -91,15 +101,14 @@ def shapes_of_a_run(
 
     from juggler.runtime.backends.onnxruntime import failures, session_options  # noqa: PLC0415
 
-    model = _inlined(onnx.load_from_string(graph) if isinstance(graph, bytes) else onnx.load(str(graph)))
     del model.graph.output[:], model.graph.value_info[:]
     for index, name in enumerate(names):
-        told = f"juggler_shape_{index}"
-        model.graph.node.append(onnx.helper.make_node("Shape", [name], [told]))
-        model.graph.output.append(onnx.helper.make_tensor_value_info(told, onnx.TensorProto.INT64, None))
+        shape = f"juggler_shape_{index}"
+        model.graph.node.append(onnx.helper.make_node("Shape", [name], [shape]))
+        model.graph.output.append(onnx.helper.make_tensor_value_info(shape, onnx.TensorProto.INT64, None))
     rng = np.random.default_rng(0)
     inputs = []
-    for value, size in zip(structure.inputs, sizes, strict=True):
+    for value, size in zip(values, sizes, strict=True):
         kind = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
         drawn = rng.standard_normal(size) if kind.kind not in "iub" else rng.integers(0, 2, size)
         inputs.append(drawn.astype(kind))
@@ -107,7 +116,7 @@ def shapes_of_a_run(
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        shapes = session.run(None, {v.name: a for v, a in zip(structure.inputs, inputs, strict=True)})
+        shapes = session.run(None, {v.name: a for v, a in zip(values, inputs, strict=True)})
     except (*failures(), EncodeError, ValueError):
         return {}
     return {name: tuple(map(int, shape)) for name, shape in zip(names, shapes, strict=True)}
@@ -227,17 +236,17 @@ class _Walk:
         names = [name for name in (*node.input, *node.output) if name]
         if handle is None or not all(name in self.shapes for name in names):
             return ()
-        sized = Node(
-            op_of(node),
-            attributes_of(node),
-            tuple(self.shapes[name] if name else None for name in node.input),
-            tuple(self.shapes[name] for name in node.output if name),
-            frozenset(i for i, name in enumerate(node.input) if self.origins.get(name)),
-            {i: self.numbers[name] for i, name in enumerate(node.input) if name in self.numbers},
-        )
         try:
+            sized = Node(
+                op_of(node),
+                attributes_of(node),
+                tuple(self.shapes[name] if name else None for name in node.input),
+                tuple(self.shapes[name] for name in node.output if name),
+                frozenset(i for i, name in enumerate(node.input) if self.origins.get(name)),
+                {i: self.numbers[name] for i, name in enumerate(node.input) if name in self.numbers},
+            )
             works = handle(sized)
-        except (ConfigError, ValueError, KeyError, IndexError, TypeError):  # a node that breaks its own rules
+        except (ConfigError, *MALFORMED):  # a node that breaks its own rules
             return ()
         works = (works,) if isinstance(works, Work) else works
         return works if all(work.kind for work in works) else ()
@@ -250,7 +259,9 @@ class _Walk:
                 buffers[value.name] = len(buffers)
         for node in self.nodes:
             works = self._works(node)
-            is_view = bool(works) and works[0].kind == "view" and node.input[0] in buffers
+            is_view = (
+                bool(works) and works[0].kind == "view" and bool(node.input) and node.input[0] in buffers
+            )
             for name in node.output:
                 buffers[name] = buffers[node.input[0]] if is_view else len(set(buffers.values()))
         return buffers
@@ -299,7 +310,7 @@ class _Walk:
             input_bytes=input_bytes,
             output_bytes=output_bytes,
             live_bytes=live,
-            out_shape=self.shapes.get(row.node.output[0], ()),
+            out_shape=self.shapes.get(next(iter(row.node.output), ""), ()),
             geometry=work.geometry,
             shared=shared,
         )

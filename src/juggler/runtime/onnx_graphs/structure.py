@@ -121,7 +121,7 @@ class GraphStructure:
             value.type.tensor_type.ClearField("shape")
         try:
             return with_sizes(model)
-        except (onnx.shape_inference.InferenceError, RuntimeError) as error:
+        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, RuntimeError) as error:
             raise ConfigError(task, str(error).splitlines()[0], "Give the shape it was made for") from error
 
 
