@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import inspect
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from typing import Annotated, ClassVar, NoReturn
 import typer
 
 from juggler.cli.audience import OTHERS, PANELS
-from juggler.cli.console import ERRORS, escape
+from juggler.cli.console import ERRORS, escape, show_warnings
 from juggler.display import printable
 from juggler.errors import JugglerError, Unavailable
 from juggler.extras import install_command
@@ -25,7 +26,8 @@ EXIT_CODES = (
     "Exit codes: 0 done; 1 an error of its own kind, or an alert with --fail-on-alert; 2 wrong options; "
     "3 data cannot be read; 4 artefact or checkpoint cannot be used; 5 something is not installed; "
     "6 refused, for it could not be proved; 7 an export differs from its source; 8 alerts or results cannot "
-    "be written; 10 done, but rows were bad; 70 a fault of juggler's own; 130 interrupted."
+    "be written; 10 done, but rows were bad; 11 done, but the records are not such as the detector knows; "
+    "70 a fault of juggler's own; 130 interrupted."
 )
 
 
@@ -79,6 +81,7 @@ def _help(verb: Callable[..., None]) -> str:
 
 def main() -> None:
     """Run the program; a foreseen error is told in its own words, a fault of ours with its traceback."""
+    show_warnings()
     try:
         build()()
     except JugglerError as error:
@@ -95,6 +98,7 @@ def main() -> None:
             _crash(error)
         _fail(OutputError("write the results", "the disk is full", "Make room on it and run again"))
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one changes nothing
         ERRORS.print("juggler: interrupted")
         sys.exit(130)
     except Exception as error:  # noqa: BLE001  # nothing unforeseen may end with the code of an alert
@@ -105,7 +109,7 @@ def _crash(error: Exception) -> NoReturn:
     """Show the traceback of a fault of ours, say what to do, and leave with a code that nothing else has."""
     text = printable("".join(traceback.format_exception(error)), TRACEBACK, keep="\n")
     what = f"a fault of its own, {type(error).__name__}: please report it"
-    ERRORS.print(escape(text), soft_wrap=True, highlight=False)
+    ERRORS.print(escape(text, keep="\n"), soft_wrap=True, highlight=False)
     ERRORS.print(f"[bold red]juggler:[/] {what}", soft_wrap=True, highlight=False)
     ERRORS.print("  Give the command, the lines above and what `juggler doctor` prints", soft_wrap=True)
     sys.exit(CRASHED)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from juggler.errors import ArtefactError, ConfigError, first_line
 from juggler.nouns import TensorSpec
 from juggler.packages import BackendStatus, status_of
+from juggler.reading.request import Request
 from juggler.runtime.precision import FLOAT32, INT8, require_precision
 from juggler.runtime.session import Array, Session, Source, label_of
 
@@ -47,25 +48,25 @@ def failures() -> tuple[type[Exception], ...]:
 class OnnxRuntimeSession(Session):
     """One `InferenceSession`; `metadata` holds the model's own metadata."""
 
-    def __init__(self, graph: Path | bytes, threads: int | None) -> None:
+    def __init__(self, graph: Path | bytes, threads: int | None, *, optimise: bool = True) -> None:
         import onnxruntime as ort  # noqa: PLC0415
 
         self._failures = failures()
+        asked = f"open {label_of(graph)} with ONNX Runtime"
+        remedy = "Export the network again, or update onnxruntime if the model is newer than it"
         try:
-            inner = ort.InferenceSession(
-                graph if isinstance(graph, bytes) else str(graph),
-                session_options(threads),
-                providers=["CPUExecutionProvider"],
-            )
+            # Names that are no text end in errors of Python's, not of the runtime's.
+            with Request(asked, remedy).refusing("model that it can open"):
+                inner = ort.InferenceSession(
+                    graph if isinstance(graph, bytes) else str(graph),
+                    session_options(threads, optimise=optimise),
+                    providers=["CPUExecutionProvider"],
+                )
+                self.metadata: dict[str, str] = dict(inner.get_modelmeta().custom_metadata_map)
+                inputs, outputs = _specs(inner.get_inputs()), _specs(inner.get_outputs())
         except self._failures as error:
-            raise ArtefactError(
-                f"open {label_of(graph)} with ONNX Runtime",
-                first_line(error, 300),
-                "Export the network again, or update onnxruntime if the model is newer than it",
-            ) from error
+            raise ArtefactError(asked, first_line(error, 300), remedy) from error
         self._inner: Any = inner
-        self.metadata: dict[str, str] = dict(inner.get_modelmeta().custom_metadata_map)
-        inputs, outputs = _specs(inner.get_inputs()), _specs(inner.get_outputs())
         super().__init__("onnxruntime", inputs, outputs)
         self._input_names = [spec.name for spec in inputs]
         self._output_names = [spec.name for spec in outputs]
@@ -109,12 +110,13 @@ class OnnxRuntime:
         return OnnxRuntimeSession(source.graph, threads)
 
 
-def session_options(threads: int | None) -> Any:
+def session_options(threads: int | None, *, optimise: bool = True) -> Any:
     """Return the options that every session here is opened with; None leaves the threads to the runtime."""
     import onnxruntime as ort  # noqa: PLC0415
 
     options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    levels = ort.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL  # a chain has nothing to run side by side
     options.inter_op_num_threads = 1
     options.intra_op_num_threads = threads or 0
