@@ -405,6 +405,49 @@ def test_sizes_that_depend_on_values_are_taken_from_a_run_and_said_so():
     assert counted.uncounted == ()
 
 
+def branching(limit) -> bytes:
+    """Return a file that multiplies by one of two matrices, as its largest number says."""
+    make = helper.make_tensor_value_info
+    branches = {}
+    for name, rows in (("then_branch", 8), ("else_branch", 2)):
+        weight = numpy_helper.from_array(np.ones((4, rows), np.float32), f"w{rows}")
+        inner = helper.make_node("MatMul", ["x", f"w{rows}"], [f"b{rows}"])
+        branches[name] = helper.make_graph([inner], name, [], [make(f"b{rows}", FLOAT, None)], [weight])
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
+        helper.make_node("Greater", ["most", "limit"], ["c"]),
+        helper.make_node("If", ["c"], ["y"], **branches),
+    ]
+    return file(nodes, x(4), {"limit": np.float32(limit)})
+
+
+@pytest.mark.parametrize(("limit", "rows"), [(-9, 8), (9, 2)])
+def test_a_branch_is_the_one_that_a_run_takes_and_said_so(limit, rows):
+    counted = count_graph(branching(limit), [(4,)], batch=3)
+    assert counted.macs == 3 * 4 * rows
+    assert counted.parameters == 4 * 8 + 4 * 2, "both are in the file"
+    assert "Of 1 branches" in counted.note
+    assert counted.uncounted == ()
+
+
+def test_what_might_never_end_is_not_run():
+    make = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"])],
+        "body",
+        [make("i", INT64, []), make("go", TensorProto.BOOL, [])],
+        [make("on", TensorProto.BOOL, [])],
+    )
+    nodes = [
+        helper.make_node("Loop", ["", "forever"], [], body=body),
+        helper.make_node("NonZero", ["x"], ["where"]),
+        helper.make_node("MatMul", ["x", "w"], ["y"]),
+    ]
+    counted = count_graph(file(nodes, x(4), {"w": (4, 4), "forever": np.bool_(True)}), [(4,)])
+    assert counted.macs == 16
+    assert {u.operator for u in counted.uncounted} == {"onnx.Loop", "onnx.NonZero"}
+
+
 def test_sizes_that_the_graph_works_out_cost_nothing():
     class Tiles(nn.Module):
         def __init__(self):

@@ -7,6 +7,7 @@ them, the file is run once on random values, and only its shapes are kept.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,12 +20,12 @@ from juggler.count.counted import Counted, OpCount, Uncounted
 from juggler.count.liveness import Step, live_bytes
 from juggler.count.work import Work
 from juggler.errors import ConfigError
-from juggler.reading.onnx_files import read_onnx
 from juggler.reading.request import MALFORMED, Request
 from juggler.runtime.counting.elementwise import HANDLES as ELEMENTWISE
 from juggler.runtime.counting.node import Node, Shape
 from juggler.runtime.counting.products import HANDLES as PRODUCTS
-from juggler.runtime.counting.stored import Stored, all_graphs, bytes_of, op_of, roles, shape_of, stored_in
+from juggler.runtime.counting.running import Trial, inlined
+from juggler.runtime.counting.stored import Stored, bytes_of, op_of, roles, shape_of, stored_in
 from juggler.runtime.onnx_graphs.editing import attributes_of
 from juggler.runtime.onnx_graphs.structure import GraphStructure, read_structure
 
@@ -56,70 +57,19 @@ def count_graph(
     label = name or (graph.stem if isinstance(graph, Path) else "a graph")
     request = Request(f"count {label}", "Export the network again")
     with request.refusing("graph that can be followed"):
-        model = _inlined(read_structure(graph))
+        model = inlined(read_structure(graph))
         structure = GraphStructure(model, label)
         sizes = structure.shapes_for(shapes, batch)
-        walk = _Walk(structure.sized(*sizes), stored_in(model))
+        trial = Trial(graph, request, structure.inputs, sizes)
+        straight, branches = trial.with_branches(model)
+        walk = _Walk(GraphStructure(straight, label).sized(*sizes), stored_in(model))
         hidden = walk.hidden()
-        note = ""
-        if hidden and not any(
-            node.op_type == "Loop" for inner in all_graphs(model.graph) for node in inner.node
-        ):
-            whole = _inlined(read_onnx(graph, request))
-            note = walk.take_shapes(shapes_of_a_run(whole, structure.inputs, sizes, hidden))
+        note = walk.take_shapes(trial.shapes(hidden)) if hidden else ""
+        if branches:
+            note = (
+                f"Of {branches} branches those are counted that a run on random values takes. {note}".strip()
+            )
         return walk.counted(sizes, note)
-
-
-def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model with the functions that it defines written out."""
-    if not model.functions:
-        return model
-    from onnx import inliner  # noqa: PLC0415  # heavy
-
-    written_out: onnx.ModelProto = inliner.inline_local_functions(model)
-    return written_out
-
-
-def shapes_of_a_run(
-    model: onnx.ModelProto,
-    values: Sequence[onnx.ValueInfoProto],
-    sizes: Sequence[Shape],
-    names: Sequence[str],
-) -> dict[str, Shape]:
-    """Run the file once on random values and return shapes of what it computes; none where it fails.
-
-    Args:
-        model: the file; it is changed.
-        values: its inputs.
-        sizes: of the inputs.
-        names: of the values whose shapes are asked for.
-    """
-    import numpy as np  # noqa: PLC0415
-    import onnx  # noqa: PLC0415  # heavy
-    import onnxruntime as ort  # noqa: PLC0415  # heavy
-    from google.protobuf.message import EncodeError  # type: ignore[import-untyped]  # noqa: PLC0415
-
-    from juggler.runtime.backends.onnxruntime import failures, session_options  # noqa: PLC0415
-
-    del model.graph.output[:], model.graph.value_info[:]
-    for index, name in enumerate(names):
-        shape = f"juggler_shape_{index}"
-        model.graph.node.append(onnx.helper.make_node("Shape", [name], [shape]))
-        model.graph.output.append(onnx.helper.make_tensor_value_info(shape, onnx.TensorProto.INT64, None))
-    rng = np.random.default_rng(0)
-    inputs = []
-    for value, size in zip(values, sizes, strict=True):
-        kind = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
-        drawn = rng.standard_normal(size) if kind.kind not in "iub" else rng.integers(0, 2, size)
-        inputs.append(drawn.astype(kind))
-    options = session_options(None)
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    try:
-        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        shapes = session.run(None, {v.name: a for v, a in zip(values, inputs, strict=True)})
-    except (*failures(), EncodeError, ValueError):
-        return {}
-    return {name: tuple(map(int, shape)) for name, shape in zip(names, shapes, strict=True)}
 
 
 @dataclass
@@ -253,17 +203,16 @@ class _Walk:
 
     def _buffers(self) -> dict[str, int]:
         """Return a number for each value that no tensor of the file stands for; views share their input's."""
-        buffers: dict[str, int] = {}
-        for value in self.model.graph.input:
-            if value.name not in self.origins:
-                buffers[value.name] = len(buffers)
+        numbers = itertools.count()
+        inputs = [value.name for value in self.model.graph.input if value.name not in self.origins]
+        buffers = {name: next(numbers) for name in inputs}
         for node in self.nodes:
             works = self._works(node)
             is_view = (
                 bool(works) and works[0].kind == "view" and bool(node.input) and node.input[0] in buffers
             )
             for name in node.output:
-                buffers[name] = buffers[node.input[0]] if is_view else len(set(buffers.values()))
+                buffers[name] = buffers[node.input[0]] if is_view else next(numbers)
         return buffers
 
     def _bytes(self, name: str) -> int:
