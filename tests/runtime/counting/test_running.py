@@ -30,9 +30,5 @@ def test_a_file_that_does_not_run_gives_nothing():
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
     ends = [make("x", 1, [None, 3])], [make("y", 1, None)]
     model = helper.make_model(helper.make_graph(nodes, "g", *ends, [weight]))
-    assert (
-        Trial(onnx.ModelProto.SerializeToString(model), Request("try", "do not"), ends[0], [(2, 3)]).shapes(
-            ["y"]
-        )
-        == {}
-    )
+    trial = Trial(model.SerializeToString(), Request("try", "do not"), ends[0], [(2, 3)])
+    assert trial.shapes(["y"]) == {}
