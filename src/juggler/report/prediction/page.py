@@ -137,7 +137,7 @@ def _drawings(story: PredictionStory) -> Iterator[tuple[str, Drawing]]:
         scores = _scores_by_network(story.networks)
         caption = (
             "Fig. 3: latency over the batch size, measured and predicted; "
-            f"the band is the {story.level:.0%} interval"
+            f"the band is the {units.with_percent_sign(story.level, 0)} interval"
         )
         yield "fig3", _drawing(caption, figures.batches_figure(chosen, scores))
         caption = "Figs. 5 to 7: predicted against measured, a point a batch size"

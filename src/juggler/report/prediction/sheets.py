@@ -121,11 +121,20 @@ def learners_sheet(comparison: Comparison, family: str = "conv") -> Sheet:
         )
     held = "whole batch sizes" if comparison.split == "batch" else "a fifth of the kernels drawn at random"
     note = (
-        f"Held out: {held}; seed {comparison.seed}. Floor: two timings of one kernel differ by so much. "
+        f"Held out: {held}; seed {comparison.seed}. "
         f"resperfnet_paper has the paper's settings, resperfnet is tuned; XGBoost in the paper looks like "
         f"a raw target. {OTHER}"
     )
-    return Sheet(f"Table 1: learners on the execution of {family} kernels", columns, tuple(rows), note=note)
+    return Sheet(
+        f"Table 1: learners on the execution of {family} kernels",
+        columns,
+        tuple(rows),
+        note=note,
+        legend=_FLOOR,
+    )
+
+
+_FLOOR = "Floor: two timings of one kernel differ by so much."
 
 
 def families_sheet(report: FitReport, level: float) -> Sheet:
@@ -145,7 +154,11 @@ def families_sheet(report: FitReport, level: float) -> Sheet:
             Column("RMSE", "ms"),
             Column("MAE", "ms"),
         ),
-        *(Column("within 10 %", "%"), Column(f"{level:.0%} interval", "×, ÷"), Column("floor", "%")),
+        *(
+            Column("within 10 %", "%"),
+            Column(f"{units.with_percent_sign(level, 0)} interval", "×, ÷"),
+            Column("floor", "%"),
+        ),
         *(Column(f"published, {framework}", "MAPE %") for framework in ("TensorFlow", "TensorRT")),
     )
     rows = []
@@ -255,11 +268,14 @@ def networks_sheet(points: Sequence[NetworkPoint], scores: Mapping[str, Scores])
         )
     said = published()["networks"]
     note = (
-        "Eq. 2: the paper's composition of the same kernels. Published, for LeNet, AlexNet and VGG16 "
-        f"on a GTX 1080 Ti: MAPE {said['resperfnet_tensorflow_mape']:g} % (ResPerfNet, TensorFlow), "
+        f"Published, for LeNet, AlexNet and VGG16 on a GTX 1080 Ti: MAPE "
+        f"{said['resperfnet_tensorflow_mape']:g} % (ResPerfNet, TensorFlow), "
         f"{said['resperfnet_tensorrt_mape']:g} % (TensorRT), {said['perfnet_tensorflow_mape']:g} % (PerfNet)."
     )
-    return Sheet("Networks, predicted and measured", columns, tuple(rows), note=note)
+    return Sheet("Networks, predicted and measured", columns, tuple(rows), note=note, legend=_PAPERS_SUM)
+
+
+_PAPERS_SUM = "Eq. 2: the paper's composition of the same kernels."
 
 
 def batches_sheet(points: Sequence[NetworkPoint]) -> Sheet:
@@ -282,9 +298,7 @@ def batches_sheet(points: Sequence[NetworkPoint]) -> Sheet:
         )
         for point in sorted(points, key=lambda point: (point.network, point.batch))
     )
-    return Sheet(
-        "By batch size", columns, rows, note="From, to: the interval. Eq. 2: the paper's composition."
-    )
+    return Sheet("By batch size", columns, rows, legend=f"From, to: the interval. {_PAPERS_SUM}")
 
 
 def devices_sheet(machine: Machine) -> Sheet:
