@@ -189,7 +189,7 @@ class _Pcap:
         (network,) = struct.unpack_from(self._order + "I", window.data, 20)
         # The upper bits say how long a check sum behind each frame is; no frame here needs it.
         self._link = network & 0xFFFF
-        self._record = struct.Struct(self._order + "8xII")
+        self._record = struct.Struct(self._order + "8xI")
         window.drop(24)
 
     def walk(self, data: bytes, most: int) -> _Taken:
@@ -197,19 +197,20 @@ class _Pcap:
         unpack, size, at = self._record.unpack_from, len(data), 0
         starts: list[int] = []
         taken = _Taken(starts, [], [], [], [])
-        while len(starts) < most:
+        for _ in range(most):
             if at + 16 > size:
                 taken.needs = 16
                 break
-            length, _ = unpack(data, at)
+            (length,) = unpack(data, at)
+            end = at + 16 + length
             if length > LONGEST_FRAME:
                 taken.fault = f"a frame of {length} bytes"
                 break
-            if at + 16 + length > size:
-                taken.needs = 16 + length
+            if end > size:
+                taken.needs = end - at
                 break
             starts.append(at + 16)
-            at += 16 + length
+            at = end
         taken.end = at
         if starts:
             heads = np.frombuffer(data, np.uint8)[np.array(starts)[:, None] + np.arange(-16, 0)]

@@ -203,7 +203,7 @@ class FlowTable:
         """Give out what has been silent for long enough, and the oldest where there is no room for all."""
         now_us = self._clock.now_ns // 1000
         alive = np.flatnonzero(self._alive)
-        condition = _conditions(_rows(self._state, alive), self._keys["protocol"][alive])
+        condition = _conditions(self._state, self._keys["protocol"], alive)
         ends_us = self._state["last_us"][alive] + self.options.timeouts_us[condition].astype(np.int64)
         due = ends_us <= now_us
         yield self._give(alive[due], condition[due], ends_us[due])
@@ -265,15 +265,15 @@ def _empty_keys(room: int) -> State:
     }
 
 
-def _conditions(state: State, protocol: NDArray[np.generic]) -> Ints:
+def _conditions(state: State, protocols: NDArray[np.generic], at: Ints) -> Ints:
     """Return which silence ends each flow: that of ended, of unanswered, or of idle ones."""
-    flags, originator = state["flag_counts"], state["originator"].astype(np.int64)
-    rows = np.arange(len(originator))
-    answered = state["size_count"][rows, 1 - originator] > 0
-    is_tcp = protocol == TCP
-    ended = (flags[:, :, 2].sum(axis=1) > 0) | (flags[:, :, 0] > 0).all(axis=1)
-    waiting = ~answered & (~is_tcp | (flags[rows, originator, 1] > 0))
-    return np.select([is_tcp & ended, waiting], [_ENDED, _UNANSWERED], _IDLE)
+    flags, originator = state["flag_counts"], state["originator"][at].astype(np.int64)
+    answered = state["size_count"][at, 1 - originator] > 0
+    is_tcp = protocols[at] == TCP
+    reset = state["reset_first"][at] >= 0
+    closed = (flags[at, 0, 0] > 0) & (flags[at, 1, 0] > 0)
+    waiting = ~answered & (~is_tcp | (flags[at, originator, 1] > 0))
+    return np.select([is_tcp & (reset | closed), waiting], [_ENDED, _UNANSWERED], _IDLE)
 
 
 @dataclass(frozen=True)
