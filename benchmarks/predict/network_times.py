@@ -29,7 +29,7 @@ from juggler.models import create
 from juggler.predict.campaign.held_out import BATCHES, PAPER, UNSEEN
 from juggler.runtime.export import draft
 from juggler.runtime.machine import machine
-from juggler.runtime.onnx_graphs.normals import normal
+from juggler.runtime.onnx_graphs.builder import normal
 from juggler.runtime.open import open_session
 from juggler.transform.equivalence import randomise
 

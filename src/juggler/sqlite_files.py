@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from juggler.errors import ArtefactError
+from juggler.reading import databases
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,8 @@ class FileFormat:
             FileNotFoundError: the file is an empty database, and `create` is not set.
             sqlite3.Error: it cannot be opened, read or made.
         """
-        mode = "immutable=1" if immutable else f"mode={'rwc' if create else 'rw'}"
-        uri = f"{path.absolute().as_uri()}?{mode}"
-        connection = sqlite3.connect(uri, uri=True, timeout=busy_s, isolation_level=None)
+        mode: databases.Mode = "immutable" if immutable else "rwc" if create else "rw"
+        connection = databases.connect(path, mode, busy_s=busy_s)
         try:
             # All in one look, for another process may be making the tables right now.
             connection.execute("BEGIN")
@@ -82,6 +82,13 @@ class FileFormat:
                 f"open {path}",
                 f"{self.kind} of format {version}; this release has {self.version}",
                 "Use the release of juggler that wrote it, or name another file; this one is left as it is",
+            )
+        # What else somebody has put in could act: a trigger, or a view in the place of a table.
+        if databases.schema_of(connection) != databases.schema_after(self.statements):
+            raise ArtefactError(
+                f"open {path}",
+                f"{self.kind} with other tables, indices, views or triggers than its format has",
+                "Name another file; this one is left as it is",
             )
         return True
 

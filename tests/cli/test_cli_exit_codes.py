@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from commands import PLAN, Program, Workshop, run
+from juggler.cli.app import VERBS
 from juggler.nouns import Certificate
 
 
@@ -167,3 +168,20 @@ def test_info_gives_the_certificate_back_whole(program: Program, workshop: Works
 def test_the_plan_of_the_workshop_is_what_was_trained(workshop: Workshop) -> None:
     assert (workshop.folder / "plan.toml").read_text(encoding="utf-8") == PLAN
     assert workshop.trained.provenance["plan"]["recipe"]["epochs"] == 2
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("a \x1b[31mfault"), OSError(5, "odd"), RecursionError(), MemoryError()]
+)
+def test_a_fault_of_our_own_has_a_code_of_its_own(
+    program: Program, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail() -> None:
+        """Fail."""
+        raise error
+
+    get = VERBS.get
+    monkeypatch.setattr(VERBS, "get", lambda name: fail if name == "doctor" else get(name))
+    done = program("doctor")
+    assert done.code == 70 and "Traceback" in done.err and "`juggler doctor` prints" in done.err
+    assert "\x1b" not in done.err, "what an error holds is shown, and not obeyed"

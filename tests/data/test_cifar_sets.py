@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 import made_pictures
 from juggler.data import DataNotFound, Source, load_set
-from juggler.data.readers import archive
 from juggler.data.sets.cifar10 import SET as CIFAR10
 from juggler.data.sets.cifar100 import SET as CIFAR100
 from juggler.errors import DataError, Unavailable
 from juggler.extras import install_command
+from juggler.reading import tars
 from made_pictures import (
     KINDS,
     form_of,
@@ -210,7 +210,7 @@ def test_hostile_archives_are_refused(tmp_path, kind, content, message):
 def test_a_name_that_leads_out_of_the_archive_is_refused(tmp_path, name):
     files = {f"cifar-10-batches-bin/{file}": data for file, data in official_files(CIFAR10, "binary").items()}
     with pytest.raises(DataError, match="leads out of it"):
-        archive.members(packed(files | {name: b"evil"}), "cifar-10-batches-bin", ["test_batch.bin"], "a test")
+        tars.members(packed(files | {name: b"evil"}), "cifar-10-batches-bin", ["test_batch.bin"], "a test")
 
 
 def linked(kind):
@@ -225,27 +225,27 @@ def linked(kind):
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE])
 def test_links_and_the_like_are_no_files(kind):
     with pytest.raises(DataError, match="a test"):
-        archive.members(linked(kind), "folder", ["file"], "a test")
+        tars.members(linked(kind), "folder", ["file"], "a test")
     twice = io.BytesIO()
     with tarfile.open(fileobj=twice, mode="w") as made:
         for _ in range(2):
             made.addfile(tarfile.TarInfo("folder/file"))
     with pytest.raises(DataError, match="twice there"):
-        archive.members(gzip.compress(twice.getvalue()), "folder", ["file"], "a test")
+        tars.members(gzip.compress(twice.getvalue()), "folder", ["file"], "a test")
 
 
 def test_bombs_are_bounded_by_what_they_unpack_to(tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "_MAX_ALL_BYTES", 1 << 20)
-    monkeypatch.setattr(archive, "_MAX_FILE_BYTES", 1 << 16)
+    monkeypatch.setattr(tars, "_MAX_ALL_BYTES", 1 << 20)
+    monkeypatch.setattr(tars, "_MAX_FILE_BYTES", 1 << 16)
     bomb = packed({"other": bytes(8 << 20), "file": b"x"}, "folder")
     assert len(bomb) < 1 << 16
     with pytest.raises(DataError, match="more than 1048576 bytes"):
-        archive.members(bomb, "folder", ["file"], "a test")
+        tars.members(bomb, "folder", ["file"], "a test")
     with pytest.raises(DataError, match="more than 65536 bytes"):
-        archive.members(packed({"file": bytes(1 << 17)}, "folder"), "folder", ["file"], "a test")
+        tars.members(packed({"file": bytes(1 << 17)}, "folder"), "folder", ["file"], "a test")
     (tmp_path / "file").write_bytes(bytes(1 << 17))
     with pytest.raises(DataError, match="more than 65536 bytes"):
-        archive.files(tmp_path, ["file"])
+        tars.files(tmp_path, ["file"])
 
 
 SMALL = packed({"file": b"content" * 40, "other": b"more"}, "folder")
@@ -260,7 +260,7 @@ def test_damaged_archives_are_read_or_refused(data):
     damaged = gzip.compress(content, compresslevel=1)
     damaged = damaged[: data.draw(st.integers(len(damaged) // 2, len(damaged)))]
     try:
-        assert {*archive.members(damaged, "folder", ["file"], "a test")} == {"file"}
+        assert {*tars.members(damaged, "folder", ["file"], "a test")} == {"file"}
     except DataError as error:
         assert "a test" in str(error)
 

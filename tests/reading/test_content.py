@@ -20,7 +20,7 @@ def test_a_plain_file_is_read_up_to_its_limit(tmp_path):
     assert read_content(path, REQUEST, 3) == read_content(tmp_path / "link", REQUEST, 3) == b"abc"
     assert read_text(path, REQUEST, 3) == "abc"
     for source in (path, b"abc"):
-        with pytest.raises(ArtefactError, match="it has 3 bytes; at most 2 are read"):
+        with pytest.raises(ArtefactError, match="it has 3 bytes, more than 2 bytes"):
             read_content(source, REQUEST, 2)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -61,15 +59,13 @@ def test_a_model_is_read_from_a_file_and_from_bytes(tmp_path):
         (b"\x00\x01", "begins no field|does not end"),
         (b"\xff" * 100, "ONNX"),
         (nested(30), "80 deep"),
-        (field(7, b"\x0a\x00" * 2_000_001), "2,000,000 fields"),
+        (field(7, b"\x0a\x00" * 500_001), "500,000 fields"),
         (head(7, 100), "does not end"),
     ],
 )
 def test_what_is_out_of_proportion_is_refused(content, fault):
-    start = time.monotonic()
     with pytest.raises(ArtefactError, match=fault):
         check_onnx(content, REQUEST)
-    assert time.monotonic() - start < 30
 
 
 def test_an_empty_or_missing_file_is_refused(tmp_path):

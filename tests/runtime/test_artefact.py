@@ -16,7 +16,7 @@ from torch import nn
 from juggler.data import SCHEMAS, Encoder, TrainRecords
 from juggler.errors import ArtefactError, ConfigError
 from juggler.nouns import Certificate, Check
-from juggler.runtime.artefact import Artefact, Fields, write
+from juggler.runtime.artefact import Artefact, Fields, seal, write
 from juggler.runtime.export import export
 from juggler.runtime.onnx_graphs.metadata import join, split
 
@@ -163,7 +163,7 @@ def test_other_files_are_refused(tmp_path: Path, graph: bytes) -> None:
             Artefact.load(tmp_path / name)
     with pytest.raises(ArtefactError, match="no such file"):
         Artefact.load(tmp_path / "none.onnx")
-    with pytest.raises(ArtefactError, match="cannot be read"):
+    with pytest.raises(ArtefactError, match="is no plain file"):
         Artefact.load(tmp_path)
 
 
@@ -212,3 +212,68 @@ def test_an_old_file_stays_when_a_new_one_fails(artefact: Artefact, fields: Fiel
     with pytest.raises(ArtefactError):
         write(artefact.path, b"nonsense", fields)
     assert artefact.path.read_bytes() == before
+
+
+HOSTILE = {
+    "classes": ["5", "null", '"ab"', "[[1], [2]]", "[1, 2]", "[" * 100_000 + "]" * 100_000],
+    "provenance": ["[1]", "null", "7", '{"a": NaN}', '{"a": ' + "9" * 5000 + "}"],
+    "format": ["9" * 5000, "\u0661", "-1", ""],
+    "schema": ["[]", "null", "3", '{"columns": "abc"}'],
+    "encoder": ["null", "[]", '"x"'],
+    "threshold": ["nan", "x", "1e999", "[]"],
+    "certificate": ["5", "[1]", "true", "{}"],
+}
+
+
+@pytest.mark.parametrize(("key", "text"), [(key, text) for key, texts in HOSTILE.items() for text in texts])
+def test_an_altered_artefact_ends_in_our_error(artefact: Artefact, key: str, text: str) -> None:
+    rest, metadata = split(artefact.graph)
+    artefact.path.write_bytes(seal(join(rest, metadata | {f"juggler.{key}": text})))
+    with pytest.raises(ArtefactError, match="load the artefact"):
+        Artefact.load(artefact.path)
+
+
+@pytest.mark.parametrize(
+    ("noun", "field", "value"),
+    [
+        ("schema", "columns", "abc"),
+        ("schema", "columns", [1, 2]),
+        ("schema", "classes", None),
+        ("schema", "version", 9),
+        ("encoder", "height", -1),
+        ("encoder", "height", "x"),
+        ("encoder", "numeric", 1),
+        ("encoder", "numeric", []),
+        ("encoder", "codes", [{}]),
+    ],
+)
+def test_an_altered_field_ends_in_our_error(artefact: Artefact, noun: str, field: str, value: Any) -> None:
+    rest, metadata = split(artefact.graph)
+    altered = json.dumps(json.loads(metadata[f"juggler.{noun}"]) | {field: value})
+    artefact.path.write_bytes(seal(join(rest, metadata | {f"juggler.{noun}": altered})))
+    with pytest.raises(ArtefactError, match="load the artefact"):
+        Artefact.load(artefact.path)
+
+
+@pytest.mark.parametrize("trick", ["Loop", "RandomNormal", "other maker", "function", "weights elsewhere"])
+def test_a_graph_that_asks_for_more_than_a_detector_needs_is_refused(
+    artefact: Artefact, fields: Fields, trick: str, tmp_path: Path
+) -> None:
+    model = onnx.load_from_string(artefact.graph)
+    if trick in ("Loop", "RandomNormal"):
+        model.graph.node.append(onnx.helper.make_node(trick, [], ["z"]))
+    elif trick == "other maker":
+        model.graph.node.append(onnx.helper.make_node("Relu", ["input"], ["z"], domain="org.odd"))
+    elif trick == "function":
+        relu = onnx.helper.make_node("Relu", ["a"], ["b"])
+        model.functions.append(onnx.helper.make_function("f", "F", ["a"], ["b"], [relu], []))
+    else:
+        entry = model.graph.initializer[0].external_data.add()
+        entry.key, entry.value = "location", "/etc/passwd"
+    altered = model.SerializeToString()
+    artefact.path.write_bytes(seal(altered))
+    words = r"no detector needs|weights lie in other files"
+    with pytest.raises(ArtefactError, match=words):
+        Artefact.load(artefact.path)
+    with pytest.raises(ArtefactError, match=words):
+        write(tmp_path / "new.onnx", altered, fields)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import inspect
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from typing import Annotated, ClassVar, NoReturn
@@ -13,15 +14,18 @@ import typer
 
 from juggler.cli.audience import OTHERS, PANELS
 from juggler.cli.console import ERRORS, escape
+from juggler.display import printable
 from juggler.errors import JugglerError, Unavailable
 from juggler.extras import install_command
 from juggler.registry import Registry
 
+CRASHED = 70  # EX_SOFTWARE of sysexits.h: Python's own 1 is the code of an alert
+TRACEBACK = 20_000  # characters
 EXIT_CODES = (
     "Exit codes: 0 done; 1 an error of its own kind, or an alert with --fail-on-alert; 2 wrong options; "
     "3 data cannot be read; 4 artefact or checkpoint cannot be used; 5 something is not installed; "
     "6 refused, for it could not be proved; 7 an export differs from its source; 8 alerts or results cannot "
-    "be written; 10 done, but rows were bad; 130 interrupted."
+    "be written; 10 done, but rows were bad; 70 a fault of juggler's own; 130 interrupted."
 )
 
 
@@ -74,7 +78,7 @@ def _help(verb: Callable[..., None]) -> str:
 
 
 def main() -> None:
-    """Run the program; every foreseen error is told in its own words, without a traceback."""
+    """Run the program; a foreseen error is told in its own words, a fault of ours with its traceback."""
     try:
         build()()
     except JugglerError as error:
@@ -82,17 +86,29 @@ def main() -> None:
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package in ("", "juggler"):
-            raise
+            _crash(error)
         action = f"run juggler {' '.join(sys.argv[1:2])}"
         remedy = f"Install the workshop: {install_command('train')}"
         _fail(Unavailable(action, f"{package} is not installed", remedy))
     except OSError as error:
-        if error.errno != errno.ENOSPC:  # anything else is a fault of ours, and wants its traceback
-            raise
+        if error.errno != errno.ENOSPC:
+            _crash(error)
         _fail(OutputError("write the results", "the disk is full", "Make room on it and run again"))
     except KeyboardInterrupt:
         ERRORS.print("juggler: interrupted")
         sys.exit(130)
+    except Exception as error:  # noqa: BLE001  # nothing unforeseen may end with the code of an alert
+        _crash(error)
+
+
+def _crash(error: Exception) -> NoReturn:
+    """Show the traceback of a fault of ours, say what to do, and leave with a code that nothing else has."""
+    text = printable("".join(traceback.format_exception(error)), TRACEBACK, keep="\n")
+    what = f"a fault of its own, {type(error).__name__}: please report it"
+    ERRORS.print(escape(text), soft_wrap=True, highlight=False)
+    ERRORS.print(f"[bold red]juggler:[/] {what}", soft_wrap=True, highlight=False)
+    ERRORS.print("  Give the command, the lines above and what `juggler doctor` prints", soft_wrap=True)
+    sys.exit(CRASHED)
 
 
 def _fail(error: JugglerError) -> NoReturn:

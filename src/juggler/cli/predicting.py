@@ -13,9 +13,9 @@ from juggler.report import sheet_table
 from juggler.report.prediction import networks as sheets
 
 if TYPE_CHECKING:
-    from juggler.predict.graphs.structure import GraphStructure
     from juggler.predict.predictor.prediction import Prediction
     from juggler.predict.predictor.predictor import Predictor
+    from juggler.runtime.onnx_graphs.structure import GraphStructure
 
     Opened = tuple[GraphStructure, tuple[int, ...]]
 

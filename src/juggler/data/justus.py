@@ -7,17 +7,16 @@ The columns come as `juggler.predict.kernels.table.KernelTable` names them.
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-from pyarrow import parquet
 
 from juggler.arrays import Floats
 from juggler.data.source import RemoteFile, Source
 from juggler.errors import ConfigError, DataError
+from juggler.reading.request import Request
+from juggler.reading.tables import open_table
 
 CITATION = "Justus et al., Predicting the Computational Cost of Deep Learning Models, IEEE Big Data 2018"
 LICENCE = "Apache-2.0"
@@ -75,10 +74,8 @@ def read_layer_times(family: str, device: str, source: Source | None = None) -> 
         known = ", ".join(f"{f} on {d}" for f, d in FILES)
         raise ConfigError(f"read times of {family!r} layers on {device!r}", "there are none", f"Take {known}")
     copy = (source or Source()).fetch(file)
-    try:
-        table = parquet.read_table(io.BytesIO(copy.data))
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"read {copy.origin}", f"no parquet ({error})", "Fetch it again") from error
+    with open_table(copy.data, Request(f"read {copy.origin}", "Fetch it again", DataError)) as content:
+        table = content.read()
     names = (*_TIMES, *_ACTIVATIONS, *(_CONV if family == "conv" else _DENSE))
     missing = sorted(set(names) - set(table.column_names))
     if missing:

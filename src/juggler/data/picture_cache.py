@@ -26,7 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from juggler.data.pictures import pictures_sha256, tail_of
-from juggler.errors import DataError
+from juggler.errors import ArtefactError, DataError
+from juggler.reading.documents import read_json
+from juggler.reading.request import Request
 
 IMAGES, LABELS, ABOUT = "images.npy", "labels.npy", "about.json"
 FORMAT = 1
@@ -98,12 +100,12 @@ def decoded(folder: Path, key: str, batches: Callable[[], Iterator[Batch]]) -> D
 def _read(place: Path) -> Decoded | None:
     """Map an entry; None where there is none, or one that is not what was written."""
     try:
-        about = json.loads((place / ABOUT).read_text(encoding="utf-8"))
+        about = read_json(place / ABOUT, Request("read a cache of pictures", "Delete it"))
         shape = tuple(int(size) for size in about["shape"])
         images = _mapped(place / IMAGES, "|u1", shape)
         labels = np.array(_mapped(place / LABELS, "<i8", shape[:1]), dtype=np.int64)
         notes, sha256 = tuple(str(note) for note in about["notes"]), str(about["sha256"])
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, ArtefactError):
         return None
     is_intact = len(shape) == 4 and pictures_sha256(images, labels) == sha256
     return Decoded(images, labels, notes, sha256) if is_intact else None

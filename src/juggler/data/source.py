@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,11 @@ from platformdirs import user_cache_dir
 from juggler.data.download import DownloadFailed, download
 from juggler.errors import DataError
 from juggler.nouns import ReportProgress
+from juggler.reading.request import Request
+from juggler.reading.zips import ZipLimits, open_zip
 
 _DEPTH = 3
+_MAX_ENTRIES, _MAX_UNPACKED = 100_000, 1 << 40  # of an archive of the user's, whatever else is in it
 
 
 class DataNotFound(DataError):  # noqa: N818  # it names what happened, as `Refused` does
@@ -190,16 +192,15 @@ def walk(folder: Path) -> Iterator[Path]:
 
 def _members(path: Path, file: RemoteFile, tried: list[str]) -> Iterator[tuple[str, bytes]]:
     """Yield the members of a zip that have the file's name, unpacked in memory."""
+    limits = ZipLimits(entries=_MAX_ENTRIES, size=_MAX_UNPACKED)
     try:
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                if member.filename.rsplit("/", 1)[-1] != file.name:
+        with open_zip(
+            path, Request(f"open {path}", "Unpack it", DataError), limits, only=file.name
+        ) as archive:
+            for name, size in archive.sizes().items():
+                if size > file.max_bytes:
+                    tried.append(f"{path}/{name} has more than {file.max_bytes} bytes")
                     continue
-                if member.file_size > file.max_bytes:
-                    tried.append(f"{path}/{member.filename} has more than {file.max_bytes} bytes")
-                    continue
-                # The size in the directory is a claim: read no more than is allowed whatever it says.
-                with archive.open(member) as stream:
-                    yield f"{path}/{member.filename}", stream.read(file.max_bytes + 1)
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
-        tried.append(f"{path} cannot be read as a zip ({error})")
+                yield f"{path}/{name}", archive.read(name)
+    except DataError as error:
+        tried.append(f"{path} cannot be read as a zip ({error.found})")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from importlib import resources
@@ -12,6 +11,8 @@ from typing import Any
 import tomli_w
 
 from juggler.errors import ConfigError
+from juggler.reading import documents
+from juggler.reading.request import Request
 from juggler.registry import normalise
 
 
@@ -30,13 +31,8 @@ def read_toml(path: str | Path, what: str) -> dict[str, Any]:
     Raises:
         ConfigError: the file cannot be read or is not TOML.
     """
-    request = f"read {what} {path}"
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(request, str(error), "Check the path") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(request, f"not TOML: {error}", "Mend that line") from error
+    remedy = "Check the path, or mend the line that it names"
+    return documents.read_toml(Path(path), Request(f"read {what} {path}", remedy, ConfigError))
 
 
 def shipped_plan(data: str) -> dict[str, Any]:
@@ -53,7 +49,8 @@ def shipped_plan(data: str) -> dict[str, Any]:
             "the package ships none",
             f"Write one and pass it with --plan. There are: {', '.join(sorted(plans))}",
         )
-    return tomllib.loads(plans[normalise(data)].read_text(encoding="utf-8"))
+    request = Request(f"read the plan for {data!r}", "Install juggler again", ConfigError)
+    return documents.parse_toml(plans[normalise(data)].read_text(encoding="utf-8"), request)
 
 
 def check_fields(values: Mapping[str, Any], known: Iterable[str], source: str) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from juggler.errors import ArtefactError
+from juggler.reading.documents import parse_object
+from juggler.reading.request import Request
 
 
 class Noun:
@@ -34,8 +36,11 @@ class Noun:
         """Build the noun from what `to_dict` gave, nested nouns included.
 
         Raises:
-            ArtefactError: a field is missing or unknown.
+            ArtefactError: a field is missing or unknown, or its value is of another type than it has.
         """
+        if not isinstance(typing.cast(object, values), Mapping):  # a file has what it likes
+            fault = f"a {type(values).__name__} where its fields belong"
+            raise ArtefactError(f"read a {cls.__name__}", fault, "Write it again")
         values = {cls.former_names.get(name, name): value for name, value in values.items()}
         fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
         required = {
@@ -51,7 +56,15 @@ class Noun:
                 "It was probably written by another release of juggler: write it again with this one",
             )
         hints = typing.get_type_hints(cls)
-        return cls(**{name: _restore(hints[name], value) for name, value in values.items()})
+        restored = {}
+        for name, value in values.items():
+            # A field's own check may stumble over a value within it: a text in a list of numbers.
+            with Request(f"read {name} of a {cls.__name__}", "Write it again").refusing(
+                "value that makes sense"
+            ):
+                restored[name] = _restore(hints[name], value)
+        with Request(f"read a {cls.__name__}", "Write it again").refusing("one that makes sense"):
+            return cls(**restored)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -60,25 +73,54 @@ class Noun:
         Raises:
             ArtefactError: the text is not JSON, not an object, or has other fields.
         """
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ArtefactError(f"read a {cls.__name__}", f"not JSON ({error})", "Write it again") from error
-        if not isinstance(values, dict):
-            raise ArtefactError(f"read a {cls.__name__}", f"a {type(values).__name__}", "Expected an object")
-        return cls.from_dict(values)
+        return cls.from_dict(parse_object(text, Request(f"read a {cls.__name__}", "Write it again")))
+
+
+_PLAIN = {str: (str,), bool: (bool,), int: (int,), float: (int, float)}
 
 
 def _restore(hint: Any, value: Any) -> Any:
-    """Turn lists back into tuples and dicts back into nouns, guided by the type hint."""
+    """Turn lists back into tuples and dicts back into nouns, guided by the type hint.
+
+    Raises:
+        TypeError: the value is of another type.
+        ValueError: it is none of the words, or not as long, as the type says.
+    """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return None if value is None else _restore(next(a for a in arguments if a is not type(None)), value)
-    if isinstance(hint, type) and issubclass(hint, Noun) and isinstance(value, Mapping):
-        return hint.from_dict(value)
-    if origin is dict and isinstance(value, Mapping):
+        return None if value is None else _restore_union(arguments, value)
+    if isinstance(hint, type) and issubclass(hint, Noun):
+        return value if isinstance(value, hint) else hint.from_dict(value)
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise TypeError(f"a {type(value).__name__} where a mapping belongs")
         return {key: _restore(arguments[1], inner) for key, inner in value.items()}
-    if origin is tuple and isinstance(value, list | tuple):
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise TypeError(f"a {type(value).__name__} where a list belongs")
         inner = arguments if arguments and arguments[-1] is not Ellipsis else (arguments[0],) * len(value)
         return tuple(_restore(a, v) for a, v in zip(inner, value, strict=True))
+    _check_plain(hint, value)
     return value
+
+
+def _check_plain(hint: Any, value: Any) -> None:
+    """Refuse a text, a number or a truth value that is none of its type, or none of its words."""
+    if typing.get_origin(hint) is typing.Literal:
+        if value not in typing.get_args(hint):
+            raise ValueError(f"{value!r} is none of {', '.join(map(repr, typing.get_args(hint)))}")
+    elif hint in _PLAIN and (
+        not isinstance(value, _PLAIN[hint]) or isinstance(value, bool) != (hint is bool)
+    ):
+        raise TypeError(f"{value!r} is no {hint.__name__}")
+
+
+def _restore_union(hints: tuple[Any, ...], value: Any) -> Any:
+    """Return the value as the first type that it can be."""
+    first, *others = (hint for hint in hints if hint is not type(None))
+    try:
+        return _restore(first, value)
+    except (TypeError, ValueError, ArtefactError):
+        if not others:
+            raise
+        return _restore_union(tuple(others), value)

@@ -8,6 +8,7 @@ an error of the house: `Request` holds its words. Nothing that is read is run.
 | `content` | any file | size; pipes, devices and folders are refused |
 | `documents` | JSON, TOML | bytes, depth, values, digits, doubled keys, NaN |
 | `zips` | zip archives | entries, inflation, names, links |
+| `tars` | .tar.gz | names, bytes once inflated |
 | `arrays` | .npy, .npz | header, element types, sizes before memory |
 | `tensors` | safetensors | header, depth, overlaps, element types |
 | `databases` | SQLite | exact tables, no triggers, steps a question may take |
@@ -15,4 +16,5 @@ an error of the house: `Request` holds its words. Nothing that is read is run.
 | `tables` | parquet | rows, columns, row groups, bytes once inflated |
 | `pictures` | JPEG, PNG, WebP, BMP | pixels |
 | `onnx_files` | ONNX | messages, and how deep they lie |
+| `onnx_contents` | what an ONNX file asks for | files beside it that hold weights; links are refused |
 """

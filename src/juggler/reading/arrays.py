@@ -41,7 +41,7 @@ def read_npy(
             more or fewer bytes than its shape says.
     """
     content = read_content(source, request, size)
-    with request.refusing("a .npy file"):
+    with request.refusing(".npy file"):
         stream = io.BytesIO(content)
         version = npy_format.read_magic(stream)
         length_bytes = 2 if version == (1, 0) else 4

@@ -78,4 +78,4 @@ def read_text(source: Path | str | bytes, request: Request, limit: int) -> str:
 
 
 def _too_large(size: int, limit: int) -> str:
-    return f"it has {size:,} bytes; at most {limit:,} are read"
+    return f"it has {size} bytes, more than {limit} bytes"

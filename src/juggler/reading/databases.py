@@ -29,8 +29,7 @@ _FORBIDDEN = frozenset(
         sqlite3.SQLITE_DETACH,
         sqlite3.SQLITE_CREATE_TRIGGER,
         sqlite3.SQLITE_CREATE_TEMP_TRIGGER,
-        sqlite3.SQLITE_CREATE_VIEW,
-        sqlite3.SQLITE_CREATE_TEMP_VIEW,
+        sqlite3.SQLITE_RECURSIVE,
         sqlite3.SQLITE_CREATE_VTABLE,
         sqlite3.SQLITE_DROP_VTABLE,
     }
@@ -107,14 +106,8 @@ class _Steps:
 def _authorise(
     action: int, first: str | None, second: str | None, database: str | None, source: str | None
 ) -> int:
-    """Say whether a statement may do something; `source` names the view or trigger that asks for it."""
+    """Say whether a statement may do something."""
     if action in _FORBIDDEN or (source is not None and action != sqlite3.SQLITE_READ):
         return sqlite3.SQLITE_DENY
     is_loading = action == sqlite3.SQLITE_FUNCTION and second == "load_extension"
     return sqlite3.SQLITE_DENY if is_loading else sqlite3.SQLITE_OK
-
-
-def primary_code(error: Exception) -> int | None:
-    """Return SQLite's primary code for an error, without what extends it; None for another's error."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else int(code) & 0xFF

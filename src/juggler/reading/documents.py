@@ -57,7 +57,7 @@ def read_json(source: Path | bytes, request: Request, limits: DocumentLimits = J
 
 def parse_json(text: str | bytes, request: Request, limits: DocumentLimits = JSON_LIMITS) -> Any:
     """Return the values of a JSON text: see `read_json`."""
-    with request.refusing("a JSON text"):
+    with request.refusing("JSON text"):
         if len(text) > limits.size:
             raise _FaultError(f"{len(text):,} bytes; at most {limits.size:,} are read")
         plain = text if isinstance(text, str) else text.decode("utf-8-sig")
@@ -98,7 +98,10 @@ def parse_toml(text: str | bytes, request: Request, limits: DocumentLimits = TOM
         if _DOTTED_KEY.search(plain):
             raise _FaultError("a key of more than 32 parts")
         _check_counts(plain, limits)
-        value = tomllib.loads(plain)
+        try:
+            value = tomllib.loads(plain)
+        except tomllib.TOMLDecodeError as error:
+            raise request.refusal(f"not TOML: {error}") from error
         check_values(value, limits)
         return value
 

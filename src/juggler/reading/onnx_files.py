@@ -14,8 +14,8 @@ from juggler.reading.request import Request
 if TYPE_CHECKING:
     import onnx
 
-MOST_FIELDS = 2_000_000
-"""Fields of all messages together: a network of ten thousand nodes has three hundred thousand."""
+MOST_FIELDS = 500_000
+"""Fields of all messages that hold others: a network of ten thousand nodes has two hundred thousand."""
 DEPTH = 80
 """Messages within each other; protocol buffers themselves end at a hundred."""
 
@@ -53,7 +53,7 @@ def check_onnx(source: Path | bytes, request: Request) -> None:
         JugglerError: of the request's kind: it is no ONNX file, or has more messages, or deeper ones,
             than any network needs.
     """
-    with request.refusing("an ONNX model"):
+    with request.refusing("ONNX model"):
         if isinstance(source, bytes):
             _check(source)
             return
@@ -81,12 +81,12 @@ def read_onnx(source: Path | bytes, request: Request, *, with_external: bool = T
 
     check_onnx(source, request)
     try:
-        with request.refusing("an ONNX model"):
+        with request.refusing("ONNX model"):
             if isinstance(source, bytes):
                 return onnx.load_from_string(source)
             return onnx.load(str(source), load_external_data=with_external)
     except (DecodeError, EncodeError, onnx.checker.ValidationError) as error:
-        raise request.refusal(f"not an ONNX model ({str(error)[:300]})") from error
+        raise request.refusal(f"no ONNX model ({str(error)[:300]})") from error
 
 
 def _check(buffer: Buffer) -> None:
@@ -99,7 +99,8 @@ def _check(buffer: Buffer) -> None:
                 count += 1
                 if count > MOST_FIELDS:
                     raise ValueError(f"more than {MOST_FIELDS:,} fields")
-                if number in messages:
+                # What holds no message is a text or a number, and takes no more memory than its bytes.
+                if messages.get(number):
                     inner.append((content, after, messages[number]))
         if not inner:
             return

@@ -39,7 +39,7 @@ def open_picture(content: bytes, request: Request, *, upright: bool = False) -> 
         ) from error
     try:
         with (
-            request.refusing("a picture that can be read"),
+            request.refusing("picture that can be read"),
             Image.open(io.BytesIO(content), formats=FORMATS) as image,
         ):
             most = min(Image.MAX_IMAGE_PIXELS or PIXELS, PIXELS)

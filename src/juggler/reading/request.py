@@ -55,7 +55,7 @@ class Request:
         """Turn whatever malformed bytes make go wrong in the block into the error of this request.
 
         Args:
-            what: what was expected, for the error: `a JSON text`.
+            what: what was expected, for the error: `JSON text`.
 
         Raises:
             JugglerError: of this request's kind.
@@ -65,10 +65,10 @@ class Request:
         except JugglerError:
             raise
         except MemoryError as error:
-            raise self.refusal(f"not {what}: it asks for more memory than there is") from error
+            raise self.refusal(f"no {what}: it asks for more memory than there is") from error
         except MALFORMED as error:
             text = " ".join(str(error).split())[:300]
-            raise self.refusal(f"not {what} ({type(error).__name__}{text and f': {text}'})") from error
+            raise self.refusal(f"no {what} ({type(error).__name__}{text and f': {text}'})") from error
 
 
 def name_of(source: Path | str | bytes) -> str:

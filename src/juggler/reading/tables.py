@@ -118,10 +118,10 @@ def open_table(source: Path | bytes, request: Request, limits: TableLimits = TAB
 @contextmanager
 def _refusing(request: Request, pa: Any) -> Iterator[None]:
     try:
-        with request.refusing("a parquet file that can be read"):
+        with request.refusing("parquet file that can be read"):
             yield
     except pa.ArrowException as error:  # some of them are of no kind that Python has
-        raise request.refusal(f"not a parquet file that can be read ({str(error)[:300]})") from error
+        raise request.refusal(f"no parquet file that can be read ({str(error)[:300]})") from error
 
 
 def _check_footer(file: Any, size: int, limits: TableLimits) -> None:

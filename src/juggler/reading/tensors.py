@@ -47,7 +47,7 @@ def read_tensor_header(path: Path, request: Request) -> TensorHeader:
     Raises:
         JugglerError: of the request's kind: the file is none, or its header lies.
     """
-    with open_plain(path, request) as file, request.refusing("a whole safetensors file"):
+    with open_plain(path, request) as file, request.refusing("whole safetensors file"):
         file_size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
         if not 2 <= length <= min(_HEADER.size, file_size - _LENGTH_BYTES):
@@ -79,12 +79,12 @@ def read_safetensors(path: Path, request: Request) -> tuple[dict[str, Tensor], d
     header = read_tensor_header(path, request)
     try:
         with (
-            request.refusing("a whole safetensors file"),
+            request.refusing("whole safetensors file"),
             safetensors.safe_open(str(path), framework="pt", device="cpu") as file,
         ):
             return {name: file.get_tensor(name) for name in header.names}, header.metadata
     except safetensors.SafetensorError as error:
-        raise request.refusal(f"not a whole safetensors file ({error})") from error
+        raise request.refusal(f"no whole safetensors file ({error})") from error
 
 
 def _span(name: str, record: Any) -> tuple[int, int, str]:

@@ -58,7 +58,7 @@ class Archive:
         Raises:
             JugglerError: of the request's kind: there is none of the name, it is damaged or larger.
         """
-        with self._request.refusing("a whole zip archive"):
+        with self._request.refusing("whole zip archive"):
             entry = self._entries.get(name)
             if entry is None:
                 raise ValueError(f"there is no {name!r} in it")
@@ -89,7 +89,7 @@ def open_zip(
             link, one that is encrypted or packed in another way than deflated, or a name that leads out.
     """
     with ExitStack() as stack:
-        with request.refusing("a zip archive"):
+        with request.refusing("zip archive"):
             if isinstance(source, bytes):
                 _check_number(source, limits.entries)
                 archive = stack.enter_context(zipfile.ZipFile(io.BytesIO(source)))

@@ -10,6 +10,7 @@ import onnx
 from juggler.count.geometry import macs_of_layer
 from juggler.errors import ArtefactError
 from juggler.reproduce.results import Shape
+from juggler.runtime.onnx_graphs.editing import makers_of, weights_of
 
 FUSED = {"Relu", "Flatten", "Identity", "Reshape"}  # every runtime here folds these into a neighbour
 FLOAT_BYTES = 4
@@ -37,13 +38,15 @@ def count(graph: bytes, shape: tuple[int, ...]) -> Shape:
         value.type.tensor_type.ClearField("shape")
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     sizes = _sizes(inferred.graph)
-    weights = {tensor.name: tuple(tensor.dims) for tensor in inferred.graph.initializer}
-    makers = {name: node.op_type for node in inferred.graph.node for name in node.output}
+    weights = {name: tuple(tensor.dims) for name, tensor in weights_of(inferred.graph).items()}
+    makers = makers_of(inferred.graph)
     macs = kernels = moved = 0
     for node in inferred.graph.node:
         if node.op_type in ("Constant", *FUSED):
             continue
-        if node.op_type == "Add" and any(makers.get(name) == "Conv" for name in node.input):
+        if node.op_type == "Add" and any(
+            name in makers and makers[name].op_type == "Conv" for name in node.input
+        ):
             moved += _elements(node.input[-1], sizes)  # one map more for the convolution to read
             continue
         kernels += 1

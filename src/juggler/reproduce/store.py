@@ -14,6 +14,9 @@ from typing import Any
 from juggler.errors import ArtefactError, ConfigError
 from juggler.files import write_atomically
 from juggler.nouns import Machine
+from juggler.reading.content import read_text
+from juggler.reading.documents import JSON_LIMITS
+from juggler.reading.request import Request
 from juggler.reproduce.results import FORMAT, Cell, MachineResults, Reproduction, to_csv
 
 
@@ -31,8 +34,8 @@ class Store:
     def read(self, path: Path) -> Cell | None:
         """Return a kept cell; None where there is none, or one of another release."""
         try:
-            return Cell.from_json(path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ArtefactError, UnicodeDecodeError, TypeError):
+            return Cell.from_json(read_text(path, Request("read a cell", "Delete it"), JSON_LIMITS.size))
+        except (ArtefactError, TypeError):
             return None
 
     def write(self, path: Path, cell: Cell) -> None:

@@ -27,17 +27,40 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from juggler.checks import refuse_faults
 from juggler.data import Encoder, Schema
 from juggler.errors import ArtefactError, ConfigError
 from juggler.files import write_atomically
-from juggler.nouns import Certificate
+from juggler.nouns import Certificate, Noun
 from juggler.packages import release_of
+from juggler.reading.content import read_content
+from juggler.reading.documents import parse_json
+from juggler.reading.onnx_contents import read_contents
+from juggler.reading.request import Request
 from juggler.runtime.onnx_graphs.metadata import join, split
 from juggler.runtime.session import BACKENDS, Session, Source
 
+T = TypeVar("T")
+N = TypeVar("N", bound=Noun)
+MOST_BYTES = 1 << 30
+_ALLOWED = """
+Abs Add And ArgMax ArgMin AveragePool BatchNormalization Cast CastLike Ceil Celu Clip Concat Constant Conv
+ConvInteger ConvTranspose Cos CumSum DepthToSpace DequantizeLinear Div Dropout DynamicQuantizeLinear Einsum
+Elu Equal Erf Exp Expand Flatten Floor Gather GatherElements GatherND Gelu Gemm GlobalAveragePool
+GlobalMaxPool Greater GreaterOrEqual GroupNormalization HardSigmoid HardSwish Identity InstanceNormalization
+LRN LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax LpNormalization LpPool MatMul MatMulInteger
+Max MaxPool Mean Min Mish Mod Mul Neg Not Or PRelu Pad Pow QLinearConv QLinearMatMul QuantizeLinear
+Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd
+ReduceSum ReduceSumSquare Relu Reshape Round Selu Shape Sigmoid Sign Sin Size Slice Softmax Softplus
+Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Swish Tanh ThresholdedRelu TopK Transpose Unsqueeze Where
+Xor
+"""
+OPERATORS = frozenset(_ALLOWED.split())
+"""What the network of an artefact may consist of: operators of the standard that compute on tensors. No
+loops, no functions, no operators of other makers, nothing that draws numbers or makes tensors of any size.
+"""
 FORMAT = 1
 PREFIX = "juggler."
 REMAKE = "Make it again with `juggler train`, or copy it again"
@@ -68,19 +91,36 @@ class Fields:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        are_names = all(isinstance(text, str) for text in (self.name, *self.classes))
         paths = [text for text in _texts(self.provenance) if _is_absolute(text)]
         refuse_faults(
             "describe an artefact",
             {
                 "no name": not self.name,
                 f"the form {self.form!r}": self.form not in ("flat", "wide"),
-                f"the classes {list(self.classes)}": len({*self.classes}) != len(self.classes)
+                f"the classes {list(self.classes)}": not are_names
+                or len({*self.classes}) != len(self.classes)
                 or len(self.classes) < 2,
                 f"the threshold {self.threshold}": not 0.0 <= self.threshold <= 1.0,
+                "an encoder of another schema": not self._fits(),
                 f"a path of this machine in the provenance, {paths[:1]}": bool(paths),
             },
             "Give a name, `flat` or `wide`, two or more different classes, a threshold from 0 to 1, "
             "and a provenance without paths",
+        )
+
+    def _fits(self) -> bool:
+        """Say whether the encoder takes records of the schema, with a row for each word of a column."""
+        encoder, schema = self.encoder, self.schema
+        return (
+            (encoder.schema, encoder.schema_version) == (schema.name, schema.version)
+            and (encoder.numeric, encoder.categorical) == (schema.numeric, schema.categorical)
+            and all(
+                len(code.table) == len(schema.column[code.feature].vocabulary) + 1
+                and 0 <= code.neutral < len(code.table)
+                for code in encoder.codes
+                if code.table
+            )
         )
 
     def to_metadata(self) -> dict[str, str]:
@@ -106,7 +146,7 @@ class Fields:
             ConfigError: a value is out of range.
         """
         form = _get(metadata, "form")
-        certificate = _parsed(metadata, "certificate")
+        has_certificate = _parsed(metadata, "certificate") is not None
         try:
             threshold = float(_get(metadata, "threshold"))
         except ValueError as error:
@@ -114,12 +154,12 @@ class Fields:
         return cls(
             name=_get(metadata, "name"),
             form="flat" if form == "flat" else "wide" if form == "wide" else form,  # type: ignore[arg-type]
-            schema=Schema.from_dict(_parsed(metadata, "schema")),
-            encoder=Encoder.from_dict(_parsed(metadata, "encoder")),
-            classes=tuple(_parsed(metadata, "classes")),
+            schema=_noun(metadata, "schema", Schema),
+            encoder=_noun(metadata, "encoder", Encoder),
+            classes=tuple(_typed(metadata, "classes", list, "list of names")),
             threshold=threshold,
-            certificate=Certificate.from_dict(certificate) if certificate else None,
-            provenance=_parsed(metadata, "provenance"),
+            certificate=_noun(metadata, "certificate", Certificate) if has_certificate else None,
+            provenance=_typed(metadata, "provenance", dict, "object"),
         )
 
 
@@ -130,11 +170,20 @@ def _get(metadata: Mapping[str, str], key: str) -> str:
 
 
 def _parsed(metadata: Mapping[str, str], key: str) -> Any:
-    text = _get(metadata, key)
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ArtefactError(f"read {PREFIX}{key}", f"{PREFIX}{key} is no JSON ({error})", REMAKE) from error
+    return parse_json(_get(metadata, key), Request(f"read {PREFIX}{key}", REMAKE))
+
+
+def _typed(metadata: Mapping[str, str], key: str, kind: type[T], noun: str) -> T:
+    value = _parsed(metadata, key)
+    if not isinstance(value, kind):
+        raise ArtefactError(f"read {PREFIX}{key}", f"a {type(value).__name__}, no {noun}", REMAKE)
+    return value
+
+
+def _noun(metadata: Mapping[str, str], key: str, kind: type[N]) -> N:
+    values = _typed(metadata, key, dict, "object")
+    with Request(f"read {PREFIX}{key}", REMAKE).refusing(f"{kind.__name__}"):
+        return kind.from_dict(values)
 
 
 def _json(value: Any) -> str:
@@ -183,6 +232,7 @@ class Artefact:
         try:
             rest, metadata = split(graph)
             _check_format(metadata)
+            _check_graph(graph)
             if metadata.get(DIGEST) != _digest(rest, metadata):
                 raise ArtefactError("compare the digest", "the file was changed after it was written", REMAKE)
             fields = Fields.from_metadata(metadata)
@@ -253,6 +303,7 @@ def write(path: str | Path, graph: bytes, fields: Fields) -> Artefact:
         ConfigError: the file cannot be written.
     """
     path = Path(path)
+    _check_graph(graph)
     _open(graph, fields, "the graph", threads=1).close()
     rest, metadata_before = split(graph)
     release = {"juggler": release_of("juggler")}
@@ -288,15 +339,28 @@ def _open(graph: bytes, fields: Fields, what: str, threads: int | None) -> Sessi
 
 def _read(path: Path) -> bytes:
     action = f"load the artefact {path}"
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise ArtefactError(action, "there is no such file", "Make one with `juggler train`") from error
-    except OSError as error:
-        raise ArtefactError(action, f"it cannot be read ({error.strerror})", "Give an .onnx file") from error
+    content = read_content(path, Request(action, "Give an .onnx file; `juggler train` makes one"), MOST_BYTES)
     if not content:
         raise ArtefactError(action, "the file is empty", REMAKE)
     return content
+
+
+def _check_graph(graph: bytes) -> None:
+    """Refuse a graph that asks for more than a detector needs: whoever runs it would have to trust it.
+
+    Raises:
+        ArtefactError: names the operators that are not allowed, or the weights that lie in another file.
+    """
+    request = Request(
+        "look through the graph", "Export the network with weights in it and plain operators only"
+    )
+    contents = read_contents(graph, request)
+    if contents.external:
+        raise request.refusal(f"its weights lie in other files, such as {min(contents.external)!r}")
+    strangers = sorted(contents.operators - OPERATORS)
+    if strangers or contents.functions:
+        listed = ", ".join(strangers[:5]) or "functions of its own"
+        raise request.refusal(f"it holds {listed}, which no detector needs")
 
 
 def _check_format(metadata: Mapping[str, str]) -> None:
@@ -308,8 +372,8 @@ def _check_format(metadata: Mapping[str, str]) -> None:
             "it has no juggler metadata: a plain ONNX model, or another kind of file",
             "Make an artefact with `juggler train`, or of a graph with juggler.runtime.artefact.write",
         )
-    if not text.isdecimal():
-        raise ArtefactError(action, f"the format is {text!r}", REMAKE)
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise ArtefactError(action, f"the format is {text[:20]!r}", REMAKE)
     if int(text) > FORMAT:
         raise ArtefactError(
             action,

@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 from juggler.errors import ArtefactError, ConfigError, Unavailable
+from juggler.reading.onnx_contents import check_external
+from juggler.reading.request import Request
 from juggler.runtime.precision import check_precision
 from juggler.runtime.session import BACKENDS, Backend, Model, Session, Source
+
+EMBED = "Give an ONNX model with its weights in it, or in plain files of its own beside it"
 
 
 def open_session(
@@ -88,10 +92,12 @@ def _checked(model: str | Path | bytes) -> Path | bytes:
     if isinstance(model, bytes):
         if not model:
             raise ArtefactError("open an ONNX model", "no bytes", "Export the network again")
+        check_external(model, Request("open an ONNX model", EMBED))
         return model
     path = Path(model)
     if not path.is_file():
         raise ArtefactError(f"open {path}", "there is no such file", "Give the path of an .onnx file")
     if path.stat().st_size == 0:
         raise ArtefactError(f"open {path}", "the file is empty", "Export the network again")
+    check_external(path, Request(f"open {path}", EMBED))
     return path

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from juggler.data.standard import Standard
-from juggler.errors import ArtefactError, ConfigError, Unavailable
+from juggler.errors import ConfigError, Unavailable
 from juggler.files import write_atomically
 from juggler.models.networks import checkpoint
 from juggler.packages import is_installed
+from juggler.reading.documents import parse_object
+from juggler.reading.onnx_files import read_onnx
+from juggler.reading.request import Request
+from juggler.reading.tensors import read_safetensors
 from juggler.runtime.deploy import CLASSIFIER
 from juggler.runtime.export import draft
 from juggler.runtime.sources.named import open_module
@@ -120,28 +123,21 @@ def standard_of(model: Path) -> Standard:
     """
     standard = None
     if model.suffix == ".onnx":
-        import onnx  # noqa: PLC0415  # heavy
-
-        entries = onnx.load(str(model), load_external_data=False).metadata_props
+        request = Request(f"read {model}", "Export it again")
+        entries = read_onnx(model, request, with_external=False).metadata_props
         text = next((entry.value for entry in entries if entry.key == CLASSIFIER), None)
-        standard = json.loads(text).get("standard") if text else None
+        standard = parse_object(text, request).get("standard") if text else None
     elif model.suffix == ".safetensors":
         standard = checkpoint.load(model)[1].get("standard")
     return IMAGENET if standard is None else Standard.from_dict(standard)
 
 
 def _load(module: nn.Module, path: Path) -> None:
-    import safetensors.torch  # noqa: PLC0415  # heavy
-
-    try:
-        tensors: dict[str, Tensor] = safetensors.torch.load_file(path)
+    remedy = "Save the network's own state dict: safetensors.torch.save_file(network.state_dict(), path)"
+    request = Request(f"read the weights {path}", remedy)
+    tensors, _ = read_safetensors(path, request)
+    with request.refusing("the weights of this network"):
         module.load_state_dict(tensors)
-    except (OSError, RuntimeError, ValueError, safetensors.SafetensorError) as error:
-        raise ArtefactError(
-            f"read the weights {path}",
-            " ".join((str(error).strip() or type(error).__name__).split())[:300],
-            "Save the network's own state dict: safetensors.torch.save_file(network.state_dict(), path)",
-        ) from error
 
 
 def _drawn(module: nn.Module) -> nn.Module:

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from juggler.errors import ConfigError
-from juggler.runtime.onnx_graphs.attributes import attributes_of
+from juggler.reading.onnx_files import read_onnx
+from juggler.reading.request import Request
+from juggler.runtime.onnx_graphs.editing import attributes_of, weights_of
 
 PRUNED = ("Conv", "Gemm", "MatMul")
 
@@ -36,8 +38,8 @@ def pruned(graph: Path | bytes, density: float, block: tuple[int, int] = (1, 1))
         )
     import onnx  # noqa: PLC0415  # an extra
 
-    model: Any = onnx.load_from_string(graph) if isinstance(graph, bytes) else onnx.load(str(graph))
-    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    model: Any = read_onnx(graph, Request("prune a graph", "Export it again"))
+    stored = weights_of(model.graph)
     done: set[str] = set()
     for node in model.graph.node:
         name = node.input[1] if node.op_type in PRUNED and len(node.input) > 1 else ""

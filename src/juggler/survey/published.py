@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from functools import cache
 from importlib import resources
 from typing import Any
 
+from juggler.reading.documents import parse_toml
+from juggler.reading.request import Request
 from juggler.survey.amount import QUOTED, Amount
 
 TABLE_ONE = ("top1", "top5", "parameters_m", "gflop", "latency_ms", "power_w")
@@ -46,4 +47,4 @@ def note(name: str) -> str:
 @cache
 def _published() -> dict[str, Any]:
     text = (resources.files("juggler.survey") / "published.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+    return parse_toml(text, Request("read what was published", "Install juggler again"))

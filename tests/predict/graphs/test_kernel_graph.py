@@ -14,7 +14,7 @@ from juggler.predict import KernelSpec
 from juggler.predict.graphs.kernel_graph import BINARY, UNARY, build
 from juggler.predict.kernels.spec import ACTIVATIONS
 from juggler.runtime.export import OPSET as EXPORTED
-from juggler.runtime.onnx_graphs.normals import normal
+from juggler.runtime.onnx_graphs.builder import normal
 
 CONV = KernelSpec("conv", 2, 16, 32, 9, 8, kernel=(3, 3), stride=(2, 1), pads=(1, 1, 1, 1), bias=True)
 KERNELS = [

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -19,6 +18,9 @@ from typing import Any
 
 from juggler.errors import ConfigError
 from juggler.nouns import Noun
+from juggler.reading.content import read_text
+from juggler.reading.documents import TOML_LIMITS, parse_toml
+from juggler.reading.request import Request
 from juggler.registry import normalise
 
 LEVELS = ("dram", "buffer", "array", "register")
@@ -137,10 +139,8 @@ def read_hierarchy(path: str | Path) -> Hierarchy:
     Raises:
         ConfigError: it cannot be read, is not TOML, or describes no device; the message says where.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"read the device {path}", str(error), "Check the path") from error
+    request = Request(f"read the device {path}", "Check the path", ConfigError)
+    text = read_text(path, request, TOML_LIMITS.size)
     return parse_hierarchy(text, str(path))
 
 
@@ -154,10 +154,7 @@ def parse_hierarchy(text: str, place: str) -> Hierarchy:
     Raises:
         ConfigError: it is not TOML, or describes no device; the message names the field.
     """
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"read the device {place}", f"not TOML: {error}", "Mend that line") from error
+    values = parse_toml(text, Request(f"read the device {place}", "Mend that line", ConfigError))
     _check_names(values, _DEVICE, place)
     word_bits = _positive_integer(values, "word_bits", place)
     mac, unit = _energy(values, "mac", place)

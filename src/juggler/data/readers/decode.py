@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import os
-import struct
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
@@ -12,18 +10,16 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from juggler.errors import DataError, Unavailable
-from juggler.extras import install_command
+from juggler.errors import DataError
+from juggler.reading.pictures import open_picture
+from juggler.reading.request import Request
 
 if TYPE_CHECKING:
     from PIL import Image
 
 Item = TypeVar("Item")
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # Pillow reads stranger ones too, some by starting other programs
 _JPEG = b"\xff\xd8\xff"
-_DEEP = ("I", "F")  # more than eight bits a channel, which Pillow would clip
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, struct.error)
 _WORKERS = 8
 _AT_ONCE = 256
 
@@ -68,35 +64,8 @@ def in_parallel(
 
 
 def _opened(content: bytes, name: str, *, upright: bool = False) -> Image.Image:
-    try:
-        from PIL import Image, ImageOps  # noqa: PLC0415  # the base install detects without it
-    except ImportError as error:
-        raise Unavailable(
-            "decode pictures", f"Pillow is not installed ({error})", install_command("train")
-        ) from error
-    try:
-        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-            most = Image.MAX_IMAGE_PIXELS
-            if most is not None and image.width * image.height > most:
-                raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
-            if image.mode.startswith(_DEEP):
-                raise ValueError(f"mode {image.mode}: more than 8 bits a channel")
-            image.load()
-            if upright:
-                ImageOps.exif_transpose(image, in_place=True)
-            # A palette with transparent entries goes through RGBA, as Pillow asks.
-            plain = image.convert("RGBA") if "transparency" in image.info else image
-            return plain.convert("RGB")
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(
-            f"decode {name}", f"too many pixels ({error})", "Scale it down: it would fill the memory"
-        ) from error
-    except _BROKEN as error:
-        raise DataError(
-            f"decode {name}",
-            f"no picture that can be read ({error})",
-            "Replace it by a JPEG, PNG, WebP or BMP of 8 bits a channel, or take it away",
-        ) from error
+    remedy = "Replace it by a JPEG, PNG, WebP or BMP of 8 bits a channel, or take it away"
+    return open_picture(content, Request(f"decode {name}", remedy, DataError), upright=upright)
 
 
 def _array(image: Image.Image) -> NDArray[np.uint8]:

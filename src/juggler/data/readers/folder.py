@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from juggler.data.picture_cache import Batch
 from juggler.data.readers.decode import in_parallel, square
 from juggler.errors import DataError
+from juggler.reading.content import read_content
+from juggler.reading.request import Request
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 TEST_NAMES = ("test", "val", "valid", "validation")
@@ -166,11 +168,6 @@ def _pictures(folder: Path) -> tuple[Path, ...]:
 
 
 def _square(path: Path, size: int) -> NDArray[np.uint8]:
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise DataError(f"read {path}", error.strerror or str(error), "Make it readable") from error
-    if len(content) > _MAX_FILE_BYTES:
-        raise DataError(f"read {path}", f"more than {_MAX_FILE_BYTES} bytes", "Scale it down")
+    request = Request(f"read {path}", "Make it readable, or scale it down", DataError)
+    content = read_content(path, request, _MAX_FILE_BYTES)
     return square(content, str(path), size)

@@ -6,7 +6,6 @@ where it carries none, by the name of its folder.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,17 +15,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyarrow import parquet
 
 from juggler.data.picture_cache import Batch
 from juggler.data.readers.decode import is_jpeg, rgb
 from juggler.data.source import walk
-from juggler.errors import DataError
+from juggler.errors import ArtefactError, DataError
+from juggler.reading.documents import parse_object
+from juggler.reading.request import Request
+from juggler.reading.tables import open_table
 
 _SHARD = re.compile(r"(?P<part>[a-z]+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.parquet")
 _IMAGE_COLUMNS = ("img", "image")
 _ROWS = 1024
-_BROKEN = (pa.ArrowException, OSError)
 
 
 @dataclass(frozen=True)
@@ -75,25 +75,21 @@ class ParquetLayout:
         for shard in shards:
             if not self._fits(shard, named=True):
                 raise DataError(f"read {shard}", "other columns or classes than the rest", "Fetch it again")
-            try:
-                with parquet.ParquetFile(shard) as file:
-                    image = next(name for name in _IMAGE_COLUMNS if name in file.schema_arrow.names)
-                    first = 0
-                    for rows in file.iter_batches(_ROWS, columns=[image, self.label]):
-                        yield self._batch(
-                            rows.column(image), rows.column(self.label), f"{shard}, picture", first
-                        )
-                        first += len(rows)
-            except _BROKEN as error:
-                raise _broken(shard, error) from error
+            with open_table(shard, _request(shard)) as table:
+                image = next(name for name in _IMAGE_COLUMNS if name in table.schema.names)
+                first = 0
+                for rows in table.batches(_ROWS, [image, self.label]):
+                    yield self._batch(rows.column(image), rows.column(self.label), f"{shard}, picture", first)
+                    first += len(rows)
 
     def _fits(self, shard: Path, *, named: bool) -> bool:
         """Say whether a file is of this data set, by its columns and class names, or else its folder's."""
         try:
-            schema = parquet.read_schema(shard)
-        except _BROKEN as error:
+            with open_table(shard, _request(shard)) as table:
+                schema = table.schema
+        except DataError:
             if named:
-                raise _broken(shard, error) from error
+                raise
             return False
         columns = {*schema.names}
         image = next((name for name in _IMAGE_COLUMNS if name in columns), None)
@@ -166,11 +162,12 @@ def _whole(shards: list[Path]) -> tuple[Path, ...]:
 def _class_names(metadata: Mapping[bytes, bytes], label: str) -> tuple[str, ...] | None:
     """Return the names that Hugging Face wrote beside the columns, None where it wrote none."""
     try:
-        names: Any = json.loads(metadata[b"huggingface"])["info"]["features"][label]["names"]
-    except (KeyError, TypeError, ValueError):
+        record = parse_object(metadata[b"huggingface"], Request("read its classes", "Fetch it again"))
+        names: Any = record["info"]["features"][label]["names"]
+    except (KeyError, TypeError, ArtefactError):
         return None
     return tuple(map(str, names)) if isinstance(names, list) else None
 
 
-def _broken(shard: Path, error: BaseException) -> DataError:
-    return DataError(f"read {shard}", f"no parquet that can be read ({error})", "Fetch it again")
+def _request(shard: Path) -> Request:
+    return Request(f"read {shard}", "Fetch it again", DataError)

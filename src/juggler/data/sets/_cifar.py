@@ -12,12 +12,12 @@ from typing import Protocol
 from juggler.data.dataset import Provenance, check_choice
 from juggler.data.picture_cache import Batch, decoded, key_of
 from juggler.data.pictures import Pictures, TrainPictures
-from juggler.data.readers.archive import files, members
 from juggler.data.readers.cifar_binary import SHAPE
 from juggler.data.readers.parquet import ParquetLayout
 from juggler.data.source import DataNotFound, FileCopy, RemoteFile, Source, walk
 from juggler.errors import DataError
 from juggler.nouns import Progress
+from juggler.reading.tars import files, members
 
 COUNTS = {"train": 50_000, "test": 10_000}
 _HOME = "https://www.cs.toronto.edu/~kriz/"

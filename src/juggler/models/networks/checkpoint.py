@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -21,6 +20,9 @@ from juggler.digest import tensors_sha256
 from juggler.errors import ArtefactError, ConfigError
 from juggler.files import write_atomically
 from juggler.models.networks.creation import create, origin
+from juggler.reading.documents import DocumentLimits, parse_object
+from juggler.reading.request import Request
+from juggler.reading.tensors import read_safetensors, read_tensor_header
 
 FORMAT_VERSION = 1
 KEY = "juggler"
@@ -85,20 +87,16 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
         ArtefactError: the file is missing, damaged, not ours, of another kind or version.
     """
     request = f"read the {kind} file {path}"
-    try:
-        with safetensors.safe_open(str(path), framework="pt", device="cpu") as file:
-            metadata = file.metadata() or {}
-            header = _header(request, metadata.get(KEY), kind)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
-    except FileNotFoundError as error:
-        raise ArtefactError(request, "there is no such file", "Check the path") from error
-    except (safetensors.SafetensorError, OSError) as error:
-        raise ArtefactError(request, f"it is no whole safetensors file: {error}", _AGAIN) from error
+    # Whose it is, is known before the tensors are read.
+    header = _header(request, read_tensor_header(path, Request(request, _AGAIN)).metadata.get(KEY), kind)
+    tensors, _ = read_safetensors(path, Request(request, _AGAIN))
     if header.get("sha256") != tensors_sha256(tensors):
         raise ArtefactError(request, "its tensors are not the ones that were written", _AGAIN)
     return tensors, header
 
 
+# The state of a random generator is a number of 128 bits.
+_HEADER_LIMITS = DocumentLimits(digits=40)
 _AGAIN = "Copy it again from where it is whole, or write it again"
 
 
@@ -106,12 +104,7 @@ def _header(request: str, text: str | None, kind: str) -> dict[str, Any]:
     """Return the JSON header once it is known to be ours, of this version and kind."""
     if text is None:
         raise ArtefactError(request, "juggler did not write it", "Give a file that juggler's training wrote")
-    try:
-        header = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ArtefactError(request, f"its header is not JSON: {error}", _AGAIN) from error
-    if not isinstance(header, dict):
-        raise ArtefactError(request, "its header is no JSON object", _AGAIN)
+    header = parse_object(text, Request(request, _AGAIN), _HEADER_LIMITS)
     if header.get("format_version") != FORMAT_VERSION:
         raise ArtefactError(
             request,

@@ -12,14 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from juggler.clock.race import race
-from juggler.errors import ArtefactError, ConfigError
+from juggler.errors import ConfigError
 from juggler.files import write_atomically
 from juggler.nouns import Noun, Progress, ReportProgress
 from juggler.predict.campaign.store.samples import Store, machine_digest
 from juggler.predict.extract.kernels import ExtractedKernels, extract_kernels
 from juggler.predict.graphs.random_networks import RandomNetwork, random_network
+from juggler.reading.documents import read_json
+from juggler.reading.request import Request
 from juggler.runtime.machine import machine as machine_record
-from juggler.runtime.onnx_graphs.normals import normal
+from juggler.runtime.onnx_graphs.builder import normal
 from juggler.runtime.open import open_session
 
 BATCHES = (1, 1, 1, 2, 4, 8, 16, 32, 64)  # more calls are of one input than of any other number
@@ -162,8 +164,7 @@ def kept_networks(path: Path) -> list[TimedNetwork]:
     """
     if not path.is_file():
         return []
-    try:
-        return [TimedNetwork.from_dict(row) for row in json.loads(path.read_text(encoding="utf-8"))]
-    except (ValueError, TypeError, AttributeError) as error:
-        fault = f"no timed networks ({type(error).__name__}: {error})"
-        raise ArtefactError(f"read {path}", fault, "Delete it, and time networks again") from error
+    request = Request(f"read {path}", "Delete it, and time networks again")
+    rows = read_json(path, request)
+    with request.refusing("timed networks"):
+        return [TimedNetwork.from_dict(row) for row in rows]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from functools import lru_cache
 from importlib.resources import files
@@ -13,6 +12,8 @@ import numpy as np
 from juggler.errors import ConfigError
 from juggler.predict.kernels.sizes import CONVOLUTIONS
 from juggler.predict.kernels.spec import ACTIVATIONS, KernelSpec
+from juggler.reading.documents import parse_object
+from juggler.reading.request import Request
 
 MOST_BATCH, MOST_SIDE, MOST_CHANNELS, MOST_FEATURES = 64, 512, 9999, 4096  # of Table 3
 MOST_ROWS = 1024  # tokens or positions of what is no image
@@ -195,7 +196,8 @@ def _shapes() -> dict[str, list[Shape]]:
     """Return the shapes of layers of real networks, by family."""
     text = files("juggler.predict").joinpath("network_shapes.json").read_text(encoding="utf-8")
     shapes: dict[str, list[Shape]] = {}
-    for name, *sizes in json.loads(text)["shapes"]:
+    record = parse_object(text, Request("read the shapes of layers", "Install juggler again"))
+    for name, *sizes in record["shapes"]:
         family = str(name).partition(" ")[0]
         shapes.setdefault(family, []).append((family, *sizes))
     return shapes

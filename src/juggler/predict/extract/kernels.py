@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Protocol
 from juggler.errors import ConfigError
 from juggler.lazy import renamed
 from juggler.nouns import Noun
-from juggler.predict.graphs.structure import GraphStructure, graph_structure_of
+from juggler.predict.graphs.structure import graph_structure_of
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.registry import Registry
+from juggler.runtime.onnx_graphs.structure import GraphStructure
 
 if TYPE_CHECKING:
     from juggler.runtime.session import Model

@@ -6,7 +6,6 @@ is the one that the predictor took for it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from juggler.arrays import Floats
-from juggler.errors import ArtefactError
 from juggler.nouns import Progress, ReportProgress
 from juggler.predict.campaign.networks import TimedNetwork
 from juggler.predict.fit.comparison import parted_samples
@@ -26,6 +24,8 @@ from juggler.predict.learning.learner import LEARNERS
 from juggler.predict.learning.scores import Scores, score
 from juggler.predict.predictor.kernel_model import EXEC, POST, PRE
 from juggler.predict.predictor.predictor import NETWORK, Predictor
+from juggler.reading.documents import read_json
+from juggler.reading.request import Request
 
 
 @dataclass(frozen=True)
@@ -152,9 +152,10 @@ def read_points(path: Path) -> tuple[NetworkPoint, ...]:
     Raises:
         ArtefactError: there is no such file, or it holds something else.
     """
-    action = f"read {path}"
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["networks"]
+    request = Request(f"read {path}", "Name a result of benchmarks/predict/networks.py")
+    record = read_json(path, request)
+    with request.refusing("timed networks"):
+        rows = record["networks"]
         return tuple(
             NetworkPoint(
                 network=str(row["network"]),
@@ -167,8 +168,3 @@ def read_points(path: Path) -> tuple[NetworkPoint, ...]:
             )
             for row in rows
         )
-    except FileNotFoundError as error:
-        raise ArtefactError(action, "no such file", "Run benchmarks/predict/networks.py") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        fault = f"no timed networks ({type(error).__name__}: {error})"
-        raise ArtefactError(action, fault, "Name a result of benchmarks/predict/networks.py") from error

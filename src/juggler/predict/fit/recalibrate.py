@@ -29,6 +29,8 @@ from juggler.predict.kernels.spec import KernelSpec
 from juggler.predict.predictor.intervals import POOLED, Intervals
 from juggler.predict.predictor.machine import predictor_digest
 from juggler.predict.predictor.predictor import NETWORK, Predictor
+from juggler.reading.content import MIB, read_text
+from juggler.reading.request import Request
 from juggler.runtime.machine import machine
 
 MINUTES, NETWORKS, NETWORK_ROUNDS = 0.75, 6, 3
@@ -208,8 +210,8 @@ def read_correction(
     """Return what was kept for this predictor on this machine; None where nothing can be read."""
     path = _path(predictor_digest(predictor), here or machine(), folder)
     try:
-        return Correction.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, ArtefactError, ValueError, TypeError):  # a cache may be lost or damaged at any time
+        return Correction.from_json(read_text(path, Request("read a correction", "Delete it"), MIB))
+    except (ArtefactError, ValueError, TypeError):  # a cache may be lost or damaged at any time
         return None
 
 

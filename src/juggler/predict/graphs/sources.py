@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from juggler.errors import ConfigError
-from juggler.predict.graphs.structure import GraphStructure, graph_structure_of
+from juggler.predict.graphs.structure import graph_structure_of
+from juggler.runtime.onnx_graphs.structure import GraphStructure
 from juggler.runtime.sources.named import open_with_example
 
 if TYPE_CHECKING:

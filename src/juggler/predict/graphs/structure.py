@@ -10,13 +10,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from juggler.errors import ArtefactError, ConfigError
-from juggler.runtime.onnx_graphs.shape_inference import with_sizes
-from juggler.runtime.onnx_graphs.structure import read_structure, with_tensors
+from juggler.runtime.onnx_graphs.editing import replace_all, uses_of, weights_of
+from juggler.runtime.onnx_graphs.structure import GraphStructure, read_structure, with_tensors
 
 if TYPE_CHECKING:
     import onnx
@@ -26,67 +25,6 @@ if TYPE_CHECKING:
 
 WEIGHT = "juggler_weight_"  # how placeholders are called, and what follows is their type and size
 PRODUCTS = ("Gemm", "MatMul")
-
-
-@dataclass(frozen=True)
-class GraphStructure:
-    """A graph whose large tensors are empty.
-
-    Attributes:
-        model: the structure, with the input's sizes as the file has them; never changed.
-        name: of the network.
-    """
-
-    model: onnx.ModelProto
-    name: str
-
-    @property
-    def input_shape(self) -> tuple[int | None, ...]:
-        """Return the first input's shape; None where a size is free."""
-        return _shape_of(self.inputs[0])
-
-    @property
-    def inputs(self) -> list[Any]:
-        """Return the inputs that are no weights."""
-        weights = {tensor.name for tensor in self.model.graph.initializer}
-        return [value for value in self.model.graph.input if value.name not in weights]
-
-    def sized(self, *shapes: tuple[int, ...]) -> onnx.ModelProto:
-        """Return a copy for inputs of these shapes, `[batch, ...]`, every size in between inferred.
-
-        Raises:
-            ConfigError: the network takes other shapes, or another number of inputs.
-        """
-        import onnx  # noqa: PLC0415  # heavy
-
-        task = f"read {self.name} for an input of {', '.join(str(list(shape)) for shape in shapes)}"
-        if len(self.inputs) != len(shapes):
-            raise ConfigError(task, f"it has {len(self.inputs)} inputs", "Give one shape for each")
-        model = onnx.ModelProto()
-        model.CopyFrom(self.model)
-        del model.graph.value_info[:]
-        inputs = {value.name: value for value in model.graph.input}
-        for value, shape in zip(self.inputs, shapes, strict=True):
-            declared = _shape_of(value)
-            pairs = zip(declared, shape, strict=False)
-            if len(declared) != len(shape) or any(w not in (None, s) for w, s in pairs):
-                problem = f"it takes {['any' if size is None else size for size in declared]}"
-                raise ConfigError(
-                    task, problem, "Give its own shape and batch, or export it with a free batch"
-                )
-            for dim, size in zip(inputs[value.name].type.tensor_type.shape.dim, shape, strict=True):
-                dim.dim_value = size
-        for value in model.graph.output:
-            value.type.tensor_type.ClearField("shape")
-        try:
-            return with_sizes(model)
-        except (onnx.shape_inference.InferenceError, RuntimeError) as error:
-            raise ConfigError(task, str(error).splitlines()[0], "Give the shape it was made for") from error
-
-
-def _shape_of(value: Any) -> tuple[int | None, ...]:
-    dims = value.type.tensor_type.shape.dim
-    return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
 
 
 def graph_structure_of(model: Model, shape: tuple[int, ...], name: str = "") -> GraphStructure:
@@ -160,11 +98,8 @@ def with_placeholder_weights(model: onnx.ModelProto, *, dense_as_inputs: bool = 
                 new = f"{WEIGHT}{_size_name(sizes[name])}_{variant}" + ("_dense" if name in free else "")
                 (placeholder_inputs if name in free else placeholders)[new] = sizes[name]
                 node.input[index] = new
-    del copy.graph.initializer[:]
-    copy.graph.initializer.extend(constants)
-    inputs = [value for value in copy.graph.input if value.name not in sizes]
-    del copy.graph.input[:]
-    copy.graph.input.extend(inputs)
+    replace_all(copy.graph.initializer, constants)
+    replace_all(copy.graph.input, [value for value in copy.graph.input if value.name not in sizes])
     make = onnx.helper.make_tensor_value_info
     copy.graph.input.extend(make(name, t.data_type, list(t.dims)) for name, t in placeholder_inputs.items())
     filled = (
@@ -186,7 +121,7 @@ def _is_empty(tensor: onnx.TensorProto) -> bool:
 
 def _dense_weights(graph: onnx.GraphProto, sizes: Mapping[str, Any]) -> set[str]:
     """Return the weights that only dense layers read, as their second factor."""
-    uses = Counter(name for node in graph.node for name in node.input)
+    uses = uses_of(graph)
     dense = Counter(n.input[1] for n in graph.node if n.op_type in PRODUCTS and not n.domain)
     return {name for name in sizes if dense[name] and dense[name] == uses[name]}
 
@@ -195,9 +130,7 @@ def _fold_norms(graph: onnx.GraphProto) -> None:
     """Drop each batch norm behind a convolution that nobody else reads; the convolution gets a bias."""
     import onnx  # noqa: PLC0415  # heavy
 
-    constants = {tensor.name for tensor in graph.initializer}
-    uses = Counter(name for node in graph.node for name in node.input)
-    uses.update(value.name for value in graph.output)
+    constants, uses = set(weights_of(graph)), uses_of(graph)
     makers = {node.output[0]: node for node in graph.node if node.op_type == "Conv" and not node.domain}
     nodes = []
     for node in graph.node:
@@ -210,7 +143,7 @@ def _fold_norms(graph: onnx.GraphProto) -> None:
             nodes.append(node)
             continue
         if len(conv.input) == 2:
-            size = next(t for t in graph.initializer if t.name == node.input[2]).dims[0]
+            size = weights_of(graph)[node.input[2]].dims[0]
             bias = onnx.TensorProto(
                 name=f"{conv.output[0]}_bias", data_type=onnx.TensorProto.FLOAT, dims=[size]
             )
@@ -218,8 +151,7 @@ def _fold_norms(graph: onnx.GraphProto) -> None:
             constants.add(bias.name)
             conv.input.append(bias.name)
         conv.output[0] = node.output[0]
-    del graph.node[:]
-    graph.node.extend(nodes)
+    replace_all(graph.node, nodes)
 
 
 def _size_name(tensor: onnx.TensorProto) -> str:
@@ -263,6 +195,6 @@ def _weights_as_constants(model: onnx.ModelProto, inputs: int) -> onnx.ModelProt
         kind = value.type.tensor_type
         dims = [dim.dim_value for dim in kind.shape.dim]
         graph.initializer.append(onnx.TensorProto(name=value.name, data_type=kind.elem_type, dims=dims))
-    del graph.node[:], graph.input[inputs:]
-    graph.node.extend(nodes)
+    del graph.input[inputs:]
+    replace_all(graph.node, nodes)
     return model

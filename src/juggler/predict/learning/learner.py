@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,9 @@ from juggler.nouns import Progress, ReportProgress, ignore_progress
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.splits import random_split
 from juggler.predict.learning.state import Stateful
+from juggler.reading.arrays import read_npz
+from juggler.reading.documents import parse_object
+from juggler.reading.request import Request
 from juggler.registry import Registry
 
 Validation = tuple[KernelTable, Floats]
@@ -243,15 +245,8 @@ def load(path: str | Path) -> Fitted:
     Raises:
         ArtefactError: there is no such file, or it is none of ours, or damaged.
     """
-    task = f"read {path}"
-    try:
-        # By its bytes, for numpy leaves a file open that turns out to be none of its own.
-        with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-        packed = json.loads(arrays.pop("json").tobytes())
-    except FileNotFoundError as error:
-        raise ArtefactError(task, "there is no such file", "Name a file that was saved") from error
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        problem = f"no fitted learner ({type(error).__name__}: {error})"
-        raise ArtefactError(task, problem, "Fit and save it again") from error
-    return unpack(packed, arrays)
+    request = Request(f"read {path}", "Name a file that was saved, or fit and save it again")
+    arrays = read_npz(Path(path), request)
+    if "json" not in arrays:
+        raise request.refusal("no fitted learner")
+    return unpack(parse_object(arrays.pop("json").tobytes(), request), arrays)

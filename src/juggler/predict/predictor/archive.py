@@ -9,7 +9,6 @@ import io
 import json
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -21,8 +20,13 @@ from typing import Any
 import numpy as np
 
 from juggler.arrays import Arrays
-from juggler.errors import ArtefactError, ConfigError, JugglerError
+from juggler.errors import ArtefactError, ConfigError
 from juggler.files import write_atomically
+from juggler.reading.arrays import read_npz
+from juggler.reading.content import read_content
+from juggler.reading.documents import parse_object
+from juggler.reading.request import Request
+from juggler.reading.zips import ZIP_LIMITS, open_zip
 
 FORMAT = 3  # raised where what is kept would answer otherwise: up to 2, work was counted otherwise
 KIND = "juggler predictor"
@@ -60,11 +64,11 @@ def read_archive(source: str | Path, devices: Path | None = None) -> tuple[dict[
         ArtefactError: no predictor, cut off, damaged or of another release.
     """
     content = _content(source, devices)
-    with damage_reported(source), zipfile.ZipFile(io.BytesIO(content)) as archive:
-        fields = json.loads(archive.read(JSON))
+    request = _request(source)
+    with open_zip(content, request) as archive:
+        fields = parse_object(archive.read(JSON), request)
         _check_kind(f"read the predictor {source}", fields)
-        with np.load(io.BytesIO(archive.read(ARRAYS)), allow_pickle=False) as npz:
-            return fields, {name: npz[name] for name in npz.files}
+        return fields, read_npz(archive.read(ARRAYS), request)
 
 
 @contextmanager
@@ -74,16 +78,12 @@ def damage_reported(source: str | Path) -> Iterator[None]:
     Raises:
         ArtefactError: anything that a damaged file makes go wrong.
     """
-    try:
+    with _request(source).refusing("predictor, or a damaged one"):
         yield
-    except JugglerError:
-        raise
-    except (zipfile.BadZipFile, zlib.error, KeyError, TypeError, ValueError, EOFError, OSError) as error:
-        raise ArtefactError(
-            f"read the predictor {source}",
-            f"no predictor, or a damaged one ({type(error).__name__}: {error})",
-            "Copy it again, or write it anew: juggler fit",
-        ) from error
+
+
+def _request(source: str | Path) -> Request:
+    return Request(f"read the predictor {source}", "Copy it again, or write it anew: juggler fit")
 
 
 def shipped(devices: Path | None = None) -> tuple[str, ...]:
@@ -96,7 +96,7 @@ def shipped(devices: Path | None = None) -> tuple[str, ...]:
 def _content(source: str | Path, devices: Path | None) -> bytes:
     path, name = Path(source), str(source)
     if path.is_file():
-        return path.read_bytes()
+        return read_content(path, _request(source), ZIP_LIMITS.size)
     if path.suffix == SUFFIX or len(path.parts) > 1:
         raise ArtefactError(f"read the predictor {path}", "no such file", "Name one that juggler fit wrote")
     if WORD.fullmatch(name) is None or name not in shipped(devices):

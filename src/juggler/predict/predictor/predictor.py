@@ -12,7 +12,7 @@ from juggler.arrays import Arrays
 from juggler.errors import ConfigError
 from juggler.nouns import Machine
 from juggler.predict.extract.kernels import READERS, ExtractedKernels, Uncovered, extract_kernels, group_by_op
-from juggler.predict.graphs.structure import GraphStructure, graph_structure_of_module
+from juggler.predict.graphs.structure import graph_structure_of_module
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.predict.learning.state import joined, part
 from juggler.predict.predictor.archive import damage_reported, read_archive, write_archive
@@ -20,6 +20,7 @@ from juggler.predict.predictor.composition import Composition, Parts, coldness, 
 from juggler.predict.predictor.intervals import POOLED, Intervals
 from juggler.predict.predictor.kernel_model import EXEC, POST, PRE, KernelModel
 from juggler.predict.predictor.prediction import LayerPrediction, Prediction
+from juggler.runtime.onnx_graphs.structure import GraphStructure
 
 if TYPE_CHECKING:
     from torch import Tensor, fx

@@ -5,13 +5,14 @@ The numbers behind them, unrounded, are in `juggler.report.prediction.csv_files`
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from juggler.reading.documents import parse_toml
+from juggler.reading.request import Request
 from juggler.report.kit import units
 from juggler.report.kit.sheet import Column, Sheet
 
@@ -64,7 +65,7 @@ class PublishedErrors:
 def published() -> dict[str, Any]:
     """Return the whole file."""
     text = files("juggler.report").joinpath("resperfnet.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+    return parse_toml(text, Request("read what was published", "Install juggler again"))
 
 
 def published_layers() -> tuple[PublishedErrors, ...]:

@@ -18,9 +18,9 @@ from juggler.errors import ConfigError
 from juggler.runtime.importers._comparison import compare_with_source, record_checks
 from juggler.runtime.importers._onnx_graph import OnnxBuilder, Op, Unsupported
 from juggler.runtime.importers._onnx_ops import HANDLES
-from juggler.runtime.onnx_graphs.attributes import attributes_of
 from juggler.runtime.onnx_graphs.constants import fold_constants
-from juggler.runtime.onnx_graphs.ends import load_model, true_inputs
+from juggler.runtime.onnx_graphs.editing import attributes_of, replace_all, true_inputs
+from juggler.runtime.onnx_graphs.ends import load_model
 
 SHOWN = 4  # names of nodes of one kind that an error lists
 
@@ -77,8 +77,7 @@ def _settle(model: onnx.ModelProto, build: OnnxBuilder) -> bool:
     remaining = [node for node in model.graph.node if node.output[0] not in known]
     has_settled = len(remaining) < len(model.graph.node)
     settled = [node.output[0] for node in model.graph.node if node.output[0] in known]
-    del model.graph.node[:]
-    model.graph.node.extend(remaining)
+    replace_all(model.graph.node, remaining)
     model.graph.initializer.extend(numpy_helper.from_array(np.array(known[n], np.int64), n) for n in settled)
     return has_settled
 

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from juggler.runtime.onnx_graphs.attributes import attributes_of
+from juggler.runtime.onnx_graphs.editing import attributes_of, replace_all, weights_of
 from juggler.runtime.session import Array
 
 MANTISSA_BITS = 24
@@ -28,7 +28,7 @@ def guard_float_layers(model: onnx.ModelProto, names: Collection[str]) -> int:
     Returns:
         How many were guarded; layers that are quantised, or of another kind, are passed over.
     """
-    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    stored = weights_of(model.graph)
     guards = []
     for node in model.graph.node:
         if node.name not in names or node.op_type not in {*OUTPUTS, "Gemm"} or node.input[1] not in stored:
@@ -41,9 +41,7 @@ def guard_float_layers(model: onnx.ModelProto, names: Collection[str]) -> int:
         model.graph.initializer.extend(numpy_helper.from_array(array, name) for array, name in tensors)
         guards.append(onnx.helper.make_node("DequantizeLinear", ends[:2], ends[2:], ends[2], axis=0))
         node.input[:] = [*node.input[:2], ends[2]]
-    nodes = [*guards, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    replace_all(model.graph.node, [*guards, *model.graph.node])
     return len(guards)
 
 

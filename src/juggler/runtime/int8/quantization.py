@@ -28,8 +28,11 @@ from juggler.errors import ArtefactError, ConfigError, Unavailable, first_line
 from juggler.extras import install_command
 from juggler.nouns import TensorSpec
 from juggler.packages import BackendStatus, is_installed
+from juggler.reading.onnx_files import read_onnx
+from juggler.reading.request import Request
 from juggler.registry import Registry
 from juggler.runtime.int8.held_out import Pieces, in_pieces
+from juggler.runtime.onnx_graphs.editing import weights_of
 from juggler.runtime.open import open_session
 from juggler.runtime.precision import is_quantized
 from juggler.runtime.session import Array
@@ -179,11 +182,9 @@ def prepare(
         ArtefactError: no ONNX model, or one that cannot be folded.
     """
     inputs, pieces = _check_inputs(graph, as_arrays(calibration))
-    import onnx  # noqa: PLC0415  # the base install has it not
-
     from juggler.runtime.int8.skips import split_skips  # noqa: PLC0415
 
-    model = onnx.load_from_string(graph) if isinstance(graph, bytes) else onnx.load(str(graph))
+    model = read_onnx(graph, Request("quantize a graph", "Export it again"))
     if not keep_skips_in_kernels:
         split_skips(model)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
@@ -284,7 +285,7 @@ def _fold(model: Any) -> Any:
 
 def _separate_names_and_biases(model: Any) -> Any:
     """Give every node a name, and every layer a bias, of its own, in place."""
-    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    stored = weights_of(model.graph)
     names: set[str] = set()
     biases: set[str] = set()
     for index, node in enumerate(model.graph.node):

@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 
 from juggler.nouns import Noun
+from juggler.runtime.onnx_graphs.editing import makers_of, replace_all, weights_of
 from juggler.runtime.open import open_session
 from juggler.runtime.session import Array
 
@@ -69,14 +70,11 @@ class _Pairs:
         self.model = onnx.ModelProto()
         self.model.CopyFrom(exact)
         # The tools may have raised the opset for their own ops; those of before mean the same in both.
-        del self.model.opset_import[:]
-        self.model.opset_import.extend(int8.opset_import)
+        replace_all(self.model.opset_import, int8.opset_import)
         self.model.ir_version = max(exact.ir_version, int8.ir_version)
         self._layers = {node.name: node for node in exact.graph.node if node.op_type in LAYERS}
-        self._stored = {tensor.name: tensor for tensor in int8.graph.initializer}
-        self._makers = {name: node for node in int8.graph.node for name in node.output}
-        self._known = {value.name for value in exact.graph.input}
-        self._known |= {name for node in exact.graph.node for name in node.output}
+        self._stored, self._makers = weights_of(int8.graph), makers_of(int8.graph)
+        self._known = {value.name for value in exact.graph.input} | set(makers_of(exact.graph))
         self._copied: set[str] = set()
 
     def add(self, node: onnx.NodeProto) -> bool:

@@ -7,13 +7,11 @@ float32 that costs nothing; in int8 the 1 sets the scale, and the others are lef
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from juggler.runtime.onnx_graphs.attributes import attributes_of
+from juggler.runtime.onnx_graphs.editing import attributes_of, replace_all, uses_of, weights_of
 from juggler.runtime.session import Array
 
 WORTH = 0.5  # the median channel's largest weight must fall to less than this share of itself
@@ -27,13 +25,12 @@ def split_skips(model: onnx.ModelProto) -> int:
         and whose weights become at most half as large by it.
     """
     graph = model.graph
-    weights = {tensor.name: tensor for tensor in graph.initializer}
-    readers = Counter(name for node in graph.node for name in node.input)
+    weights, uses = weights_of(graph), uses_of(graph)
     nodes, count = [], 0
     for node in graph.node:
         nodes.append(node)
         name = node.input[1] if node.op_type == "Conv" else ""
-        if name not in weights or readers[name] > 1:
+        if name not in weights or uses[name] > 1:
             continue
         without = _without_identity(node, numpy_helper.to_array(weights[name]))
         if without is not None:
@@ -42,8 +39,7 @@ def split_skips(model: onnx.ModelProto) -> int:
             node.output[0] = f"{end}_without_skip"
             nodes.append(onnx.helper.make_node("Add", [node.output[0], node.input[0]], [end], f"{end}_skip"))
             count += 1
-    del graph.node[:]
-    graph.node.extend(nodes)
+    replace_all(graph.node, nodes)
     return count
 
 

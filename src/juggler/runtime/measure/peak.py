@@ -23,6 +23,8 @@ import psutil
 
 from juggler.errors import JugglerError, Unavailable
 from juggler.nouns import Noun
+from juggler.reading.documents import parse_object
+from juggler.reading.request import Request
 from juggler.runtime.open import open_session
 from juggler.runtime.precision import FLOAT32, INT8
 
@@ -94,7 +96,7 @@ def measure_peak(
     if done.returncode:
         words = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise Unavailable(task, words, "Leave memory=True out, or mend what it says")
-    readings = json.loads(done.stdout.splitlines()[-1])
+    readings = parse_object(done.stdout.splitlines()[-1], Request(task, "Leave memory=True out"))
     return Peak(subject or path.stem, backend, precision, shape[0], **readings)
 
 

@@ -1,16 +1,20 @@
-"""Write an ONNX graph node by node, with normal weights."""
+"""Write an ONNX graph node by node, with normal weights.
+
+Normal numbers for weights and inputs are drawn once and used again and again: zeros are skipped by some
+kernels, and denormals slow all of them down; to draw 100 million for each kernel would take longer than to
+time it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-
-from juggler.runtime.onnx_graphs.normals import inputs, normal, on_line
 
 if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto
@@ -19,6 +23,8 @@ Array = npt.NDArray[Any]
 Shapes: TypeAlias = Mapping[str, tuple[int | str | None, ...]]
 # As networks are exported: average pools of newer sets are run by another, slower kernel. Gelu is of 20.
 OPSET, NEWER, IR_VERSION = 17, 20, 9
+POOL = 1 << 20
+LINE = 16  # numbers in a cache line
 
 
 @dataclass
@@ -100,10 +106,50 @@ class KernelGraph:
     def feed(self) -> dict[str, Array]:
         """Return normal inputs, views of numbers that are drawn once; nobody may write to them."""
         ends = np.cumsum([on_line(prod(shape)) for shape in self.inputs.values()])
-        parts = zip(self.inputs.items(), np.split(inputs(int(ends[-1])), ends), strict=False)
+        parts = zip(self.inputs.items(), np.split(normal_inputs(int(ends[-1])), ends), strict=False)
         return {name: part[: prod(shape)].reshape(shape) for (name, shape), part in parts}
 
 
 def kernel_graph_of(builder: GraphBuilder, outputs: Mapping[str, tuple[int, ...]]) -> KernelGraph:
     """Make a model of what was written."""
     return KernelGraph(builder.to_onnx("one kernel", builder.inputs, outputs), dict(builder.inputs))
+
+
+def normal(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Return normal numbers of that shape, the same ones again and again."""
+    size = prod(shape)
+    values = np.empty(size, np.float32)
+    pool = _pool()
+    for start in range(0, size, POOL):
+        part = values[start : start + POOL]
+        part[:] = pool[: part.size]
+    return values.reshape(shape)
+
+
+@lru_cache(maxsize=1)
+def _pool() -> npt.NDArray[np.float32]:
+    return np.random.default_rng(0).standard_normal(POOL, dtype=np.float32)
+
+
+_GROWN: list[npt.NDArray[np.float32]] = []
+
+
+def normal_inputs(size: int) -> npt.NDArray[np.float32]:
+    """Return so many normal numbers or more, the largest array so far: new memory is slow to touch.
+
+    It begins with a cache line, as the maps do that a runtime hands from kernel to kernel: vectors that lie
+    across two lines cost some kernels twice the time.
+    """
+    if not _GROWN or _GROWN[0].size < size:
+        count = max(size, POOL)
+        room = np.empty(count + LINE, np.float32)
+        start = -(room.ctypes.data // room.itemsize) % LINE
+        room[start : start + count] = normal((count,))
+        _GROWN[:] = [room[start : start + count]]
+        _GROWN[0].flags.writeable = False
+    return _GROWN[0]
+
+
+def on_line(count: int) -> int:
+    """Return the count rounded up to whole cache lines of float32."""
+    return -(-count // LINE) * LINE

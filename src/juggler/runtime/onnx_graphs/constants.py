@@ -12,6 +12,8 @@ import onnx
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from juggler.runtime.onnx_graphs.editing import replace_all, weights_of
+
 RANDOM = frozenset({"Bernoulli", "Multinomial"})  # and everything whose name begins with Random
 
 
@@ -21,7 +23,7 @@ def fold_constants(model: onnx.ModelProto) -> None:
     Nodes that the reference evaluator cannot run are left as they are.
     """
     graph = model.graph
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    constants = {name: numpy_helper.to_array(tensor) for name, tensor in weights_of(graph).items()}
     stored = set(constants)
     ends = {value.name for value in graph.output}
     remaining = []
@@ -31,17 +33,14 @@ def fold_constants(model: onnx.ModelProto) -> None:
             remaining.append(node)
         else:
             constants |= results
-    del graph.node[:]
-    graph.node.extend(remaining)
+    replace_all(graph.node, remaining)
     read = {name for node in remaining for name in node.input} | ends
     old = [tensor for tensor in graph.initializer if tensor.name in read]
     new = [numpy_helper.from_array(v, n) for n, v in constants.items() if n in read and n not in stored]
-    del graph.initializer[:]
-    graph.initializer.extend([*old, *new])
+    replace_all(graph.initializer, [*old, *new])
     computed = read | {name for node in remaining for name in node.output}
     infos = [info for info in graph.value_info if info.name in computed and info.name not in constants]
-    del graph.value_info[:]
-    graph.value_info.extend(infos)
+    replace_all(graph.value_info, infos)
 
 
 def _evaluate(

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 
-from juggler.errors import ArtefactError
 from juggler.nouns import TensorSpec
+from juggler.reading.onnx_files import read_onnx
+from juggler.reading.request import Request
+from juggler.runtime.onnx_graphs.editing import declared_shape, true_inputs
 
 
 def ends(source: Path | bytes) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
@@ -31,26 +33,17 @@ def load_model(source: Path | bytes) -> onnx.ModelProto:
         ArtefactError: the file is missing or is no ONNX model.
     """
     what = "ONNX bytes" if isinstance(source, bytes) else str(source)
-    remedy = "Export the network again"
+    request = Request(f"import {what}", "Export the network again")
+    model = read_onnx(source, request)
     try:
-        model = onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(str(source))
-        onnx.checker.check_model(model)
-    except (DecodeError, onnx.checker.ValidationError) as error:
-        raise ArtefactError(f"import {what}", f"no valid ONNX model ({error})", remedy) from error
-    except OSError as error:
-        raise ArtefactError(f"import {what}", f"it cannot be read ({error.strerror})", remedy) from error
+        with request.refusing("valid ONNX model"):
+            onnx.checker.check_model(model)
+    except (onnx.checker.ValidationError, EncodeError) as error:
+        raise request.refusal(f"no valid ONNX model ({error})") from error
     return model
-
-
-def true_inputs(graph: onnx.GraphProto) -> list[Any]:
-    """Return the inputs without those that old models list for their weights."""
-    weights = {tensor.name for tensor in graph.initializer}
-    return [value for value in graph.input if value.name not in weights]
 
 
 def spec_of(value: Any) -> TensorSpec:
     """Return what an input or an output is."""
     kind: npt.DTypeLike = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
-    dims = value.type.tensor_type.shape.dim
-    shape = tuple(d.dim_value if d.HasField("dim_value") else None for d in dims)
-    return TensorSpec(value.name, shape, np.dtype(kind).name)
+    return TensorSpec(value.name, declared_shape(value) or (), np.dtype(kind).name)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from juggler.runtime.onnx_graphs.attributes import attributes_of
+from juggler.runtime.onnx_graphs.editing import attributes_of, replace_all
 
 if TYPE_CHECKING:
     import onnx
@@ -36,9 +36,8 @@ def with_sizes(model: onnx.ModelProto) -> onnx.ModelProto:
     if all(name in known and _is_known(known[name]) for name in values):
         return inferred
     types = _infer_node_by_node(model)
-    del inferred.graph.value_info[:]
-    for name, kind in types.items():
-        inferred.graph.value_info.append(onnx.ValueInfoProto(name=name, type=kind))
+    infos = (onnx.ValueInfoProto(name=name, type=kind) for name, kind in types.items())
+    replace_all(inferred.graph.value_info, infos)
     return inferred
 
 

@@ -10,18 +10,84 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from juggler.errors import ArtefactError
+from juggler.errors import ConfigError
+from juggler.reading.content import open_plain
 from juggler.reading.messages import Buffer, field, fields, head
+from juggler.reading.onnx_files import check_onnx
+from juggler.reading.request import Request
+from juggler.runtime.onnx_graphs.editing import declared_shape, true_inputs
+from juggler.runtime.onnx_graphs.shape_inference import with_sizes
 
 if TYPE_CHECKING:
     import onnx
 
+_REMEDY = "Give an ONNX model, written whole"
 SMALL_BYTES = 1024  # sizes, axes and limits are shorter than this, and weights that matter longer
 GRAPH, INITIALIZER, RAW_DATA = 7, 5, 9  # fields of ModelProto, GraphProto and TensorProto
 CONTENT = frozenset({4, 5, 7, 9, 10, 11})  # the fields of TensorProto that hold its numbers
+
+
+@dataclass(frozen=True)
+class GraphStructure:
+    """A graph whose large tensors are empty.
+
+    Attributes:
+        model: the structure, with the input's sizes as the file has them; never changed.
+        name: of the network.
+    """
+
+    model: onnx.ModelProto
+    name: str
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """Return the first input's shape; None where a size is free."""
+        return declared_shape(self.inputs[0]) or ()
+
+    @property
+    def inputs(self) -> list[Any]:
+        """Return the inputs that are no weights."""
+        return true_inputs(self.model.graph)
+
+    def sized(self, *shapes: tuple[int, ...]) -> onnx.ModelProto:
+        """Return a copy for inputs of these shapes, `[batch, ...]`, every size in between inferred.
+
+        Raises:
+            ConfigError: the network takes other shapes, or another number of inputs.
+        """
+        import onnx  # noqa: PLC0415  # heavy
+
+        task = f"read {self.name} for an input of {', '.join(str(list(shape)) for shape in shapes)}"
+        if len(self.inputs) != len(shapes):
+            raise ConfigError(task, f"it has {len(self.inputs)} inputs", "Give one shape for each")
+        model = onnx.ModelProto()
+        model.CopyFrom(self.model)
+        del model.graph.value_info[:]
+        inputs = {value.name: value.type.tensor_type.shape.dim for value in model.graph.input}
+        for value, shape in zip(self.inputs, shapes, strict=True):
+            declared = declared_shape(value)
+            if declared is None:
+                declared = (None,) * len(shape)
+            pairs = zip(declared, shape, strict=False)
+            if len(declared) != len(shape) or any(fixed not in (None, size) for fixed, size in pairs):
+                raise ConfigError(
+                    task,
+                    f"{value.name!r} takes {['any' if size is None else size for size in declared]}",
+                    "Give its own shape and batch, or export it with a free batch",
+                )
+            del inputs[value.name][:]
+            for size in shape:
+                inputs[value.name].add().dim_value = size
+        for value in model.graph.output:
+            value.type.tensor_type.ClearField("shape")
+        try:
+            return with_sizes(model)
+        except (onnx.shape_inference.InferenceError, RuntimeError) as error:
+            raise ConfigError(task, str(error).splitlines()[0], "Give the shape it was made for") from error
 
 
 def read_structure(graph: Path | bytes) -> onnx.ModelProto:
@@ -32,16 +98,18 @@ def read_structure(graph: Path | bytes) -> onnx.ModelProto:
     Raises:
         ArtefactError: the file is missing, cut off, or no ONNX model.
     """
+    request = Request(f"read the structure of {_name(graph)}", _REMEDY)
+    check_onnx(graph, request)
     try:
         if isinstance(graph, bytes):
             return _parse(graph)
         with (
-            Path(graph).open("rb") as file,
+            open_plain(graph, request) as file,
             closing(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) as mapped,
         ):
             return _parse(mapped)
-    except (OSError, ValueError) as error:  # an empty file cannot be mapped
-        raise _unread(graph, str(error)) from error
+    except (OSError, ValueError) as error:
+        raise request.refusal(str(error)) from error
 
 
 def with_tensors(model: bytes, tensors: Iterable[tuple[str, list[int], int, bytes]]) -> bytes:
@@ -91,6 +159,5 @@ def _slim_tensor(buffer: Buffer, start: int, end: int) -> bytes:
     return b"".join(buffer[begin:after] for number, begin, _, after in parts if number not in CONTENT)
 
 
-def _unread(graph: Path | bytes, reason: str) -> ArtefactError:
-    what = "ONNX bytes" if isinstance(graph, bytes) else str(graph)
-    return ArtefactError(f"read the structure of {what}", reason, "Give an ONNX model, written whole")
+def _name(graph: Path | bytes) -> str:
+    return "ONNX bytes" if isinstance(graph, bytes) else str(graph)

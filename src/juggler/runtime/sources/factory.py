@@ -37,54 +37,54 @@ def from_factory(source: str) -> nn.Module:
     Raises:
         ConfigError: it is written otherwise, is not there, raised, or gave no network.
     """
-    found = _SOURCE.fullmatch(source)
-    asked = f"open {source}"
-    if found is None:
-        raise ConfigError(asked, "it is no module and a factory in it", EXAMPLE)
-    options = _options(asked, found["call"] or "()")
+    match = _SOURCE.fullmatch(source)
+    request = f"open {source}"
+    if match is None:
+        raise ConfigError(request, "it is no module and a factory in it", EXAMPLE)
+    options = _options(request, match["call"] or "()")
     from torch import nn  # noqa: PLC0415  # torch only where it is needed
 
     with _current_directory():
-        made = _attribute(asked, found["module"], found["name"])
-        if not isinstance(made, nn.Module):
-            if not callable(made):
+        network = _attribute(request, match["module"], match["name"])
+        if not isinstance(network, nn.Module):
+            if not callable(network):
                 raise ConfigError(
-                    asked, f"{found['name']} is a {type(made).__name__}, which cannot be called", EXAMPLE
+                    request, f"{match['name']} is a {type(network).__name__}, which cannot be called", EXAMPLE
                 )
-            made = _run(asked, found["name"], lambda: made(**options))
-    if not isinstance(made, nn.Module):
+            network = _run(request, match["name"], lambda: network(**options))
+    if not isinstance(network, nn.Module):
         raise ConfigError(
-            asked,
-            f"it gave a {type(made).__name__}, no torch.nn.Module",
+            request,
+            f"it gave a {type(network).__name__}, no torch.nn.Module",
             "Let the factory return the network",
         )
-    return made.eval()
+    return network.eval()
 
 
-def _options(asked: str, call: str) -> dict[str, Any]:
+def _options(request: str, call: str) -> dict[str, Any]:
     """Return the arguments in the parentheses: names with literal values."""
     try:
         tree = ast.parse(f"f{call}", mode="eval").body
     except (SyntaxError, ValueError) as error:
-        raise ConfigError(asked, f"its arguments cannot be read ({error})", EXAMPLE) from error
+        raise ConfigError(request, f"its arguments cannot be read ({error})", EXAMPLE) from error
     if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name) or tree.args:
-        raise ConfigError(asked, "its arguments have no names", EXAMPLE)
+        raise ConfigError(request, "its arguments have no names", EXAMPLE)
     options = {}
-    for given in tree.keywords:
-        if given.arg is None:
-            raise ConfigError(asked, "its arguments have no names", EXAMPLE)
+    for argument in tree.keywords:
+        if argument.arg is None:
+            raise ConfigError(request, "its arguments have no names", EXAMPLE)
         try:
-            options[given.arg] = ast.literal_eval(given.value)
+            options[argument.arg] = ast.literal_eval(argument.value)
         except (ValueError, TypeError, SyntaxError, RecursionError) as error:
             raise ConfigError(
-                asked, f"{given.arg}={ast.unparse(given.value)} is no literal", EXAMPLE
+                request, f"{argument.arg}={ast.unparse(argument.value)} is no literal", EXAMPLE
             ) from error
     return options
 
 
-def _attribute(asked: str, module: str, name: str) -> Any:
+def _attribute(request: str, module: str, name: str) -> Any:
     try:
-        value: Any = _run(asked, f"importing {module}", lambda: importlib.import_module(module))
+        value: Any = _run(request, f"importing {module}", lambda: importlib.import_module(module))
     except ConfigError as error:
         missing = (
             getattr(error.__cause__, "name", None)
@@ -93,7 +93,7 @@ def _attribute(asked: str, module: str, name: str) -> Any:
         )
         if missing and (module == missing or module.startswith(f"{missing}.")):
             raise ConfigError(
-                asked,
+                request,
                 f"there is no module {missing}",
                 f"Run it where {missing} lies, or install its package; looked in {Path.cwd()} first",
             ) from error.__cause__
@@ -101,7 +101,9 @@ def _attribute(asked: str, module: str, name: str) -> Any:
     for part in name.split("."):
         if not hasattr(value, part):
             raise ConfigError(
-                asked, f"{module} has no {name}", f"It has: {', '.join(_public(value)) or 'nothing to call'}"
+                request,
+                f"{module} has no {name}",
+                f"It has: {', '.join(_public(value)) or 'nothing to call'}",
             )
         value = getattr(value, part)
     return value
@@ -114,14 +116,14 @@ def _public(value: Any) -> list[str]:
     return sorted(names, key=lambda name: getattr(getattr(value, name), "__module__", "") != home)[:12]
 
 
-def _run(asked: str, what: str, call: Callable[[], Any]) -> Any:
+def _run(request: str, what: str, call: Callable[[], Any]) -> Any:
     """Run code of the user's own; whatever it raises is told in one line."""
     try:
         return call()
     except (Exception, SystemExit) as error:
         line = (str(error).strip() or "no text").splitlines()[0][:200]
         raise ConfigError(
-            asked, f"{what} raised {type(error).__name__}: {line}", "Call it by yourself in Python first"
+            request, f"{what} raised {type(error).__name__}: {line}", "Call it by yourself in Python first"
         ) from error
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from juggler.errors import ConfigError
+from juggler.reading.request import Request
 from juggler.runtime.open import open_session
 from juggler.runtime.session import IMPORTERS, Model
 from juggler.runtime.sources.factory import from_factory, is_factory
@@ -123,18 +124,16 @@ def read_inputs(path: Path, shape: tuple[int, ...]) -> Tensor:
     import numpy as np  # noqa: PLC0415
     import torch  # noqa: PLC0415  # torch only where it is needed
 
+    from juggler.reading.arrays import read_npy  # noqa: PLC0415
+
     asked, remedy = (
         f"read inputs from {path}",
         f"Save an array [n, {', '.join(map(str, shape))}] with numpy.save",
     )
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ConfigError(asked, f"no array in a .npy file ({error})", remedy) from error
-    fits = isinstance(array, np.ndarray) and array.ndim == len(shape) + 1 and array.shape[1:] == shape
+    array = read_npy(path, Request(asked, remedy, ConfigError))
+    fits = array.ndim == len(shape) + 1 and array.shape[1:] == shape
     if not fits or not len(array) or array.dtype.kind not in "fiu":
-        found = f"{array.shape} of {array.dtype}" if isinstance(array, np.ndarray) else "several arrays"
-        raise ConfigError(asked, f"it holds {found}", remedy)
+        raise ConfigError(asked, f"it holds {array.shape} of {array.dtype}", remedy)
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
 
 
@@ -151,22 +150,22 @@ def contenders(
     Raises:
         ConfigError: no shape is given and none can be read.
     """
-    found: dict[str, Model] = {}
+    networks: dict[str, Model] = {}
     files = {model: Path(model) for model in models if Path(model).suffix == ".onnx"}
     size = parse_shape(shape) if shape else _shape_of(files)
     stems = [model if is_factory(model) else Path(model).stem for model in models]
     for model, stem in zip(models, stems, strict=True):
         name = stem if stems.count(stem) == 1 else model
         if model in files:
-            found[name] = files[model]
+            networks[name] = files[model]
             continue
         module, example = open_with_example(model, size)
-        found[name] = module
+        networks[name] = module
         if flat:
             from juggler.transform import flatten  # noqa: PLC0415
 
-            found[f"{name} flat"] = flatten(module, example).model
-    return found, size
+            networks[f"{name} flat"] = flatten(module, example).model
+    return networks, size
 
 
 def _shape_of(files: dict[str, Path]) -> tuple[int, ...]:

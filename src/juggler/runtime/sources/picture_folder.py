@@ -90,7 +90,7 @@ def picture_folder(root: str | Path, sample: int | None = None, seed: int = 0) -
 
 
 def crops(
-    found: Listing, side: int, standard: Standard = IMAGENET
+    pictures: Listing, side: int, standard: Standard = IMAGENET
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
     """Yield pictures `[n, 3, side, side]`, standardised, and their labels `[n]`, some hundreds at a time.
 
@@ -100,7 +100,7 @@ def crops(
     """
     resized_side = resized(side)
     start = (resized_side - side) // 2
-    for batch in found.batches(resized_side):
+    for batch in pictures.batches(resized_side):
         cut = batch.images[:, :, start : start + side, start : start + side]
         yield standard.apply(np.ascontiguousarray(cut)), batch.labels
 
@@ -110,12 +110,12 @@ def resized(side: int) -> int:
     return round(side * 8 / 7)
 
 
-def _joined(one: Listing, other: Listing) -> Listing:
-    files = (*one.files, *other.files)
-    labels = np.concatenate([one.labels, other.labels])
+def _joined(first: Listing, second: Listing) -> Listing:
+    files = (*first.files, *second.files)
+    labels = np.concatenate([first.labels, second.labels])
     order = sorted(range(len(files)), key=lambda row: (int(labels[row]), files[row]))
-    return replace(one, files=tuple(files[row] for row in order), labels=labels[order], notes=())
+    return replace(first, files=tuple(files[row] for row in order), labels=labels[order], notes=())
 
 
-def _at(found: Listing, rows: Sequence[int] | NDArray[np.intp]) -> Listing:
-    return replace(found, files=tuple(found.files[row] for row in rows), labels=found.labels[rows])
+def _at(pictures: Listing, rows: Sequence[int] | NDArray[np.intp]) -> Listing:
+    return replace(pictures, files=tuple(pictures.files[row] for row in rows), labels=pictures.labels[rows])

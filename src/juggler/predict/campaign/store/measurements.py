@@ -7,15 +7,15 @@ the sample says.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from juggler.predict.campaign.sampling import Draw
 from juggler.predict.campaign.store.samples import Store
 from juggler.predict.campaign.store.schema import sqlite_errors_translated
 from juggler.predict.campaign.timing import RoundTiming
 from juggler.predict.kernels.spec import KernelSpec
+from juggler.reading.documents import parse_object
+from juggler.reading.request import Request
 
 
 @dataclass(frozen=True)
@@ -95,5 +95,7 @@ def turn_text(turn: RoundTiming) -> str:
 
 def turn_of(text: str) -> RoundTiming:
     """Return the turn that `turn_text` wrote."""
-    values: Mapping[str, Any] = json.loads(text)
-    return RoundTiming(**{**values, "spec": KernelSpec.from_dict(values["spec"])})
+    request = Request("read a turn of a campaign", "Measure it again, into another database")
+    values = parse_object(text, request)
+    with request.refusing("turn"):
+        return RoundTiming(**{**values, "spec": KernelSpec.from_dict(values["spec"])})

@@ -24,10 +24,19 @@ import numpy as np
 from juggler.errors import ArtefactError, ConfigError, JugglerError
 from juggler.files import write_atomically
 from juggler.nouns import Machine, Noun
-from juggler.predict.campaign.store.schema import BUSY_S, StoreError, connect, sqlite_errors_translated
+from juggler.predict.campaign.store.schema import (
+    BUSY_S,
+    FLOORS,
+    StoreError,
+    connect,
+    sqlite_errors_translated,
+)
 from juggler.predict.kernels.sample import Sample
 from juggler.predict.kernels.sizes import DERIVED
 from juggler.predict.kernels.spec import KernelSpec
+from juggler.reading.databases import connect as open_database
+from juggler.reading.documents import parse_object
+from juggler.reading.request import Request
 
 PLAIN = ("backend", "precision", "threads", "pre_ms", "exec_ms", "post_ms", "spread", "rounds", "rejected")
 LAST = ("sampled_by", "machine", "taken_at")
@@ -37,6 +46,7 @@ INSERT = (
     f"INSERT OR IGNORE INTO samples (campaign, family, digest, spec, {', '.join(COLUMNS)}) "  # noqa: S608
     f"VALUES ({', '.join('?' * (4 + len(COLUMNS)))})"  # names of this file only
 )
+DAMAGED = "Read what is left of it into a new one: juggler campaign --db NEW --salvage FILE"
 MACHINES_KEY = b"juggler.machines"  # of a parquet schema's metadata: the machines' records by digest
 LEAST_ROW_BYTES = 200  # of a sample in the file, its kernel's fields among it
 SELECT = f"SELECT spec, {', '.join(COLUMNS)} FROM samples"  # noqa: S608
@@ -174,11 +184,13 @@ class Store:
         """Return the settings of all campaigns, by name, `machine` and `started_at` among them."""
         with sqlite_errors_translated(self.path):
             rows = self.connection.execute("SELECT * FROM campaigns ORDER BY rowid").fetchall()
-        return {n: json.loads(s) | {"machine": m, "started_at": at} for n, s, m, at in rows}
+        request = Request(f"read the campaigns of {self.path}", DAMAGED)
+        return {n: parse_object(s, request) | {"machine": m, "started_at": at} for n, s, m, at in rows}
 
     def floors(self, machine: str | None = None) -> tuple[NoiseFloor, ...]:
         """Return how well timings repeat, by family, from the kernels that were timed twice."""
-        question = "SELECT family, first_ms, again_ms, hours FROM floors"
+        # As the file's own view has it, which may not call julianday: what a file says does not act.
+        question = f"SELECT family, first_ms, again_ms, hours FROM ({FLOORS})"  # noqa: S608
         with sqlite_errors_translated(self.path):
             rows = self.connection.execute(
                 f"{question} WHERE machine = ?" if machine else question, (machine,) if machine else ()
@@ -243,8 +255,7 @@ def salvage(damaged: Path, store: Store) -> int:
     """
     if not damaged.is_file():
         raise ArtefactError(f"salvage {damaged}", "no such file", "Name the damaged database")
-    uri = f"{damaged.absolute().as_uri()}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True)) as connection:
+    with closing(open_database(damaged, "ro")) as connection:
         with suppress(sqlite3.Error):  # else SQLite reads nothing of a file that is shorter than it says
             connection.execute("PRAGMA writable_schema = ON")
         machines = list(_readable(connection, "SELECT record FROM machines"))

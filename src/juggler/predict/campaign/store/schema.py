@@ -16,6 +16,11 @@ from juggler.errors import ArtefactError, JugglerError
 from juggler.sqlite_files import FileFormat, primary_code
 
 BUSY_S = 30.0  # another writer holds the file for milliseconds
+FLOORS = """SELECT a.family, a.machine, a.backend, a.precision, a.threads, a.digest,
+            a.exec_ms AS first_ms, b.exec_ms AS again_ms,
+            24.0 * (julianday(b.taken_at) - julianday(a.taken_at)) AS hours
+        FROM samples a JOIN samples b USING (campaign, machine, backend, precision, threads, digest)
+        WHERE b.drawn = 'retest' AND a.drawn <> 'retest'"""
 TABLES = (
     "CREATE TABLE machines (digest TEXT PRIMARY KEY, record TEXT NOT NULL)",
     """CREATE TABLE campaigns (
@@ -38,12 +43,8 @@ TABLES = (
     "CREATE TABLE unfit (campaign TEXT NOT NULL, plan TEXT NOT NULL, reason TEXT, UNIQUE (campaign, plan))",
     "CREATE INDEX samples_by_family ON samples (family, drawn)",
     # A kernel and its second timing, much later: their difference is the floor that no prediction passes.
-    """CREATE VIEW floors AS
-        SELECT a.family, a.machine, a.backend, a.precision, a.threads, a.digest,
-            a.exec_ms AS first_ms, b.exec_ms AS again_ms,
-            24.0 * (julianday(b.taken_at) - julianday(a.taken_at)) AS hours
-        FROM samples a JOIN samples b USING (campaign, machine, backend, precision, threads, digest)
-        WHERE b.drawn = 'retest' AND a.drawn <> 'retest'""",
+    f"""CREATE VIEW floors AS
+        {FLOORS}""",
 )
 
 

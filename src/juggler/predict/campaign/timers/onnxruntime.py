@@ -9,7 +9,6 @@ it, counts as `post`.
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections import defaultdict
@@ -34,6 +33,9 @@ from juggler.predict.campaign.timers._copies import (
 from juggler.predict.campaign.timing import PhaseTimings, PluginProfiler, midmean, scratch, unsupported
 from juggler.predict.graphs.kernel_graph import build, operators
 from juggler.predict.kernels.spec import KernelSpec
+from juggler.reading.content import MIB
+from juggler.reading.documents import DocumentLimits, read_json
+from juggler.reading.request import Request
 from juggler.runtime.backends.onnxruntime import failures, session_options
 
 HALF_US = 0.5
@@ -43,6 +45,7 @@ EXECUTOR = "SequentialExecutor::Execute"
 BEFORE = ("ReorderInput", "Reshape", "Transpose")  # what a runtime may put before a kernel
 AFTER = ("ReorderOutput", "Reshape", "Transpose")
 Node = tuple[str, str]  # its name in the profile, and its operator
+PROFILE_LIMITS = DocumentLimits(size=512 * MIB, containers=8_000_000, values=32_000_000)  # the runtime's own
 
 
 class OnnxRuntimeBench:
@@ -105,11 +108,12 @@ def profiler_us(threads: int) -> float:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
+    remedy = "Make room there, then run the same line again: it goes on where it stopped"
+    asked = f"write a profile to {path.parent.parent}"
     try:
-        events: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        remedy = "Make room there, then run the same line again: it goes on where it stopped"
-        raise StoreError(f"write a profile to {path.parent.parent}", "it was cut off", remedy) from error
+        events: list[dict[str, Any]] = read_json(path, Request(asked, remedy, StoreError), PROFILE_LIMITS)
+    except StoreError as error:
+        raise StoreError(asked, f"it was cut off ({error.found})", remedy) from error
     return events
 
 

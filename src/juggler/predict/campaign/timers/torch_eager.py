@@ -15,7 +15,7 @@ import numpy as np
 from juggler.errors import ConfigError
 from juggler.predict.campaign.timing import PhaseTimings, PluginProfiler, unsupported
 from juggler.predict.kernels.spec import KernelSpec
-from juggler.runtime.onnx_graphs.normals import normal
+from juggler.runtime.onnx_graphs.builder import normal
 
 if TYPE_CHECKING:
     from torch import Tensor

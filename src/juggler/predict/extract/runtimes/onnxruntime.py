@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from juggler.errors import ArtefactError, ConfigError, Unavailable
 from juggler.predict.extract.kernels import ExtractedKernels, NetworkKernel, group_by_op
 from juggler.predict.extract.node import BINARY, FREE, UNARY, Shape, SizedNode, kernel_of
-from juggler.predict.graphs.structure import GraphStructure, is_weight, with_placeholder_weights
-from juggler.runtime.onnx_graphs.attributes import attributes_of
-from juggler.runtime.onnx_graphs.structure import read_structure
+from juggler.predict.graphs.structure import is_weight, with_placeholder_weights
+from juggler.runtime.onnx_graphs.editing import attributes_of
+from juggler.runtime.onnx_graphs.structure import GraphStructure, read_structure
 from juggler.runtime.session import BACKENDS
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from juggler.errors import ArtefactError, ConfigError, Unavailable
 from juggler.predict.extract.kernels import ExtractedKernels, NetworkKernel, group_by_op
 from juggler.predict.extract.node import BINARY, KINDS, UNARY, Shape, SizedNode, kernel_of
-from juggler.predict.graphs.structure import GraphStructure, with_placeholder_weights
+from juggler.predict.graphs.structure import with_placeholder_weights
 from juggler.predict.kernels.spec import KernelSpec
-from juggler.runtime.onnx_graphs.attributes import attributes_of
+from juggler.runtime.onnx_graphs.editing import attributes_of
+from juggler.runtime.onnx_graphs.structure import GraphStructure
 from juggler.runtime.session import BACKENDS
 
 if TYPE_CHECKING:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
-import zlib
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
 from juggler.errors import DataError
+from juggler.reading.content import read_content
+from juggler.reading.request import MALFORMED, Request
 
-_MAX_FILE_BYTES = 256 << 20
-_MAX_ALL_BYTES = 512 << 20
-_BROKEN = (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, OSError, ValueError)
+_MAX_FILE_BYTES = 200 << 20
+_MAX_ALL_BYTES = 256 << 20  # CIFAR's archives have 187 MB
+_BROKEN = (tarfile.TarError, gzip.BadGzipFile, MemoryError, *MALFORMED)
 
 
 class _Bounded(io.RawIOBase):
@@ -58,6 +59,8 @@ def members(data: bytes, folder: str, names: Collection[str], origin: str) -> di
                         f"read {origin}", f"{member.name} is no plain file, or twice there", "Fetch it again"
                     )
                 contents[path.name] = _bounded(content.read(_MAX_FILE_BYTES + 1), f"{origin}/{member.name}")
+    except DataError:
+        raise
     except _BROKEN as error:
         raise DataError(
             f"unpack {origin}", f"it is broken or no .tar.gz ({error or 'cut short'})", "Fetch it again"
@@ -76,11 +79,8 @@ def files(folder: Path, names: Collection[str]) -> dict[str, bytes]:
         path = folder / name
         if not path.is_file():
             continue
-        try:
-            with path.open("rb") as file:
-                contents[name] = _bounded(file.read(_MAX_FILE_BYTES + 1), str(path))
-        except OSError as error:
-            raise DataError(f"read {path}", error.strerror or str(error), "Make it readable") from error
+        request = Request(f"read {path}", "Make it readable, or fetch it again", DataError)
+        contents[name] = read_content(path, request, _MAX_FILE_BYTES)
     return _all(contents, names, str(folder))
 
 
