@@ -13,9 +13,9 @@ SMALL_STEP_NS = 60_000_000_000
 class ForwardClock:
     """Give each packet a time that is never before that of a packet before it.
 
-    A packet that comes a little late takes the time of the latest before it. Behind a clock that was set back by
-    more than `SMALL_STEP_NS` time goes on from where it was, so that later intervals are right. What it gives
-    does not depend on how the packets were cut into blocks.
+    A packet that comes a little late takes the time of the latest before it. Behind a clock that was set back
+    by more than `SMALL_STEP_NS` time goes on from where it was, so that later intervals are right. What it
+    gives does not depend on how the packets were cut into blocks.
     """
 
     def __init__(self) -> None:

@@ -33,7 +33,7 @@ def connection_states(flows: Flows) -> NDArray[np.int64]:
     Where none did, it is S0. Source: Zeek's `conn_state` (base/protocols/conn).
     """
     flags = flows.state["flag_counts"]
-    fin, syn, reset = (flags[:, :, bit] > 0 for bit in range(3))
+    fin, syn = flags[:, :, 0] > 0, flags[:, :, 1] > 0
     opened, answered = syn[:, 0], syn[:, 1]
     reset_first = flows.state["reset_first"]
     by_responder, by_originator = reset_first == 1, reset_first == 0

@@ -13,7 +13,7 @@ import lzma
 import struct
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,15 @@ from juggler.capture.frames import BLOCK_FRAMES, LONGEST_FRAME, PADDING, Account
 from juggler.errors import DataError
 
 CHUNK_BYTES = 8 << 20
+
+
+class Readable(Protocol):
+    """What gives bytes, fewer than wanted only at its end."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most so many bytes, none at the end."""
+
+
 _PCAP = {
     b"\xd4\xc3\xb2\xa1": ("<", 1000),
     b"\xa1\xb2\xc3\xd4": (">", 1000),
@@ -34,7 +43,11 @@ _PCAP = {
 }
 """By the first four bytes: the byte order, and nanoseconds of the second field of a time."""
 _PCAPNG = b"\x0a\x0d\x0d\x0a"
-_INFLATERS = {
+_INTERFACE, _OBSOLETE, _SIMPLE, _ENHANCED = 1, 2, 3, 6
+_HEAD_BYTES = {_OBSOLETE: 20, _SIMPLE: 4, _ENHANCED: 20}
+"""Bytes before the frame in a block of a pcapng, by its kind."""
+_MOST_INTERFACES = 65_536
+_INFLATERS: dict[bytes, Callable[[BinaryIO], Readable]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ": lzma.LZMAFile,
@@ -43,13 +56,6 @@ _INFLATERS = {
 }
 _INFLATING_ERRORS = (OSError, EOFError, lzma.LZMAError, zlib.error, pa.ArrowException)
 _REMEDY = "Give a pcap or pcapng file, as tcpdump -w, dumpcap or Wireshark write it, compressed or not"
-
-
-class Readable(Protocol):
-    """What gives bytes, fewer than wanted only at its end."""
-
-    def read(self, size: int, /) -> bytes:
-        """Return at most so many bytes, none at the end."""
 
 
 def is_capture(head: bytes) -> bool:
@@ -65,8 +71,9 @@ def inflated(path: str | Path) -> Iterator[Readable]:
         DataError: it cannot be opened.
     """
     request = f"read the capture {path}"
+    from_pipe = str(path) == "-"
     try:
-        file: BinaryIO = sys.stdin.buffer if str(path) == "-" else open(path, "rb")  # noqa: SIM115
+        file: BinaryIO = sys.stdin.buffer if from_pipe else Path(path).open("rb")  # noqa: SIM115  # closed below
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(request, reason, "Check the path, or use - for standard input") from error
@@ -75,7 +82,7 @@ def inflated(path: str | Path) -> Iterator[Readable]:
         head = whole.peek(6)[:6]
         yield next((make(whole) for magic, make in _INFLATERS.items() if head.startswith(magic)), whole)
     finally:
-        if file is not sys.stdin.buffer:
+        if not from_pipe:
             file.close()
 
 
@@ -128,7 +135,7 @@ class _Taken:
 
     Attributes:
         end: bytes that are done with.
-        needs: bytes from `end` on that the next frame takes, as far as that is known; 0 where the block is full.
+        needs: bytes from `end` on that the next frame takes, as far as that is known; 0 in a full block.
         fault: why no frame can follow; empty where one may.
     """
 
@@ -265,50 +272,41 @@ class _Pcapng:
     def _take(self, data: bytes, at: int, kind: int, length: int, taken: _Taken) -> str:
         """Take one block; return what is wrong with it."""
         body, room = at + 8, length - 12
-        if kind == 1:
-            if room < 8:
-                return "an interface without a link type"
-            if len(self._interfaces) >= 65_536:
-                return "more than 65,536 interfaces"
-            self._interfaces.append(self._interface(data[body : body + room]))
-        elif kind == 6 and room >= 20:
-            who, high, low, captured, wire = struct.unpack_from(self._order + "IIIII", data, body)
-            return self._frame(taken, who, high << 32 | low, captured, wire, body + 20, room - 20)
-        elif kind == 2 and room >= 20:  # the obsolete packet block
-            who, _, high, low, captured, wire = struct.unpack_from(self._order + "HHIIII", data, body)
-            return self._frame(taken, who, high << 32 | low, captured, wire, body + 20, room - 20)
-        elif kind == 3 and room >= 4:  # the simple packet block has no time: that of the frame before
+        if kind == _INTERFACE:
+            return self._describe(data[body : body + room])
+        if kind not in _HEAD_BYTES:
+            return ""
+        head = _HEAD_BYTES[kind]
+        if room < head:
+            return "a packet block without room for a packet"
+        if kind == _SIMPLE:  # it has no time: that of the frame before
             (wire,) = struct.unpack_from(self._order + "I", data, body)
             snap = self._interfaces[0].snap_bytes if self._interfaces else 0
-            captured = min(wire, room - 4, snap or wire)
-            before = taken.times_ns[-1] if taken.times_ns else 0
-            return self._frame(taken, 0, None, captured, wire, body + 4, room - 4, before)
-        elif kind in {2, 3, 6}:
-            return "a packet block without room for a packet"
-        return ""
-
-    def _frame(
-        self,
-        taken: _Taken,
-        who: int,
-        stamp: int | None,
-        captured: int,
-        wire: int,
-        start: int,
-        room: int,
-        before_ns: int = 0,
-    ) -> str:
+            who, stamp, captured = 0, None, min(wire, room - head, snap or wire)
+        else:
+            layout = "IIIII" if kind == _ENHANCED else "H2xIIII"
+            who, high, low, captured, wire = struct.unpack_from(self._order + layout, data, body)
+            stamp = high << 32 | low
         if who >= len(self._interfaces):
             return f"a packet of interface {who}, which is not described"
-        if captured > min(room, LONGEST_FRAME):
-            return f"a packet of {captured} bytes in a block with room for {room}"
+        if captured > min(room - head, LONGEST_FRAME):
+            return f"a packet of {captured} bytes in a block with room for {room - head}"
         interface = self._interfaces[who]
+        before_ns = taken.times_ns[-1] if taken.times_ns else 0
         time_ns = before_ns if stamp is None else stamp * 1_000_000_000 // interface.units_per_s
-        taken.starts.append(start)
+        taken.starts.append(body + head)
         taken.captured.append(captured)
         taken.lengths.append(wire)
-        taken.times_ns.append(min(time_ns, (1 << 62)))
+        taken.times_ns.append(min(time_ns, 1 << 62))
         taken.links.append(interface.link)
+        return ""
+
+    def _describe(self, body: bytes) -> str:
+        if len(body) < 8:
+            return "an interface without a link type"
+        if len(self._interfaces) >= _MOST_INTERFACES:
+            return f"more than {_MOST_INTERFACES} interfaces"
+        self._interfaces.append(self._interface(body))
         return ""
 
     def _interface(self, body: bytes) -> _Interface:

@@ -1,9 +1,9 @@
-"""What is known of a flow while it lasts: columns of whole numbers, and how two parts of a flow are put together."""
+"""What is known of a flow while it lasts: columns of whole numbers, and how parts of a flow are joined."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ FIRST_SIZES = 8
 """Packets at the beginning of a flow whose sizes are kept one by one."""
 
 Merge = Literal["add", "min", "max", "or", "first", "last"]
-State = dict[str, NDArray[np.generic]]
+State = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,12 @@ FIELDS: dict[str, Field] = {
     "icmp_type": Field("first", 0, (), np.int16),
     "icmp_code": Field("first", 0, (), np.int16),
 }
-"""Sides are 0 for the lower endpoint of the key and 1 for the higher; sizes are bytes from the IP header on."""
+"""Sides are 0 for the lower endpoint of the key, 1 for the higher; sizes are bytes from the IP header on."""
 
 
 def empty_state(flows: int) -> State:
     """Return the columns of flows without packets."""
-    return {
-        name: np.full((flows, *field.shape), field.empty, field.dtype) for name, field in FIELDS.items()
-    }
+    return {name: np.full((flows, *field.shape), field.empty, field.dtype) for name, field in FIELDS.items()}
 
 
 @dataclass(frozen=True)
@@ -148,9 +146,9 @@ def _put_sides(state: State, packets: Sorted, part: Ints) -> None:
         state["flag_counts"][at] = np.add.reduceat(bits, starts, axis=0)
 
 
-def _put(state: State, name: str, at: object, values: Spread) -> None:
+def _put(state: State, name: str, at: Any, values: Spread) -> None:
     for field in ("count", "total", "squares_low", "squares_high", "least", "most"):
-        state[f"{name}_{field}"][at] = getattr(values, field)  # type: ignore[index]
+        state[f"{name}_{field}"][at] = getattr(values, field)
 
 
 def merged(before: State, after: State) -> State:
@@ -182,7 +180,11 @@ def _add_gap(state: State, name: str, gaps: Ints, counted: NDArray[np.bool_]) ->
     squares = gaps.astype(np.uint64) ** np.uint64(2)
     state[f"{name}_count"] = state[f"{name}_count"] + counted.astype(np.int32)
     state[f"{name}_total"] = state[f"{name}_total"] + gaps
-    state[f"{name}_squares_low"] = state[f"{name}_squares_low"] + (squares & np.uint64(0xFFFFFFFF)).astype(np.int64)
-    state[f"{name}_squares_high"] = state[f"{name}_squares_high"] + (squares >> np.uint64(32)).astype(np.int64)
+    state[f"{name}_squares_low"] = state[f"{name}_squares_low"] + (squares & np.uint64(0xFFFFFFFF)).astype(
+        np.int64
+    )
+    state[f"{name}_squares_high"] = state[f"{name}_squares_high"] + (squares >> np.uint64(32)).astype(
+        np.int64
+    )
     state[f"{name}_least"] = np.minimum(state[f"{name}_least"], np.where(counted, gaps, NEVER))
     state[f"{name}_most"] = np.maximum(state[f"{name}_most"], np.where(counted, gaps, -1))

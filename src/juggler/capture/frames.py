@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ Ints = NDArray[np.int64]
 Octets = NDArray[np.uint8]
 
 PADDING = 256
-"""Zero bytes behind the last frame of a block, so that a header's place may be looked at before its length."""
+"""Zero bytes behind the last frame of a block, so that a header is looked for before it is measured."""
 
 BLOCK_FRAMES = 65_536
 LONGEST_FRAME = 262_144
@@ -66,7 +67,7 @@ class Account:
         """Say whether nothing is unaccounted."""
         return self.received == self.processed + self.dropped.total()
 
-    def drop(self, reason: str, frames: int) -> None:
+    def drop(self, reason: str, frames: int | np.integer[Any]) -> None:
         """Count frames that are passed over."""
         if frames:
             self.dropped[reason] += int(frames)

@@ -1,9 +1,10 @@
-"""Which packets belong together: a key both ways of a conversation share, hashed with a random key of ours."""
+"""Which packets belong together: a key that both ways of a conversation share, hashed with a secret."""
 
 from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +56,7 @@ class Hasher:
             0, 1 << 64, (2, _WORDS + 1), np.uint64, endpoint=False
         )
 
-    def __call__(self, words: list[NDArray[np.generic]]) -> NDArray[np.uint64]:
+    def __call__(self, words: list[NDArray[Any]]) -> NDArray[np.uint64]:
         """Return the hashes of keys, given as columns of 32-bit words."""
         halves = []
         for first, *rest in self._multipliers:
@@ -98,9 +99,7 @@ def _pairs(addresses: NDArray[np.uint32]) -> tuple[NDArray[np.uint64], NDArray[n
     return wide[:, 0] << np.uint64(32) | wide[:, 1], wide[:, 2] << np.uint64(32) | wide[:, 3]
 
 
-def _at_most(
-    left: tuple[NDArray[np.generic], ...], right: tuple[NDArray[np.generic], ...]
-) -> NDArray[np.bool_]:
+def _at_most(left: tuple[NDArray[Any], ...], right: tuple[NDArray[Any], ...]) -> NDArray[np.bool_]:
     """Say for each row whether the left tuple comes before the right one, or is equal."""
     less, equal = np.zeros(len(left[0]), bool), np.ones(len(left[0]), bool)
     for a, b in zip(left, right, strict=True):

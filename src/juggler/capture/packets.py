@@ -1,7 +1,7 @@
 """Packets: frames decoded down to the transport header, a whole block at once.
 
-Every frame either becomes a packet or is dropped for a reason that is counted. Nothing is read beyond what was
-captured: a header that is cut off makes its frame `truncated`.
+Every frame either becomes a packet or is dropped for a reason that is counted. Nothing is read beyond what
+was captured: a header that is cut off makes its frame `truncated`.
 
 Sources: RFC 791 (IPv4), RFC 8200 (IPv6), RFC 9293 (TCP), RFC 768 (UDP), RFC 792 and 4443 (ICMP), IEEE 802.1Q;
 link types from the list of the tcpdump group.
@@ -10,7 +10,7 @@ link types from the list of the tcpdump group.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +89,7 @@ class Packets:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def take(self, at: NDArray[np.generic]) -> Self:
+    def take(self, at: NDArray[Any]) -> Self:
         """Return the packets at places, or where a mask is true."""
         return type(self)(**{field.name: getattr(self, field.name)[at] for field in fields(self)})
 
@@ -165,7 +165,7 @@ class _Left:
 
 
 def _network_layer(read: _Reader, frames: Frames) -> tuple[Ints, Ints, Ints]:
-    """Return where each network header begins, its ethertype (-1 where the link is not supported), its VLAN."""
+    """Return where each network header begins, its ethertype (-1 for a link that is not known), its VLAN."""
     at, links = frames.starts.copy(), frames.links
     ethertype = np.full(len(at), -1, np.int64)
     vlan = np.zeros(len(at), np.int64)
@@ -183,7 +183,9 @@ def _network_layer(read: _Reader, frames: Frames) -> tuple[Ints, Ints, Ints]:
         elif link in {NULL, LOOP}:
             # The family stands in the byte order of the machine that captured; all of them are below 256.
             family = np.maximum(read.u8(start), read.u8(start + 3))
-            ethertype[rows] = np.select([family == 2, np.isin(family, (10, 24, 28, 30))], [0x0800, 0x86DD], 1536)
+            ethertype[rows] = np.select(
+                [family == 2, np.isin(family, (10, 24, 28, 30))], [0x0800, 0x86DD], 1536
+            )
             at[rows] = start + 4
     for _ in range(_MOST_TAGS):
         tagged = np.flatnonzero(np.isin(ethertype, _VLAN))
@@ -195,7 +197,7 @@ def _network_layer(read: _Reader, frames: Frames) -> tuple[Ints, Ints, Ints]:
     return at, ethertype, vlan
 
 
-Head = dict[str, NDArray[np.generic]]
+Head = dict[str, NDArray[Any]]
 
 
 def _ipv4(read: _Reader, frames: Frames, at: Ints, rows: Ints) -> Head:

@@ -1,8 +1,8 @@
 """Sums over runs of packets, exact and mergeable: a flow's numbers do not depend on how a capture was cut.
 
-A run is what one side of one flow sends between two places where the flow may be cut. All numbers are whole, so
-that adding them in another order gives the same to the bit; a square, which would not fit, is added in halves of
-32 bits.
+A run is what one side of one flow sends between two places where the flow may be cut. All numbers are whole,
+so that adding them in another order gives the same to the bit; a square, which would not fit, is added in
+halves of 32 bits.
 """
 
 from __future__ import annotations

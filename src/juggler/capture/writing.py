@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +89,7 @@ def _put_ipv4(put: _Writer, at: Ints, segments: Segments, total: Ints) -> None:
     put.big(at + 16, segments.destinations, 4)
     words = [0x4500, total, np.arange(n) & 0xFFFF, 0x4000 | segments.protocol]
     halves = [segments.sources >> 16, segments.sources, segments.destinations >> 16, segments.destinations]
-    total_sum = sum(np.asarray(word) for word in words) + sum(half & 0xFFFF for half in halves)
+    total_sum: Any = sum(np.asarray(word) for word in words) + sum(half & 0xFFFF for half in halves)
     for _ in range(2):
         total_sum = (total_sum & 0xFFFF) + (total_sum >> 16)
     put.big(at + 10, 0xFFFF - total_sum, 2)
