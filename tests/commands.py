@@ -16,7 +16,7 @@ from juggler.cli.app import VERBS
 from juggler.data import Records, load_record_set
 from juggler.data.format import to_csv
 
-PROGRAM = (sys.executable, "-c", "from juggler.cli.app import main; main()")
+PROGRAM = (sys.executable, "-c", "from juggler.cli.launch import main; main()")
 PLAN = """
 data = "synthetic"
 

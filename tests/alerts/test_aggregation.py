@@ -113,3 +113,27 @@ def test_every_alarm_is_in_one_alert_and_every_alert_is_opened_and_closed(
     assert into.alerts == len(closed)
     per_class = Counter(a.attack_class for a in alarms)
     assert {c: sum(a.count for a in closed if a.attack_class == c) for c in per_class} == dict(per_class)
+
+
+def test_with_addresses_a_scan_is_its_sources_and_a_flood_its_targets() -> None:
+    ends = [
+        {"src_ip": f"192.0.2.{n % 2}", "dst_ip": f"198.51.100.{n % 3}", "dst_port": f"{n}"}
+        for n in range(1, 7)
+    ]
+    for attack_class, alerts, same, differs in (
+        ("probe", 2, "src_ip", "dst_ip"),
+        ("dos", 3, "dst_ip", "src_ip"),
+    ):
+        into = aggregator()
+        feed(into, [Alarm(n, attack_class, 0.9, "tcp", "", end) for n, end in enumerate(ends, start=1)])
+        closed = into.close()
+        assert len(closed) == into.alerts == alerts
+        for alert in closed:
+            assert alert.context[same] in {end[same] for end in ends}
+            assert alert.context[differs] == alert.context["dst_port"] == "several"
+
+
+def test_the_time_of_an_alert_is_that_of_its_first_record() -> None:
+    into = aggregator()
+    feed(into, [Alarm(n, "dos", 0.9, "tcp", "", {"time": f"10:0{n}", "src_ip": ""}) for n in range(1, 4)])
+    assert into.close()[0].context == {"time": "10:01"}

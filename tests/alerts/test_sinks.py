@@ -248,3 +248,55 @@ def test_standard_output_that_is_closed_is_said() -> None:
     command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-c", code]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=300, check=False)
     assert "SinkError: open standard output for alerts: it is closed" in done.stderr
+
+
+@pytest.mark.parametrize("what", ["moved", "removed", "replaced"])
+def test_an_alert_file_that_was_moved_away_is_made_anew(tmp_path: Path, what: str) -> None:
+    path, old = tmp_path / "eve.json", tmp_path / "eve.json.1"
+    with EveSink.open(path) as sink:
+        sink.write(alert(1))
+        if what == "removed":
+            path.unlink()
+        else:
+            path.rename(old)
+        if what == "replaced":
+            path.write_text('{"half":', encoding="utf-8")
+        sink.write(alert(2))
+        sink.write(alert(3))
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert [valid(line)["alert"]["metadata"]["tag"][1] for line in lines[-2:]] == ["alert=2", "alert=3"]
+    assert len(lines) == (3 if what == "replaced" else 2)
+    assert what == "removed" or len(old.read_text(encoding="utf-8").splitlines()) == 1
+
+
+def test_where_no_new_file_can_be_made_the_moved_one_is_written_on(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    with EveSink.open(folder / "eve.json") as sink:
+        sink.write(alert(1))
+        folder.rename(tmp_path / "old")
+        sink.write(alert(2))
+        assert (tmp_path / "old" / "eve.json").read_text(encoding="utf-8").count("\n") == 2
+        (tmp_path / "old" / "eve.json").unlink()
+        with pytest.raises(SinkError, match="which was removed"):
+            sink.write(alert(3))
+
+
+def test_reopening_is_for_files(tmp_path: Path) -> None:
+    with EveSink.open(tmp_path / "eve.json") as sink:
+        assert sink.reopen()
+        sink.write(alert(1))
+    with EveSink.open("/dev/null") as sink:
+        assert not sink.reopen()
+    assert not EveSink.open("-").reopen()
+
+
+def test_addresses_and_ports_have_fields_of_their_own_and_what_is_none_is_a_tag() -> None:
+    ends = {"src_ip": "192.0.2.1", "src_port": "1024", "dst_ip": "2001:DB8::1", "dst_port": "several"}
+    record = eve_record(alert(context={"time": "2026-01-01 10:00", **ends}))
+    valid(json.dumps(record))
+    assert (record["src_ip"], record["src_port"], record["dest_ip"]) == ("192.0.2.1", 1024, "2001:db8::1")
+    assert "dest_port" not in record
+    assert {"time=2026-01-01 10:00", "dst_port=several"} <= {*record["alert"]["metadata"]["tag"]}
+    for port in ("70000", "-1", "1e3", "\u0661"):
+        assert "src_port" not in eve_record(alert(context={"src_port": port}))

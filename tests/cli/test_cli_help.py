@@ -27,6 +27,14 @@ def test_help_has_an_example(name: str, program: Program) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_no_help_is_lost_as_markup(name: str) -> None:
+    command = get_command(build()).commands[name]  # type: ignore[attr-defined]
+    texts = [command.help, *(getattr(parameter, "help", None) for parameter in command.params)]
+    lost = [text for text in texts if re.search(r"\[[a-z#/@]", text or "")]
+    assert not lost, "the terminal takes words in brackets for colours and leaves them out"
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_examples_can_be_parsed(name: str) -> None:
     assert examples(name)
     command = get_command(build()).commands[name]  # type: ignore[attr-defined]
@@ -68,5 +76,5 @@ def test_every_exit_code_of_an_error_is_documented() -> None:
         return {base}.union(*(classes(sub) for sub in base.__subclasses__()))
 
     documented = {int(code) for code in re.findall(r"(?:^|[;:]) ?\s*(\d+) ", EXIT_CODES)}
-    assert documented == {0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 70, 130}
+    assert documented == {0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 70, 130}
     assert {kind.exit_code for kind in classes(JugglerError)} <= documented

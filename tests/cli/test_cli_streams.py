@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import IO
 
@@ -66,28 +67,29 @@ def test_a_request_to_stop_ends_with_the_summary(workshop: Workshop, number: sig
 
 
 HOSTILE = {
-    "empty": (b"", 0),
-    "empty lines": (b"\n" * 50, 10),
-    "a huge line": (b"1," * 3_000_000, 10),
-    "binary": (bytes(range(256)) * 400, 10),
-    "nul bytes": (b"\0" * 100_000, 10),
-    "utf-16": (("0,tcp,http,SF\n" * 20).encode("utf-16"), 10),
-    "markup": (b"[bold][/nothing] [link=x]\n", 10),
-    "a json file": (b'{"a": [1, 2, 3]}\n', 10),
+    "it is empty": b"",
+    "blank and header lines only": b"\n" * 50,
+    "a line of 6000000 bytes": b"1," * 3_000_000,
+    "it is binary": bytes(range(256)) * 400,
+    "expected at most 16384 bytes": b"\1" * 50_000,
+    "it is UTF-16 text": ("0,tcp,http,SF\n" * 20).encode("utf-16"),
+    "[bold][/nothing] [link=x]": b"[bold][/nothing] [link=x],,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,\n",
+    "it is JSON": b'{"a": [1, 2, 3]}\n',
+    r"\x1b]0;owned\x07": b"\x1b]0;owned\x07,tcp,http,SF" + b",0" * 37 + b"\n",
 }
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_hostile_bytes_are_bad_rows(kind: str, program: Program, workshop: Workshop, tmp_path: Path) -> None:
-    content, code = HOSTILE[kind]
+def test_hostile_bytes_end_by_name(kind: str, program: Program, workshop: Workshop, tmp_path: Path) -> None:
     path = tmp_path / "records.csv"
-    path.write_bytes(content)
+    path.write_bytes(HOSTILE[kind])
     line = ("detect", path, "--artefact", workshop.artefact, "--summary", tmp_path / "summary.json")
-    done = program(*line).check(code, "0 records", "0 alerts")
-    assert done.out == ""
-    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
-    lines = content.count(b"\n") + (not content.endswith(b"\n") and bool(content))
-    assert (summary["records"], summary["bad_rows"]) == (0, lines)
+    done = program(*line).check(3, kind)
+    assert done.out == "" and "\x1b]" not in done.err
+    text = (tmp_path / "summary.json").read_text(encoding="utf-8")
+    summary = json.loads(text)
+    assert summary["records"] == 0 and summary["ended_by"].startswith("an error: ")
+    assert "\x1b" not in text
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-1", "1e999", "", "0x10", "1_000", "٣"])
@@ -170,3 +172,107 @@ def test_any_verb_stands_a_closed_pipe(verb: tuple[str, ...], workshop: Workshop
     finally:
         os.close(writing)
     assert "Traceback" not in done.err and "Exception" not in done.err
+
+
+@pytest.mark.parametrize("end", ["2>&-", "2>/dev/full", "2> >(exit)", "2> >(sleep 60)"])
+def test_trouble_with_standard_error_changes_nothing(end: str, workshop: Workshop, tmp_path: Path) -> None:
+    lines = workshop.csv.read_text(encoding="utf-8").splitlines()[:400]
+    lines[10:10] = ["no record " * 400] * 300  # enough to fill a pipe that nobody reads
+    path, out, summary = tmp_path / "records.csv", tmp_path / "eve.json", tmp_path / "summary.json"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    line = [*PROGRAM, "detect", path, "--artefact", workshop.artefact, "--out", out, "--summary", summary]
+    command = " ".join(f"'{part}'" for part in line)
+    done = subprocess.run(
+        ["bash", "-c", f"{command} {end}"],
+        env=environment(),
+        timeout=100,
+        check=False,
+        stdout=subprocess.DEVNULL,
+    )
+    assert done.returncode == 10
+    told = json.loads(summary.read_text(encoding="utf-8"))
+    assert (told["records"], told["bad_rows"], told["unwritten"]) == (400, 300, 0)
+    alerts = out.read_text(encoding="utf-8").splitlines()
+    assert len(alerts) == 2 * told["alerts"] > 0 and all(json.loads(line) for line in alerts)
+
+
+def test_bad_rows_are_told_with_a_limit(program: Program, workshop: Workshop, tmp_path: Path) -> None:
+    lines = workshop.csv.read_text(encoding="utf-8").splitlines()[:100]
+    path = tmp_path / "records.csv"
+    path.write_text("\n".join([*lines, *["x"] * 90]), encoding="utf-8")
+    done = program("detect", path, "--artefact", workshop.artefact, "--sink", "null").check(10, "90 bad rows")
+    assert done.err.count("columns, found 1") == 20 and "more bad rows follow" in done.err
+
+
+def test_records_that_the_detector_never_saw_have_a_code_of_their_own(
+    program: Program, workshop: Workshop, tmp_path: Path
+) -> None:
+    path, summary = tmp_path / "records.csv", tmp_path / "summary.json"
+    path.write_text(workshop.csv.read_text(encoding="utf-8").upper(), encoding="utf-8")
+    line = ("detect", path, "--artefact", workshop.artefact, "--out", "a.json", "--summary", summary)
+    done = program(*line, "--fail-on-alert").check(11, "DOUBT: protocol_type is unknown", "'TCP'")
+    assert done.err.count("DOUBT") == 2 * len(json.loads(summary.read_text(encoding="utf-8"))["doubts"]), (
+        "told while it ran and at its end"
+    )
+
+
+@pytest.mark.parametrize(
+    "what", ["--out", "--summary", "a link", "standard input", "both in one", "artefact"]
+)
+def test_nothing_is_written_over_what_is_read(
+    what: str, program: Program, workshop: Workshop, tmp_path: Path
+) -> None:
+    path, link = tmp_path / "records.csv", tmp_path / "link"
+    path.write_bytes(workshop.csv.read_bytes()[:-1])  # opening it for alerts would end its last line
+    link.symlink_to(path)
+    before = path.read_bytes()
+    options: dict[str, list[object]] = {
+        "--out": [path, "--out", path],
+        "--summary": [path, "--summary", path],
+        "a link": [path, "--out", link],
+        "standard input": ["-", "--out", path],
+        "both in one": [path, "--out", tmp_path / "x", "--summary", tmp_path / "x"],
+        "artefact": [path, "--out", workshop.artefact],
+    }
+    line = ["detect", *options[what], "--artefact", workshop.artefact]
+    with path.open("rb") as stdin:
+        done = run(*line, stdin=stdin) if what == "standard input" else program(*line)
+    done.check(2, "it is the file of")
+    assert path.read_bytes() == before and not (tmp_path / "x").exists()
+
+
+def wait_for_handler(process: int, *, is_python: bool) -> None:
+    """Wait until Python has taken SIGINT at its start, or until the program has given it back."""
+    for _ in range(2000):
+        status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
+        caught = int(next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")), 16)
+        if bool(caught >> (signal.SIGINT - 1) & 1) == is_python:
+            return
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("seconds", [0, 0.2, 0.5, 1.0, 2.0])
+def test_an_interrupt_is_quiet_at_any_moment(workshop: Workshop, seconds: float) -> None:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with start("detect", "-", "--artefact", workshop.artefact, **pipes) as process:
+        wait_for_handler(process.pid, is_python=True)
+        wait_for_handler(process.pid, is_python=False)  # until here it is Python's own start
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=100)
+    assert process.returncode in (130, -signal.SIGINT)
+    assert "Traceback" not in errors.decode() and "Exception" not in errors.decode()
+
+
+def test_the_summary_is_written_where_there_is_no_run(
+    program: Program, workshop: Workshop, tmp_path: Path
+) -> None:
+    summary = tmp_path / "summary.json"
+    summary.write_text('{"records": 7, "ended_by": "end of input"}', encoding="utf-8")  # of an earlier run
+    line = ("detect", workshop.csv, "--artefact", workshop.artefact, "--summary", summary)
+    for extra, code in ((("--out", tmp_path / "no" / "such"), 8), (("--backend", "tensorrt"), 5)):
+        program(*line, *extra).check(code)
+        told = json.loads(summary.read_text(encoding="utf-8"))
+        assert told["records"] == 0 and told["ended_by"].startswith("an error: ") and told["interrupted"]
+    program("detect", tmp_path / "none", *line[2:]).check(3)
+    assert "No such file" in json.loads(summary.read_text(encoding="utf-8"))["ended_by"]

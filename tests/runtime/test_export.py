@@ -14,9 +14,12 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
+from juggler import flatten
 from juggler.errors import ConfigError, JugglerError, ParityError
-from juggler.runtime import open_session
+from juggler.nouns import TensorSpec
+from juggler.runtime import IMPORTERS, open_session
 from juggler.runtime.export import OPSET, export
+from juggler.runtime.modules import record_ends
 from juggler.runtime.onnx_graphs.metadata import join, split
 
 
@@ -47,6 +50,11 @@ class Calling(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.function(self.linear(x))
+
+
+class Failing(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise KeyError("nothing")
 
 
 def test_a_flat_chain_exports_as_a_plain_chain() -> None:
@@ -147,7 +155,7 @@ def test_a_number_taken_from_the_input_is_not_frozen() -> None:
 def test_nan_is_no_parity() -> None:
     module = nn.Sequential(nn.Linear(4, 4)).eval()
     nn.init.constant_(module[0].weight, float("nan"))  # type: ignore[arg-type]
-    with pytest.raises(ParityError, match="inf"):
+    with pytest.raises(ParityError, match="error of nan"):
         export(module, torch.randn(1, 4))
 
 
@@ -159,7 +167,13 @@ def test_nan_is_no_parity() -> None:
         (nn.Linear(4, 4).eval(), "text", "str"),
         (nn.Linear(4, 4).eval(), torch.zeros(0, 4), r"\[0, 4\]"),
         (nn.Linear(4, 4).eval(), (), "empty tuple"),
-        (Calling(lambda x: {"a": x}).eval(), torch.randn(1, 4), "returns a dict"),  # type: ignore[arg-type, return-value]
+        (Calling(lambda x: {}).eval(), torch.randn(1, 4), "a dict without a tensor"),  # type: ignore[arg-type, return-value]
+        (Calling(lambda x: [x, 3]).eval(), torch.randn(1, 4), "a list that holds int"),  # type: ignore[arg-type, return-value]
+        (Calling(lambda x: x.to_sparse()).eval(), torch.randn(1, 4), "sparse"),
+        (nn.Sequential(nn.LazyLinear(4)).eval(), torch.randn(1, 4), "does not know its size"),
+        (nn.Linear(4, 4, device="meta").eval(), torch.randn(1, 4), "without values"),
+        (torch.jit.script(nn.Linear(4, 4)).eval(), torch.randn(1, 4), "cannot be copied"),
+        (nn.Sequential(nn.Linear(4, 4), Failing()).eval(), torch.randn(1, 4), r"fails in 1 \('nothing'\)"),
         (Calling(functional.gelu).eval(), torch.randn(1, 3), r"shape \[1, 3\] it fails"),
     ],
 )
@@ -186,3 +200,75 @@ def test_what_cannot_be_traced_is_captured(capfd: pytest.CaptureFixture[str]) ->
         found = session.run(example.numpy())[0]
     wanted = module(example).detach().numpy()
     assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize(
+    ("function", "names"),
+    [
+        (lambda x: (x, None), ["output"]),
+        (lambda x: {"logits": x, "aux": x * 2, "none": None}, ["logits", "aux"]),
+        (lambda x: {"a": [x, x + 1], "b": (x * 2,)}, ["a.0", "a.1", "b.0"]),
+        (lambda x: {"class": x, "input": x * 2}, ["class", "output_input"]),
+        (lambda x: (x > 0, x.argmax(1)), ["output_0", "output_1"]),
+        (lambda x: torch.where(x > 0, x, torch.tensor(float("-inf"))), ["output"]),
+    ],
+)
+def test_outputs_are_named_and_compared_whatever_holds_them(
+    function: Callable[[torch.Tensor], torch.Tensor], names: list[str]
+) -> None:
+    with open_session(export(Calling(function).eval(), torch.randn(1, 4))) as session:
+        assert [spec.name for spec in session.outputs] == names
+        assert len(session.run(np.zeros((2, 4), np.float32))) == len(names)
+
+
+def test_an_input_that_nothing_reads_stays() -> None:
+    class First(nn.Module):
+        def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+            return a * 2
+
+    with open_session(export(First().eval(), (torch.randn(1, 3), torch.randn(1, 5)))) as session:
+        assert [(spec.name, spec.shape) for spec in session.inputs] == [
+            ("input_0", (None, 3)),
+            ("input_1", (None, 5)),
+        ]
+
+
+def test_a_file_keeps_its_names_and_its_free_sizes() -> None:
+    model = onnx.load_from_string(export(nn.Conv2d(3, 4, 3, padding=1).eval(), torch.randn(1, 3, 8, 8)))
+    model.graph.node[0].input[0] = model.graph.input[0].name = "pixels"
+    model.graph.node[0].output[0] = model.graph.output[0].name = "map"
+    for value in (model.graph.input[0], model.graph.output[0]):
+        for axis in (2, 3):
+            value.type.tensor_type.shape.dim[axis].dim_param = f"side_{axis}"
+    network = IMPORTERS.get("onnx").load(model.SerializeToString())
+    flat = flatten(network, torch.randn(1, 3, 8, 8)).model
+    for written in (export(network, torch.randn(1, 3, 8, 8)), export(flat, torch.randn(1, 3, 8, 8))):
+        with open_session(written) as session:
+            assert [(spec.name, spec.shape) for spec in session.inputs] == [("pixels", (None, 3, None, None))]
+            assert [spec.name for spec in session.outputs] == ["map"]
+            assert session.run(np.zeros((2, 3, 11, 6), np.float32))[0].shape == (2, 4, 11, 6)
+
+
+def test_a_free_size_that_is_lost_is_told() -> None:
+    class OneSide(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + torch.ones(8)
+
+    network = fx.symbolic_trace(OneSide()).eval()
+    record_ends(network, [TensorSpec("x", (1, None), "float32")], [TensorSpec("y", (1, None), "float32")])
+    with pytest.warns(RuntimeWarning, match=r"free in the file .* fixed in the graph written: x \[8\]"):
+        written = export(network, torch.randn(1, 8))
+    with open_session(written) as session:
+        assert [(spec.name, spec.shape) for spec in session.inputs] == [("x", (1, 8))]
+
+
+def test_weights_that_no_file_holds_are_refused_before_the_work() -> None:
+    with torch.device("meta"):
+        weight = torch.empty(2**29 + 1)
+
+    class Large(nn.Module):
+        def named_parameters(self, *args: object, **options: object):  # type: ignore[no-untyped-def]
+            yield "weight", torch.empty(1).expand(weight.shape)
+
+    with pytest.raises(ConfigError, match=r"2\.00 GiB"):
+        export(Large().eval(), torch.randn(1, 4))

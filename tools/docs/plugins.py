@@ -252,7 +252,9 @@ def _names(node: ast.ClassDef | ast.Assign | ast.ImportFrom) -> list[str]:
 
 
 def _members(node: ast.ClassDef) -> Iterator[list[str]]:
-    said = dict(re.findall(r"^ *(\w+): (.+)$", ast.get_docstring(node) or "", re.MULTILINE))
+    pattern = r"^ *(\w+): (.+(?:\n {8,}\S.*)*)$"  # what does not fit into a line goes on further in
+    entries = re.findall(pattern, ast.get_docstring(node) or "", re.MULTILINE)
+    said = {name: re.sub(r"\s+", " ", text) for name, text in entries}
     for line in node.body:
         if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
             member = line.target.id

@@ -4,37 +4,49 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import NamedTuple
 
 from juggler.nouns import Alert
 
 # A guessed password or a stolen root shell is a matter of the one service that was broken into. A scan
 # walks through the services by its nature, and a flood often does too: there the service must not part
-# what belongs together.
+# what belongs together. So with addresses: a scan is one host's, a flood may come from many and meets one.
+_KIND = {"r2l": ("src_ip", "dst_ip"), "u2r": ("src_ip", "dst_ip"), "probe": ("src_ip",), "dos": ("dst_ip",)}
 _BY_SERVICE = frozenset({"r2l", "u2r"})
 SEVERAL = "several"
 
 
 class Alarm(NamedTuple):
-    """A record whose score reached the threshold; `record` is the number of its line, from 1."""
+    """A record whose score reached the threshold; `record` is the number of its line, from 1.
+
+    `context` holds what the record says of its connection besides, as `Alert.context` does.
+    """
 
     record: int
     attack_class: str
     score: float
     protocol: str = ""
     service: str = ""
+    context: Mapping[str, str] = MappingProxyType({})
 
 
 def kind_of(alarm: Alarm) -> tuple[str, ...]:
     """Return what alarms of one alert have in common: class and protocol, and the service of an intrusion.
 
-    Records of this kind carry no addresses; where they do, the addresses belong in here.
+    Where records carry addresses, also that of a scan's source, of a flood's target, of both in an intrusion.
     """
     service = alarm.service if alarm.attack_class in _BY_SERVICE else ""
-    return alarm.attack_class, alarm.protocol, service
+    addresses = _KIND.get(alarm.attack_class, ("src_ip", "dst_ip"))
+    return (
+        alarm.attack_class,
+        alarm.protocol,
+        service,
+        *(alarm.context.get(name, "") for name in addresses),
+    )
 
 
 def utc_now() -> str:
@@ -52,6 +64,18 @@ class _Open:
     last_s: float
     count: int = 1
     weighed: dict[str, float] = field(default_factory=dict)
+    context: dict[str, str] = field(default_factory=dict)
+
+    def add(self, alarm: Alarm, now_s: float) -> None:
+        """Take one more alarm of this kind."""
+        self.count += 1
+        self.score = max(self.score, alarm.score)
+        self.last_record, self.last_s = alarm.record, now_s
+        if self.service != alarm.service:
+            self.service = SEVERAL
+        for name, text in self.context.items():
+            if name != "time" and text != alarm.context.get(name, ""):
+                self.context[name] = SEVERAL
 
 
 class Aggregator:
@@ -97,18 +121,15 @@ class Aggregator:
         kind = kind_of(alarm)
         known = self._open.get(kind)
         if known is not None:
-            known.count += 1
-            known.score = max(known.score, alarm.score)
-            known.last_record, known.last_s = alarm.record, now_s
-            if known.service != alarm.service:
-                known.service = SEVERAL
+            known.add(alarm, now_s)
             self._open.move_to_end(kind)
             return ended
         if len(self._open) >= self._max_open:
             self.evicted += 1
             ended.append(self._alert(self._open.popitem(last=False)[1], "closed"))
         self.alerts += 1
-        new = _Open(self.alerts, alarm, alarm.score, alarm.service, alarm.record, now_s, weighed=weigh())
+        new = _Open(self.alerts, alarm, alarm.score, alarm.service, alarm.record, now_s)
+        new.weighed, new.context = weigh(), {name: text for name, text in alarm.context.items() if text}
         self._open[kind] = new
         return [*ended, self._alert(new, "opened")]
 
@@ -145,4 +166,5 @@ class Aggregator:
             protocol=entry.first.protocol,
             service=entry.service,
             weighed=entry.weighed,
+            context=dict(entry.context),
         )

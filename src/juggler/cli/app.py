@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import inspect
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -25,7 +26,8 @@ EXIT_CODES = (
     "Exit codes: 0 done; 1 an error of its own kind, or an alert with --fail-on-alert; 2 wrong options; "
     "3 data cannot be read; 4 artefact or checkpoint cannot be used; 5 something is not installed; "
     "6 refused, for it could not be proved; 7 an export differs from its source; 8 alerts or results cannot "
-    "be written; 10 done, but rows were bad; 70 a fault of juggler's own; 130 interrupted."
+    "be written; 10 done, but rows were bad; 11 done, but the records are not such as the detector knows; "
+    "70 a fault of juggler's own; 130 interrupted."
 )
 
 
@@ -95,6 +97,7 @@ def main() -> None:
             _crash(error)
         _fail(OutputError("write the results", "the disk is full", "Make room on it and run again"))
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one changes nothing
         ERRORS.print("juggler: interrupted")
         sys.exit(130)
     except Exception as error:  # noqa: BLE001  # nothing unforeseen may end with the code of an alert

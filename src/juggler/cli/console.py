@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import select
+import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
     TaskID,
     TaskProgressColumn,
@@ -16,27 +22,84 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 from juggler import nouns
+from juggler.display import printable
 from juggler.nouns import ReportProgress
 
-OUT = Console(highlight=False)
-ERRORS = Console(stderr=True)
+
+class _Results(Console):
+    """Standard output: a table keeps all its digits, and where the terminal is narrower, it wraps lines."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as rich does, tables in the width that they need."""
+        if any(isinstance(thing, Table) for thing in objects):
+            needed = max(self.measure(thing).maximum for thing in objects if isinstance(thing, Table))
+            options = {"soft_wrap": True, "width": max(self.width, needed), **options}
+        super().print(*objects, **options)
+
+
+class _Errors(Console):
+    """Standard error: what cannot be written there is lost, and nothing else is.
+
+    A full disk, a reader who hung up or one who no longer reads must neither end what runs nor take its exit
+    code.
+    """
+
+    _wait_ms = 1000
+
+    def _check_buffer(self) -> None:
+        if not self._is_open():
+            del self._buffer[:]
+            return
+        try:
+            super()._check_buffer()
+        except (OSError, ValueError):
+            del self._buffer[:]
+            self._silence()
+
+    def on_broken_pipe(self) -> None:
+        """Write nothing more, and go on."""
+        self._silence()
+
+    def _is_open(self) -> bool:
+        """Say whether a write would be taken within a second, and after one that was not, at once."""
+        try:
+            waiting = select.poll()
+            waiting.register(self.file.fileno(), select.POLLOUT)
+            is_open = bool(waiting.poll(self._wait_ms))
+        except (OSError, ValueError):  # no descriptor: a test's, or none at all
+            return True
+        self._wait_ms = 1000 if is_open else 0
+        return is_open
+
+    def _silence(self) -> None:
+        """Give the descriptor to nobody, so that what is left in buffers has where to go at the end."""
+        with suppress(OSError, ValueError, AttributeError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stderr.fileno())
+            os.close(nowhere)
+
+
+OUT = _Results(highlight=False)
+ERRORS = _Errors(stderr=True)
+_LONGEST = 100_000  # characters of a text: a traceback is cut before it comes here
 SYNTHETIC = (
     "SYNTHETIC DATA: the package made these records up itself; scores on them say nothing of a network."
 )
 
 
 def escape(text: str) -> str:
-    """Return text that rich prints as it is, brackets included."""
+    """Return text that rich prints as it is, brackets included, and that no terminal obeys."""
     from rich.markup import escape as escaped  # noqa: PLC0415  # the name would shadow this one
 
-    return escaped(text)
+    return escaped(printable(text, _LONGEST, keep="\n"))
 
 
 @contextmanager
 def bars() -> Iterator[Progress]:
-    """Show progress bars on standard error while the block runs; plain lines where it is no terminal."""
+    """Show progress bars on standard error while the block runs; a line a minute where it is no terminal."""
     columns = (
         SpinnerColumn(finished_text="[green]✓[/]"),
         TextColumn("{task.description}"),
@@ -45,8 +108,31 @@ def bars() -> Iterator[Progress]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=ERRORS) as progress:
+    kind = Progress if ERRORS.is_terminal else LineProgress
+    with kind(*columns, console=ERRORS) as progress:
         yield progress
+
+
+class LineProgress(Progress):
+    """Progress where there is no terminal: a line a minute of what is being done, and none of short work."""
+
+    every_s = 60.0
+
+    def __init__(self, *columns: ProgressColumn, console: Console) -> None:
+        super().__init__(*columns, console=console, disable=True)
+        self._began_s = self._told_s = time.monotonic()
+
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        """Note how far a task is, and print it where the last line is a minute old."""
+        super().update(task_id, **changes)
+        now_s = time.monotonic()
+        if now_s - self._told_s < self.every_s:
+            return
+        self._told_s = now_s
+        task = next(task for task in self.tasks if task.id == task_id)
+        share = f"{task.completed:.0f}" if not task.total else f"{task.completed / task.total:.0%}"
+        minutes = (now_s - self._began_s) / 60.0
+        self.console.print(f"{task.description}: {share} after {minutes:.0f} min", soft_wrap=True)
 
 
 @contextmanager

@@ -84,7 +84,7 @@ def fit_and_print(
         seed=seed,
         progress=progress,
     )
-    print_report(report)
+    print_report(report, predictor.networks.level)
     return predictor, report
 
 
@@ -117,9 +117,9 @@ def print_comparison(comparison: Comparison) -> None:
         ERRORS.print(f"[yellow]left out:[/] {family}, {count} samples are too few", soft_wrap=True)
 
 
-def print_report(report: FitReport) -> None:
-    """Print what the predictor is made of, and how it does on what it has not seen."""
-    made_of = f"{report.samples:,} samples, seed {report.seed}; 90 % intervals"
+def print_report(report: FitReport, level: float) -> None:
+    """Print what the predictor is made of, its intervals' level, and how it does on what it has not seen."""
+    made_of = f"{report.samples:,} samples, seed {report.seed}; {100.0 * level:g} % intervals"
     OUT.print(f"\n[bold]Predictor[/] {escape(report.device)}, {made_of}")
     table = _table("family", "learner", "learned", "unseen", _COLUMNS[0], _COLUMNS[2], "interval")
     for family in report.families:

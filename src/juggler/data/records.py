@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, Self
 
@@ -141,12 +141,13 @@ class Records:
 
     Attributes:
         schema: the columns' meaning.
-        numbers: `[numeric columns, n]` float64, rows as in `schema.numeric`.
+        numbers: `[numeric columns, n]` float64, rows as in `schema.numeric`; NaN where a file lacks it.
         codes: `[categorical columns, n]` int16, rows as in `schema.categorical`; -1 is an unknown word.
         attacks: `[n]` attack names (str), or None where the records carry none.
         lines: `[n]` int64 line numbers in the source, from 1.
         source: where they were read, for messages.
         sha256: digest of the bytes they were read from, where it was taken.
+        context: what else was said of each connection, `[n]` texts by the names of `layout.CONTEXT`.
     """
 
     schema: Schema
@@ -156,6 +157,7 @@ class Records:
     lines: NDArray[np.int64]
     source: str = "memory"
     sha256: str = ""
+    context: dict[str, NDArray[np.object_]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.lines)
@@ -209,6 +211,7 @@ class Records:
             codes=self.codes[:, at],
             attacks=None if self.attacks is None else self.attacks[at],
             lines=self.lines[at],
+            context={name: texts[at] for name, texts in self.context.items()},
         )
 
     def classes(self) -> NDArray[np.int64]:
@@ -292,7 +295,15 @@ def join(parts: Iterable[Records], source: str | None = None) -> Records:
         attacks=np.concatenate(names) if len(names) == len(lots) else None,
         lines=np.concatenate([part.lines for part in lots]),
         source=source or lots[0].source,
+        context={
+            name: np.concatenate([part.context.get(name, _no_text(part)) for part in lots])
+            for name in dict.fromkeys(name for part in lots for name in part.context)
+        },
     )
+
+
+def _no_text(records: Records) -> NDArray[np.object_]:
+    return np.full(len(records), "", dtype=object)
 
 
 def _key(records: Records) -> tuple[str, int]:

@@ -1,31 +1,39 @@
-"""Turn lines into records by two paths that give the same values.
+"""Turn lines into records: the same records and the same bad rows, however the lines come in blocks.
 
-`parse_line` defines what a row is. `parse_block` reads a block at once with Arrow wherever every row of it
-is plain, and otherwise halves the block until it finds the rows that are not, which it gives to `parse_line`:
-so a bad row is described by one piece of code, and costs little in a block of good ones.
+`RowParser.row` defines what a line is. A block is read at once with Arrow wherever every row of it is plain,
+and otherwise halved until the rows are found that are not, which go to `row`: so a bad row is described by
+one piece of code, and costs little in a block of good ones.
 """
 
 from __future__ import annotations
 
-import io
-import itertools
 import re
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
+from juggler.data.kinds import BOM
+from juggler.data.layout import Layout, is_header, layout_of_header, layouts_without_header, widths
 from juggler.data.records import UNKNOWN, Records, Schema, join
+from juggler.errors import DataError
 
 MAX_LINE_BYTES = 16_384
 _TEXT_CHARACTERS = 200
 _SMALL_BLOCK_ROWS = 24
+_UNKNOWN_WORDS = 1000  # distinct ones that are remembered
 _BLANKS = " \t"
-_NEWLINE = 10
-_PLAIN = str.maketrans("", "", "0123456789.,")
-_NUMBER = re.compile(r"[ \t]*-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?[ \t]*", re.ASCII)
+_NEWLINE = b"\n"[0]
+_PLAIN = b"0123456789.,"
+# What Arrow reads as a finite number, and no more: no `1_0`, no `0x1`, no other digits.
+_NUMBER = re.compile(rb"[ \t]*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?[ \t]*")
+_MARK = re.compile(rb"^" + BOM, re.MULTILINE)
+# A cell wholly within quotes, with no quote, comma or line end in it.
+_QUOTED = re.compile(rb'(?<![^,\n])[ \t]*"([^",\r\n]*)"[ \t]*(?=[,\r\n]|\Z)')
 
 
 @dataclass(frozen=True)
@@ -47,10 +55,228 @@ class _Bad(Exception):  # noqa: N818  # never leaves this file
     """Carry the reason out of the parse of one line."""
 
 
-def widths(schema: Schema) -> tuple[int, int, int]:
-    """Return the column counts that a row may have: features, with attack name, with difficulty as well."""
-    n = len(schema.columns)
-    return n, n + 1, n + 2
+class RowParser:
+    """Make records of lines, given in order.
+
+    A line is a record, a bad row, or neither: a blank line, or a header line, which names the columns of the
+    rows after it wherever it stands. Quotes around a cell and a byte-order mark before a line are dropped.
+    Without a header a row is known by its number of cells, see `layouts_without_header`.
+
+    Args:
+        schema: what the columns mean.
+        needed: columns that a row must have, all where none are named; others that are missing become NaN.
+        with_labels: keep the attack names, and take a row with another number of cells than the first record
+            for a bad one; otherwise the names are not looked at, and each row is taken as what it is.
+        width: number of cells that every row must have, where that is known before.
+
+    Attributes:
+        blank_lines: lines without content so far.
+        header_lines: header lines so far.
+        unknown_words: how often a word came that the schema does not know, by column and word.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        *,
+        needed: Collection[str] = (),
+        with_labels: bool = True,
+        width: int | None = None,
+    ) -> None:
+        self.blank_lines = self.header_lines = 0
+        self.unknown_words: Counter[tuple[str, str]] = Counter()
+        self._schema, self._needed = schema, needed or schema.all_features
+        self._with_labels, self._width = with_labels, width
+        self._layouts = layouts_without_header(schema, self._needed)
+        self._header: Layout | None = None
+        self._parts: list[Records] = []
+        self._bad: list[BadRow] = []
+
+    def parse(self, block: bytes, first_line: int = 1) -> tuple[Records, list[BadRow]]:
+        """Return the records and the bad rows of whole lines, both in order.
+
+        Args:
+            block: lines joined by line ends; the last one may lack its own.
+            first_line: number of the first line in the source, from 1.
+        """
+        self._parts, self._bad = [], []
+        block = _plain(block)
+        ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == _NEWLINE) + 1
+        if len(block) and not block.endswith(b"\n"):
+            ends = np.append(ends, len(block))
+        starts = np.concatenate([np.zeros(1, dtype=np.int64), ends])
+        lines = np.arange(first_line, first_line + len(ends))
+        self._take(*self._without_blank_lines(block, starts, lines))
+        return join(self._parts) if self._parts else self._no_records(), self._bad
+
+    def parse_line(self, line: bytes, number: int) -> Records | BadRow | None:
+        """Return what one line is; None where it is blank or a header."""
+        return self._row(_plain(line), number)
+
+    def _row(self, line: bytes, number: int) -> Records | BadRow | None:
+        """Define what a line is, its quotes and its mark gone."""
+        line = line.removesuffix(b"\n").removesuffix(b"\r")
+        if not line.strip():
+            self.blank_lines += 1
+            return None
+        try:
+            if len(line) > MAX_LINE_BYTES:
+                raise _Bad(f"expected at most {MAX_LINE_BYTES} bytes, found {len(line)}")
+            return self._record(line.split(b","), number)
+        except UnicodeDecodeError as error:
+            reason = f"expected UTF-8 text, found byte {error.object[error.start]:#04x}"
+        except _Bad as bad:
+            reason = str(bad)
+        if len(line) <= MAX_LINE_BYTES:
+            names = line.decode(errors="replace").split(",")
+            if is_header(names, self._needed):
+                try:
+                    self._header = layout_of_header(names, self._schema, self._needed)
+                except DataError as error:
+                    return BadRow(number, error.found, _text(line))
+                self.header_lines += 1
+                return None
+        return BadRow(number, reason, _text(line))
+
+    def _record(self, cells: list[bytes], number: int) -> Records:
+        layout, schema = self._layout(cells), self._schema
+        numbers = _numbers(cells, schema, layout)
+        if layout.difficulty_at is not None and not _NUMBER.fullmatch(cells[layout.difficulty_at]):
+            raise _Bad(f"expected a number as the difficulty, found {_shown(cells[layout.difficulty_at])}")
+        codes = np.full(len(schema.categorical), UNKNOWN, dtype=np.int16)
+        unknown = []
+        for i, (column, at) in enumerate(zip(schema.categorical, layout.categorical_at, strict=True)):
+            if at is not None:
+                word = _word(cells[at])
+                codes[i] = schema.code_of[column].get(word, UNKNOWN)
+                unknown += [(column, word)] if codes[i] == UNKNOWN else []
+        attacks = None
+        if self._with_labels and layout.attack_at is not None:
+            attacks = np.array([_word(cells[layout.attack_at])], dtype=object)
+            if not attacks[0]:
+                raise _Bad("expected an attack name after the features, found nothing")
+        context = {name: np.array([_word(cells[at])], object) for name, at in layout.context_at.items()}
+        for column, word in unknown:
+            self._note_unknown(column, word, 1)
+        self._note_width(layout)
+        return Records(
+            schema,
+            numbers,
+            codes[:, None],
+            attacks,
+            np.array([number]),
+            context=context,
+        )
+
+    def _layout(self, cells: list[bytes]) -> Layout:
+        """Return the layout of a row.
+
+        Raises:
+            _Bad: no row has so many cells here.
+        """
+        count = len(cells)
+        if self._width is not None and count != self._width:
+            raise _Bad(f"expected {self._width} columns as in the rows before, found {count}")
+        if self._header is not None:
+            if count != self._header.width:
+                raise _Bad(f"expected {self._header.width} columns as in the header line, found {count}")
+            return self._header
+        candidates = self._layouts.get(count, ())
+        layouts = [x for x in candidates if x.index_marks is None or _has_index(cells, x.index_marks)]
+        if not layouts:
+            n, labelled, full = widths(self._schema)
+            raise _Bad(f"expected {n}, {labelled} or {full} columns, found {count}")
+        return layouts[-1]
+
+    def _note_width(self, layout: Layout) -> None:
+        if self._with_labels:
+            self._width = layout.width
+
+    def _note_unknown(self, column: str, word: str, count: int) -> None:
+        if len(self.unknown_words) < _UNKNOWN_WORDS or (column, word) in self.unknown_words:
+            self.unknown_words[column, word] += count
+
+    def _no_records(self) -> Records:
+        has_labels = self._with_labels and self._width in widths(self._schema)[1:]
+        return Records(
+            schema=self._schema,
+            numbers=np.empty((len(self._schema.numeric), 0)),
+            codes=np.empty((len(self._schema.categorical), 0), dtype=np.int16),
+            attacks=np.empty(0, dtype=object) if has_labels else None,
+            lines=np.empty(0, dtype=np.int64),
+        )
+
+    def _without_blank_lines(
+        self, block: bytes, starts: NDArray[np.int64], lines: NDArray[np.int64]
+    ) -> tuple[bytes, NDArray[np.int64], NDArray[np.int64]]:
+        """Return the block less its empty lines, the offsets of the lines and the end, and their numbers."""
+        data, lengths = np.frombuffer(block, dtype=np.uint8), np.diff(starts)
+        short = np.flatnonzero(lengths <= 2)
+        if not len(short):
+            return block, starts, lines
+        is_blank = np.zeros(len(lines), dtype=np.bool_)
+        is_blank[short] = [not block[starts[i] : starts[i + 1]].strip(b"\r\n") for i in short.tolist()]
+        self.blank_lines += int(is_blank.sum())
+        starts = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths[~is_blank])])
+        return data[np.repeat(~is_blank, lengths)].tobytes(), starts, lines[~is_blank]
+
+    def _take(self, block: bytes, starts: NDArray[np.int64], lines: NDArray[np.int64]) -> None:
+        """Add the rows between the offsets `starts`, `[rows + 1]`, of the numbers `lines`, `[rows]`."""
+        rows = len(lines)
+        if rows > _SMALL_BLOCK_ROWS:
+            records = self._by_arrow(block, starts, lines)
+            if records is not None:
+                self._parts.append(records)
+                return
+            middle = rows // 2
+            self._take(block, starts[: middle + 1], lines[:middle])
+            self._take(block, starts[middle:], lines[middle:])
+            return
+        for i in range(rows):
+            row = self._row(block[starts[i] : starts[i + 1]], int(lines[i]))
+            if isinstance(row, BadRow):
+                self._bad.append(row)
+            elif row is not None:
+                self._parts.append(row)
+
+    def _by_arrow(self, block: bytes, starts: NDArray[np.int64], lines: NDArray[np.int64]) -> Records | None:
+        """Return the records of a block of plain rows, or None where any row is not plain."""
+        first, rows = block[starts[0] : starts[1]], block[starts[0] : starts[-1]]
+        # Arrow would skip a byte-order mark at the start of any block, and has no limit to a line.
+        if rows.startswith(BOM) or np.diff(starts).max() > MAX_LINE_BYTES:
+            return None
+        try:
+            layout = self._layout(first.removesuffix(b"\n").removesuffix(b"\r").split(b","))
+            table = _read_csv(rows, layout, with_labels=self._with_labels)
+        except (_Bad, pa.ArrowInvalid):
+            return None
+        numbers = _numbers_of(table, self._schema, layout)
+        attacks = None
+        if self._with_labels and layout.attack_at is not None:
+            attacks = _texts(table, layout.attack_at)
+        if table.num_rows != len(lines) or numbers is None or not _is_plain(table, layout, attacks):
+            return None
+        self._note_width(layout)
+        context = {name: _texts(table, at) for name, at in layout.context_at.items()}
+        codes = self._codes(table, layout)
+        return Records(self._schema, numbers, codes, attacks, lines, context=context)
+
+    def _codes(self, table: pa.Table, layout: Layout) -> NDArray[np.int16]:
+        """Return the codes of the words, `[categorical columns, rows]`, and note those that are unknown."""
+        schema = self._schema
+        codes = np.full((len(schema.categorical), table.num_rows), UNKNOWN, dtype=np.int16)
+        for i, (name, position) in enumerate(zip(schema.categorical, layout.categorical_at, strict=True)):
+            if position is None:
+                continue
+            words, at = _words(table[str(position)])
+            code_of = [schema.code_of[name].get(word, UNKNOWN) for word in words]
+            codes[i] = np.array(code_of, dtype=np.int16)[at]
+            if UNKNOWN in code_of:
+                counts = np.bincount(at, minlength=len(words)).tolist()
+                for word, code, count in zip(words, code_of, counts, strict=True):
+                    if code == UNKNOWN:
+                        self._note_unknown(name, word, count)
+        return codes
 
 
 def parse_line(
@@ -67,75 +293,14 @@ def parse_line(
     """
     if isinstance(line, str):
         line = line.encode(errors="surrogatepass")  # a lone surrogate is then refused below
-    line = line.removesuffix(b"\n").removesuffix(b"\r")
-    try:
-        if len(line) > MAX_LINE_BYTES:
-            raise _Bad(f"expected at most {MAX_LINE_BYTES} bytes, found {len(line)}")
-        return _record(line.decode(), schema, line_number, width)
-    except UnicodeDecodeError as error:
+    parser = RowParser(schema, width=width)
+    row = parser.parse_line(line, line_number)
+    if row is None:
+        what = "a header line" if parser.header_lines else "an empty line"
         return BadRow(
-            line_number, f"expected UTF-8 text, found byte {error.object[error.start]:#04x}", _text(line)
+            line_number, f"expected {width or widths(schema)[0]} columns, found {what}", _text(line)
         )
-    except _Bad as bad:
-        return BadRow(line_number, str(bad), _text(line))
-
-
-def _record(text: str, schema: Schema, line_number: int, width: int | None) -> Records:
-    tokens = text.split(",")
-    _check_width(tokens, schema, width)
-    numbers = _numbers([tokens[i] for i in schema.numeric_at], schema)
-    labelled = len(tokens) > len(schema.columns)
-    if len(tokens) > len(schema.columns) + 1 and not _NUMBER.fullmatch(tokens[-1]):
-        raise _Bad(f"expected a number as the difficulty, found {tokens[-1][:40]!r}")
-    codes = [
-        schema.code_of[name].get(tokens[i].strip(_BLANKS), UNKNOWN)
-        for name, i in zip(schema.categorical, schema.categorical_at, strict=True)
-    ]
-    attacks = np.empty(1, dtype=object) if labelled else None
-    if attacks is not None:
-        attacks[0] = tokens[len(schema.columns)].strip(_BLANKS)
-        if not attacks[0]:
-            raise _Bad("expected an attack name after the features, found nothing")
-    return Records(
-        schema=schema,
-        numbers=numbers,
-        codes=np.array(codes, dtype=np.int16)[:, None],
-        attacks=attacks,
-        lines=np.array([line_number]),
-    )
-
-
-def _check_width(tokens: list[str], schema: Schema, width: int | None) -> None:
-    count, allowed = len(tokens), widths(schema)
-    if count == 1 and not tokens[0].strip():
-        raise _Bad(f"expected {width or allowed[0]} columns, found an empty line")
-    if width is not None and count != width:
-        raise _Bad(f"expected {width} columns as in the rows before, found {count}")
-    if count not in allowed:
-        raise _Bad(f"expected {allowed[0]}, {allowed[1]} or {allowed[2]} columns, found {count}")
-
-
-def _numbers(tokens: list[str], schema: Schema) -> NDArray[np.float64]:
-    # float() reads more than a row may hold ("1_0", "nan", other digits): only plain tokens skip the grammar.
-    if ",".join(tokens).translate(_PLAIN):
-        for name, token in zip(schema.numeric, tokens, strict=True):
-            if not _NUMBER.fullmatch(token):
-                raise _Bad(f"expected a finite number as {name}, found {token[:40]!r}")
-    try:
-        values = np.array([float(token) for token in tokens])[:, None]
-    except ValueError:
-        name, token = next(p for p in zip(schema.numeric, tokens, strict=True) if not _NUMBER.fullmatch(p[1]))
-        raise _Bad(f"expected a finite number as {name}, found {token[:40]!r}") from None
-    wrong = ~((values >= 0) & (values <= schema.upper))
-    if wrong.any():
-        i = int(wrong.argmax())
-        limits = "0 to 1" if schema.column[schema.numeric[i]].rate else "0 or more, and finite"
-        raise _Bad(f"expected {limits} as {schema.numeric[i]}, found {tokens[i][:40]!r}")
-    return values
-
-
-def _text(line: bytes) -> str:
-    return line[: 4 * _TEXT_CHARACTERS].decode(errors="replace")[:_TEXT_CHARACTERS]
+    return row
 
 
 def parse_block(
@@ -147,124 +312,129 @@ def parse_block(
         block: lines joined by line ends; the last one may lack its own.
         schema: what the columns mean.
         first_line: number of the first line in the source, from 1.
-        width: columns that every row must have; None takes those of the first row with a right number.
+        width: columns that every row must have; None takes those of the first record.
     """
-    starts = _line_starts(block)
-    if width is None:
-        width = first_width(block, schema)
-    parser = _BlockParser(block, schema, width)
-    parser.parse(starts, first_line)
-    return (join(parser.parts) if parser.parts else empty(schema, width)), parser.bad
-
-
-def empty(schema: Schema, width: int | None = None) -> Records:
-    """Return no records, labelled if rows of that width are."""
-    return Records(
-        schema=schema,
-        numbers=np.empty((len(schema.numeric), 0)),
-        codes=np.empty((len(schema.categorical), 0), dtype=np.int16),
-        attacks=np.empty(0, dtype=object) if width is not None and width > len(schema.columns) else None,
-        lines=np.empty(0, dtype=np.int64),
-    )
+    return RowParser(schema, width=width).parse(block, first_line)
 
 
 def first_width(block: bytes, schema: Schema) -> int | None:
-    """Return the column count of the first row that has a right number of columns, or None."""
-    for line in io.BytesIO(block):
-        if (count := line.count(b",") + 1) in widths(schema):
-            return count
+    """Return the number of columns of the first row that is a record, or None where none is."""
+    parser = RowParser(schema)
+    for line in block.split(b"\n"):
+        if isinstance(parser.parse_line(line, 1), Records):
+            return line.count(b",") + 1
     return None
 
 
-def _line_starts(block: bytes) -> NDArray[np.int64]:
-    """Return the offset of each line, and of the end, `[lines + 1]`."""
-    ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == _NEWLINE) + 1
-    if len(block) and not block.endswith(b"\n"):
-        ends = np.append(ends, len(block))
-    return np.concatenate([np.zeros(1, dtype=np.int64), ends])
+def _plain(lines: bytes) -> bytes:
+    """Return lines without byte-order marks before them and quotes around cells; each line by itself."""
+    if BOM in lines:
+        lines = _MARK.sub(b"", lines)
+    return _QUOTED.sub(rb"\1", lines) if b'"' in lines else lines
 
 
-@dataclass
-class _BlockParser:
-    """Collect the good records and the bad rows of one block, in order."""
-
-    block: bytes
-    schema: Schema
-    width: int | None
-    parts: list[Records] = field(default_factory=list)
-    bad: list[BadRow] = field(default_factory=list)
-
-    def parse(self, starts: NDArray[np.int64], first_line: int) -> None:
-        """Add the rows between the offsets `starts`, `[rows + 1]`."""
-        rows = len(starts) - 1
-        if rows <= _SMALL_BLOCK_ROWS or self.width is None:
-            self._line_by_line(starts, first_line)
-            return
-        records = _by_arrow(self.block[starts[0] : starts[-1]], starts, first_line, self.schema, self.width)
-        if records is not None:
-            self.parts.append(records)
-            return
-        middle = rows // 2
-        self.parse(starts[: middle + 1], first_line)
-        self.parse(starts[middle:], first_line + middle)
-
-    def _line_by_line(self, starts: NDArray[np.int64], first_line: int) -> None:
-        for i, (start, end) in enumerate(itertools.pairwise(starts)):
-            row = parse_line(self.block[start:end], self.schema, first_line + i, self.width)
-            if isinstance(row, BadRow):
-                self.bad.append(row)
-            else:
-                self.parts.append(row)
-
-
-def _by_arrow(
-    block: bytes, starts: NDArray[np.int64], first_line: int, schema: Schema, width: int
-) -> Records | None:
-    """Return the records of a block of plain rows, or None where any row is not plain."""
-    rows = len(starts) - 1
-    # Arrow would skip a byte-order mark at the start of any block, and has no limit to a line.
-    if block.startswith(b"\xef\xbb\xbf") or np.diff(starts).max() > MAX_LINE_BYTES:
-        return None
-    names = [*schema.all_features, "attack", "difficulty"][:width]
-    types = {name: pa.float64() for name in (*schema.numeric, "difficulty")}
-    types |= {name: pa.dictionary(pa.int32(), pa.string()) for name in (*schema.categorical, "attack")}
+def _numbers(cells: list[bytes], schema: Schema, layout: Layout) -> NDArray[np.float64]:
+    """Return the numbers of a row, `[numeric columns, 1]`."""
+    rows, positions = layout.numbers
+    tokens = [cells[at] for at in positions]
+    # float() reads more than a row may hold ("1_0", "nan"): only plain tokens skip the grammar.
+    if not all(tokens) or b",".join(tokens).translate(None, _PLAIN):
+        for i, token in zip(rows, tokens, strict=True):
+            if not _NUMBER.fullmatch(token):
+                raise _Bad(f"expected a finite number as {schema.numeric[i]}, found {_shown(token)}")
     try:
-        table = _read_csv(block, {name: types[name] for name in names})
-    except pa.ArrowInvalid:
-        return None
-    if table.num_rows != rows or ("difficulty" in names and not _finite(table["difficulty"])):
-        return None
-    numbers = np.empty((len(schema.numeric), rows))
-    for i, name in enumerate(schema.numeric):
-        numbers[i] = table[name].combine_chunks().to_numpy(zero_copy_only=False)
-    if not (np.greater_equal(numbers, 0).all() and np.less_equal(numbers, schema.upper).all()):
-        return None
-    codes = np.empty((len(schema.categorical), rows), dtype=np.int16)
-    for i, name in enumerate(schema.categorical):
-        words, at = _words(table[name])
-        codes[i] = np.array([schema.code_of[name].get(word, UNKNOWN) for word in words], dtype=np.int16)[at]
-    attacks = None
-    if width > len(schema.columns):
-        words, at = _words(table["attack"])
-        if "" in words:
-            return None
-        attacks = np.array(words, dtype=object)[at]
-    return Records(schema, numbers, codes, attacks, np.arange(first_line, first_line + rows))
+        parsed = np.array([float(token) for token in tokens])[:, None]
+    except ValueError:
+        pairs = zip(rows, tokens, strict=True)
+        i, token = next(pair for pair in pairs if not _NUMBER.fullmatch(pair[1]))
+        raise _Bad(f"expected a finite number as {schema.numeric[i]}, found {_shown(token)}") from None
+    wrong = ~((parsed >= 0) & (parsed <= schema.upper[rows]))
+    if wrong.any():
+        i = int(wrong.argmax())
+        name = schema.numeric[rows[i]]
+        limits = "0 to 1" if schema.column[name].rate else "0 or more, and finite"
+        raise _Bad(f"expected {limits} as {name}, found {_shown(tokens[i])}")
+    if len(rows) == len(schema.numeric):
+        return parsed
+    numbers = np.full((len(schema.numeric), 1), np.nan)
+    numbers[rows] = parsed
+    return numbers
 
 
-def _read_csv(block: bytes, types: dict[str, pa.DataType]) -> pa.Table:
+def _has_index(cells: list[bytes], marks: tuple[int, int]) -> bool:
+    number, word = marks
+    return bool(_NUMBER.fullmatch(cells[number])) and not _NUMBER.fullmatch(cells[word])
+
+
+def _word(cell: bytes) -> str:
+    return cell.decode().strip(_BLANKS)
+
+
+def _shown(cell: bytes) -> str:
+    return repr(cell[:160].decode(errors="replace")[:40])
+
+
+def _text(line: bytes) -> str:
+    return line[: 4 * _TEXT_CHARACTERS].decode(errors="replace")[:_TEXT_CHARACTERS]
+
+
+def _read_csv(rows: bytes, layout: Layout, *, with_labels: bool) -> pa.Table:
+    """Return the columns of plain rows that are looked at, named by their positions."""
+    words = [
+        *layout.categorical_at,
+        *layout.context_at.values(),
+        *([layout.attack_at] if with_labels else []),
+    ]
+    types = {str(at): pa.float64() for at in (*layout.numeric_at, layout.difficulty_at) if at is not None}
+    types |= {str(at): pa.dictionary(pa.int32(), pa.string()) for at in words if at is not None}
     return pacsv.read_csv(
-        pa.py_buffer(block),
-        read_options=pacsv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=[*types]),
+        pa.py_buffer(rows),
+        read_options=pacsv.ReadOptions(
+            use_threads=False, block_size=len(rows) + 1, column_names=[str(i) for i in range(layout.width)]
+        ),
         parse_options=pacsv.ParseOptions(
             quote_char=False, double_quote=False, escape_char=False, ignore_empty_lines=False
         ),
-        convert_options=pacsv.ConvertOptions(column_types=types, null_values=[], strings_can_be_null=False),
+        convert_options=pacsv.ConvertOptions(
+            column_types=types, include_columns=[*types], null_values=[], strings_can_be_null=False
+        ),
     )
 
 
-def _finite(column: pa.ChunkedArray) -> bool:
-    return bool(np.isfinite(column.to_numpy()).all())
+def _numbers_of(table: pa.Table, schema: Schema, layout: Layout) -> NDArray[np.float64] | None:
+    """Return the numbers of a table, `[numeric columns, rows]`, or None where one is out of its range."""
+    rows, positions = layout.numbers
+    is_all = len(rows) == len(schema.numeric)
+    values = np.empty((len(rows), table.num_rows))
+    for i, at in enumerate(positions):
+        values[i] = table[str(at)].combine_chunks().to_numpy(zero_copy_only=False)
+    upper = schema.upper if is_all else schema.upper[rows]
+    if not (np.greater_equal(values, 0).all() and np.less_equal(values, upper).all()):
+        return None
+    if is_all:
+        return values
+    numbers = np.full((len(schema.numeric), table.num_rows), np.nan)
+    numbers[rows] = values
+    return numbers
+
+
+def _is_plain(table: pa.Table, layout: Layout, attacks: NDArray[np.object_] | None) -> bool:
+    """Say whether the columns that are only checked hold what they should."""
+    if layout.difficulty_at is not None:
+        difficulty = table[str(layout.difficulty_at)].to_numpy()
+        if not np.isfinite(difficulty).all():
+            return False
+    if layout.index_marks is not None:
+        words, _ = _words(table[str(layout.index_marks[1])])
+        if any(_NUMBER.fullmatch(word.encode()) for word in words):
+            return False
+    return attacks is None or "" not in attacks
+
+
+def _texts(table: pa.Table, position: int) -> NDArray[np.object_]:
+    """Return the texts of a dictionary column, `[rows]`."""
+    words, at = _words(table[str(position)])
+    return np.array(words, dtype=object)[at]
 
 
 def _words(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.int32]]:

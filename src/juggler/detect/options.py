@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Self
 
 from juggler.checks import Range, check_ranges
 from juggler.nouns import Noun
@@ -61,21 +62,27 @@ class BadRecord(Noun):
 
 @dataclass(frozen=True)
 class Summary(Noun):
-    """What one run saw and did; `records + bad_rows` is every line that it read.
+    """What one run saw and did; every line that it read is a record, a bad row, blank, or a header.
 
     Attributes:
         records: records that were scored.
         alarms: records whose score reached the threshold.
         alerts: aggregated alerts that were opened.
-        by_class: alarms by attack class.
         bad_rows: lines that were no record.
-        first_bad_rows: the first of them.
         unknown_values: names (of services, flags, protocols) that the schema does not know.
-        evicted: alerts closed early because too many were open.
-        unwritten: alert lines that the sink did not take.
-        read_bytes: bytes read.
         seconds: from the first read to the last alert.
+        threshold: score from which on a record was an alarm.
+        by_class: alarms by attack class.
+        first_bad_rows: the first of the bad rows.
+        evicted: alerts closed early because too many were open.
+        unwritten: alert lines that the sink did not take: these alerts are missing in what it wrote.
+        read_bytes: bytes read.
         interrupted: the run was ended from outside before its input did; `ended_by` says how.
+        ended_by: what ended the run.
+        blank_lines: lines without content.
+        header_lines: lines that named the columns.
+        unknown_words: the commonest of the unknown names, as `column=name`, and how often each came.
+        doubts: why the records may not be such as the detector was trained on; none where they may be.
     """
 
     records: int
@@ -84,7 +91,7 @@ class Summary(Noun):
     bad_rows: int
     unknown_values: int
     seconds: float
-    threshold: float
+    threshold: float | None
     by_class: dict[str, int] = field(default_factory=dict)
     first_bad_rows: tuple[BadRecord, ...] = ()
     evicted: int = 0
@@ -92,6 +99,15 @@ class Summary(Noun):
     read_bytes: int = 0
     interrupted: bool = False
     ended_by: str = "end of input"
+    blank_lines: int = 0
+    header_lines: int = 0
+    unknown_words: dict[str, int] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
+
+    @classmethod
+    def of_nothing(cls, ended_by: str) -> Self:
+        """Return the summary of a run that ended before it began."""
+        return cls(0, 0, 0, 0, 0, 0.0, None, interrupted=True, ended_by=ended_by)
 
     @property
     def records_per_s(self) -> float:

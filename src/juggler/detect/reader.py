@@ -6,7 +6,7 @@ import os
 import select
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from juggler.data import BadRow
+from juggler.data.kinds import HEAD_BYTES
 from juggler.errors import ConfigError, DataError
 from juggler.stopping import StopRequest
 
@@ -22,6 +23,7 @@ BLOCK_BYTES = 1 << 20
 BLOCK_LINES = 1 << 14  # a block of empty lines would otherwise become a million bad rows at once
 LINE_BYTES = 1 << 16  # a record of 43 columns takes about 150 bytes
 _TEXT_BYTES = 200
+_LOOK_BYTES = 4096  # without a line end in so many, what comes is no line
 _NEWLINE = ord("\n")
 
 
@@ -101,6 +103,7 @@ class LineReader:
         descriptor: where to read.
         stop: ends the reading when asked.
         idle_s: silence after which an empty block is yielded, so that time can pass for the consumer.
+        look: given the first bytes, with a line end or a good many, before anything is yielded; it may raise.
         block_bytes: most bytes of one read.
         block_lines: most lines of one block.
         line_bytes: longest line that may be a record.
@@ -112,6 +115,7 @@ class LineReader:
         stop: StopRequest,
         *,
         idle_s: float = 1.0,
+        look: Callable[[bytes], None] | None = None,
         block_bytes: int = BLOCK_BYTES,
         block_lines: int = BLOCK_LINES,
         line_bytes: int = LINE_BYTES,
@@ -121,6 +125,7 @@ class LineReader:
         self._block_lines, self._line_bytes = block_lines, line_bytes
         self._line, self._read_bytes = 1, 0
         self._tail = bytearray()  # the beginning of a line whose end has not come yet
+        self._look, self._head = look, b""
         self._overlong_bytes = 0  # length so far of an overlong line that is being passed over
 
     def __iter__(self) -> Iterator[Block | BadRow]:
@@ -135,7 +140,9 @@ class LineReader:
                 chunk = self._read()
                 if not chunk:
                     break
+                self._look_at(chunk)
                 yield from self._take(chunk)
+        self._look_at(b"", is_end=not self._stop.requested)
         yield from self._finish()
 
     def total_bytes(self) -> int | None:
@@ -143,6 +150,15 @@ class LineReader:
         with self._errors_translated():
             status = os.fstat(self._descriptor)
         return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+    def _look_at(self, chunk: bytes, *, is_end: bool = False) -> None:
+        """Show what came first, once there is enough of it."""
+        if self._look is None:
+            return
+        self._head += chunk[:HEAD_BYTES]
+        if b"\n" in self._head or len(self._head) >= _LOOK_BYTES or (is_end and self._head):
+            look, self._look = self._look, None
+            look(self._head)
 
     def _read(self) -> bytes:
         with self._errors_translated():

@@ -24,6 +24,8 @@ class Alert(Noun):
         protocol: transport protocol of its records.
         service: service name of its records.
         weighed: features that weighed most, and by how much the score falls without each.
+        context: what the records say of the connections besides: `time` of the first, `src_ip`, `src_port`,
+            `dst_ip`, `dst_port`; `several` where they differ.
     """
 
     identity: int
@@ -38,3 +40,4 @@ class Alert(Noun):
     protocol: str = ""
     service: str = ""
     weighed: dict[str, float] = field(default_factory=dict)
+    context: dict[str, str] = field(default_factory=dict)

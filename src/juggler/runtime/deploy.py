@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from juggler.models.networks.creation import origin
 from juggler.models.train.device_data import standardise
 from juggler.nouns import Rewrite
 from juggler.runtime.artefact import Artefact, Fields, write
-from juggler.runtime.export import export
+from juggler.runtime.export import PARITY_LIMIT, export
 from juggler.runtime.int8.certified import CERTIFICATE, quantize_certified
 from juggler.transform import Flattened, flatten
 
@@ -48,7 +49,12 @@ def flatten_proved(
     return flattened
 
 
-def export_flat(flattened: Flattened, example: Tensor, metadata: Mapping[str, str] | None = None) -> bytes:
+def export_flat(
+    flattened: Flattened,
+    example: Tensor,
+    metadata: Mapping[str, str] | None = None,
+    parity_limit: float = PARITY_LIMIT,
+) -> bytes:
     """Return a flat network as ONNX, with its certificate and other metadata in it.
 
     Raises:
@@ -56,11 +62,16 @@ def export_flat(flattened: Flattened, example: Tensor, metadata: Mapping[str, st
         ParityError: ONNX Runtime computes something else than the network.
     """
     proof = {CERTIFICATE: flattened.certificate.to_json()}
-    return export(flattened.model, example, metadata=proof | dict(metadata or {}))
+    return export(flattened.model, example, metadata=proof | dict(metadata or {}), parity_limit=parity_limit)
 
 
 def ship(
-    flattened: Flattened, example: Tensor, path: str | Path, *, int8: Tensor | None = None
+    flattened: Flattened,
+    example: Tensor,
+    path: str | Path,
+    *,
+    int8: Tensor | None = None,
+    parity_limit: float = PARITY_LIMIT,
 ) -> Iterator[str]:
     """Write `PATH`, and `PATH-int8.onnx` where inputs to calibrate on are given; yield a line a file.
 
@@ -69,14 +80,19 @@ def ship(
         example: one input, batch first.
         path: where to write the network in float32.
         int8: real inputs, `[n, ...]`; some of them are held out to compare the answers on.
+        parity_limit: see `juggler.runtime.export.export`.
 
     Raises:
         ConfigError: inputs that cannot work, or a network that cannot be exported.
         Refused: int8 is not near enough to float32.
         ParityError: ONNX Runtime computes something else than the network.
     """
-    path = write_atomically(Path(path), export_flat(flattened, example))
-    yield str(path)
+    with warnings.catch_warnings(record=True) as losses:
+        warnings.simplefilter("always", RuntimeWarning)
+        graph = export_flat(flattened, example, parity_limit=parity_limit)
+    path = write_atomically(Path(path), graph)
+    loss_text = "; ".join(str(loss.message) for loss in losses if loss.category is RuntimeWarning)
+    yield f"{path} ({loss_text})" if loss_text else str(path)
     if int8 is None:
         return
     quantized = quantize_certified(path, int8.numpy())

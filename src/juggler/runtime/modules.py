@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import fx, nn
+from torch.utils import _pytree as pytree
 
-from juggler.errors import ConfigError, first_line
+from juggler.errors import ConfigError, JugglerError, first_line
 from juggler.nouns import TensorSpec
 from juggler.runtime.precision import BFLOAT16
 from juggler.runtime.session import IMPORTERS, Array, Session, Source, owned
 
 Forward = Callable[..., Any]
+ENDS = "ends"  # key of an imported graph module's `meta`
 
 
 def examples(example: object) -> tuple[torch.Tensor, ...]:
@@ -52,30 +54,143 @@ def check_evaluating(module: nn.Module, action: str) -> None:
 
 
 def outputs_of(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-    """Run the module without gradients and return its outputs as a tuple.
+    """Run the module without gradients and return its tensors as a tuple, in the order of `named_leaves`.
 
     Raises:
         ConfigError: it returns something other than tensors.
     """
     with torch.inference_mode():
-        return _as_tuple(module(*inputs))
+        return as_tuple(module(*inputs))
 
 
 def try_example(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-    """Run the module on its example.
+    """Run the module on its example, and return its tensors.
 
     Raises:
         ConfigError: it does not take the example, or returns something other than tensors.
     """
+    return as_tuple(result_of(module, inputs))
+
+
+def result_of(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Any:
+    """Run the module on its example, and return what it returns.
+
+    Raises:
+        ConfigError: it does not take the example; the message names the part that fails.
+    """
     try:
-        return outputs_of(module, inputs)
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        with torch.inference_mode():
+            return module(*inputs)
+    except JugglerError:
+        raise
+    except Exception as error:  # a forward may raise whatever it likes
         shapes = ", ".join(str(list(value.shape)) for value in inputs)
+        part = _failing_part(module, inputs)
         raise ConfigError(
             "run the module on its example",
-            f"with an input of shape {shapes} it fails ({first_line(error)})",
-            "Give an example of the shape that the module takes, batch first",
+            f"with an input of shape {shapes} it fails{part and f' in {part}'} ({first_line(error)})",
+            "Give an example of the shape and element type that the module takes, batch first",
         ) from error
+
+
+def _failing_part(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> str:
+    """Return the path of the innermost part that the example does not get through; nothing where none is."""
+    path: list[str] = []
+
+    def enter(name: str) -> Callable[..., None]:
+        return lambda *_: path.append(name)
+
+    hooks = []
+    try:
+        for name, part in module.named_modules():
+            hooks += [
+                part.register_forward_pre_hook(enter(name)),
+                part.register_forward_hook(lambda *_: path.pop() and None),
+            ]
+        with torch.inference_mode():
+            module(*inputs)
+    except Exception:  # noqa: BLE001  # as before
+        return path[-1] if path else ""
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return ""
+
+
+class Ends(NamedTuple):
+    """What a network takes and what it gives."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+def record_ends(network: fx.GraphModule, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]) -> None:
+    """Keep with an imported network what its file calls its ends, and which of their sizes are free."""
+    network.meta[ENDS] = Ends(tuple(inputs), tuple(outputs))
+
+
+def copy_ends(network: nn.Module, origin: nn.Module) -> None:
+    """Give a network that was made of another one the ends of that one, where they were recorded."""
+    ends = recorded_ends(origin)
+    if ends is not None and isinstance(network, fx.GraphModule):
+        network.meta[ENDS] = ends
+
+
+def recorded_ends(module: nn.Module) -> Ends | None:
+    """Return the ends that the network's file has; None where it was read from none."""
+    meta: Any = getattr(module, "meta", None)
+    return meta.get(ENDS) if isinstance(meta, dict) else None
+
+
+def ends_of(module: nn.Module, inputs: tuple[torch.Tensor, ...], result: Any) -> Ends:
+    """Describe a module's ends: as its file has them, else with a free batch and names of the house.
+
+    Args:
+        module: the network.
+        inputs: its example.
+        result: what it returns for it.
+    """
+    names, tensors = zip(*named_leaves(result), strict=True)
+    recorded = recorded_ends(module)
+    if recorded and (len(recorded.inputs), len(recorded.outputs)) == (len(inputs), len(tensors)):
+        return recorded
+    taken = end_names("input", len(inputs))
+    given = [f"output_{name}" if name in taken else name for name in names]
+    return Ends(_specs(taken, inputs), _specs(given, tensors))
+
+
+def named_leaves(result: Any) -> list[tuple[str, torch.Tensor]]:
+    """Return the tensors within what a module returns, with names; None, which holds nothing, is left out.
+
+    One tensor is `output`, those of a tuple `output_0`, `output_1`, those of a dict are called by their keys,
+    and those of containers in containers by all of them, with dots between.
+
+    Raises:
+        ConfigError: there is none, or something else is among them.
+    """
+    leaves = [(path, leaf) for path, leaf in pytree.tree_flatten_with_path(result)[0] if leaf is not None]
+    strange = {type(leaf).__name__ for _, leaf in leaves if not isinstance(leaf, torch.Tensor)}
+    if strange or not leaves:
+        kinds = f" that holds {', '.join(sorted(strange))}" if strange and len(leaves) > 1 else ""
+        raise ConfigError(
+            "run the module",
+            f"it returns a {type(result).__name__}{kinds or (' without a tensor' if not strange else '')}",
+            "Wrap it so that it returns tensors, or tuples, lists or dicts of them",
+        )
+    strange_layouts = {str(leaf.layout) for _, leaf in leaves if leaf.layout != torch.strided}
+    if strange_layouts:
+        raise ConfigError(
+            "run the module", f"it returns tensors of {min(strange_layouts)}", "Return dense tensors"
+        )
+    if len(leaves) == 1 and not isinstance(result, dict):
+        return [("output", leaves[0][1])]
+    named: dict[str, torch.Tensor] = {}
+    for path, leaf in leaves:
+        parts = [str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))) for key in path]
+        name = ".".join(parts)
+        name = f"output_{name}" if name[:1].isdecimal() else name
+        named[f"{name}_{len(named)}" if name in named or not name else name] = leaf
+    return [*named.items()]
 
 
 def end_names(stem: str, count: int) -> list[str]:
@@ -92,8 +207,8 @@ def from_module(module: nn.Module, example: object) -> Source:
     check_evaluating(module, "open a session on a module")
     network = copy.deepcopy(module).cpu().requires_grad_(False)
     tensors = examples(example)
-    results = try_example(network, tensors)
-    return Source(module=network, inputs=_specs("input", tensors), outputs=_specs("output", results))
+    inputs, outputs = ends_of(network, tensors, result_of(network, tensors))
+    return Source(module=network, inputs=inputs, outputs=outputs)
 
 
 def from_graph(graph: Path | bytes) -> Source:
@@ -115,12 +230,12 @@ class _Bfloat16(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         floats = (p.dtype for p in network.parameters() if p.is_floating_point())
-        self._own = next(floats, torch.float32)
+        self._dtype = next(floats, torch.float32)
         self.network = copy.deepcopy(network).to(torch.bfloat16)
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        results = _as_tuple(self.network(*(_cast(value, torch.bfloat16) for value in inputs)))
-        return tuple(_cast(result, self._own) for result in results)
+        results = as_tuple(self.network(*(_cast(value, torch.bfloat16) for value in inputs)))
+        return tuple(_cast(result, self._dtype) for result in results)
 
 
 def in_precision(module: nn.Module, precision: str) -> nn.Module:
@@ -156,26 +271,34 @@ class TorchSession(Session):
         if forward is None:  # closed while another thread runs it
             raise self._refusal(len(arrays))
         with torch.inference_mode():
-            results = _as_tuple(forward(*(torch.from_numpy(owned(array)) for array in arrays)))
+            results = as_tuple(forward(*(torch.from_numpy(owned(array)) for array in arrays)))
         return tuple(result.contiguous().numpy() for result in results)
 
     def _close(self) -> None:
         self._forward = None
 
 
-def _as_tuple(result: object) -> tuple[torch.Tensor, ...]:
-    if isinstance(result, torch.Tensor):
+def is_plain(result: object) -> bool:
+    """Say whether a module returns one tensor, or a tuple or list of nothing else."""
+    values = result if isinstance(result, tuple | list) else (result,)
+    return len(values) > 0 and all(isinstance(value, torch.Tensor) for value in values)
+
+
+def as_tuple(result: object) -> tuple[torch.Tensor, ...]:
+    """Return the tensors within what a module returns.
+
+    Raises:
+        ConfigError: as `named_leaves`.
+    """
+    if isinstance(result, torch.Tensor) and result.layout == torch.strided:
         return (result,)
-    if isinstance(result, tuple | list) and result and all(isinstance(r, torch.Tensor) for r in result):
-        return tuple(result)
-    raise ConfigError(
-        "run the module", f"it returns a {type(result).__name__}", "Wrap it so that it returns tensors"
-    )
+    return tuple(leaf for _, leaf in named_leaves(result))
 
 
-def _specs(stem: str, tensors: tuple[torch.Tensor, ...]) -> tuple[TensorSpec, ...]:
-    names = end_names(stem, len(tensors))
+def _specs(names: Sequence[str], tensors: tuple[torch.Tensor, ...]) -> tuple[TensorSpec, ...]:
     return tuple(
-        TensorSpec(name, (None, *tensor.shape[1:]), str(tensor.dtype).removeprefix("torch."))
+        TensorSpec(
+            name, (None, *tensor.shape[1:]) if tensor.ndim else (), str(tensor.dtype).removeprefix("torch.")
+        )
         for name, tensor in zip(names, tensors, strict=True)
     )

@@ -9,7 +9,7 @@ from juggler.errors import ArtefactError, ConfigError, Unavailable
 from juggler.reading.onnx_contents import check_external
 from juggler.reading.request import Request
 from juggler.runtime.precision import check_precision
-from juggler.runtime.session import BACKENDS, Backend, Model, Session, Source
+from juggler.runtime.session import BACKENDS, Backend, Model, Session, Source, label_of
 
 EMBED = "Give an ONNX model with its weights in it, or in plain files of its own beside it"
 
@@ -92,7 +92,7 @@ def _checked(model: str | Path | bytes) -> Path | bytes:
     if isinstance(model, bytes):
         if not model:
             raise ArtefactError("open an ONNX model", "no bytes", "Export the network again")
-        check_external(model, Request("open an ONNX model", EMBED))
+        check_external(model, Request(f"open {label_of(model)}", EMBED))
         return model
     path = Path(model)
     if not path.is_file():

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import select
 import stat
 import sys
 from datetime import datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -63,6 +65,8 @@ def eve_record(alert: Alert, run: str = "") -> dict[str, Any]:
     # Suricata writes the offset without a colon, and always with a fraction.
     stamp = datetime.fromisoformat(alert.timestamp).strftime("%Y-%m-%dT%H:%M:%S.%f%z")
     record: dict[str, Any] = {"timestamp": stamp, "event_type": "alert"}
+    for name in ("src_ip", "src_port", "dst_ip", "dst_port"):
+        record |= _end(name, alert.context.get(name, ""))
     if alert.protocol:
         record["proto"] = alert.protocol.upper()
     if alert.service in _APP_PROTO:
@@ -80,6 +84,17 @@ def eve_record(alert: Alert, run: str = "") -> dict[str, Any]:
     return record
 
 
+def _end(name: str, text: str) -> dict[str, Any]:
+    """Return an address or a port as EVE's field of it, nothing where it is none."""
+    field = name.replace("dst", "dest")
+    if name.endswith("port"):
+        return {field: int(text)} if re.fullmatch("[0-9]{1,5}", text) and int(text) < 1 << 16 else {}
+    try:
+        return {field: str(ip_address(text))}
+    except ValueError:
+        return {}
+
+
 def _tags(alert: Alert, run: str) -> list[str]:
     """Return what EVE has no field for, as `key=value`."""
     facts = {
@@ -93,6 +108,7 @@ def _tags(alert: Alert, run: str) -> list[str]:
         "first_record": alert.first_record,
         "last_record": alert.last_record,
         "service": alert.service,
+        **{name: text for name, text in alert.context.items() if not _end(name, text)},
     }
     tags = [f"{key}={value}" for key, value in facts.items() if value != ""]
     return tags + [f"weighed.{feature}={fall:.4g}" for feature, fall in alert.weighed.items()]
@@ -108,15 +124,16 @@ class EveSink(Sink):
         descriptor: where to write.
         label: what errors call it.
         owned: close the descriptor at the end.
+        path: the file's name, where it has one: it is opened anew if the file was moved away or removed.
     """
 
     name: ClassVar[str] = "eve"
 
-    def __init__(self, descriptor: int, label: str, owned: bool) -> None:
+    def __init__(self, descriptor: int, label: str, owned: bool, path: Path | None = None) -> None:
         self.written = 0
         self.run = secrets.token_hex(4)
-        self._descriptor, self._label, self._owned = descriptor, label, owned
-        self._is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        self._descriptor, self._label, self._owned, self._path = descriptor, label, owned, path
+        self._is_file, self._is_stale = stat.S_ISREG(os.fstat(descriptor).st_mode), False
 
     @classmethod
     def open(cls, target: str | Path | None = None) -> Self:
@@ -130,9 +147,7 @@ class EveSink(Sink):
                 raise SinkError("open standard output for alerts", "it is closed", "Name a file")
             return cls(1, "standard output", owned=False)
         try:
-            # Read access too, for the look at the last byte.
-            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-            sink = cls(os.open(target, flags, _NEW_FILE_MODE), str(target), owned=True)
+            sink = cls(_open(target), str(target), owned=True, path=Path(target))
             sink._end_torn_line()
         except OSError as error:
             raise SinkError(f"open {target} for alerts", str(error), remedy_for(error)) from error
@@ -145,6 +160,7 @@ class EveSink(Sink):
             SinkError: the line could not be written whole; no part of it is left in a file.
             BrokenPipeError: the reader of a pipe hung up.
         """
+        self._follow()
         text = json.dumps(eve_record(alert, self.run), separators=(",", ":"), allow_nan=False)
         line = text.encode() + b"\n"
         done = 0
@@ -168,6 +184,38 @@ class EveSink(Sink):
         if self._owned and self._descriptor >= 0:
             os.close(self._descriptor)
         self._descriptor = -1
+
+    def reopen(self) -> bool:
+        """Open the file anew before the next alert, as loggers do on SIGHUP; False where there is none."""
+        self._is_stale = self._path is not None and self._is_file
+        return self._is_stale
+
+    def _follow(self) -> None:
+        """Open the file of this name, where what is open was moved away, replaced or removed.
+
+        Raises:
+            SinkError: it was removed, and no other can be made.
+        """
+        if self._path is None or not self._is_file:
+            return
+        held = os.fstat(self._descriptor)
+        try:
+            is_same = os.path.samestat(self._path.stat(), held)
+        except OSError:
+            is_same = False
+        if is_same and not self._is_stale:
+            return
+        try:
+            descriptor = _open(self._path)
+        except OSError as error:
+            if held.st_nlink:  # moved: what is written is still to be read where it is now
+                return
+            request = f"open {self._label} again, which was removed"
+            raise SinkError(request, str(error), remedy_for(error), self.written) from error
+        os.close(self._descriptor)
+        self._descriptor, self._is_stale = descriptor, False
+        self._is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        self._end_torn_line()
 
     def _put(self, part: bytes) -> int:
         """Write, waiting where the target is a full pipe that its other user made non-blocking."""
@@ -194,6 +242,11 @@ class EveSink(Sink):
             return ", and a part of the line is left behind"
         os.ftruncate(self._descriptor, end - done)
         return ""
+
+
+def _open(target: str | Path) -> int:
+    # Read access too, for the look at the last byte.
+    return os.open(target, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _NEW_FILE_MODE)
 
 
 SINK = EveSink

@@ -13,12 +13,12 @@ from juggler.cli.console import OUT, bar, escape
 
 Backend = Annotated[str, typer.Option(help="What runs the kernels: see juggler info.")]
 Minutes = Annotated[
-    float | None, typer.Option(help="Under measurement, all runs of the campaign together. [default: 40]")
+    float | None, typer.Option(help="Under measurement, all runs of the campaign together; 40 if absent.")
 ]
 Samples = Annotated[int | None, typer.Option(min=1, help="Stop at so many kernels.")]
 Db = Annotated[Path, typer.Option("--db", help="The database; the same line goes on where it stopped.")]
 Families = Annotated[
-    str | None, typer.Option(help="Kernels to measure, such as conv,pool,dense. [default: all]")
+    str | None, typer.Option(help="Kernels to measure, such as conv,pool,dense; all if absent.")
 ]
 Threads = Annotated[int, typer.Option(min=1, help="Cores that a kernel may use.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of all draws.")]

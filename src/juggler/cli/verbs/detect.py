@@ -10,15 +10,13 @@ from typing import Annotated
 import typer
 
 from juggler.cli.audience import PLANT
-from juggler.cli.console import ERRORS, bar, escape
-from juggler.data import BadRow
-from juggler.detect import DetectOptions, RunError, Summary, open_sink
+from juggler.cli.console import bar
+from juggler.cli.detecting import Account, check_targets, exit_code
+from juggler.detect import DetectOptions, open_sink
 from juggler.detect import detect as run_detector
-from juggler.files import write_atomically
 from juggler.runtime import Artefact, open_session
 from juggler.runtime.artefact import shipped
 
-BAD_ROWS_EXIT, ALERT_EXIT, INTERRUPTED_EXIT = 10, 1, 130
 Records = Annotated[
     str, typer.Argument(help="CSV records, one a line; '-' reads standard input as it comes.")
 ]
@@ -50,18 +48,25 @@ def detect(
 ) -> None:
     """Read records, write aggregated alerts as EVE JSON lines, end with a summary.
 
-    A bad row is reported with its line and passed over. Exit codes: 0 done; 1 an alert, with
-    --fail-on-alert; 3 the input cannot be read; 4 the artefact cannot be used;
-    8 alerts cannot be written; 10 done, but rows were bad; 130 stopped by Ctrl-C or SIGTERM.
+    A header line names the columns; without one they stand in the detector's order. Bad rows are told with
+    their line, the first of them, and passed over. What holds no records ends at once, by name; records such
+    as the detector never saw end with an exit code of their own. SIGHUP, or moving the alert file away, opens
+    it anew. Exit codes: see the end of `juggler --help`.
 
     Examples: juggler detect records.csv --out eve.json; tail -f records.csv | juggler detect -
     """
-    opened = Artefact.load(artefact or shipped("nsl_kdd.onnx"), threads=1 if records == "-" else None)
-    options = DetectOptions(threshold=threshold, window_records=window_records, window_s=window_s)
-    session = None if backend == "onnxruntime" else open_session(opened.graph, backend)
-    quiet = records == "-" or not sys.stderr.isatty()
-    with open_sink(sink, out) as target, nullcontext() if quiet else bar(f"detecting in {records}") as report:
-        try:
+    path = artefact or shipped("nsl_kdd.onnx")
+    check_targets(records, out if sink != "null" else None, summary, path)
+    account = Account(summary)
+    quiet = records == "-" or not (sys.stderr and sys.stderr.isatty())
+    try:
+        opened = Artefact.load(path, threads=1 if records == "-" else None)
+        options = DetectOptions(threshold=threshold, window_records=window_records, window_s=window_s)
+        session = None if backend == "onnxruntime" else open_session(opened.graph, backend)
+        with (
+            open_sink(sink, out) as target,
+            nullcontext() if quiet else bar(f"detecting in {records}") as report,
+        ):
             done = run_detector(
                 opened,
                 0 if records == "-" else records,
@@ -69,34 +74,15 @@ def detect(
                 options=options,
                 session=session,
                 on_progress=report,
-                on_bad_row=_report,
+                on_bad_row=account.bad_row,
+                on_doubt=account.doubts,
+                on_summary=account.end,
             )
-        except RunError as error:
-            _tell(error.summary)
-            raise
-    _tell(done)
-    if summary is not None:
-        write_atomically(summary, done.to_json(indent=2).encode())
-    if done.ended_by == "a request to stop":
-        raise typer.Exit(INTERRUPTED_EXIT)
-    code = ALERT_EXIT if fail_on_alert and done.alerts else BAD_ROWS_EXIT if done.bad_rows else 0
-    raise typer.Exit(code)
-
-
-def _report(row: BadRow) -> None:
-    ERRORS.print(f"[yellow]line {row.line}[/]: {escape(row.reason)}", soft_wrap=True, highlight=False)
-
-
-def _tell(done: Summary) -> None:
-    classes = ", ".join(f"{name} {count:,}" for name, count in sorted(done.by_class.items())) or "none"
-    rate = done.records / done.seconds if done.seconds else 0.0
-    ERRORS.print(
-        f"{done.records:,} records in {done.seconds:.2f} s ({rate:,.0f}/s), {done.alarms:,} alarms in "
-        f"{done.alerts:,} alerts ({classes}), {done.bad_rows:,} bad rows, {done.unknown_values:,} unknown "
-        f"words; ended by {done.ended_by}",
-        soft_wrap=True,
-        highlight=False,
-    )
+    except BaseException as error:
+        account.close(error)
+        raise
+    account.close()
+    raise typer.Exit(exit_code(done, fail_on_alert=fail_on_alert))
 
 
 VERB = detect

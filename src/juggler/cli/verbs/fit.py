@@ -11,15 +11,15 @@ from juggler.cli.audience import HARDWARE
 from juggler.cli.console import OUT, bar, escape
 
 Db = Annotated[Path, typer.Argument(help="A database of juggler campaign.")]
-Out = Annotated[Path | None, typer.Option(help="The predictor. [default: DB, ending in .predictor]")]
+Out = Annotated[Path | None, typer.Option(help="The predictor; DB, ending in .predictor, if absent.")]
 Learners = Annotated[
-    str | None, typer.Option(help="Learners to score, separated by commas. [default: all; none: score none]")
+    str | None, typer.Option(help="Learners to score, separated by commas; all if absent, none scores none.")
 ]
 Use = Annotated[
     str | None,
-    typer.Option(help="Learners that the predictor is chosen from. [default: counted,roofline_trees]"),
+    typer.Option(help="Learners that the predictor is chosen from; counted,roofline_trees if absent."),
 ]
-Device = Annotated[str | None, typer.Option(help="What to call the device. [default: the database's name]")]
+Device = Annotated[str | None, typer.Option(help="What to call the device; as the database if absent.")]
 Split = Annotated[str, typer.Option(help="What is held out for the scores: random kernels, or batch sizes.")]
 Machine = Annotated[str | None, typer.Option(help="Digest of one machine, where the database holds several.")]
 Networks = Annotated[

@@ -46,7 +46,10 @@ Attribute = Annotated[
 ]
 Int8 = Annotated[
     Path | None,
-    typer.Option(help="Real inputs, [n, channels, height, width] in a .npy: write OUT-int8.onnx as well."),
+    typer.Option(help="Real inputs, n x channels x height x width in a .npy: write OUT-int8.onnx as well."),
+]
+ParityLimit = Annotated[
+    float, typer.Option(help="What the file may differ from the network by, of its largest value.")
 ]
 Report = Annotated[Path | None, typer.Option(help="Write all of it as one HTML page.")]
 
@@ -59,9 +62,10 @@ def flatten(
     backend: Backend = None,
     attribute: Attribute = False,
     int8: Int8 = None,
+    parity_limit: ParityLimit = 1e-5,
     report: Report = None,
 ) -> None:
-    """Rewrite a network into the fastest one that computes the same, and print the proof.
+    """Rewrite a network into a shorter one that computes the same, and print the proof.
 
     Examples: juggler flatten juggler_resnet18 --out flat.onnx;
 
@@ -90,7 +94,7 @@ def flatten(
             OUT.print(table)
         for skip in measured.skipped:
             OUT.print(f"[yellow]–[/] {escape(str(skip))}", soft_wrap=True)
-    for written in ship(done, example, out, int8=real) if out else ():
+    for written in ship(done, example, out, int8=real, parity_limit=parity_limit) if out else ():
         OUT.print(f"[green]✓[/] {escape(written)}", soft_wrap=True)
     if report is not None:
         from juggler.report.flattened import write_flattened  # noqa: PLC0415  # needs the workshop's packages

@@ -47,14 +47,14 @@ def failures() -> tuple[type[Exception], ...]:
 class OnnxRuntimeSession(Session):
     """One `InferenceSession`; `metadata` holds the model's own metadata."""
 
-    def __init__(self, graph: Path | bytes, threads: int | None) -> None:
+    def __init__(self, graph: Path | bytes, threads: int | None, *, optimise: bool = True) -> None:
         import onnxruntime as ort  # noqa: PLC0415
 
         self._failures = failures()
         try:
             inner = ort.InferenceSession(
                 graph if isinstance(graph, bytes) else str(graph),
-                session_options(threads),
+                session_options(threads, optimise=optimise),
                 providers=["CPUExecutionProvider"],
             )
         except self._failures as error:
@@ -109,12 +109,13 @@ class OnnxRuntime:
         return OnnxRuntimeSession(source.graph, threads)
 
 
-def session_options(threads: int | None) -> Any:
+def session_options(threads: int | None, *, optimise: bool = True) -> Any:
     """Return the options that every session here is opened with; None leaves the threads to the runtime."""
     import onnxruntime as ort  # noqa: PLC0415
 
     options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    levels = ort.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL  # a chain has nothing to run side by side
     options.inter_op_num_threads = 1
     options.intra_op_num_threads = threads or 0

@@ -18,9 +18,10 @@ from juggler.errors import ConfigError
 from juggler.runtime.importers._comparison import compare_with_source, record_checks
 from juggler.runtime.importers._onnx_graph import OnnxBuilder, Op, Unsupported
 from juggler.runtime.importers._onnx_ops import HANDLES
+from juggler.runtime.modules import record_ends
 from juggler.runtime.onnx_graphs.constants import fold_constants
 from juggler.runtime.onnx_graphs.editing import attributes_of, replace_all, true_inputs
-from juggler.runtime.onnx_graphs.ends import load_model
+from juggler.runtime.onnx_graphs.ends import load_model, spec_of
 
 SHOWN = 4  # names of nodes of one kind that an error lists
 
@@ -54,6 +55,7 @@ class OnnxImporter:
         build.graph.output(outputs[0] if len(outputs) == 1 else outputs)
         network = build.finish("Imported")
         record_checks(network, compare_with_source(network, source))
+        record_ends(network, map(spec_of, true_inputs(model.graph)), map(spec_of, model.graph.output))
         return network
 
 

@@ -71,6 +71,8 @@ def _infer_node(
 ) -> dict[str, onnx.TypeProto]:
     import onnx  # noqa: PLC0415  # heavy
 
+    if any(name and name not in types for name in node.input):
+        return {}  # what an operator of somebody's own has made
     try:
         schema = onnx.defs.get_schema(node.op_type, versions.get(node.domain, 1), node.domain)
         inferred = onnx.shape_inference.infer_node_outputs(

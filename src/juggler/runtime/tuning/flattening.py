@@ -19,7 +19,7 @@ from juggler.clock.race import Ratio, race, ratio
 from juggler.errors import ConfigError, JugglerError
 from juggler.nouns import Decision, Refusal, Rewrite
 from juggler.runtime.importers._comparison import source_checks
-from juggler.runtime.modules import examples
+from juggler.runtime.modules import copy_ends, examples
 from juggler.runtime.open import require
 from juggler.runtime.session import BACKENDS, Session
 from juggler.runtime.tuning.timer import Call, Timer, opened
@@ -45,7 +45,7 @@ def flatten(
     use: Sequence[Rule] | None = None,
     on_rewrite: Callable[[Rewrite], None] | None = None,
 ) -> Flattened:
-    """Rewrite a network into the fastest one that computes the same function, and prove it.
+    """Rewrite a network into a shorter one that computes the same function, and prove it.
 
     Works on any network that torch.fx can trace; `model` itself is never changed. With `policy="measure"`
     the forms of every linear region are timed against each other on the backend, and at last the flat
@@ -87,7 +87,8 @@ def flatten(
 
 
 def _with_source(done: Flattened, model: nn.Module) -> Flattened:
-    """Put into the certificate what was compared with the file that the network was read from."""
+    """Keep what the file calls its ends, and put into the certificate how the network compares with it."""
+    copy_ends(done.model, model)
     return replace(done, certificate=replace(done.certificate, source=source_checks(model)))
 
 
