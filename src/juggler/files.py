@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from juggler.errors import ConfigError
 
@@ -19,13 +22,25 @@ def write_atomically(path: Path, content: bytes) -> Path:
     Raises:
         ConfigError: the file cannot be written; the old one, if any, stays.
     """
+    with whole_file(path) as file:
+        file.write(content)
+    return path
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write to, which takes the target's place once the block has ended well.
+
+    Raises:
+        ConfigError: the file cannot be written; the old one, if any, stays.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name[:64]}.", dir=path.parent)
         part = Path(name)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             part.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read
@@ -39,7 +54,6 @@ def write_atomically(path: Path, content: bytes) -> Path:
             error.strerror or type(error).__name__,
             "Name a file in a folder that you may write to and that has room",
         ) from error
-    return path
 
 
 def _flush_folder(folder: Path) -> None:

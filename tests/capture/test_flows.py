@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from capture.reference_flows import Flow, Packet, flows_by_hand
 from juggler.capture.connection import STATES, connection_states
 from juggler.capture.files import frames_of
-from juggler.capture.flows import ENDED_BY, FlowOptions, Flows, flows_of, join_flows
+from juggler.capture.flow_cuts import ENDED_BY, FlowOptions
+from juggler.capture.flows import Flows, flows_of, join_flows
 from juggler.capture.frames import Account
 from juggler.capture.runs import mean_and_deviation
 from juggler.errors import ConfigError

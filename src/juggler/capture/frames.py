@@ -76,3 +76,14 @@ class Account:
         """Count what was seen."""
         if times:
             self.noted[what] += int(times)
+
+    def described(self, flows: int) -> str:
+        """Return in words what became of the frames."""
+        lines = [f"{self.received:,} packets: {self.processed:,} in {flows:,} flows"]
+        for counts, word in ((self.dropped, "passed over"), (self.noted, "noted")):
+            if counts:
+                items = ", ".join(
+                    f"{name.replace('_', ' ')} {times:,}" for name, times in counts.most_common()
+                )
+                lines.append(f"{word}: {items}")
+        return "; ".join(lines)

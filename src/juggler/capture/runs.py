@@ -74,10 +74,18 @@ def mean_and_deviation(
 
     The variance is taken from whole numbers, `n * sum(x^2) - sum(x)^2`, which does not cancel as floats do.
     """
+    count = count.astype(np.int64)
     mean = np.divide(total, count, out=np.zeros(len(count)), where=count > 0)
     deviation = np.zeros(len(count))
-    for row in np.flatnonzero(count > 1).tolist():
-        n, s = int(count[row]), int(total[row])
-        squares = (int(squares_high[row]) << HALF) + int(squares_low[row])
-        deviation[row] = ((n * squares - s * s) / (n * (n - 1))) ** 0.5
+    squares = squares_high.astype(np.float64) * 2.0**HALF + squares_low
+    several = count > 1
+    # Exact in 64 bits as long as the products are below 2^63, which only long flows leave.
+    small = several & (squares * count < 2.0**62)
+    n, s = count[small], total[small]
+    whole = (squares_high[small] << HALF) + squares_low[small]
+    deviation[small] = np.sqrt((n * whole - s * s) / (n * (n - 1)))
+    for row in np.flatnonzero(several & ~small).tolist():
+        size, sum_of = int(count[row]), int(total[row])
+        of_squares = (int(squares_high[row]) << HALF) + int(squares_low[row])
+        deviation[row] = ((size * of_squares - sum_of * sum_of) / (size * (size - 1))) ** 0.5
     return mean, deviation
