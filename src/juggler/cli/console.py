@@ -6,11 +6,12 @@ import os
 import select
 import sys
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     Progress,
@@ -22,6 +23,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 from rich.table import Table
 
 from juggler import nouns
@@ -29,7 +31,18 @@ from juggler.display import printable
 from juggler.nouns import ReportProgress
 
 
-class _Results(Console):
+class SafeConsole(Console):
+    """A console that shows control characters within text, and obeys none; its own it sends as ever."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield the pieces of what is shown; the last place that every text passes."""
+        for segment in super().render(renderable, options):
+            is_plain = segment.control or segment.text.isprintable()
+            text = segment.text if is_plain else printable(segment.text, len(segment.text), keep="\n")
+            yield segment if text == segment.text else Segment(text, segment.style)
+
+
+class _Results(SafeConsole):
     """Standard output: a table keeps all its digits, and where the terminal is narrower, it wraps lines."""
 
     def print(self, *objects: Any, **options: Any) -> None:
@@ -40,7 +53,7 @@ class _Results(Console):
         super().print(*objects, **options)
 
 
-class _Errors(Console):
+class _Errors(SafeConsole):
     """Standard error: what cannot be written there is lost, and nothing else is.
 
     A full disk, a reader who hung up or one who no longer reads must neither end what runs nor take its exit
@@ -84,17 +97,39 @@ class _Errors(Console):
 
 OUT = _Results(highlight=False)
 ERRORS = _Errors(stderr=True)
-_LONGEST = 100_000  # characters of a text: a traceback is cut before it comes here
+SHOWN = 100_000  # characters of a text: a traceback is cut before it comes here
 SYNTHETIC = (
     "SYNTHETIC DATA: the package made these records up itself; scores on them say nothing of a network."
 )
 
 
-def escape(text: str) -> str:
-    """Return text that rich prints as it is, brackets included, and that no terminal obeys."""
+def escape(text: object, keep: str = "") -> str:
+    """Return text that rich prints as it is, brackets included, and that no terminal obeys.
+
+    Args:
+        text: a field of a file, a name, a path: of anything else than text its `str`.
+        keep: control characters that stay, such as the ends of lines of a text of the house's own.
+    """
     from rich.markup import escape as escaped  # noqa: PLC0415  # the name would shadow this one
 
-    return escaped(printable(text, _LONGEST, keep="\n"))
+    return escaped(printable(text, SHOWN, keep))
+
+
+def show_warnings() -> None:
+    """Print the warnings of this process as everything else on standard error is printed."""
+
+    def show(  # noqa: PLR0917  # as Python calls it
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if file is None:
+            ERRORS.print(f"[yellow]juggler:[/] {escape(message)}", soft_wrap=True, highlight=False)
+
+    warnings.showwarning = show
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.progress import Progress, TaskID
 
 from juggler import nouns
-from juggler.cli.console import OUT, SYNTHETIC, bars, download_progress
+from juggler.cli.console import OUT, SYNTHETIC, bars, download_progress, escape
 from juggler.data import Source
 from juggler.files import write_atomically
 from juggler.nouns import ReportProgress
@@ -36,7 +36,7 @@ def train_detector(plan: Plan, data_set: DataSet, data: Path | None, folder: Pat
         OUT.print(SYNTHETIC, style="bold yellow", soft_wrap=True)
     OUT.print(certificate_table(deployed.flattened.certificate))
     OUT.print(f"epoch {detector.provenance['epoch']}, threshold {detector.threshold:.4f}")
-    OUT.print(f"[green]✓[/] {deployed.flat.path}", soft_wrap=True)
+    OUT.print(f"[green]✓[/] {escape(deployed.flat.path)}", soft_wrap=True)
 
 
 def train_classifier(plan: ClassifierPlan, data_set: PictureSet, data: Path | None, folder: Path) -> None:
@@ -65,7 +65,7 @@ def train_classifier(plan: ClassifierPlan, data_set: PictureSet, data: Path | No
     )
     for note in classifier.provenance["notes"]:
         OUT.print(note, style="yellow", soft_wrap=True)
-    OUT.print(f"[green]✓[/] {deployed.path}", soft_wrap=True)
+    OUT.print(f"[green]✓[/] {escape(deployed.path)}", soft_wrap=True)
 
 
 def training_progress(progress: Progress) -> ReportProgress:

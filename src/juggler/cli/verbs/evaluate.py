@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from juggler.cli.audience import PLANT
-from juggler.cli.console import ERRORS, OUT, SYNTHETIC, bars, download_progress
+from juggler.cli.console import ERRORS, OUT, SYNTHETIC, bars, download_progress, escape
 from juggler.data import Source, load_record_set
 from juggler.detect import Detector
 from juggler.detect import evaluate as score
@@ -48,7 +48,7 @@ def evaluate(
                 artefact = Artefact.load(path)
                 for backend in backends.split(","):
                     label = f"{path.stem}, {backend.strip()}, {part.strip()}"
-                    task = progress.add_task(label, total=1)
+                    task = progress.add_task(escape(label), total=1)
                     with open_session(artefact.graph, backend.strip()) as session:
                         rows.append((label, score(Detector(artefact, session), records)))
                     progress.update(task, completed=1)

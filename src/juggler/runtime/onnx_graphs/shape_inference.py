@@ -82,7 +82,7 @@ def _infer_node(
             {n: onnx.numpy_helper.from_array(numbers[n], n) for n in node.input if n in numbers},
             opset_imports=[onnx.helper.make_opsetid(domain, v) for domain, v in versions.items()],
         )
-    except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, RuntimeError):
+    except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, RuntimeError, KeyError, ValueError):
         return {}  # an operator of somebody's own: what follows from it is not known
     return dict(inferred)
 
