@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capture.reference_flows import Flow, Packet, flows_by_hand
+from flows_by_hand import Flow, Packet, flows_by_hand
 from juggler.capture.connection import STATES, connection_states
 from juggler.capture.files import frames_of
 from juggler.capture.flow_cuts import ENDED_BY, FlowOptions

@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from capture import golden
+import golden_captures as golden
 from juggler.capture.files import frames_of
 from juggler.capture.flows import Flows, flows_of, join_flows
 from juggler.capture.frames import Account

@@ -4,8 +4,9 @@
     for flows in flows_of(read_frames("some.pcap", account), account):
         records = features.records(flows)     # features = HeaderFeatures()
 
-A capture is read in blocks of frames (`files`), frames are decoded to packets (`packets`), packets put together
-to flows (`flows`), and flows turned into what a detector reads (`header_features`) or into a table (`flow_columns`).
+A capture is read in blocks of frames (`files`), frames are decoded to packets (`packets`), packets are put
+together to flows (`flows`), and flows become what a detector reads (`header_features`) or a table
+(`flow_columns`).
 """
 
 from juggler.capture.files import read_frames

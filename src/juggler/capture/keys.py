@@ -1,4 +1,4 @@
-"""Which packets belong together: a key that both ways of a conversation share, hashed with a secret."""
+"""Which packets belong together: the five-tuple, the same both ways, and its VLAN, hashed with a secret."""
 
 from __future__ import annotations
 

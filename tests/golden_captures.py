@@ -1,4 +1,4 @@
-"""What the shared captures come to, written down: `python tests/capture/golden.py` writes it anew.
+"""What the shared captures come to, written down: `python tests/golden_captures.py` writes it anew.
 
 Only counts and sums are kept; nothing of the captures themselves.
 """
@@ -20,7 +20,7 @@ from juggler.capture.services import in_schema
 from juggler.data.records import join
 from juggler.data.schemas.nsl_kdd import SCHEMA
 
-FILE = Path(__file__).with_name("golden_captures.json")
+FILE = Path(__file__).parent / "capture" / "golden_captures.json"
 FOLDER = Path(os.environ.get("JUGGLER_DATA", ".")) / "captures"
 
 
