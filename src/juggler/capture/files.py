@@ -6,33 +6,18 @@ Memory is bounded by a chunk and a frame, however large the file is or becomes o
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import io
-import lzma
 import struct
-import sys
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
 
 import numpy as np
-import pyarrow as pa
 
 from juggler.capture.frames import BLOCK_FRAMES, LONGEST_FRAME, PADDING, Account, Frames
 from juggler.errors import DataError
+from juggler.reading.streams import INFLATING_ERRORS, Readable, inflated
 
 CHUNK_BYTES = 8 << 20
-
-
-class Readable(Protocol):
-    """What gives bytes, fewer than wanted only at its end."""
-
-    def read(self, size: int, /) -> bytes:
-        """Return at most so many bytes, none at the end."""
 
 
 _PCAP = {
@@ -47,43 +32,12 @@ _INTERFACE, _OBSOLETE, _SIMPLE, _ENHANCED = 1, 2, 3, 6
 _HEAD_BYTES = {_OBSOLETE: 20, _SIMPLE: 4, _ENHANCED: 20}
 """Bytes before the frame in a block of a pcapng, by its kind."""
 _MOST_INTERFACES = 65_536
-_INFLATERS: dict[bytes, Callable[[BinaryIO], Readable]] = {
-    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
-    b"BZh": bz2.BZ2File,
-    b"\xfd7zXZ": lzma.LZMAFile,
-    b"\x28\xb5\x2f\xfd": lambda file: pa.CompressedInputStream(file, "zstd"),
-    b"\x04\x22\x4d\x18": lambda file: pa.CompressedInputStream(file, "lz4"),
-}
-_INFLATING_ERRORS = (OSError, EOFError, lzma.LZMAError, zlib.error, pa.ArrowException)
 _REMEDY = "Give a pcap or pcapng file, as tcpdump -w, dumpcap or Wireshark write it, compressed or not"
 
 
 def is_capture(head: bytes) -> bool:
     """Say whether a file with these first bytes is a capture; of a compressed one, its inflated bytes."""
     return head[:4] in _PCAP or head[:4] == _PCAPNG
-
-
-@contextmanager
-def inflated(path: str | Path) -> Iterator[Readable]:
-    """Open a file, or standard input for `-`, and inflate what is compressed.
-
-    Raises:
-        DataError: it cannot be opened.
-    """
-    request = f"read the capture {path}"
-    from_pipe = str(path) == "-"
-    try:
-        file: BinaryIO = sys.stdin.buffer if from_pipe else Path(path).open("rb")  # noqa: SIM115  # closed below
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(request, reason, "Check the path, or use - for standard input") from error
-    try:
-        whole = file if isinstance(file, io.BufferedReader) else io.BufferedReader(file)  # type: ignore[type-var]
-        head = whole.peek(6)[:6]
-        yield next((make(whole) for magic, make in _INFLATERS.items() if head.startswith(magic)), whole)
-    finally:
-        if not from_pipe:
-            file.close()
 
 
 def read_frames(path: str | Path, account: Account, *, block_frames: int = BLOCK_FRAMES) -> Iterator[Frames]:
@@ -163,7 +117,7 @@ class _Window:
         while size < target:
             try:
                 piece = self._read(max(CHUNK_BYTES, target - size))
-            except _INFLATING_ERRORS as error:
+            except INFLATING_ERRORS as error:
                 self._account.note(f"damaged: the file cannot be inflated further ({type(error).__name__})")
                 piece = b""
             if not piece:
