@@ -33,7 +33,8 @@ class _Results(Console):
     def print(self, *objects: Any, **options: Any) -> None:
         """Print as rich does, tables in the width that they need."""
         if any(isinstance(thing, Table) for thing in objects):
-            needed = max(self.measure(thing).maximum for thing in objects if isinstance(thing, Table))
+            wide = self.options.update(width=_WIDEST)
+            needed = max(self.measure(x, options=wide).maximum for x in objects if isinstance(x, Table))
             options = {"soft_wrap": True, "width": max(self.width, needed), **options}
         super().print(*objects, **options)
 
@@ -82,6 +83,7 @@ class _Errors(Console):
 
 OUT = _Results(highlight=False)
 ERRORS = _Errors(stderr=True)
+_WIDEST = 10_000  # characters of a table that is not cut
 _LONGEST = 100_000  # characters of a text: a traceback is cut before it comes here
 SYNTHETIC = (
     "SYNTHETIC DATA: the package made these records up itself; scores on them say nothing of a network."
