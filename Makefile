@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 TORCH_OPTIONS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint figures docs system clean
+.PHONY: demo test lint fuzz figures docs system clean
 
 demo: $(VENV)/.demo
 	$(BIN)/juggler demo
@@ -22,6 +22,11 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/mypy
+
+# Hostile files for every reader, for so many minutes; the result is a file beside those of the benchmarks.
+MINUTES ?= 30
+fuzz: $(VENV)/.test
+	PYTHONPATH=src:tests $(BIN)/python -m fuzz --minutes $(MINUTES) --out benchmarks/results/fuzz.json
 
 figures: $(VENV)/.demo
 	$(BIN)/python -m benchmarks.pages.readme_figures

@@ -81,7 +81,7 @@ def reading(seed: int, batch: int) -> ExtractedKernels:
 @cache
 def predictor() -> tuple[Predictor, FitReport, NetworkReport]:
     """Return a predictor of the device that does not exist, fitted once a process."""
-    with tempfile.TemporaryDirectory() as folder, fill(Path(folder) / "made_up.sqlite", 400) as store:
+    with tempfile.TemporaryDirectory() as folder, fill(Path(folder) / "made_up.sqlite", 440) as store:
         bare, report = fit_predictor(store, networks=[], learners=["roofline_trees"])
         bare = replace(bare, cache_bytes=CACHE_BYTES)
         generator = np.random.default_rng(1)

@@ -61,7 +61,7 @@ def checkout_of(direct_url: str | None) -> tuple[Path | None, bool]:
         folder = Path(unquote(urlsplit(record["url"]).path))
         is_editable = record["dir_info"].get("editable") is True  # a KeyError: an archive, or a repository
         is_checkout = urlsplit(record["url"]).scheme == "file" and (folder / "pyproject.toml").is_file()
-    except (ValueError, KeyError, TypeError, AttributeError, OSError):
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError):
         return None, False
     return (folder, is_editable) if is_checkout else (None, False)
 

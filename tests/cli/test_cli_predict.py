@@ -82,7 +82,7 @@ def test_compare_ranks_against_a_budget(
     [
         (("--device", "xeon"), 2, "juggler campaign"),
         (("--device", "missing.predictor"), 4, "no such file"),
-        (("--device", "small.onnx"), 4, "no predictor"),
+        (("--device", "small.onnx"), 4, "no zip archive"),
         (("--batch", "0"), 2, "from 1 up"),
         (("--batch", "many"), 2, "1,8,64"),
         (("--shape", "1,2,3"), 2, "1, 1, 2, 3"),

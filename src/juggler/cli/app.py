@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar, NoReturn
 import typer
 
 from juggler.cli.audience import OTHERS, PANELS
-from juggler.cli.console import ERRORS, escape
+from juggler.cli.console import ERRORS, escape, show_warnings
 from juggler.display import printable
 from juggler.errors import JugglerError, Unavailable
 from juggler.extras import install_command
@@ -81,6 +81,7 @@ def _help(verb: Callable[..., None]) -> str:
 
 def main() -> None:
     """Run the program; a foreseen error is told in its own words, a fault of ours with its traceback."""
+    show_warnings()
     try:
         build()()
     except JugglerError as error:
@@ -108,7 +109,7 @@ def _crash(error: Exception) -> NoReturn:
     """Show the traceback of a fault of ours, say what to do, and leave with a code that nothing else has."""
     text = printable("".join(traceback.format_exception(error)), TRACEBACK, keep="\n")
     what = f"a fault of its own, {type(error).__name__}: please report it"
-    ERRORS.print(escape(text), soft_wrap=True, highlight=False)
+    ERRORS.print(escape(text, keep="\n"), soft_wrap=True, highlight=False)
     ERRORS.print(f"[bold red]juggler:[/] {what}", soft_wrap=True, highlight=False)
     ERRORS.print("  Give the command, the lines above and what `juggler doctor` prints", soft_wrap=True)
     sys.exit(CRASHED)

@@ -96,5 +96,5 @@ def _print_campaign(outcome: Outcome, db: Path, *, left: bool = False) -> None:
         table = Table("family", "measured again", "differ by %, mean", "median", "hours between")
         for floor in outcome.floors:
             numbers = (f"{floor.mape:.2f}", f"{floor.median_ape:.2f}", f"{floor.hours:.2f}")
-            table.add_row(floor.family, str(floor.samples), *numbers)
+            table.add_row(escape(floor.family), str(floor.samples), *numbers)
         OUT.print(table)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import select
 import sys
-from collections.abc import Iterator
+import time
+import warnings
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
     TaskID,
     TaskProgressColumn,
@@ -20,6 +23,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 from rich.table import Table
 
 from juggler import nouns
@@ -27,19 +31,33 @@ from juggler.display import printable
 from juggler.nouns import ReportProgress
 
 
-class _Results(Console):
+class SafeConsole(Console):
+    """A console that shows control characters within text, and obeys none; its own it sends as ever."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield the pieces of what is shown; the last place that every text passes."""
+        for segment in super().render(renderable, options):
+            is_plain = segment.control or segment.text.isprintable()
+            text = segment.text if is_plain else printable(segment.text, len(segment.text), keep="\n")
+            yield segment if text == segment.text else Segment(text, segment.style)
+
+
+class _Results(SafeConsole):
     """Standard output: a table keeps all its digits, and where the terminal is narrower, it wraps lines."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print as rich does, tables in the width that they need."""
-        if any(isinstance(thing, Table) for thing in objects):
-            wide = self.options.update(width=_WIDEST)
-            needed = max(self.measure(x, options=wide).maximum for x in objects if isinstance(x, Table))
-            options = {"soft_wrap": True, "width": max(self.width, needed), **options}
-        super().print(*objects, **options)
+        width, wide = self._width, self.options.update(width=_WIDEST)
+        needed = [self.measure(thing, options=wide).maximum for thing in objects if isinstance(thing, Table)]
+        if needed and max(needed) > self.width:
+            self._width, options = max(needed), {**options, "crop": False}
+        try:
+            super().print(*objects, **options)
+        finally:
+            self._width = width
 
 
-class _Errors(Console):
+class _Errors(SafeConsole):
     """Standard error: what cannot be written there is lost, and nothing else is.
 
     A full disk, a reader who hung up or one who no longer reads must neither end what runs nor take its exit
@@ -84,22 +102,44 @@ class _Errors(Console):
 OUT = _Results(highlight=False)
 ERRORS = _Errors(stderr=True)
 _WIDEST = 10_000  # characters of a table that is not cut
-_LONGEST = 100_000  # characters of a text: a traceback is cut before it comes here
+SHOWN = 100_000  # characters of a text: a traceback is cut before it comes here
 SYNTHETIC = (
     "SYNTHETIC DATA: the package made these records up itself; scores on them say nothing of a network."
 )
 
 
-def escape(text: str) -> str:
-    """Return text that rich prints as it is, brackets included, and that no terminal obeys."""
+def escape(text: object, keep: str = "") -> str:
+    """Return text that rich prints as it is, brackets included, and that no terminal obeys.
+
+    Args:
+        text: a field of a file, a name, a path: of anything else than text its `str`.
+        keep: control characters that stay, such as the ends of lines of a text of the house's own.
+    """
     from rich.markup import escape as escaped  # noqa: PLC0415  # the name would shadow this one
 
-    return escaped(printable(text, _LONGEST, keep="\n"))
+    return escaped(printable(text, SHOWN, keep))
+
+
+def show_warnings() -> None:
+    """Print the warnings of this process as everything else on standard error is printed."""
+
+    def show(  # noqa: PLR0917  # as Python calls it
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if file is None:
+            ERRORS.print(f"[yellow]juggler:[/] {escape(message)}", soft_wrap=True, highlight=False)
+
+    warnings.showwarning = show
 
 
 @contextmanager
 def bars() -> Iterator[Progress]:
-    """Show progress bars on standard error while the block runs; plain lines where it is no terminal."""
+    """Show progress bars on standard error while the block runs; a line a minute where it is no terminal."""
     columns = (
         SpinnerColumn(finished_text="[green]✓[/]"),
         TextColumn("{task.description}"),
@@ -108,8 +148,31 @@ def bars() -> Iterator[Progress]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=ERRORS) as progress:
+    kind = Progress if ERRORS.is_terminal else LineProgress
+    with kind(*columns, console=ERRORS) as progress:
         yield progress
+
+
+class LineProgress(Progress):
+    """Progress where there is no terminal: a line a minute of what is being done, and none of short work."""
+
+    every_s = 60.0
+
+    def __init__(self, *columns: ProgressColumn, console: Console) -> None:
+        super().__init__(*columns, console=console, disable=True)
+        self._began_s = self._told_s = time.monotonic()
+
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        """Note how far a task is, and print it where the last line is a minute old."""
+        super().update(task_id, **changes)
+        now_s = time.monotonic()
+        if now_s - self._told_s < self.every_s:
+            return
+        self._told_s = now_s
+        task = next(task for task in self.tasks if task.id == task_id)
+        share = f"{task.completed:.0f}" if not task.total else f"{task.completed / task.total:.0%}"
+        minutes = (now_s - self._began_s) / 60.0
+        self.console.print(f"{task.description}: {share} after {minutes:.0f} min", soft_wrap=True)
 
 
 @contextmanager

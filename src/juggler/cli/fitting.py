@@ -106,15 +106,17 @@ def print_comparison(comparison: Comparison) -> None:
         scored = [*rows]
         first = scored[0]
         floor = "no floor measured" if first.floor is None else f"floor {first.floor:.1f} %"
-        OUT.print(f"\n[bold]{family}[/]: {first.training:,} learned, {first.scores.n:,} held out, {floor}")
+        OUT.print(
+            f"\n[bold]{escape(family)}[/]: {first.training:,} learned, {first.scores.n:,} held out, {floor}"
+        )
         table = _table("learner", *_COLUMNS)
         for row in scored:
-            table.add_row(row.learner, *_cells(row.scores))
+            table.add_row(escape(row.learner), *_cells(row.scores))
         OUT.print(table)
     for name, why in comparison.unavailable.items():
         ERRORS.print(f"[yellow]not fitted:[/] {escape(name)}: {escape(why)}", soft_wrap=True)
     for family, count in comparison.left_out.items():
-        ERRORS.print(f"[yellow]left out:[/] {family}, {count} samples are too few", soft_wrap=True)
+        ERRORS.print(f"[yellow]left out:[/] {escape(family)}, {count} samples are too few", soft_wrap=True)
 
 
 def print_report(report: FitReport, level: float) -> None:
@@ -126,7 +128,7 @@ def print_report(report: FitReport, level: float) -> None:
         counts = f"{family.training:,}", f"{family.calibration:,}"
         error, _, near, *_ = _cells(family.scores) if family.scores else ("-",) * len(_COLUMNS)
         width = f"x/: {1.0 + family.half_width:.2f}"
-        table.add_row(family.family, family.learner, *counts, error, near, width)
+        table.add_row(escape(family.family), escape(family.learner), *counts, error, near, width)
     OUT.print(table)
     if report.networks.scores is not None:
         scores, paper = report.networks.scores, report.networks.paper_scores

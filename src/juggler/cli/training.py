@@ -37,7 +37,7 @@ def train_detector(plan: Plan, data_set: DataSet, data: Path | None, folder: Pat
         OUT.print(SYNTHETIC, style="bold yellow", soft_wrap=True)
     OUT.print(certificate_table(deployed.flattened.certificate))
     OUT.print(f"epoch {detector.provenance['epoch']}, threshold {detector.threshold:.4f}")
-    OUT.print(f"[green]✓[/] {deployed.flat.path}", soft_wrap=True)
+    OUT.print(f"[green]✓[/] {escape(deployed.flat.path)}", soft_wrap=True)
 
 
 def train_classifier(plan: ClassifierPlan, data_set: PictureSet, data: Path | None, folder: Path) -> None:
@@ -69,7 +69,7 @@ def train_classifier(plan: ClassifierPlan, data_set: PictureSet, data: Path | No
     )
     for note in classifier.provenance["notes"]:
         OUT.print(note, style="yellow", soft_wrap=True)
-    OUT.print(f"[green]✓[/] {deployed.path}", soft_wrap=True)
+    OUT.print(f"[green]✓[/] {escape(deployed.path)}", soft_wrap=True)
 
 
 def training_progress(progress: Progress) -> ReportProgress:

@@ -34,7 +34,7 @@ def read_content(source: Path | str | bytes, request: Request, limit: int) -> by
         if size > limit:
             raise request.refusal(_too_large(size, limit))
         try:
-            content = file.read(limit + 1)
+            content = file.read(size + 1)  # so much memory is taken at once
         except OSError as error:
             raise request.refusal(error.strerror or str(error)) from error
     if len(content) > limit:

@@ -216,3 +216,40 @@ def test_the_midmean_is_the_mean_of_the_middle_half():
 def test_memory_is_estimated_above_the_tensors_alone():
     assert resident_bytes(CONV) > CONV.bytes
     assert 1 << 20 <= cold_bytes() <= 64 << 20
+
+
+IMAGE = {"batch": 1, "in_channels": 32, "out_channels": 32, "height": 10, "width": 10}
+WINDOW = {"kernel": (3, 3), "pads": (1, 1, 1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("spec", "layout"),
+    [
+        (KernelSpec("int8_conv", **IMAGE, **WINDOW, bias=True), "blocked"),
+        (KernelSpec("int8_conv", **IMAGE, **WINDOW, groups=32), "blocked"),
+        (KernelSpec("int8_conv", **IMAGE, kind="integer"), "nchw"),
+        *((KernelSpec("int8_dense", 4, 32, 16, kind=kind), "nchw") for kind in ("gemm", "matmul", "dynamic")),
+        *(
+            (KernelSpec("int8_pass", **IMAGE, kind=kind), "nchw")
+            for kind in ("quantize", "dequantize", "dynamic", "add")
+        ),
+        (KernelSpec("recurrent", 2, 8, 16, 5, kind="lstm", bias=True), "nchw"),
+        (KernelSpec("recurrent", 2, 8, 32, 5, kind="gru", groups=2), "nchw"),
+        (KernelSpec("pool", **IMAGE, **WINDOW, kind="padded_average"), "nchw"),
+        (KernelSpec("concat", **IMAGE, groups=2, kind="split"), "nchw"),
+        (KernelSpec("concat", **IMAGE, kind="slice"), "nchw"),
+        (KernelSpec("concat", **IMAGE, groups=2, layout="blocked"), "blocked"),
+        (KernelSpec("add", **IMAGE, layout="blocked"), "blocked"),
+        (KernelSpec("elementwise", **IMAGE, kind="sigmoid", layout="blocked"), "blocked"),
+        (KernelSpec("elementwise", **IMAGE, kind="scale", layout="blocked"), "nchw"),
+        (KernelSpec("elementwise", **IMAGE, kind="cast"), "nchw"),
+    ],
+    ids=lambda value: f"{value.family}-{value.kind}" if isinstance(value, KernelSpec) else "",
+)
+def test_recurrent_int8_and_copying_kernels_are_timed_in_the_layout_that_they_run_in(spec, layout):
+    bench = OnnxRuntimeBench(spec, 1, raw=True)
+    for _ in range(3):
+        bench.run()
+    phases = bench.finish()
+    assert phases.spec == replace(spec, layout=layout)
+    assert phases.exec_ms.shape == (3,) and phases.exec_ms.min() > 0.0

@@ -21,7 +21,9 @@ from juggler.predict.kernels.spec import KernelSpec
 from juggler.predict.predictor.composition import Parts
 from juggler.predict.predictor.intervals import Intervals
 from juggler.predict.predictor.machine import differences, warning
+from juggler.predict.predictor.prediction import LayerPrediction, doubt
 from juggler.predict.predictor.predictor import NETWORK, Predictor
+from juggler.predict.predictor.stand_ins import least_ms, stand_in
 from juggler.runtime.tuning.flattening import flatten
 
 UNSEEN = range(40, 52)
@@ -78,7 +80,9 @@ def test_without_networks_the_kernels_bound_the_total(predictor: Predictor) -> N
     bare = replace(predictor, networks=Intervals(0.9, {}, {}))
     one = bare.predict(made_up.reading(41, 1))
     rest = one.fixed_ms + one.overhead_ms + one.uncovered_ms
-    assert one.low_ms == pytest.approx(sum(layer.low_ms for layer in one.layers) + rest)
+    shorter, longer = doubt(one.layers, one.uncovered_ms, one.latency_ms)
+    assert one.low_ms == pytest.approx(shorter * (sum(layer.low_ms for layer in one.layers) + rest))
+    assert one.high_ms == pytest.approx(longer * (sum(layer.high_ms for layer in one.layers) + rest))
     assert one.calibrated == 0 and any("not calibrated" in text for text in one.warnings)
 
 
@@ -105,6 +109,39 @@ def test_budgets_are_kept_surely_likely_or_not(predictor: Predictor) -> None:
     one = predictor.predict(made_up.reading(41, 1))
     budgets = (one.high_ms, one.latency_ms, one.low_ms, 0.99 * one.low_ms)
     assert [one.within(ms) for ms in budgets] == ["surely", "likely", "unlikely", "no"]
+
+
+def test_what_no_sample_tells_of_widens_the_interval_and_silences_the_verdict(predictor: Predictor) -> None:
+    known = LayerPrediction("a", "Conv", "conv", 6.0, 5.0, 7.0)
+    beyond = replace(known, latency_ms=2.0, extrapolated=("in_channels",))
+    strange = replace(known, latency_ms=2.0, extrapolated=("family recurrent",))
+    assert doubt([known], 0.0, 6.0) == (1.0, 1.0)
+    assert doubt([known, beyond], 0.0, 8.0) == pytest.approx((7.0 / 8.0, 10.0 / 8.0))
+    assert doubt([known, strange], 0.0, 8.0) == pytest.approx((6.5 / 8.0, 14.0 / 8.0))
+    assert doubt([known], 2.0, 8.0) == pytest.approx((6.2 / 8.0, 26.0 / 8.0))
+    answer = predictor.predict(made_up.reading(41, 1))
+    grounded = replace(answer, layers=(known,), uncovered_ms=0.0, latency_ms=6.0)
+    assert (grounded.ungrounded_share, grounded.within(1e3)) == (0.0, "surely")
+    blind = replace(grounded, uncovered_ms=0.4)
+    assert blind.ungrounded_share == pytest.approx(4.0 / 9.6) and blind.within(1e3) == "unknown"
+    half = replace(grounded, layers=(known, strange), latency_ms=8.0)
+    assert (half.ungrounded_share, half.within(1e3)) == (0.25, "surely")
+
+
+def test_what_was_never_sampled_is_taken_for_what_does_as_much(predictor: Predictor) -> None:
+    step = KernelSpec("dense", 2, 40 + 64, 4 * 64, kind="gemm", bias=True)
+    (once, layer) = predictor.kernels_ms(
+        [step, KernelSpec("recurrent", 2, 40, 64, 50, kind="lstm", bias=True)]
+    )
+    assert layer == pytest.approx(50 * once)
+    image = {"batch": 1, "in_channels": 32, "out_channels": 32, "height": 14, "width": 14}
+    floating, quantised = predictor.kernels_ms(
+        [KernelSpec("conv", **image), KernelSpec("int8_conv", **image)]
+    )
+    assert quantised == pytest.approx(floating / 2.0)
+    pool = KernelSpec("pool", 1, 192, 192, 28, 28, kernel=(3, 3), pads=(1, 1, 1, 1), kind="padded_average")
+    assert stand_in(pool) is None and least_ms(pool, {"kind": ("max",)}) == pytest.approx(1.63, abs=0.01)
+    assert least_ms(pool, {"kind": ("padded_average",)}) == 0.0
 
 
 @pytest.fixture(scope="module")

@@ -69,8 +69,8 @@ def demo(out: Out = Path("juggler-demo"), data: Folder = None, backends: Backend
     OUT.print(
         f"[green]✓[/] alerts   {river.alerts_path.resolve()} ({river.summary.alerts} of them)", soft_wrap=True
     )
-    OUT.print(f"[green]✓[/] artefact {river.deployed.flat.path.resolve()}", soft_wrap=True)
-    OUT.print(f"[green]✓[/] report   {river.report_path.resolve()}", soft_wrap=True)
+    OUT.print(f"[green]✓[/] artefact {escape(river.deployed.flat.path.resolve())}", soft_wrap=True)
+    OUT.print(f"[green]✓[/] report   {escape(river.report_path.resolve())}", soft_wrap=True)
 
 
 VERB = demo

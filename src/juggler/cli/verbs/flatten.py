@@ -99,7 +99,7 @@ def flatten(
     if report is not None:
         from juggler.report.flattened import write_flattened  # noqa: PLC0415  # needs the workshop's packages
 
-        OUT.print(f"[green]✓[/] {write_flattened(source, done, measured, report)}", soft_wrap=True)
+        OUT.print(f"[green]✓[/] {escape(write_flattened(source, done, measured, report))}", soft_wrap=True)
 
 
 def _tell(done: Flattened) -> None:

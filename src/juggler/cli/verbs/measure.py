@@ -66,7 +66,7 @@ def measure(
         OUT.print(f"[yellow]–[/] {escape(str(skip))}", soft_wrap=True)
     if out is not None:
         write_atomically(out, measured.to_json(indent=2).encode())
-        OUT.print(f"[green]✓[/] {out}", soft_wrap=True)
+        OUT.print(f"[green]✓[/] {escape(out)}", soft_wrap=True)
 
 
 VERB = measure

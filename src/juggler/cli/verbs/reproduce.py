@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from juggler.cli.audience import EVERYONE
-from juggler.cli.console import OUT, bars, stages_in_one
+from juggler.cli.console import OUT, bars, escape, stages_in_one
 
 Names = Annotated[list[str], typer.Argument(help="table2, table3, merge-penalty, fig8, fig9, or all.")]
 Paper = Annotated[bool, typer.Option("--paper", help="The paper's own sizes and runs, however long.")]
@@ -53,12 +53,12 @@ def reproduce(
             written = (*room.write_reproduction(result, out), picture)
             progress.stop()
             OUT.print(reproduction_table(result))
-            OUT.print(f"[green]✓[/] {', '.join(map(str, written))}", soft_wrap=True)
+            OUT.print(f"[green]✓[/] {escape(', '.join(map(str, written)))}", soft_wrap=True)
             progress.start()
             results.append(result)
     if "all" in names:
         path = room.write_machine(results, name or room.machine_name(results[0].machine), out)
-        OUT.print(f"[green]✓[/] {path}: one file with the whole machine", soft_wrap=True)
+        OUT.print(f"[green]✓[/] {escape(path)}: one file with the whole machine", soft_wrap=True)
 
 
 VERB = reproduce

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from juggler.cli.audience import NETWORK
-from juggler.cli.console import OUT, bars, stages_in_one
+from juggler.cli.console import OUT, bars, escape, stages_in_one
 from juggler.cli.surveying import options_of, written
 
 Models = Annotated[
@@ -86,7 +86,7 @@ def survey(
         OUT.print(sheet_table(sheet))
     for line in surveyed.verdict:
         OUT.print(f"• {line}", soft_wrap=True, markup=False)
-    OUT.print(f"[green]✓[/] {', '.join(map(str, paths))}", soft_wrap=True)
+    OUT.print(f"[green]✓[/] {escape(', '.join(map(str, paths)))}", soft_wrap=True)
 
 
 VERB = survey

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from importlib.resources import files
@@ -10,24 +11,33 @@ from typing import Any
 import numpy as np
 
 from juggler.errors import ConfigError
-from juggler.predict.kernels.sizes import CONVOLUTIONS
+from juggler.predict.kernels.sizes import CONVOLUTIONS, DENSE, INT8
 from juggler.predict.kernels.spec import ACTIVATIONS, KernelSpec
 from juggler.reading.documents import parse_object
 from juggler.reading.request import Request
 
 MOST_BATCH, MOST_SIDE, MOST_CHANNELS, MOST_FEATURES = 64, 512, 9999, 4096  # of Table 3
+MOST_HIDDEN, MOST_STEPS = 1024, 512  # of recurrent layers
 MOST_ROWS = 1024  # tokens or positions of what is no image
 UNIFORM_DRAWS, UNIFORM_MACS = 20_000, 2e10
 KINDS = {
     "elementwise": (
         *("relu", "sigmoid", "tanh", "clip", "hardsigmoid", "leakyrelu", "silu", "gelu", "exp", "erf"),
-        *("mul", "mul", "scale", "scale", "scale", "sub", "div"),
+        *("mul", "mul", "scale", "scale", "scale", "sub", "div", "cast"),
     ),
     "add": ("", "", "", "broadcast"),
     "global_pool": ("average", "average", "max"),
     "norm": ("batch", "layer"),
+    "concat": ("", "", "", "split", "slice"),
+    "recurrent": ("lstm", "lstm", "gru"),
+    "int8_conv": (*("linear",) * 5, "integer"),
+    "int8_dense": ("gemm", "gemm", "matmul", "dynamic"),
+    "int8_pass": ("quantize", "dequantize", "dynamic", "add"),
     "reorder": ("to_blocked", "to_blocked", "from_blocked", "from_blocked", "transpose"),
 }
+BLOCK, BLOCKED_SHARE = 16, 0.5  # channels of a block, and of passes that runtimes make over blocks
+PASSES = ("add", "elementwise", "concat")
+DEPTHWISE_SHARE = 0.2  # of convolutions of int8
 COLD_SHARE, COLD_BYTES = 0.5, 1 << 16  # of kernels whose weights have so many bytes
 
 Shape = tuple[Any, ...]
@@ -42,17 +52,10 @@ def ranged(family: str, draw: np.random.Generator, *, uniform: bool) -> KernelSp
         return int(np.exp(draw.uniform(np.log(least), np.log(most + 1))))
 
     batch = size(MOST_BATCH)
-    if family == "dense":
-        kind = "gemm" if uniform else str(draw.choice(["gemm", "gemm", "matmul", "product"]))
-        features = [size(MOST_FEATURES), size(MOST_FEATURES)]
-        heads = int(2 ** draw.integers(0, 5)) if kind == "product" else 1
-        inside, outside = (max(heads, value - value % heads) for value in features)
-        rows = 1 if kind == "gemm" else size(MOST_ROWS)
-        return KernelSpec("dense", batch, inside, outside, rows, kind=kind, groups=heads)
-    if family in ("softmax", "norm") and draw.random() < 0.5:
-        kind = "layer" if family == "norm" else ""
-        channels = size(MOST_FEATURES)
-        return KernelSpec(family, batch, channels, channels, size(MOST_ROWS), kind=kind)
+    if family in ("dense", "int8_dense", "recurrent") or (
+        family in ("softmax", "norm") and draw.random() < 0.5
+    ):
+        return _ranged_rows(family, batch, size, draw, uniform=uniform)
     if family == "conv" and uniform:
         return _uniform_conv(draw)
     height = size(MOST_SIDE)
@@ -67,11 +70,33 @@ def ranged(family: str, draw: np.random.Generator, *, uniform: bool) -> KernelSp
     stride = _stride(draw, uniform=uniform)
     same = draw.random() < 0.5
     pads = tuple(k // 2 for k in kernel) + tuple((k - 1) // 2 for k in kernel) if same else (0,) * 4
-    groups = channels if family == "depthwise" else 1
-    out = out_channels if family == "conv" else channels
+    is_depthwise = family == "depthwise" or (family == "int8_conv" and draw.random() < DEPTHWISE_SHARE)
+    groups = channels if is_depthwise else 1
+    out = channels if is_depthwise or family == "pool" else out_channels
     return _kernel_or_none(
         family, batch, channels, out, height, width, kernel, stride, pads=pads, groups=groups
     )
+
+
+def _ranged_rows(
+    family: str, batch: int, size: Callable[[int], int], draw: np.random.Generator, *, uniform: bool
+) -> KernelSpec:
+    """Draw what takes rows of features and no images."""
+    if family == "recurrent":
+        directions, hidden = int(draw.choice([1, 1, 2])), size(MOST_HIDDEN)
+        steps, inside = size(MOST_STEPS), size(MOST_HIDDEN)
+        return KernelSpec(family, batch, inside, directions * hidden, steps, groups=directions)
+    if family == "int8_dense":
+        return KernelSpec(family, batch, size(MOST_FEATURES), size(MOST_FEATURES), size(MOST_ROWS))
+    if family != "dense":
+        channels, kind = size(MOST_FEATURES), "layer" if family == "norm" else ""
+        return KernelSpec(family, batch, channels, channels, size(MOST_ROWS), kind=kind)
+    kind = "gemm" if uniform else str(draw.choice(["gemm", "gemm", "matmul", "product"]))
+    features = [size(MOST_FEATURES), size(MOST_FEATURES)]
+    heads = int(2 ** draw.integers(0, 5)) if kind == "product" else 1
+    inside, outside = (max(heads, value - value % heads) for value in features)
+    rows = 1 if kind == "gemm" else size(MOST_ROWS)
+    return KernelSpec("dense", batch, inside, outside, rows, kind=kind, groups=heads)
 
 
 def _uniform_conv(draw: np.random.Generator) -> KernelSpec | None:
@@ -97,7 +122,10 @@ def _uniform_conv(draw: np.random.Generator) -> KernelSpec | None:
 
 def followed(family: str, draw: np.random.Generator) -> KernelSpec | None:
     """Draw a layer of a real network; half of them with other sizes."""
-    rows = _shapes().get(family) or _shapes()["conv"]
+    if family == "recurrent":  # no layer of a network of images
+        return ranged(family, draw, uniform=False)
+    known = {"int8_conv": "depthwise" if draw.random() < DEPTHWISE_SHARE else "conv", "int8_dense": "dense"}
+    rows = _shapes().get(known.get(family, family)) or _shapes()["conv"]
     _, channels, out, height, width, kh, kw, sh, sw, dh, dw, *pads, groups = rows[draw.integers(len(rows))]
     batch = int(np.exp(draw.uniform(0.0, np.log(MOST_BATCH + 1))))
     if draw.random() < 0.5:
@@ -109,11 +137,12 @@ def followed(family: str, draw: np.random.Generator) -> KernelSpec | None:
         ]
         channels, out = scaled if channels > 4 else (channels, scaled[1])
         height, width = (max(1, round(value * factors[2])) for value in (height, width))
-    if family == "dense":
-        return KernelSpec("dense", batch, channels, out, kind="gemm")
+    if family in DENSE:
+        return KernelSpec(family, batch, channels, out, kind="gemm")
     if family in CONVOLUTIONS:
-        out = channels if family == "depthwise" else out
-        groups = channels if family == "depthwise" else groups
+        is_depthwise = family == "depthwise" or known.get(family) == "depthwise"
+        out = channels if is_depthwise else out
+        groups = channels if is_depthwise else groups
         window: Any = ((kh, kw), (sh, sw), (dh, dw), tuple(pads))
         return _kernel_or_none(
             family, batch, channels, out, height, width, *window[:2], window[2], window[3], groups
@@ -131,15 +160,13 @@ def followed(family: str, draw: np.random.Generator) -> KernelSpec | None:
 
 def dressed(base: KernelSpec, draw: np.random.Generator) -> KernelSpec | None:
     """Draw what a runtime fuses into a kernel, its kind, and whether its weights are cold."""
-    changes: dict[str, Any] = {}
-    if base.family in KINDS and not base.kind:
-        changes["kind"] = str(draw.choice(KINDS[base.family]))
-    if base.family == "pool":
-        changes["kind"] = str(draw.choice(["max", "average"]))
-    if base.family == "concat":
-        changes["groups"] = min(int(draw.integers(2, 5)), base.in_channels)
-    if base.family in CONVOLUTIONS or base.kind in ("gemm", "matmul"):
+    changes = _kind(base, draw)
+    if base.family == "recurrent":
+        changes["bias"] = True
+    elif base.family in CONVOLUTIONS or base.kind in ("gemm", "matmul"):
         changes["bias"] = bool(draw.random() < 0.75)
+    if base.family in INT8:
+        return replace(base, **changes)
     if base.family in CONVOLUTIONS and draw.random() < 0.6:
         changes["activation"] = "relu" if draw.random() < 0.6 else str(draw.choice(ACTIVATIONS))
     if base.kind == "gemm" and draw.random() < 0.4:
@@ -153,6 +180,38 @@ def dressed(base: KernelSpec, draw: np.random.Generator) -> KernelSpec | None:
     if base.weight_bytes >= COLD_BYTES and draw.random() < COLD_SHARE:
         changes["cold"] = base.family in (*CONVOLUTIONS, "dense")
     return replace(base, **changes)
+
+
+def _kind(base: KernelSpec, draw: np.random.Generator) -> dict[str, Any]:
+    """Draw which of its family a kernel is, and the layout of what it reads."""
+    changes: dict[str, Any] = {}
+    if base.family in KINDS and not base.kind:
+        changes["kind"] = str(draw.choice(KINDS[base.family]))
+    if base.family == "pool":
+        changes["kind"] = str(draw.choice(["max", "max", "average", "average", "padded_average"]))
+        if changes["kind"] == "padded_average" and not _is_exact(base):
+            changes["kind"] = "average"
+    if base.family == "concat" and changes["kind"] != "slice":
+        changes["groups"] = min(int(draw.integers(2, 5)), base.in_channels)
+    if base.family in PASSES and draw.random() < BLOCKED_SHARE:
+        changes |= _blocked(base, int(changes.get("groups", 1)))
+    return changes
+
+
+def _blocked(base: KernelSpec, parts: int) -> dict[str, Any]:
+    """Return what makes a pass one over the blocked layout, whose channels fill whole blocks."""
+    step = BLOCK * parts
+    channels = max(step, base.in_channels // step * step)
+    return {"layout": "blocked", "in_channels": channels, "out_channels": channels}
+
+
+def _is_exact(base: KernelSpec) -> bool:
+    """Say whether rounding its size up or down is the same."""
+    spans = [dilation * (taps - 1) + 1 for dilation, taps in zip(base.dilation, base.kernel, strict=True)]
+    (top, left, bottom, right), (down, across) = base.pads, base.stride
+    return (
+        (base.height + top + bottom - spans[0]) % down == (base.width + left + right - spans[1]) % across == 0
+    )
 
 
 def _kernel_or_none(*values: Any, **named: Any) -> KernelSpec | None:

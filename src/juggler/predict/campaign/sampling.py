@@ -22,8 +22,9 @@ from juggler.predict.kernels.spec import FAMILIES, KernelSpec
 # four algorithms and take two thirds of the time of networks and more; what goes over its input once is
 # known from few samples.
 SHARES = {
-    **{"conv": 44.0, "depthwise": 9.0, "pool": 12.0, "dense": 13.0, "global_pool": 3.0, "add": 4.0},
-    **{"elementwise": 5.0, "norm": 2.0, "concat": 3.0, "softmax": 1.5, "reorder": 3.5},
+    **{"conv": 40.0, "depthwise": 8.0, "pool": 10.0, "dense": 11.0, "global_pool": 2.5, "add": 4.0},
+    **{"elementwise": 5.0, "norm": 1.5, "concat": 4.0, "softmax": 1.0, "reorder": 3.0, "recurrent": 2.0},
+    **{"int8_conv": 4.5, "int8_dense": 2.0, "int8_pass": 1.5},
 }
 NETWORK_SHARE, UNIFORM_SHARE = 0.5, 0.25  # the second: of draws that follow no network
 CAP_MS, LONG_MS, LONG_SHARE = 200.0, 1000.0, 0.05

@@ -16,6 +16,7 @@ from juggler.lazy import renamed
 from juggler.nouns import Noun
 from juggler.predict.graphs.structure import graph_structure_of
 from juggler.predict.kernels.spec import KernelSpec
+from juggler.reading.request import Request
 from juggler.registry import Registry
 from juggler.runtime.onnx_graphs.structure import GraphStructure
 
@@ -146,7 +147,18 @@ def extract_kernels(
     reader = READERS.get(backend)
     if batch < 1:
         raise ConfigError("read a network", f"a batch of {batch}", "Give 1 or more")
-    structure = model if isinstance(model, GraphStructure) else graph_structure_of(model, shape or (), name)
+    # Nothing that a file says of its graph is sure to hold together, and each reader stumbles elsewhere.
+    request = Request(f"read the kernels of {name or 'a network'}", "Export the network again")
+    with request.refusing("graph that makes sense"):
+        structure = (
+            model if isinstance(model, GraphStructure) else graph_structure_of(model, shape or (), name)
+        )
+        return _extract(structure, reader, shape, batch)
+
+
+def _extract(
+    structure: GraphStructure, reader: Reader, shape: tuple[int, ...] | None, batch: int
+) -> ExtractedKernels:
     sides = shape if shape is not None else structure.input_shape[1:]
     if any(side is None for side in sides):
         raise ConfigError(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from juggler.predict.kernels.spec import KernelSpec
@@ -21,10 +21,16 @@ UNARY = frozenset(
 )
 BINARY = {"Mul": "mul", "Sub": "sub", "Div": "div", "Pow": "pow", "Max": "max", "Min": "min"}
 KINDS = {"QuickGelu": "silu", "FastGelu": "gelu", "BiasGelu": "gelu"}  # as campaigns spell them
+INT8_PASSES = {
+    **{"QuantizeLinear": "quantize", "DequantizeLinear": "dequantize", "DynamicQuantizeLinear": "dynamic"},
+    "QLinearAdd": "add",
+}
 FREE = frozenset(
     {"Flatten", "Reshape", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Constant", "Shape", "Size"}
 )
 PARTIAL = ("Slice", "Split", "Gather")  # copy a part of what they are given
+# Copy what they write from what they are given, whatever part of it that is.
+COPIES = (*PARTIAL, "GatherND", "Pad", "Expand", "Tile", "ConstantOfShape", "DepthToSpace", "SpaceToDepth")
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,33 @@ class SizedNode:
         """Say whether there is such an input."""
         return index < len(self.inputs) and (self.inputs[index] is not None or self.constant[index])
 
+    def channels_first(self) -> SizedNode:
+        """Return the node as if its maps were `[batch, channels, ...]`; its weights are so already."""
+
+        def moved(shape: Shape | None) -> Shape | None:
+            return shape and (shape[0], shape[-1], *shape[1:-1])
+
+        inputs = (moved(self.inputs[0]), *self.inputs[1:])
+        return replace(self, inputs=inputs, outputs=tuple(map(moved, self.outputs)), blocked=True)
+
+    def as_image(self) -> SizedNode:
+        """Return a node of one-dimensional maps as one of images of one row."""
+        if len(self.x) != 3:
+            return self
+        sides = {
+            name: (1 if name != "pads" else 0, *values) if len(values) == 1 else (0, values[0], 0, values[1])
+            for name, values in self.attributes.items()
+            if name in ("kernel_shape", "strides", "dilations", "pads")
+        }
+        tall = {
+            index: shape and (*shape[:-1], 1, shape[-1])
+            for index, shape in enumerate(self.inputs)
+            if index == 0 or (shape is not None and len(shape) == 3)
+        }
+        inputs = tuple(tall.get(index, shape) for index, shape in enumerate(self.inputs))
+        outputs = tuple(shape and (*shape[:-1], 1, shape[-1]) for shape in self.outputs)
+        return replace(self, inputs=inputs, outputs=outputs, attributes={**self.attributes, **sides})
+
     @property
     def bytes(self) -> int:
         """Return what is read and written, as float32, as far as it is known.
@@ -95,6 +128,8 @@ def kernel_of(node: SizedNode) -> KernelSpec | None:
         ValueError: it is of a family, and a size is not known.
         ConfigError: its numbers make no kernel.
     """
+    if node.attributes.get("channels_last"):
+        node = node.channels_first()
     if node.op in UNARY:
         return _elementwise(node, KINDS.get(node.op, node.op.lower()))
     maker = MAKERS.get(node.op)
@@ -102,6 +137,7 @@ def kernel_of(node: SizedNode) -> KernelSpec | None:
 
 
 def _convolution(node: SizedNode) -> KernelSpec | None:
+    node = node.as_image()
     if len(node.x) != 4:
         return None
     batch, channels, height, width = node.x
@@ -125,10 +161,74 @@ def _convolution(node: SizedNode) -> KernelSpec | None:
     )
 
 
+def _int8_convolution(node: SizedNode) -> KernelSpec | None:
+    node = node.as_image()
+    if len(node.x) != 4:
+        return None
+    weight = 3 if node.op == "QLinearConv" else 1
+    batch, channels, height, width = node.x
+    taps = node.shape_of(weight)[2:]
+    return KernelSpec(
+        "int8_conv",
+        batch,
+        channels,
+        node.y[1],
+        height,
+        width,
+        groups=int(node.attributes.get("group", 1)),
+        bias=node.op == "QLinearConv" and node.has(8),
+        kind="linear" if node.op == "QLinearConv" else "integer",
+        layout=_layout(node),
+        **_window(node, (taps[0], taps[1])),
+    )
+
+
+def _int8_dense(node: SizedNode) -> KernelSpec | None:
+    inner, outer = node.x[-1], node.y[-1]
+    kind = {"QGemm": "gemm", "DynamicQuantizeMatMul": "dynamic"}.get(node.op, "matmul")
+    bias = {"QGemm": 6, "DynamicQuantizeMatMul": 4}.get(node.op)
+    rows = math.prod(node.y[1:-1]) if len(node.y) > 2 else 1
+    has_bias = bias is not None and node.has(bias)
+    return KernelSpec("int8_dense", node.y[0], inner, outer, rows, kind=kind, bias=has_bias)
+
+
+def _int8_pass(node: SizedNode) -> KernelSpec | None:
+    return _on_elements(replace(node, blocked=False), "int8_pass", INT8_PASSES[node.op])
+
+
+def _recurrent(node: SizedNode) -> KernelSpec | None:
+    """A recurrent layer of `[steps, batch, features]`; its second weight is `[directions, ., hidden]`."""
+    steps, batch, features = node.x
+    directions, _, hidden = node.shape_of(2)
+    channels = directions * hidden
+    return KernelSpec(
+        "recurrent",
+        batch,
+        features,
+        channels,
+        steps,
+        groups=directions,
+        kind=node.op.lower(),
+        bias=node.has(3),
+    )
+
+
+def _split(node: SizedNode) -> KernelSpec | None:
+    axis = int(node.attributes.get("axis", 0)) % len(node.x)
+    return _along(node, node.x, axis, len(node.outputs), "split")
+
+
+def _copy(node: SizedNode) -> KernelSpec | None:
+    return _on_elements(node, "concat", "slice")
+
+
 def _pool(node: SizedNode) -> KernelSpec | None:
+    node = node.as_image()
     if len(node.x) != 4:
         return None
     kind = "max" if node.op == "MaxPool" else "average"
+    if kind == "average" and node.attributes.get("count_include_pad") and node.attributes.get("ceil_mode"):
+        kind = "padded_average"  # a mean that counts what lies beyond the map has a slow way of its own
     taps = tuple(node.attributes["kernel_shape"])
     window = _window(node, (taps[0], taps[1]))
     return KernelSpec(
@@ -180,6 +280,7 @@ def _dense(node: SizedNode) -> KernelSpec | None:
 
 
 def _global_pool(node: SizedNode) -> KernelSpec | None:
+    node = node.as_image()
     if len(node.x) != 4:
         return None
     kind = "max" if "Max" in node.op else "average"
@@ -219,19 +320,23 @@ def _softmax(node: SizedNode) -> KernelSpec | None:
 
 def _concat(node: SizedNode) -> KernelSpec | None:
     axis = int(node.attributes.get("axis", 1)) % len(node.y)
-    channels, parts = node.y[axis], len(node.inputs)
-    if len(node.y) == 4 and axis == 1:
-        rows, columns = node.y[2:]
+    return _along(node, node.y, axis, len(node.inputs), "")
+
+
+def _along(node: SizedNode, shape: Shape, axis: int, parts: int, kind: str) -> KernelSpec:
+    """Return what joins or splits a tensor along an axis."""
+    channels, layout = shape[axis], _layout(node)
+    if len(shape) == 4 and axis == 1:
         return KernelSpec(
-            "concat", node.y[0], channels, channels, rows, columns, groups=parts, layout=_layout(node)
+            "concat", shape[0], channels, channels, *shape[2:], groups=parts, kind=kind, layout=layout
         )
-    outer, inner = math.prod(node.y[:axis]), math.prod(node.y[axis + 1 :])
-    return KernelSpec("concat", outer, channels, channels, inner, groups=parts)
+    outer, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
+    return KernelSpec("concat", outer, channels, channels, inner, groups=min(parts, channels), kind=kind)
 
 
 def _reorder(node: SizedNode) -> KernelSpec | None:
     kind = {"ReorderInput": "to_blocked", "ReorderOutput": "from_blocked"}.get(node.op, "transpose")
-    return _on_elements(node, "reorder", kind)
+    return _on_elements(replace(node, blocked=False), "reorder", kind)  # its kind says what it reads
 
 
 def _elementwise(node: SizedNode, kind: str) -> KernelSpec:
@@ -283,6 +388,13 @@ MAKERS: Mapping[str, Callable[[SizedNode], KernelSpec | None]] = {
     **dict.fromkeys(BINARY, _binary),
     **dict.fromkeys(("BatchNormalization", "LayerNormalization", "SkipLayerNormalization"), _norm),
     **dict.fromkeys(("Softmax", "LogSoftmax"), _softmax),
+    **dict.fromkeys(COPIES, _copy),
     "Concat": _concat,
+    "Split": _split,
+    **dict.fromkeys(("Cast", "Not"), lambda node: _elementwise(node, "cast")),
+    **dict.fromkeys(("QLinearConv", "ConvInteger"), _int8_convolution),
+    **dict.fromkeys(("QGemm", "QLinearMatMul", "MatMulInteger", "DynamicQuantizeMatMul"), _int8_dense),
+    **dict.fromkeys(INT8_PASSES, _int8_pass),
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), _recurrent),
     **dict.fromkeys(("ReorderInput", "ReorderOutput", "Transpose"), _reorder),
 }

@@ -11,13 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from math import prod, sqrt
+from typing import Any
 
 import numpy as np
 
 from juggler.errors import ConfigError
+from juggler.predict.graphs.int8_kernels import FLOAT, INT8_PASSES, int8_conv, int8_dense, int8_pass
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.runtime.onnx_graphs.builder import GraphBuilder, KernelGraph, kernel_graph_of
 
+DIRECTIONS = ("forward", "bidirectional")
+INT32 = 6  # ONNX's number of the type
 CACHED_BYTES = 32 << 20  # of weights; larger graphs are written each time
 # ONNX operators by kind; `gelu`, `silu` and `hardswish` are what the exporters write.
 RELUS = ("Relu", "LeakyRelu", "Elu", "Clip", "Gelu", "Silu", "HardSwish")
@@ -63,18 +67,21 @@ def _rows(spec: KernelSpec) -> tuple[int, int, int]:
 
 def out_shape(spec: KernelSpec) -> tuple[int, ...]:
     """Return the sizes that a kernel's graph writes."""
-    positions = spec.height * spec.width
-    if spec.family == "dense" and spec.kind == "product":
-        return spec.batch, spec.groups, positions, spec.out_channels // spec.groups
-    if spec.family == "dense" and spec.kind == "matmul":
-        return spec.batch, positions, spec.out_channels
-    if spec.family == "dense":
-        return spec.batch * positions, spec.out_channels
-    if spec.family == "softmax" or (spec.family == "norm" and spec.kind == "layer"):
-        return _rows(spec)
-    if spec.family == "reorder" and spec.kind == "transpose":
-        return spec.batch, spec.height, spec.width, spec.in_channels
-    return spec.batch, spec.out_channels, spec.out_height, spec.out_width
+    positions, hidden = spec.height * spec.width, spec.out_channels // spec.groups
+    rows = (spec.batch * positions, spec.out_channels)
+    by_kind = {
+        ("concat", "split"): (spec.batch, _parts(spec)[0], spec.height, spec.width),
+        ("dense", "product"): (spec.batch, spec.groups, positions, hidden),
+        ("dense", "matmul"): (spec.batch, positions, spec.out_channels),
+        ("norm", "layer"): _rows(spec),
+        ("reorder", "transpose"): (spec.batch, spec.height, spec.width, spec.in_channels),
+    }
+    by_family = {
+        **{"dense": rows, "int8_dense": rows, "softmax": _rows(spec)},
+        "recurrent": (spec.height, spec.groups, spec.batch, hidden),
+    }
+    image = (spec.batch, spec.out_channels, spec.out_height, spec.out_width)
+    return by_kind.get((spec.family, spec.kind), by_family.get(spec.family, image))
 
 
 def _conv(builder: GraphBuilder, spec: KernelSpec) -> str:
@@ -102,9 +109,15 @@ def _conv(builder: GraphBuilder, spec: KernelSpec) -> str:
 
 
 def _pool_kernel(builder: GraphBuilder, spec: KernelSpec) -> str:
-    op = "AveragePool" if spec.kind == "average" else "MaxPool"
+    op = "AveragePool" if spec.kind in ("average", "padded_average") else "MaxPool"
     x = builder.add_input("x", _image(spec))
-    options = {"kernel_shape": list(spec.kernel), "strides": list(spec.stride), "pads": list(spec.pads)}
+    options: dict[str, Any] = {
+        "kernel_shape": list(spec.kernel),
+        "strides": list(spec.stride),
+        "pads": list(spec.pads),
+    }
+    if spec.kind == "padded_average":
+        options |= {"count_include_pad": 1, "ceil_mode": 1}
     if spec.dilation != (1, 1):
         options["dilations"] = list(spec.dilation)
     return builder.add_node(op, (x,), "kernel", **options)
@@ -134,17 +147,22 @@ def _global_pool(builder: GraphBuilder, spec: KernelSpec) -> str:
 
 
 def _add(builder: GraphBuilder, spec: KernelSpec) -> str:
-    x = builder.add_input("x", _image(spec))
+    x = _map(builder, spec, "x")
     if spec.kind == "broadcast":
         return builder.add_node("Add", (x, builder.add_weight("weight", (spec.in_channels, 1, 1))), "kernel")
-    return builder.add_node("Add", (x, builder.add_input("y", _image(spec))), "kernel")
+    return builder.add_node("Add", (x, _map(builder, spec, "y")), "kernel")
 
 
 def _elementwise(builder: GraphBuilder, spec: KernelSpec) -> str:
-    x = builder.add_input("x", _image(spec))
+    if spec.kind == "cast":
+        x = builder.add_node("Cast", (builder.add_input("x", _image(spec)),), "before_x", to=INT32)
+        return builder.add_node("Cast", (x,), "kernel", to=FLOAT)
+    x = _map(builder, spec, "x")
+    if spec.kind == "scale":
+        y = builder.add_input("y", (spec.batch, spec.in_channels, 1, 1), before=spec.layout == "blocked")
+        return builder.add_node("Mul", (x, y), "kernel")
     if spec.kind in BINARY:
-        shape = (spec.batch, spec.in_channels, 1, 1) if spec.kind == "scale" else _image(spec)
-        return builder.add_node(BINARY[spec.kind], (x, builder.add_input("y", shape)), "kernel")
+        return builder.add_node(BINARY[spec.kind], (x, _map(builder, spec, "y")), "kernel")
     return _write_function(builder, spec.kind or "relu", x, "kernel")
 
 
@@ -165,11 +183,47 @@ def _norm(builder: GraphBuilder, spec: KernelSpec) -> str:
 
 
 def _concat(builder: GraphBuilder, spec: KernelSpec) -> str:
-    parts = []
-    for index, part in enumerate(np.array_split(np.arange(spec.in_channels), spec.groups)):
-        shape = (spec.batch, len(part), spec.height, spec.width)
-        parts.append(builder.add_input(f"x{index}", shape))
+    if spec.kind == "split":
+        builder.add_integers("sizes", _parts(spec))
+        inputs = (_map(builder, spec, "x"), "sizes")
+        return builder.add_parts("Split", inputs, "kernel", spec.groups, axis=1)
+    if spec.kind == "slice":
+        x = builder.add_input("x", (spec.batch, 2 * spec.in_channels, spec.height, spec.width))
+        for name, value in (("from", 0), ("to", spec.in_channels), ("axis", 1)):
+            builder.add_integers(name, [value])
+        return builder.add_node("Slice", (x, "from", "to", "axis"), "kernel")
+    parts = [_map(builder, spec, f"x{index}", channels) for index, channels in enumerate(_parts(spec))]
     return builder.add_node("Concat", tuple(parts), "kernel", axis=1)
+
+
+def _map(builder: GraphBuilder, spec: KernelSpec, name: str, channels: int | None = None) -> str:
+    """Add a map as an input; in the blocked layout as another kernel leaves it."""
+    shape = (spec.batch, channels or spec.in_channels, spec.height, spec.width)
+    return builder.add_input(name, shape, before=spec.layout == "blocked")
+
+
+def _parts(spec: KernelSpec) -> list[int]:
+    """Return the channels of what is joined or split."""
+    return [len(part) for part in np.array_split(np.arange(spec.in_channels), spec.groups)]
+
+
+def _recurrent(builder: GraphBuilder, spec: KernelSpec) -> str:
+    op, hidden = (spec.kind or "lstm").upper(), spec.out_channels // spec.groups
+    rows = {"LSTM": 4, "GRU": 3, "RNN": 1}[op] * hidden
+    x = builder.add_input("x", (spec.height, spec.batch, spec.in_channels), before=spec.cold)
+    weights = [
+        builder.add_weight("weight", (spec.groups, rows, spec.in_channels), 1.0 / sqrt(spec.in_channels)),
+        builder.add_weight("hidden", (spec.groups, rows, hidden), 1.0 / sqrt(hidden)),
+    ]
+    if spec.bias:
+        weights.append(builder.add_weight("bias", (spec.groups, 2 * rows), 0.1))
+    options: dict[str, Any] = {
+        "hidden_size": hidden,
+        "direction": ("forward", "bidirectional")[spec.groups - 1],
+    }
+    if op == "GRU":
+        options["linear_before_reset"] = 1  # as torch has it
+    return builder.add_node(op, (x, *weights), "kernel", **options)
 
 
 def _softmax(builder: GraphBuilder, spec: KernelSpec) -> str:
@@ -215,6 +269,10 @@ WRITERS: dict[str, Callable[[GraphBuilder, KernelSpec], str]] = {
     "concat": _concat,
     "softmax": _softmax,
     "reorder": _reorder,
+    "recurrent": _recurrent,
+    "int8_conv": int8_conv,
+    "int8_dense": int8_dense,
+    "int8_pass": int8_pass,
 }
 
 
@@ -227,10 +285,14 @@ def operators(spec: KernelSpec) -> Iterator[str]:
         "dense": ("Gemm", "FusedGemm", "MatMul", "FusedMatMul"),
         "global_pool": ("GlobalAveragePool", "GlobalMaxPool"),
         "add": ("Add",),
-        "elementwise": ("QuickGelu", UNARY.get(spec.kind or "relu", ""), BINARY.get(spec.kind, "")),
+        "elementwise": ("QuickGelu", UNARY.get(spec.kind or "relu", ""), BINARY.get(spec.kind, ""), "Cast"),
         "norm": ("BatchNormalization", "LayerNormalization"),
-        "concat": ("Concat",),
+        "concat": ({"split": "Split", "slice": "Slice"}.get(spec.kind, "Concat"),),
         "softmax": ("Softmax",),
+        "recurrent": ("LSTM", "GRU", "RNN"),
+        "int8_conv": ("QLinearConv", "ConvInteger"),
+        "int8_dense": ("QGemm", "QLinearMatMul", "DynamicQuantizeMatMul"),
+        "int8_pass": INT8_PASSES.get(spec.kind, ("QuantizeLinear",)),
     }
     reorders = {"from_blocked": "ReorderOutput", "transpose": "Transpose"}
     yield from names.get(spec.family, (reorders.get(spec.kind, "ReorderInput"),))

@@ -42,6 +42,7 @@ def graph_structure_of(model: Model, shape: tuple[int, ...], name: str = "") -> 
     if isinstance(model, str | Path | bytes):
         origin = "a graph" if isinstance(model, bytes) else Path(model).stem
         graph = read_structure(model if isinstance(model, bytes) else Path(model))
+        _read_directly(graph.graph, {tensor.name for tensor in graph.graph.initializer})
         return GraphStructure(graph, name or origin)
     import torch  # noqa: PLC0415  # heavy
 
@@ -182,19 +183,29 @@ def _weights_as_constants(model: onnx.ModelProto, inputs: int) -> onnx.ModelProt
 
     graph = model.graph
     weights = list(graph.input[inputs:])
-    same = {value.name: value.name for value in weights}
-    nodes = []
-    for node in graph.node:
-        if node.op_type == "Identity" and node.input[0] in same:
-            same[node.output[0]] = same[node.input[0]]
-        else:
-            nodes.append(node)
-            for index, name in enumerate(node.input):
-                node.input[index] = same.get(name, name)
+    _read_directly(graph, {value.name for value in weights})
     for value in weights:
         kind = value.type.tensor_type
         dims = [dim.dim_value for dim in kind.shape.dim]
         graph.initializer.append(onnx.TensorProto(name=value.name, data_type=kind.elem_type, dims=dims))
     del graph.input[inputs:]
-    replace_all(graph.node, nodes)
     return model
+
+
+def _read_directly(graph: onnx.GraphProto, weights: set[str]) -> None:
+    """Drop each node that only gives a weight another name: what reads it reads the weight.
+
+    Exporters share equal weights so. With its bias behind such a node, one layer would look like another
+    that reads the same map, and a runtime would merge the two.
+    """
+    same = {name: name for name in weights}
+    ends = {value.name for value in graph.output}
+    nodes = []
+    for node in graph.node:
+        if node.op_type == "Identity" and node.input[0] in same and node.output[0] not in ends:
+            same[node.output[0]] = same[node.input[0]]
+            continue
+        nodes.append(node)
+        for index, name in enumerate(node.input):
+            node.input[index] = same.get(name, name)
+    replace_all(graph.node, nodes)

@@ -12,17 +12,24 @@ from typing import Any
 from juggler.checks import check_wholes
 from juggler.errors import ConfigError
 from juggler.nouns import Noun
-from juggler.predict.kernels.sizes import CONVOLUTIONS, DERIVED, WINDOWED
+from juggler.predict.kernels.sizes import CONVOLUTIONS, DENSE, DERIVED, WINDOWED
 
-FAMILIES = (*WINDOWED, "dense", "global_pool", "add", "elementwise", "norm", "concat", "softmax", "reorder")
+FAMILIES = (
+    *("conv", "depthwise", "pool", "dense", "global_pool", "add", "elementwise", "norm", "concat", "softmax"),
+    *("reorder", "recurrent", "int8_conv", "int8_dense", "int8_pass"),
+)
 LAYOUTS = ("nchw", "blocked")
 # Where the kind decides what a kernel computes, and a wrong one would be taken for another; "" is the first.
 KINDS = {
-    "pool": ("max", "average"),
+    "pool": ("max", "average", "padded_average"),
     "dense": ("gemm", "matmul", "product"),
     "global_pool": ("average", "max"),
     "norm": ("batch", "layer"),
     "reorder": ("to_blocked", "from_blocked", "transpose"),
+    "recurrent": ("lstm", "gru", "rnn"),
+    "int8_conv": ("linear", "integer"),
+    "int8_dense": ("gemm", "matmul", "dynamic"),
+    "int8_pass": ("quantize", "dequantize", "dynamic", "add"),
 }
 NUMBERS = ("batch", "in_channels", "out_channels", "height", "width", "groups")
 PAIRS = {"kernel": 2, "stride": 2, "dilation": 2}  # numbers down and across
@@ -50,7 +57,11 @@ class KernelSpec(Noun):
 
     Images are `[batch, channels, height, width]`. A dense kernel multiplies `[batch * height * width,
     in_channels]` by `[in_channels, out_channels]`; the kind `product` multiplies two activations, in `groups`
-    heads. Softmax and layer norm go over the channels; `groups` of a concat is how many tensors it joins.
+    heads. Softmax and layer norm go over the channels; `groups` of a concat is how many tensors it joins,
+    of a recurrent layer how many directions it goes in, whose channels `out_channels` counts together, and
+    its steps are the height. A `padded_average` is an average pool that counts its padding and rounds its
+    size up: runtimes have no fast way for it. The families of int8 read and write one byte a number, but for
+    what quantises, dequantises or gives its sums as they are.
 
     Attributes:
         family: one of `FAMILIES`.
@@ -119,11 +130,12 @@ class KernelSpec(Noun):
         check_wholes({name: getattr(self, name) for name in (*NUMBERS, *PAIRS)}, task, lengths=PAIRS)
         check_wholes({"pads": self.pads}, task, least=0, lengths={"pads": 4})
         self._check_words()
-        if self.family in CONVOLUTIONS or self.kind == "product":
-            if self.in_channels % self.groups or self.out_channels % self.groups:
+        if self.family in (*CONVOLUTIONS, "recurrent") or self.kind == "product":
+            inputs = 0 if self.family == "recurrent" else self.in_channels % self.groups
+            if inputs or self.out_channels % self.groups:
                 problem = f"{self.in_channels} channels in, {self.out_channels} out, {self.groups} groups"
                 self._refuse(problem, "Make both multiples of the groups")
-        elif self.family != "dense" and self.in_channels != self.out_channels:
+        elif self.family not in (*DENSE, "recurrent") and self.in_channels != self.out_channels:
             problem = f"{self.in_channels} channels in and {self.out_channels} out"
             self._refuse(problem, "Give both the same number")
         if self.family == "depthwise" and self.groups != self.in_channels:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from juggler.nouns import Noun
 from juggler.predict.extract.kernels import Uncovered
+from juggler.predict.predictor.stand_ins import DOUBT, OUTSIDE, UNKNOWN
 
-Verdict = Literal["surely", "likely", "unlikely", "no"]
+Verdict = Literal["surely", "likely", "unlikely", "no", "unknown"]
+UNKNOWN_SHARE = 0.25  # of a latency, beyond which nothing is said about a budget
 
 
 @dataclass(frozen=True)
@@ -103,10 +106,45 @@ class Prediction(Noun):
         """Return the share of the latency that kernels stand for."""
         return 1.0 - self.uncovered_ms / self.latency_ms
 
+    @property
+    def ungrounded_share(self) -> float:
+        """Return the share of the latency that no sample tells of: extrapolated, or not covered.
+
+        What is not covered may take ten times what its bytes say, and counts as if it did.
+        """
+        outside_ms = sum(layer.latency_ms for layer in self.extrapolated)
+        more_ms = (UNKNOWN - 1.0) * self.uncovered_ms
+        return (outside_ms + self.uncovered_ms + more_ms) / (self.latency_ms + more_ms)
+
     def within(self, budget_ms: float) -> Verdict:
-        """Say whether a call stays within a budget, as far as the interval tells."""
+        """Say whether a call stays within a budget, as far as the interval tells.
+
+        Where no sample tells of more than a quarter of it, that is `unknown`.
+        """
+        if self.ungrounded_share > UNKNOWN_SHARE:
+            return "unknown"
         if self.high_ms <= budget_ms:
             return "surely"
         if self.low_ms > budget_ms:
             return "no"
         return "likely" if self.latency_ms <= budget_ms else "unlikely"
+
+
+def doubt(layers: Sequence[LayerPrediction], uncovered_ms: float, total_ms: float) -> tuple[float, float]:
+    """Return what the ends of an interval are multiplied by, for what no sample tells of: below 1, above 1.
+
+    Each such part may take so many times as long, or as short, as it is put down: `stand_ins` says how many.
+
+    Args:
+        layers: of a network.
+        uncovered_ms: put down for what no kernel describes.
+        total_ms: of the network.
+    """
+    parts = [(uncovered_ms, UNKNOWN)]
+    for layer in layers:
+        if layer.extrapolated:
+            is_other = any(name.startswith(("family ", "kind ")) for name in layer.extrapolated)
+            parts.append((layer.latency_ms, DOUBT if is_other else OUTSIDE))
+    shorter = sum(ms * (1.0 - 1.0 / times) for ms, times in parts)
+    longer = sum(ms * (times - 1.0) for ms, times in parts)
+    return 1.0 - min(shorter / total_ms, 1.0), 1.0 + longer / total_ms

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from juggler.arrays import Arrays
 from juggler.errors import ConfigError
 from juggler.nouns import Machine
@@ -19,7 +21,8 @@ from juggler.predict.predictor.archive import damage_reported, read_archive, wri
 from juggler.predict.predictor.composition import Composition, Parts, coldness, is_cold, paper_composition
 from juggler.predict.predictor.intervals import POOLED, Intervals
 from juggler.predict.predictor.kernel_model import EXEC, POST, PRE, KernelModel
-from juggler.predict.predictor.prediction import LayerPrediction, Prediction
+from juggler.predict.predictor.prediction import LayerPrediction, Prediction, doubt
+from juggler.predict.predictor.stand_ins import least_ms, stand_in
 from juggler.runtime.onnx_graphs.structure import GraphStructure
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 NETWORK = "network"  # what intervals of whole networks are kept under
 PLAIN = ("name", "backend", "release", "precision", "threads", "cache_bytes", "fitted_at")  # fields in a file
+TELLING = 1.02  # an interval that is wider by so much is worth a word
 COLD_BYTES = 1 << 16  # weights of fewer bytes are in the cache again at once
 
 
@@ -173,8 +177,22 @@ class Predictor:
         for family, unique in _by_family(specs).items():
             model = self.models.get(family)
             if model is not None and phase in model.phases:
-                latencies |= dict(zip(unique, map(float, model.predict(unique, phase)), strict=True))
+                least = [least_ms(spec, model.sampled.words) for spec in unique]
+                predicted = np.maximum(model.predict(unique, phase), least)
+                latencies |= dict(zip(unique, map(float, predicted), strict=True))
+            elif model is None and phase == EXEC:
+                latencies |= self._stood_in_ms(unique)
         return [latencies.get(spec) for spec in specs]
+
+    def _stood_in_ms(self, specs: Sequence[KernelSpec]) -> dict[KernelSpec, float]:
+        """Return what kernels take by those that stand in for them, where there are any."""
+        pairs = {spec: pair for spec in specs if (pair := stand_in(spec)) and pair[0].family in self.models}
+        others = self.kernels_ms([other for other, _ in pairs.values()])
+        return {
+            spec: count * latency_ms
+            for (spec, (_, count)), latency_ms in zip(pairs.items(), others, strict=True)
+            if latency_ms is not None
+        }
 
     def parts(self, reading: ExtractedKernels) -> Parts:
         """Return what a network is composed of, its kernels predicted."""
@@ -242,6 +260,7 @@ class Predictor:
         uncovered_ms = composition.uncovered_ms_per_mb * parts.uncovered_bytes / 1e6
         overhead_ms = composition.node_ms * parts.nodes
         low_ms, high_ms = self._interval(layers, total_ms, composition.fixed_ms + overhead_ms + uncovered_ms)
+        shorter, longer = doubt(layers, uncovered_ms, total_ms)
         return Prediction(
             network=reading.network,
             device=self.name,
@@ -250,8 +269,8 @@ class Predictor:
             threads=self.threads,
             shape=reading.shape,
             latency_ms=total_ms,
-            low_ms=low_ms,
-            high_ms=high_ms,
+            low_ms=low_ms * shorter,
+            high_ms=high_ms * longer,
             level=self.networks.level,
             calibrated=self.networks.counts.get(NETWORK, 0),
             layers=tuple(layers),
@@ -260,7 +279,7 @@ class Predictor:
             uncovered_ms=uncovered_ms,
             uncovered=_uncovered(reading, kernels_ms),
             paper_ms=self._paper_ms(specs, kernels_ms),
-            warnings=tuple(self._warnings(reading, layers)),
+            warnings=tuple(self._warnings(reading, layers, longer)),
         )
 
     def _layers(
@@ -291,6 +310,8 @@ class Predictor:
         for family, unique in _by_family(specs).items():
             if family in self.models:
                 outside |= dict(zip(unique, self.models[family].outside(unique), strict=True))
+            else:
+                outside |= dict.fromkeys(unique, (f"family {family}",))
         return outside
 
     def _interval(
@@ -312,11 +333,16 @@ class Predictor:
         known = [(spec.family, ms) for spec, ms in zip(specs, kernels_ms, strict=True) if ms is not None]
         return paper_composition([family for family, _ in known], pre_ms, [ms for _, ms in known], post_ms)
 
-    def _warnings(self, reading: ExtractedKernels, layers: Sequence[LayerPrediction]) -> list[str]:
+    def _warnings(
+        self, reading: ExtractedKernels, layers: Sequence[LayerPrediction], longer: float
+    ) -> list[str]:
         warnings = []
         beyond = sum(bool(layer.extrapolated) for layer in layers)
         if beyond:
             warnings.append(f"{beyond} of {len(layers)} kernels lie outside the sampled range: extrapolated")
+        if longer > TELLING:
+            wider = f"the interval ends {longer - 1.0:.0%} higher for that"
+            warnings.append(f"no sample tells of all of it: {wider}")
         if NETWORK not in self.networks.half_widths:
             warnings.append("the interval is not calibrated on networks: it adds up those of the kernels")
         weak = sorted({layer.family for layer in layers} - set(self.intervals.half_widths) - {POOLED})

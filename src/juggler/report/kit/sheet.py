@@ -8,6 +8,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from juggler.display import printable
+
 
 @dataclass(frozen=True)
 class Column:
@@ -27,6 +29,13 @@ class Sheet:
     rows: tuple[tuple[str, ...], ...]
     row_styles: tuple[str, ...] = ()
     note: str = ""
+
+    def __post_init__(self) -> None:
+        # Names out of files stand in the cells: neither a terminal nor a page may obey them.
+        rows = tuple(tuple(printable(cell, keep="\n") for cell in row) for row in self.rows)
+        object.__setattr__(self, "rows", rows)
+        object.__setattr__(self, "note", printable(self.note, keep="\n"))
+        object.__setattr__(self, "title", printable(self.title, keep="\n"))
 
     def row_style(self, row: int) -> str:
         """Return the style of a row, empty where there is none."""

@@ -11,7 +11,7 @@ from juggler.report.kit.units import percent, significant
 if TYPE_CHECKING:
     from juggler.predict.predictor.prediction import Prediction
 
-MARKS = {"surely": "good", "likely": "", "unlikely": "", "no": "bad"}
+MARKS = {"surely": "good", "likely": "", "unlikely": "", "no": "bad", "unknown": ""}
 
 
 def totals_sheet(predictions: Sequence[Prediction]) -> Sheet:
@@ -139,7 +139,8 @@ def ranking_sheet(predictions: Sequence[Prediction], budget_ms: float | None) ->
     note = (
         ""
         if budget_ms is None
-        else f"budget {budget_ms:g} ms a call: surely, the whole interval is within it"
+        else f"budget {budget_ms:g} ms a call: surely, the whole interval is within it; unknown, no sample "
+        "tells of more than a quarter of it"
     )
     return Sheet("Ranked by latency an input", columns, rows, tuple(MARKS.get(v, "") for v in verdicts), note)
 

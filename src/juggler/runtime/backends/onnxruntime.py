@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from juggler.errors import ArtefactError, ConfigError, first_line
 from juggler.nouns import TensorSpec
 from juggler.packages import BackendStatus, status_of
+from juggler.reading.request import Request
 from juggler.runtime.precision import FLOAT32, INT8, require_precision
 from juggler.runtime.session import Array, Session, Source, label_of
 
@@ -51,21 +52,21 @@ class OnnxRuntimeSession(Session):
         import onnxruntime as ort  # noqa: PLC0415
 
         self._failures = failures()
+        asked = f"open {label_of(graph)} with ONNX Runtime"
+        remedy = "Export the network again, or update onnxruntime if the model is newer than it"
         try:
-            inner = ort.InferenceSession(
-                graph if isinstance(graph, bytes) else str(graph),
-                session_options(threads, optimise=optimise),
-                providers=["CPUExecutionProvider"],
-            )
+            # Names that are no text end in errors of Python's, not of the runtime's.
+            with Request(asked, remedy).refusing("model that it can open"):
+                inner = ort.InferenceSession(
+                    graph if isinstance(graph, bytes) else str(graph),
+                    session_options(threads, optimise=optimise),
+                    providers=["CPUExecutionProvider"],
+                )
+                self.metadata: dict[str, str] = dict(inner.get_modelmeta().custom_metadata_map)
+                inputs, outputs = _specs(inner.get_inputs()), _specs(inner.get_outputs())
         except self._failures as error:
-            raise ArtefactError(
-                f"open {label_of(graph)} with ONNX Runtime",
-                first_line(error, 300),
-                "Export the network again, or update onnxruntime if the model is newer than it",
-            ) from error
+            raise ArtefactError(asked, first_line(error, 300), remedy) from error
         self._inner: Any = inner
-        self.metadata: dict[str, str] = dict(inner.get_modelmeta().custom_metadata_map)
-        inputs, outputs = _specs(inner.get_inputs()), _specs(inner.get_outputs())
         super().__init__("onnxruntime", inputs, outputs)
         self._input_names = [spec.name for spec in inputs]
         self._output_names = [spec.name for spec in outputs]

@@ -54,6 +54,14 @@ class GraphBuilder:
         self.nodes.append(helper.make_node(op, list(inputs), [output], name=name, **attributes))
         return output
 
+    def add_parts(self, op: str, inputs: tuple[str, ...], name: str, count: int, /, **attributes: Any) -> str:
+        """Add an operator of so many outputs, `NAME_0`, `NAME_1` and so on; return the first."""
+        from onnx import helper  # noqa: PLC0415  # heavy
+
+        outputs = [f"{name}_{index}" for index in range(count)]
+        self.nodes.append(helper.make_node(op, list(inputs), outputs, name=name, **attributes))
+        return outputs[0]
+
     def add_weight(self, name: str, shape: tuple[int, ...], scale: float = 1.0, *, shift: float = 0.0) -> str:
         """Add normal weights of that standard deviation; return their tensor."""
         from onnx import TensorProto, helper  # noqa: PLC0415
@@ -62,6 +70,13 @@ class GraphBuilder:
         values *= np.float32(scale)
         values += np.float32(shift)
         self.weights.append(helper.make_tensor(name, TensorProto.FLOAT, shape, values.tobytes(), raw=True))
+        return name
+
+    def add_array(self, name: str, values: Array) -> str:
+        """Add numbers as they are; return their tensor."""
+        from onnx import numpy_helper  # noqa: PLC0415
+
+        self.weights.append(numpy_helper.from_array(values, name))
         return name
 
     def add_scalar(self, name: str, value: float) -> str:
@@ -86,8 +101,11 @@ class GraphBuilder:
             for shapes in (inputs, outputs)
         ]
         graph = helper.make_graph(self.nodes, name, *ends, self.weights)
-        opset = helper.make_opsetid("", NEWER if "Gelu" in {node.op_type for node in self.nodes} else OPSET)
-        model = helper.make_model(graph, opset_imports=[opset], ir_version=ir_version)
+        opsets = [
+            helper.make_opsetid("", NEWER if "Gelu" in {node.op_type for node in self.nodes} else OPSET)
+        ]
+        opsets += [helper.make_opsetid(domain, 1) for domain in sorted({n.domain for n in self.nodes} - {""})]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=ir_version)
         return bytes(model.SerializeToString())
 
 

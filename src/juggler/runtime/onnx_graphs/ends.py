@@ -23,7 +23,8 @@ def ends(source: Path | bytes) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec
         ArtefactError: the file is missing or is no ONNX model.
     """
     graph = load_model(source).graph
-    return tuple(map(spec_of, true_inputs(graph))), tuple(map(spec_of, graph.output))
+    with Request("read the inputs and outputs of a model", "Export it again").refusing("tensor"):
+        return tuple(map(spec_of, true_inputs(graph))), tuple(map(spec_of, graph.output))
 
 
 def load_model(source: Path | bytes) -> onnx.ModelProto:

@@ -13,6 +13,7 @@ from juggler.reading.messages import field, fields
 
 METADATA_FIELD = 14
 KEY_FIELD, VALUE_FIELD = 1, 2
+MOST_FIELDS = 100_000  # of the model itself, which has a dozen
 
 
 def split(model: bytes) -> tuple[bytes, dict[str, str]]:
@@ -23,7 +24,9 @@ def split(model: bytes) -> tuple[bytes, dict[str, str]]:
     """
     rest, metadata = [], {}
     try:
-        for number, start, content, end in fields(model):
+        for count, (number, start, content, end) in enumerate(fields(model)):
+            if count >= MOST_FIELDS:
+                raise ValueError(f"more than {MOST_FIELDS:,} fields")
             if number != METADATA_FIELD:
                 rest.append(model[start:end])
                 continue

@@ -71,6 +71,8 @@ def _infer_node(
 ) -> dict[str, onnx.TypeProto]:
     import onnx  # noqa: PLC0415  # heavy
 
+    if any(name and name not in types for name in node.input):
+        return {}  # what an operator of somebody's own has made
     try:
         schema = onnx.defs.get_schema(node.op_type, versions.get(node.domain, 1), node.domain)
         inferred = onnx.shape_inference.infer_node_outputs(
@@ -80,7 +82,7 @@ def _infer_node(
             {n: onnx.numpy_helper.from_array(numbers[n], n) for n in node.input if n in numbers},
             opset_imports=[onnx.helper.make_opsetid(domain, v) for domain, v in versions.items()],
         )
-    except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, RuntimeError):
+    except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, RuntimeError, KeyError, ValueError):
         return {}  # an operator of somebody's own: what follows from it is not known
     return dict(inferred)
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from juggler.predict.graphs.kernel_graph import out_shape, write_nodes
+from juggler.predict.kernels.sizes import INT8
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.runtime.backends.onnxruntime import session_options
 from juggler.runtime.onnx_graphs.builder import GraphBuilder, KernelGraph, kernel_graph_of
@@ -34,6 +35,8 @@ LEAST_US = 0.05  # of a kernel: what is below is noise
 
 def can_copy(spec: KernelSpec) -> bool:
     """Say whether a kernel can be timed so: its outputs are small, its weights warm, and it is no reorder."""
+    if spec.family in ("recurrent", *INT8) or spec.kind in ("split", "cast"):
+        return False
     return spec.family != "reorder" and not spec.cold and FEWEST * spec.output_bytes <= OUTPUT_BYTES
 
 

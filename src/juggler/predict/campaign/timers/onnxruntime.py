@@ -42,7 +42,7 @@ HALF_US = 0.5
 CALLS = 200  # of the kernel that the profiler is judged by
 SHORT_US = 40.0  # below, the profiler is too coarse
 EXECUTOR = "SequentialExecutor::Execute"
-BEFORE = ("ReorderInput", "Reshape", "Transpose")  # what a runtime may put before a kernel
+BEFORE = ("ReorderInput", "ReorderOutput", "Reshape", "Transpose")  # what a runtime may put before a kernel
 AFTER = ("ReorderOutput", "Reshape", "Transpose")
 Node = tuple[str, str]  # its name in the profile, and its operator
 PROFILE_LIMITS = DocumentLimits(size=512 * MIB, containers=8_000_000, values=32_000_000)  # the runtime's own
@@ -139,7 +139,9 @@ def _phases(spec: KernelSpec, events: list[dict[str, Any]], wall_us: Floats, add
     around_us = np.maximum(wall_us - np.array(executor_us), 0.0)
     pre_us = sum((took[node] for node in order[:at] if node[1] in BEFORE), nothing)
     post_us = sum((took[node] for node in order[at + 1 :] if node[1] in AFTER), nothing)
-    blocked = spec.family != "reorder" and any(op == "ReorderInput" for _, op in order[:at])
+    reorders = ["Transpose"] if spec.family == "int8_conv" else ["ReorderInput", "ReorderOutput"]
+    moves = [op for _, op in order[:at] if op in reorders]
+    blocked = spec.family != "reorder" and moves[-1:] == reorders[:1]
     ran = replace(spec, layout="blocked" if blocked else "nchw")
     return PhaseTimings(ran, pre_us / 1e3, took[order[at]] / 1e3, (post_us + around_us) / 1e3)
 
@@ -147,7 +149,8 @@ def _phases(spec: KernelSpec, events: list[dict[str, Any]], wall_us: Floats, add
 def _kernel(spec: KernelSpec, order: list[Node]) -> int:
     """Return which node is the kernel: the last of its operators, with nothing of its own left outside."""
     kinds = set(operators(spec))
-    indices = [index for index, (_, op) in enumerate(order) if op in kinds]
+    names = ("before_", "after")
+    indices = [at for at, (name, op) in enumerate(order) if op in kinds and not name.startswith(names)]
     if spec.family == "reorder":
         indices = indices[-1:] if spec.kind == "from_blocked" else indices[:1]
     seen = ", ".join(op for _, op in order)
@@ -156,7 +159,7 @@ def _kernel(spec: KernelSpec, order: list[Node]) -> int:
     at = indices[-1]
     if spec.family != "reorder":
         strangers = [op for name, op in order[:at] if op not in BEFORE and not name.startswith("before_")]
-        strangers += [op for _, op in order[at + 1 :] if op not in AFTER]
+        strangers += [op for name, op in order[at + 1 :] if op not in AFTER and not name.startswith("after")]
         if strangers:
             raise unsupported(spec, PROFILER.name, f"it ran {seen}")
     return at

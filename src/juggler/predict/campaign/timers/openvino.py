@@ -17,6 +17,7 @@ import numpy as np
 from juggler.errors import ConfigError
 from juggler.predict.campaign.timing import PhaseTimings, PluginProfiler, unsupported
 from juggler.predict.graphs.kernel_graph import build
+from juggler.predict.kernels.sizes import INT8
 from juggler.predict.kernels.spec import KernelSpec
 
 MOVES = ("Parameter", "Input", "Result", "Output", "Reorder", "Constant", "Const", "Reshape", "Convert")
@@ -34,8 +35,8 @@ class OpenVinoBench:
     """One kernel, compiled with its counters on."""
 
     def __init__(self, spec: KernelSpec, threads: int) -> None:
-        if spec.family == "reorder":
-            raise unsupported(spec, PROFILER.name, "its reorders are parts of other kernels")
+        if spec.family in ("reorder", "recurrent", *INT8):
+            raise unsupported(spec, PROFILER.name, "it is a part of other kernels there, or taken apart")
         self._spec = spec
         config = {
             "PERFORMANCE_HINT": "LATENCY",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from juggler.errors import ArtefactError, ConfigError, Unavailable
 from juggler.predict.extract.kernels import ExtractedKernels, NetworkKernel, group_by_op
-from juggler.predict.extract.node import BINARY, FREE, UNARY, Shape, SizedNode, kernel_of
+from juggler.predict.extract.node import BINARY, FREE, INT8_PASSES, UNARY, Shape, SizedNode, kernel_of
 from juggler.predict.graphs.structure import is_weight, with_placeholder_weights
 from juggler.runtime.onnx_graphs.editing import attributes_of
 from juggler.runtime.onnx_graphs.structure import GraphStructure, read_structure
@@ -33,7 +33,11 @@ INTEGERS = frozenset(
 )
 
 
-ELEMENTWISE = UNARY | BINARY.keys() | {"Add", "Sum", "BatchNormalization", "ReorderInput"}
+QUANTISED_PRODUCTS = ("QGemm", "QLinearMatMul", "MatMulInteger", "DynamicQuantizeMatMul")
+PRODUCTS = (*QUANTISED_PRODUCTS, "QLinearConv", "ConvInteger", "Conv")
+ELEMENTWISE = (
+    INT8_PASSES.keys() | UNARY | BINARY.keys() | {"Add", "Sum", "BatchNormalization", "ReorderInput"}
+)
 
 
 class OnnxRuntimeReader:
@@ -137,19 +141,36 @@ def _shape_by_rule(op: str, inputs: tuple[Shape | None, ...], attributes: Mappin
     if not shapes or inputs[0] is None:
         return None
     x = shapes[0]
-    if op == "ReorderOutput":
-        return (x[0], int(attributes.get("channels", x[1])), *x[2:])
-    if op == "Conv":
-        return (x[0], shapes[1][0], *_window_shape(x[2:], shapes[1][2:], attributes))
+    if op == "Transpose":
+        return tuple(x[axis] for axis in attributes.get("perm", range(len(x))[::-1]))
+    if attributes.get("channels_last"):
+        first = _shape_by_rule(op, ((x[0], x[-1], *x[1:-1]), *inputs[1:]), {**attributes, "channels_last": 0})
+        return first and (first[0], *first[2:], first[1])
+    if op in PRODUCTS:
+        return _product_shape(op, x, inputs, attributes)
     if op in ("MaxPool", "AveragePool"):
         return (*x[:2], *_window_shape(x[2:], tuple(attributes["kernel_shape"]), attributes))
-    if op.startswith("Global"):
-        return (*x[:2], *(1 for _ in x[2:]))
     return _combined_shape(op, shapes, attributes)
+
+
+def _product_shape(
+    op: str, x: Shape, inputs: tuple[Shape | None, ...], attributes: Mapping[str, Any]
+) -> Shape | None:
+    """Return the size of a convolution or of a quantised matrix product."""
+    weight = inputs[3 if op in ("QLinearConv", "QGemm", "QLinearMatMul") else 1]
+    if weight is None:
+        return None
+    if op in QUANTISED_PRODUCTS:
+        return (*x[:-1], weight[0] if attributes.get("transB") else weight[-1])
+    return (x[0], weight[0], *_window_shape(x[2:], weight[2:], attributes))
 
 
 def _combined_shape(op: str, shapes: tuple[Shape, ...], attributes: Mapping[str, Any]) -> Shape | None:
     x = shapes[0]
+    if op.removeprefix("QLinear").startswith("Global"):
+        return (*x[:2], *(1 for _ in x[2:]))
+    if op == "ReorderOutput":
+        return (x[0], int(attributes.get("channels", x[1])), *x[2:])
     if op == "Concat":
         axis = int(attributes["axis"]) % len(x)
         return tuple(sum(s[axis] for s in shapes) if at == axis else size for at, size in enumerate(x))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.work.blocks import convolution, pointwise, window, windows
 from juggler.predict.learning.work.memory import BLOCK, Columns, constant, finish, traffic
-from juggler.predict.learning.work.products import dense, unfolded
+from juggler.predict.learning.work.products import dense, int8_product, recurrent, unfolded
 
 CURVED = ("sigmoid", "tanh", "exp", "erf", "gelu", "silu", "softplus", "elu")  # a series for each number
 Words = npt.NDArray[np.str_]
@@ -34,9 +34,13 @@ def algorithms(table: KernelTable) -> Words:
     if table.family == "depthwise":
         single = np.where(table["groups"] == 1.0, "direct", "unfolded")  # one channel is no group of many
         return np.where(is_blocked, "window", single)
+    if table.family in ("int8_conv", "int8_dense", "recurrent"):
+        return np.full(len(table), table.family)
     if table.family == "pool":
         is_whole = (table["kernel_height"] == table["height"]) & (table["kernel_width"] == table["width"])
-        return np.where(is_blocked, "window", np.where(is_whole & ~padded, "whole_pool", "plain_pool"))
+        plain = np.where(is_whole & ~padded, "whole_pool", "plain_pool")
+        loop = np.where(table["kind"] == "padded_average", "tap_pool", plain)
+        return np.where(is_blocked, "window", loop)
     return np.full(len(table), "dense") if table.family == "dense" else rest
 
 
@@ -83,6 +87,18 @@ def whole_pool(table: KernelTable) -> Columns:
     return constant(table) | counts | finish(table)
 
 
+def tap_pool(table: KernelTable) -> Columns:
+    """Count a pool that goes window by window and tap by tap, one number at a time."""
+    planes = table["batch"] * table["out_channels"]
+    counts = {
+        "planes": planes,
+        "outputs": planes * table["out_height"] * table["out_width"],
+        "rows": planes * windows(table, "height").taps * table["out_width"],
+        "taps": planes * windows(table, "height").taps * windows(table, "width").taps,
+    }
+    return constant(table) | counts | finish(table)
+
+
 def one_pass(table: KernelTable) -> Columns:
     """Count what goes over its input once: by number, by channel, by position, each kind for itself."""
     words, planes = table["output_bytes"] / 4.0, table["batch"] * table["out_channels"]
@@ -121,6 +137,10 @@ COUNTS: Mapping[str, Callable[[KernelTable], Columns]] = {
     "window": window,
     "plain_pool": plain_pool,
     "whole_pool": whole_pool,
+    "tap_pool": tap_pool,
     "dense": dense,
+    "int8_conv": int8_product,
+    "int8_dense": int8_product,
+    "recurrent": recurrent,
     "other": one_pass,
 }

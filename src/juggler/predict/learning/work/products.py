@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from juggler.arrays import Floats
+from juggler.predict.kernels.sizes import GATES
 from juggler.predict.kernels.table import KernelTable
 from juggler.predict.learning.work.blocks import SUM_BYTES, cycles, waits
 from juggler.predict.learning.work.memory import Columns, beyond, by_level, cold, constant, finish
@@ -141,3 +142,36 @@ def dense(table: KernelTable) -> Columns:
     work |= by_level("finished", calls * rows * columns * SUM_BYTES, rows * columns * 4.0)
     far = np.clip(table["weight_bytes"] / 20e6 - 1.0, 0.0, 1.0)
     return constant(table) | work | finish(table) | {"cold_far": table["cold"] * table["weight_bytes"] * far}
+
+
+def int8_product(table: KernelTable) -> Columns:
+    """Count a convolution or a dense layer of int8: four products a lane, and what gathers its input."""
+    calls, taps = table["groups"], table["kernel_height"] * table["kernel_width"]
+    rows = table["batch"] * table["out_height"] * table["out_width"]
+    depth, columns = table["in_channels"] / calls * taps, table["out_channels"] / calls
+    work = product(calls, rows, columns, np.ceil(depth / 4.0))
+    outputs = calls * rows * columns
+    work |= {"gathered": calls * rows * depth * (taps > 1.0), "gathered_taps": calls * rows * taps}
+    work |= {"outputs": outputs, "single": outputs * taps * (columns == 1.0)}
+    work |= {f"kind_{kind}": (table["kind"] == kind) * outputs for kind in ("integer", "matmul", "dynamic")}
+    work["quantised"] = (table["kind"] == "dynamic") * table["input_bytes"]
+    return constant(table) | work | finish(table)
+
+
+def recurrent(table: KernelTable) -> Columns:
+    """Count a recurrent layer: one product for the inputs of all steps, one a step for the hidden state."""
+    directions, steps = table["groups"], table["height"]
+    hidden = table["out_channels"] / directions
+    gates = sum((count * (table["kind"] == kind) for kind, count in GATES.items()), np.zeros(len(table)))
+    gated = np.where(gates > 0.0, gates, 4.0) * hidden
+    counts = {
+        f"input_{name}": count
+        for name, count in product(directions, table["batch"] * steps, gated, table["in_channels"]).items()
+    }
+    each = product(directions * steps, table["batch"], gated, hidden)
+    counts |= {f"step_{name}": count for name, count in each.items()}
+    counts |= {"steps": directions * steps, "gated": directions * steps * table["batch"] * gated}
+    counts |= by_level("hidden", directions * steps * gated * hidden * 4.0, gated * hidden * 4.0)
+    for kind in GATES:
+        counts |= {f"{name}_{kind}": counts[name] * (table["kind"] == kind) for name in ("steps", "gated")}
+    return constant(table) | counts | finish(table)
