@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.progress import Progress, TaskID
 
 from juggler import nouns
-from juggler.cli.console import OUT, SYNTHETIC, bars, download_progress, escape
+from juggler.cli.console import ERRORS, OUT, SYNTHETIC, bars, download_progress, escape
 from juggler.cli.labelled import check_used, source_in
 from juggler.files import write_atomically
 from juggler.nouns import ReportProgress
@@ -16,6 +16,8 @@ from juggler.nouns import ReportProgress
 if TYPE_CHECKING:
     from juggler.data import DataSet, PictureSet
     from juggler.models import ClassifierPlan, Plan
+
+_FEW_CLASSES = 20  # whose pictures are counted one by one
 
 
 def train_detector(plan: Plan, data_set: DataSet, data: Path | None, folder: Path) -> None:
@@ -50,6 +52,7 @@ def train_classifier(plan: ClassifierPlan, data_set: PictureSet, data: Path | No
     _keep_plan(folder, plan.to_toml(), first=True)
     with bars() as progress:
         source = data_set.at(source_in(data, download_progress(progress)))
+        _look_at(source)
         classifier = models.train_classifier(
             plan, source, folder=folder, progress=training_progress(progress)
         )
@@ -67,9 +70,26 @@ def train_classifier(plan: ClassifierPlan, data_set: PictureSet, data: Path | No
         soft_wrap=True,
         highlight=False,
     )
-    for note in classifier.provenance["notes"]:
-        OUT.print(note, style="yellow", soft_wrap=True)
     OUT.print(f"[green]✓[/] {escape(deployed.path)}", soft_wrap=True)
+
+
+def _look_at(pictures: PictureSet) -> None:
+    """Read both parts before hours of training, and tell what is to be known of them."""
+    notes: dict[str, None] = {}
+    for part in ("train", "test"):
+        loaded = pictures.load(part)
+        counts = ", ".join(
+            f"{name} {count:,}" for name, count in zip(loaded.classes, loaded.counts(), strict=True)
+        )
+        ERRORS.print(
+            f"{part}: {len(loaded):,} pictures in {len(loaded.classes)} classes"
+            + (f" ({escape(counts)})" if len(loaded.classes) <= _FEW_CLASSES else ""),
+            soft_wrap=True,
+            highlight=False,
+        )
+        notes |= dict.fromkeys(loaded.notes)
+    for note in notes:
+        ERRORS.print(escape(note), style="yellow", soft_wrap=True, highlight=False)
 
 
 def training_progress(progress: Progress) -> ReportProgress:
