@@ -87,7 +87,11 @@ class Bench(Protocol):
 
 
 class Profiler(Protocol):
-    """What takes the time of a kernel apart on one backend; each file offers one as `PROFILER`."""
+    """What takes the time of a kernel apart on one backend; each file offers one as `PROFILER`.
+
+    Attributes:
+        name: of the backend that it times, and of its file.
+    """
 
     name: str
 
