@@ -15,6 +15,7 @@ from onnx import numpy_helper
 from torch import fx
 
 from juggler.errors import ConfigError
+from juggler.reading.request import Request
 from juggler.runtime.importers._comparison import compare_with_source, record_checks
 from juggler.runtime.importers._onnx_graph import OnnxBuilder, Op, Unsupported
 from juggler.runtime.importers._onnx_ops import HANDLES
@@ -39,6 +40,12 @@ class OnnxImporter:
             ConfigError: ops without an equal here; the message names each with its node.
             Refused: as imported it computes something else than the file does in ONNX Runtime.
         """
+        what = "ONNX bytes" if isinstance(source, bytes) else str(source)
+        # A file that no exporter wrote stumbles anywhere, in onnx itself too.
+        with Request(f"import {what}", "Export the network again").refusing("network that makes sense"):
+            return self._load(source)
+
+    def _load(self, source: Path | bytes) -> fx.GraphModule:
         model = load_model(source)
         fold_constants(model)
         build, refused = _build_graph(model)

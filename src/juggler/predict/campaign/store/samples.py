@@ -277,7 +277,7 @@ def salvage(damaged: Path, store: Store) -> int:
 
 def _readable(connection: sqlite3.Connection, question: str, *values: int) -> Iterator[tuple[Any, ...]]:
     """Yield rows up to where the file is damaged."""
-    with suppress(sqlite3.Error):
+    with suppress(sqlite3.Error, UnicodeDecodeError):
         yield from connection.execute(question, values)
 
 
