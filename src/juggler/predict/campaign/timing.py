@@ -29,6 +29,7 @@ from juggler.cost.hardware.hierarchy import cache_bytes
 from juggler.errors import JugglerError, Unavailable
 from juggler.extras import install_command
 from juggler.lazy import renamed
+from juggler.nouns import Noun
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.registry import Registry
 
@@ -151,7 +152,7 @@ PROFILERS: Registry[Profiler] = Registry(
 
 
 @dataclass(frozen=True)
-class RoundTiming:
+class RoundTiming(Noun):
     """What one kernel took in one round: the middle of its calls, in milliseconds.
 
     Attributes:

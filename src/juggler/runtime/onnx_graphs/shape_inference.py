@@ -82,7 +82,14 @@ def _infer_node(
             {n: onnx.numpy_helper.from_array(numbers[n], n) for n in node.input if n in numbers},
             opset_imports=[onnx.helper.make_opsetid(domain, v) for domain, v in versions.items()],
         )
-    except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, RuntimeError, KeyError, ValueError):
+    except (
+        onnx.defs.SchemaError,
+        onnx.checker.ValidationError,
+        onnx.shape_inference.InferenceError,
+        RuntimeError,
+        KeyError,
+        ValueError,
+    ):
         return {}  # an operator of somebody's own: what follows from it is not known
     return dict(inferred)
 
@@ -133,7 +140,24 @@ def _slice(values: list[Numbers], _: Mapping[str, Any]) -> Numbers:
     return x[int(start[0]) : int(end[0]) : step]
 
 
-ARITHMETIC: Mapping[str, Callable[[list[Numbers], Mapping[str, Any]], Numbers]] = {
+def _filled(values: list[Numbers], attributes: Mapping[str, Any]) -> Numbers | None:
+    from onnx import numpy_helper  # noqa: PLC0415  # heavy
+
+    value = numpy_helper.to_array(attributes["value"]) if "value" in attributes else np.zeros(1, np.float32)
+    return (
+        np.full(values[0].astype(int), value.reshape(()))
+        if np.prod(values[0], dtype=float) <= LONGEST
+        else None
+    )
+
+
+def _range(values: list[Numbers], _: Mapping[str, Any]) -> Numbers | None:
+    start, end, step = (value.item() for value in values)
+    fits = step and (end - start) / step <= LONGEST
+    return np.arange(start, end, step, dtype=values[0].dtype) if fits else None
+
+
+ARITHMETIC: Mapping[str, Callable[[list[Numbers], Mapping[str, Any]], Numbers | None]] = {
     "Identity": lambda values, _: values[0],
     "Gather": lambda values, attributes: np.take(values[0], values[1], axis=attributes.get("axis", 0)),
     "Unsqueeze": lambda values, _: values[0].reshape(-1),
@@ -146,4 +170,13 @@ ARITHMETIC: Mapping[str, Callable[[list[Numbers], Mapping[str, Any]], Numbers]] 
     "Floor": lambda values, _: np.floor(values[0]),
     "Cast": _cast,
     "Slice": _slice,
+    "ConstantOfShape": _filled,
+    "Equal": lambda values, _: values[0] == values[1],
+    "Where": lambda values, _: np.where(*values),
+    "Min": lambda values, _: np.minimum.reduce(values),
+    "Max": lambda values, _: np.maximum.reduce(values),
+    "Neg": lambda values, _: -values[0],
+    "Range": _range,
+    "Reshape": lambda values, _: values[0].reshape(values[1].astype(int)),
+    "ReduceProd": lambda values, _: np.prod(values[0], keepdims=True).reshape(-1),
 }
