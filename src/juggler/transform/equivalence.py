@@ -143,21 +143,31 @@ def _accepted_shapes(
 ) -> tuple[list[tuple[int, ...]], tuple[str, ...]]:
     """Return the shapes to compare on, and the sizes that one of the networks does not take.
 
-    Batches are 1 and 7; 1 and 2 where only the example's own size is taken: it may be large.
+    Batches are 1 and 7; 1 and 2 where only the example's own size is taken: it may be large. Where no other
+    batch is taken either, it is the example's own shape.
     """
     channels, space = example.shape[1:2], example.shape[2:]
+
+    def taken(*shapes: tuple[int, ...]) -> list[tuple[int, ...]]:
+        return [shape for shape in shapes if _run(networks, example.new_zeros(shape))]
+
+    def own_size(most: int) -> list[tuple[int, ...]]:
+        """Return batches of 1 and more where a batch of 2 is taken; else the one that is known to be."""
+        is_free = taken((2, *channels, *space)) and (len(example) == 1 or taken((1, *channels, *space)))
+        return [(n, *channels, *space) for n in (1, most)] if is_free else [tuple(example.shape)]
+
     # A map that is added belongs to one size, even where another one fits by chance.
     if any(node.meta.get("one_size") for network in networks for node in network.graph.nodes):
-        return [(n, *channels, *space) for n in (1, 7)], ("every other size",)
+        return own_size(7), ("every other size",)
     even = tuple(min(side, _EVEN_SIDE) for side in space)
     odd = tuple(min(side, _ODD_SIDE) - 1 + min(side, _ODD_SIDE) % 2 for side in space)
     mixed = tuple(side + i % 2 for i, side in enumerate(odd))
     batches_of = {even: (1,), odd: (1, 7), mixed: (1,)}
-    taken = {size: _run(networks, example.new_zeros(1, *channels, *size)) for size in batches_of}
-    skipped = tuple("x".join(map(str, size)) for size, runs in taken.items() if not runs)
-    shapes = [(n, *channels, *size) for size, batches in batches_of.items() if taken[size] for n in batches]
+    by_size = {size: taken(*((n, *channels, *size) for n in ns)) for size, ns in batches_of.items()}
+    skipped = tuple("x".join(map(str, size)) for size, shapes in by_size.items() if not shapes)
+    shapes = [shape for of_size in by_size.values() for shape in of_size]
     if {shape[0] for shape in shapes} != {1, 7}:
-        shapes += [(n, *channels, *space) for n in (1, 2)]
+        shapes += own_size(2)
     return list(dict.fromkeys(shapes)), skipped
 
 
@@ -166,7 +176,7 @@ def _run(networks: tuple[fx.GraphModule, ...], x: Tensor) -> bool:
         with torch.no_grad():
             for network in networks:
                 network.forward(_cast_copy(network, x))  # a call would print what a forward raises
-    except RuntimeError:
+    except Exception:  # noqa: BLE001  # whatever it is: it does not take that size
         return False
     return True
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import onnx
 
 Numbers: TypeAlias = npt.NDArray[Any]
+SMALL_BYTES = 1024  # of constants that sizes may be computed from
 LONGEST = 64  # of the lists of sizes that are carried along
 
 
@@ -41,34 +42,39 @@ def with_sizes(model: onnx.ModelProto) -> onnx.ModelProto:
     return inferred
 
 
-def _infer_node_by_node(model: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
-    """Return the type of every value, found node by node."""
+def infer_without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the graph with the types and sizes that ONNX infers, its large constants left empty.
+
+    What the file itself says of values within is not read, for it may be wrong, and neither is what it says
+    of its outputs where that contradicts the rest. Weights are not copied, so they may be of any size.
+
+    Raises:
+        onnx.shape_inference.InferenceError: the sizes contradict each other.
+    """
     import onnx  # noqa: PLC0415  # heavy
 
-    types = {value.name: value.type for value in model.graph.input}
-    numbers: dict[str, Numbers] = {}
+    slim = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    slim.graph.name = model.graph.name or "graph"
+    slim.graph.node.extend(model.graph.node)
+    slim.graph.input.extend(model.graph.input)
+    slim.graph.output.extend(model.graph.output)
     for tensor in model.graph.initializer:
-        types[tensor.name] = onnx.helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
-        if len(tensor.dims) < 2 and (tensor.raw_data or tensor.int64_data or tensor.int32_data):
-            numbers[tensor.name] = onnx.numpy_helper.to_array(tensor)
-    versions = {entry.domain: entry.version for entry in model.opset_import}
-    for node in model.graph.node:
-        computed = _compute(node, types, numbers)
-        if computed is not None and computed.size <= LONGEST:
-            numbers[node.output[0]] = computed
-            kind = onnx.helper.np_dtype_to_tensor_dtype(computed.dtype)
-            types[node.output[0]] = onnx.helper.make_tensor_type_proto(kind, list(computed.shape))
+        if tensor.ByteSize() <= SMALL_BYTES:
+            slim.graph.initializer.append(tensor)
         else:
-            types |= _infer_node(node, types, numbers, versions)
-    return types
+            slim.graph.initializer.add(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+    for value in slim.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    return onnx.shape_inference.infer_shapes(slim, data_prop=True)
 
 
-def _infer_node(
+def infer_node(
     node: onnx.NodeProto,
     types: Mapping[str, onnx.TypeProto],
     numbers: Mapping[str, Numbers],
     versions: Mapping[str, int],
 ) -> dict[str, onnx.TypeProto]:
+    """Return the types of a node's outputs, as far as its inputs and small constants tell them."""
     import onnx  # noqa: PLC0415  # heavy
 
     if any(name and name not in types for name in node.input):
@@ -92,6 +98,28 @@ def _infer_node(
     ):
         return {}  # an operator of somebody's own: what follows from it is not known
     return dict(inferred)
+
+
+def _infer_node_by_node(model: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
+    """Return the type of every value, found node by node."""
+    import onnx  # noqa: PLC0415  # heavy
+
+    types = {value.name: value.type for value in model.graph.input}
+    numbers: dict[str, Numbers] = {}
+    for tensor in model.graph.initializer:
+        types[tensor.name] = onnx.helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
+        if len(tensor.dims) < 2 and (tensor.raw_data or tensor.int64_data or tensor.int32_data):
+            numbers[tensor.name] = onnx.numpy_helper.to_array(tensor)
+    versions = {entry.domain: entry.version for entry in model.opset_import}
+    for node in model.graph.node:
+        computed = _compute(node, types, numbers)
+        if computed is not None and computed.size <= LONGEST:
+            numbers[node.output[0]] = computed
+            kind = onnx.helper.np_dtype_to_tensor_dtype(computed.dtype)
+            types[node.output[0]] = onnx.helper.make_tensor_type_proto(kind, list(computed.shape))
+        else:
+            types |= infer_node(node, types, numbers, versions)
+    return types
 
 
 def _compute(

@@ -134,7 +134,7 @@ def read_inputs(path: Path, shape: tuple[int, ...]) -> Tensor:
     fits = array.ndim == len(shape) + 1 and array.shape[1:] == shape
     if not fits or not len(array) or array.dtype.kind not in "fiu":
         raise ConfigError(asked, f"it holds {array.shape} of {array.dtype}", remedy)
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    return torch.from_numpy(np.array(array, dtype=np.float32))
 
 
 def contenders(
