@@ -32,6 +32,7 @@ from typing import Any, Literal, Self, TypeVar
 from juggler.checks import refuse_faults
 from juggler.data import Encoder, Schema
 from juggler.errors import ArtefactError, ConfigError
+from juggler.extras import upgrade_command
 from juggler.files import write_atomically
 from juggler.nouns import Certificate, Noun
 from juggler.packages import release_of
@@ -383,7 +384,7 @@ def _check_format(metadata: Mapping[str, str]) -> None:
         raise ArtefactError(
             action,
             f"it has format {text}, this release reads up to {FORMAT}",
-            "Upgrade juggler: pip install --upgrade juggler",
+            f"Upgrade juggler: {upgrade_command()}",
         )
 
 
