@@ -21,6 +21,7 @@ from juggler.report import (
 if TYPE_CHECKING:
     from juggler.transform import Flattened
 
+NOT_COMPARED_EXIT = 12
 Source = Annotated[
     str,
     typer.Argument(
@@ -100,6 +101,19 @@ def flatten(
         from juggler.report.html import write_flattened  # noqa: PLC0415  # needs the workshop's packages
 
         OUT.print(f"[green]✓[/] {escape(write_flattened(source, done, measured, report))}", soft_wrap=True)
+    _end_where_not_compared(done)
+
+
+def _end_where_not_compared(done: Flattened) -> None:
+    """End with a code of its own where nothing could be compared with the file that was given.
+
+    Raises:
+        typer.Exit: nothing could.
+    """
+    reasons = [check.reason for check in done.certificate.source if not check.shapes]
+    if reasons:
+        OUT.print(f"[bold red]NOT COMPARED[/] with the file: {escape(reasons[0])}", soft_wrap=True)
+        raise typer.Exit(NOT_COMPARED_EXIT)
 
 
 def _tell(done: Flattened) -> None:
