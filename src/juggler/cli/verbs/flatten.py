@@ -9,7 +9,7 @@ import typer
 
 from juggler.cli.audience import NETWORK
 from juggler.cli.console import OUT, bar, escape
-from juggler.errors import ConfigError
+from juggler.errors import ConfigError, Refused
 from juggler.report import (
     attribution_tables,
     certificate_table,
@@ -21,6 +21,7 @@ from juggler.report import (
 if TYPE_CHECKING:
     from juggler.transform import Flattened
 
+ROLLED_BACK_EXIT = 12
 Source = Annotated[
     str,
     typer.Argument(
@@ -100,10 +101,21 @@ def flatten(
         from juggler.report.flattened import write_flattened  # noqa: PLC0415  # needs the workshop's packages
 
         OUT.print(f"[green]✓[/] {escape(write_flattened(source, done, measured, report))}", soft_wrap=True)
+    if code := exit_code(done):
+        raise typer.Exit(code)
+
+
+def exit_code(done: Flattened) -> int:
+    """Return the code of a refusal where nothing is proved, one of its own after a rollback, else 0."""
+    if not done.certificate.passed:
+        return Refused.exit_code
+    return ROLLED_BACK_EXIT if done.rolled_back else 0
 
 
 def _tell(done: Flattened) -> None:
-    """Print what was done, what was not, and the proof."""
+    """Print what was done, what was not, and the proof; what went wrong comes first."""
+    if done.warning:
+        OUT.print(f"[bold red]{escape(done.warning)}[/]", soft_wrap=True)
     OUT.print(rewrites_table(done.rewrites))
     if done.decisions:
         OUT.print(decisions_table(done.decisions))
