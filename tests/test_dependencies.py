@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-USERS = ("train", "int8", "power", "fleet")  # the extras that a user has; the others are for a checkout
+USERS = ("train", "int8", "power", "fleet", "sign")  # extras of users; the others are for a checkout
 FOLDERS = ("benchmarks", "tests", "examples", "tools")  # what else of the checkout has Python in it
 UNDECLARED = {
     "tensorrt": "it goes with one release of CUDA: the backend's hint names the package",
@@ -74,7 +74,8 @@ def imported(source: str) -> Iterator[str]:
 def third_party(folder: str) -> dict[str, str]:
     """Return the packages of others that the files of a folder import, each with a file that does."""
     files = sorted((ROOT / folder).rglob("*.py"))
-    local = {path.stem for path in files} | {"juggler", *FOLDERS}
+    packages = {path.parent.name for path in files if path.name == "__init__.py"}
+    local = {path.stem for path in files} | packages | {"juggler", *FOLDERS}
     return {
         name: str(path.relative_to(ROOT))
         for path in files

@@ -93,6 +93,13 @@ def test_files_for_others_do_not_name_the_folder(checkout, installed_from):
     assert extras.portable(text) == text
 
 
+def test_what_is_too_old_is_upgraded_where_it_came_from(checkout, installed_from):
+    installed_from(None)
+    assert extras.upgrade_command() == "pip install --upgrade juggler"
+    installed_from(noted(checkout, editable=True))
+    assert re.fullmatch(r"cd .*a checkout.* && git pull && pip install -e \.", extras.upgrade_command())
+
+
 def test_every_hint_names_extras_that_there_are():
     assert len(CALLS) >= 15
     declared = PYPROJECT["project"]["optional-dependencies"]

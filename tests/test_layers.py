@@ -18,7 +18,7 @@ LEVELS = (
     {"errors", "privacy", "extras"},
     {"lazy", "reading"},
     {"nouns", "files", "sqlite_files", "digest", "stopping", "arrays", "checks"},
-    {"registry", "packages"},
+    {"registry", "packages", "signatures"},
     {"metrics"},
     {"data", "clock", "count", "kernels"},
     {"transform", "cost", "models"},

@@ -9,7 +9,7 @@ from benchmarks.machine_files import Column
 from benchmarks.pages.blocks import folded
 from juggler.report.kit import units
 from juggler.report.kit.sheet import Sheet
-from juggler.report.reproduction.curves import dips
+from juggler.report.reproduction.figures import dips
 from juggler.report.reproduction.sheets import MERGED, PAPER_BATCH, curves, gain_sheet, gains
 from juggler.reproduce.results import Cell, Reproduction, Row
 

@@ -26,6 +26,14 @@ def install_command(*extras: str) -> str:
     return f"{_start()}[{names}]'"
 
 
+def upgrade_command() -> str:
+    """Return the shell command that brings a newer release, or newer sources where it came from some."""
+    folder, is_editable = _checkout()
+    if folder is None:
+        return "pip install --upgrade juggler"
+    return f"cd {_quoted(folder)} && git pull && pip install {'-e ' if is_editable else ''}."
+
+
 def portable(text: str) -> str:
     """Return a text without the folder that `install_command` names, for files that others will read."""
     return text.replace(f"{_start()}[", f"{PUBLISHED}[")

@@ -58,6 +58,10 @@ class FileFormat:
                 if not create:
                     raise FileNotFoundError(path)
                 self._make(connection, path)
+        except UnicodeDecodeError as error:  # of SQLite's own message about a name in the file
+            connection.close()
+            fault = f"{self.kind} that is damaged: a name in it is no text"
+            raise ArtefactError(f"open {path}", fault, "Name another file") from error
         except BaseException:
             connection.close()
             raise

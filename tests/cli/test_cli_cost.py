@@ -6,6 +6,8 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 
 from commands import Program
@@ -21,6 +23,13 @@ def make(width=8):
         nn.Conv2d(3, width, 3, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 4),
     )
+
+class Two(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.layer = nn.Embedding(50, 8), nn.Linear(4, 8)
+    def forward(self, places, x):
+        return {"sum": self.table(places) + self.layer(x), "none": None}
 
 class Depends(nn.Module):
     def __init__(self):
@@ -81,6 +90,38 @@ def test_cost_counts_by_running_what_cannot_be_traced_and_lists_what_it_cannot_c
     done = program("cost", "nets_of_the_cost_test:Depends", *LINE[2:]).check(0)
     assert "by running it" in done.err and "on random values" in done.err
     assert "Not counted" in done.out and "aten.i0" in done.out
+
+
+def test_cost_takes_several_inputs_of_any_type_and_any_outputs(program: Program, elsewhere: Path) -> None:
+    line = ("cost", "nets_of_the_cost_test:Two", "--shape", "7", "--shape", "7,4", "--ceilings", "9,9")
+    done = program(
+        *line, "--dtype", "int64", "--dtype", "float32", "--batch", "3", "--json", "two.json"
+    ).check(0)
+    counted = json.loads((elsewhere / "two.json").read_text(encoding="utf-8"))
+    assert counted["input_shapes"] == [[3, 7], [3, 7, 4]]
+    assert counted["parameters"] == 50 * 8 + 4 * 8 + 8
+    assert f"{3 * 7 * 32:,}" in done.out
+    program(*line, "--dtype", "float8").check(2, "Choose from float32")
+    program(*line, "--dtype", "int64", "--dtype", "bool", "--dtype", "bool").check(2, "3 for 2 inputs")
+
+
+def test_cost_counts_an_onnx_file_by_its_shapes(program: Program, elsewhere: Path) -> None:
+    weight = onnx.numpy_helper.from_array(np.ones((4, 6), np.int8), "w")
+    make = onnx.helper.make_tensor_value_info
+    nodes = [
+        onnx.helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
+        onnx.helper.make_node("MatMulInteger", ["q", "w", "z"], ["p"]),
+        onnx.helper.make_node("TopK", ["p", "k"], ["y", "i"]),
+    ]
+    top = onnx.numpy_helper.from_array(np.int64([2]), "k")
+    ends = [make("x", 1, [-1, 5, 4])], [make("y", onnx.TensorProto.INT32, None)]
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", *ends, [weight, top])), "int8.onnx")
+    done = program("cost", "int8.onnx", "--batch", "2", "--ceilings", "9,9", "--json", "int8.json").check(0)
+    counted = json.loads((elsewhere / "int8.json").read_text(encoding="utf-8"))
+    assert counted["input_shapes"] == [[2, 5, 4]]
+    assert (counted["parameters"], counted["param_bytes"]) == (24, 24)
+    assert sum(op["macs"] for op in counted["ops"]) == 2 * 5 * 24
+    assert "Not counted" in done.out and "onnx.TopK" in done.out
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import onnx
 import pytest
 
 from commands import PLAN, Program, Workshop, run
@@ -185,3 +186,26 @@ def test_a_fault_of_our_own_has_a_code_of_its_own(
     done = program("doctor")
     assert done.code == 70 and "Traceback" in done.err and "`juggler doctor` prints" in done.err
     assert "\x1b" not in done.err, "what an error holds is shown, and not obeyed"
+
+
+def test_networks_of_several_inputs_are_measured_beside_what_fails(program: Program, elsewhere: Path) -> None:
+    floats, integers, helper = onnx.TensorProto.FLOAT, onnx.TensorProto.INT32, onnx.helper
+    ends = [
+        helper.make_tensor_value_info(name, kind, ["N", 4])
+        for name, kind in (("words", integers), ("picture", floats), ("y", floats))
+    ]
+    nodes = [
+        helper.make_node("Cast", ["words"], ["cast"], to=floats),
+        helper.make_node("Hardmax", ["cast"], ["h"]),
+    ]
+    nodes.append(helper.make_node("Add", ["h", "picture"], ["y"]))
+    graph = helper.make_graph(nodes, "g", ends[:2], ends[2:])
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
+        elsewhere / "two.onnx",
+    )
+    line = ("measure", "two.onnx", "--backends", "onnxruntime,torch_eager", "--rounds", "2")
+    done = program(*line, "--shape", "4", "--shape", "4").check(0)
+    assert "onnxruntime" in done.out and "two on torch_eager was not run: " in done.out
+    program(*line).check(0)  # the file's own sizes are fixed
+    program(*line, "--shape", "4").check(2, "1 arrays")

@@ -15,6 +15,7 @@ import torch
 from commands import Program, Workshop, start
 from juggler.models.detector.plan import Plan
 from juggler.runtime import Artefact
+from made_pictures import write_folder
 
 LINE = ("train", "synthetic", "--epochs", "3", "--seed", "5", "--plan")
 
@@ -76,3 +77,39 @@ def test_a_finished_run_is_told_again_from_its_plan(
     program(*other).check(2, str(run))
     wide = json.loads(program("info", run / "detector-wide.onnx", "--json").check(0).out)
     assert wide["form"] == "wide" and wide["provenance"]["plan"] == plan.to_dict()
+
+
+PICTURES = """
+data = "image_folder"
+validation = 2
+
+[network]
+name = "juggler_tabular"
+widths = [4]
+blocks = [1]
+strides = [2]
+image_size = [32, 32]
+
+[recipe]
+epochs = 1
+batch_size = 8
+learning_rate = 0.01
+accelerator = "cpu"
+"""
+
+
+def test_both_parts_are_looked_at_before_training(program: Program, tmp_path: Path) -> None:
+    root, plan = tmp_path / "pictures", tmp_path / "plan.toml"
+    plan.write_text(PICTURES, encoding="utf-8")
+    write_folder(root, {"train/cat": 8, "train/dog": 8, "test/cat": 2, "test/dog": 2}, size=32)
+    (root / "train" / "cat" / "more.gif").write_bytes(b"GIF89a")
+    (root / "test" / "dog" / "scan.TIFF").write_bytes(b"II*")
+    bad = root / "test" / "dog" / "001.png"
+    good = bad.read_bytes()
+    line = ("train", "image_folder", "--plan", plan, "--data", root, "--out", tmp_path / "run")
+    bad.write_bytes(good[:40])
+    done = program(*line).check(3, "test/dog/001.png", "train: 16 pictures in 2 classes (cat 8, dog 8)")
+    assert "loss" not in done.err, "nothing was trained"
+    bad.write_bytes(good)
+    done = program(*line).check(0, "1 files in", "1 .gif", "1 .tiff", "test: 4 pictures")
+    assert f"of {root}, train part, SHA-256" in done.out

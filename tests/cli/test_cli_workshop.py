@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 from dataclasses import replace
@@ -13,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from commands import Program, Workshop
+from commands import Program, Workshop, environment, run
 from juggler.clock.power import METERS
 from juggler.metrics import Scores
 from juggler.nouns import Certificate
@@ -159,12 +160,76 @@ def test_measure_adds_the_flat_form(program: Program, workshop: Workshop) -> Non
 def test_evaluate_gives_one_row_a_form_and_backend(program: Program, workshop: Workshop) -> None:
     line = ("evaluate", workshop.artefact, workshop.wide, "--set", "synthetic", "--parts", "test, train")
     done = program(*line, "--backends", "onnxruntime,torch_eager", "--json").check(0, "SYNTHETIC")
-    rows = {label: Scores.from_dict(row) for label, row in json.loads(done.out).items()}
+    told = json.loads(done.out)
+    assert [data["file"] for data in told.pop("data")] == ["synthetic/test", "synthetic/train"]
+    rows = {label: Scores.from_dict(row) for label, row in told.items()}
     assert len(rows) == 8
     tests = [scores for label, scores in rows.items() if label.endswith("test")]
     assert len(tests) == 4 and {scores.records for scores in tests} == {2900}
     assert len({(s.detection_rate, s.false_alarm_rate, s.confusion) for s in tests}) == 1
     assert all(s.detection_rate_unseen is not None for s in tests)
+
+
+def test_scores_on_records_of_ones_own_say_which_file_they_are_of(
+    program: Program, workshop: Workshop, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_bytes(workshop.csv.read_bytes().replace(b"neptune", b"slowloris"))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    line = ("evaluate", workshop.artefact, "--records", path)
+    program(*line).check(3, "'slowloris'", "--attack slowloris=CLASS")
+    done = program(*line, "--attack", "slowloris=dos").check(0)
+    assert f"2,900 records of {path}, SHA-256 {digest}" in done.out
+    told = json.loads(program(*line, "--attack", "slowloris=dos", "--json").check(0).out)
+    assert told["data"] == [{"file": str(path), "sha256": digest, "records": 2900}]
+    program(*line, "--attack", "slowloris").check(2, "NAME=CLASS")
+
+
+def test_calibrate_says_what_was_asked_beside_what_is_reached(
+    program: Program, workshop: Workshop, tmp_path: Path
+) -> None:
+    line = ("calibrate", workshop.csv, "--artefact", workshop.artefact, "--false-alarm-rate")
+    done = program(*line, "0.05", "--out", tmp_path / "mine.onnx").check(0)
+    assert "asked 5.000%, reached" in done.out and "SHA-256" in done.out and "detected:" in done.out
+    scores = json.loads(
+        program("evaluate", tmp_path / "mine.onnx", "--records", workshop.csv, "--json").check(0).out
+    )
+    rate = scores["mine, onnxruntime, records.csv"]["false_alarm_rate"]
+    assert f"reached {rate:.3%}" in done.out and rate <= 0.05
+    program(*line, "1e-6").check(3, "Give 1,000,000 normal records")
+    program(*line, "2").check(2, "between 0 and 1")
+    program(*line, "0.1", "--out", workshop.artefact).check(2, "the artefact that is read")
+    program(*line, "0.1", "--all-normal").check(0)
+
+
+def test_a_folder_that_holds_nothing_of_the_data_set_is_refused(
+    program: Program, workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "KDDTest+.txt").write_text("0,tcp\n", encoding="utf-8")
+    monkeypatch.setenv("JUGGLER_DATA", str(full))  # which must not be looked in, for a folder was named
+    for folder in (tmp_path / "none", tmp_path):
+        line = ("evaluate", workshop.artefact, "--parts", "test-21", "--data", folder)
+        done = program(*line).check(3, "find KDDTest-21.txt", "Name a folder or a zip that holds")
+        assert "$JUGGLER_DATA" not in done.err and "cache" not in done.err
+    line = ("evaluate", workshop.artefact, "--set", "synthetic", "--parts", "test", "--data", tmp_path)
+    program(*line).check(2, "Leave --data out")
+    line = ("train", "cifar10", "--data", tmp_path / "none", "--out", tmp_path / "run")
+    program(*line).check(3, "find CIFAR-10")
+
+
+@pytest.mark.parametrize("width", ["30", "80", "240"])
+def test_tables_cut_no_digits(program: Program, workshop: Workshop, width: str) -> None:
+    line = ("evaluate", workshop.artefact, "--set", "synthetic", "--parts", "test")
+    whole = json.loads(program(*line, "--json").check(0).out)
+    out = run(*line, env=environment(COLUMNS=width)).check(0).out
+    (scores,) = (value for name, value in whole.items() if name != "data")
+    assert "…" not in out
+    for name in ("false_alarm_rate", "detection_rate", "accuracy_2class"):
+        assert f"{100 * scores[name]:.2f}" in out
+    for recall in scores["recall"].values():
+        assert f"{100 * recall:.2f}" in out
 
 
 def test_doctor_tells_the_state_of_every_backend(program: Program) -> None:

@@ -3,14 +3,15 @@ import os
 import struct
 import warnings
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from juggler.data import DataNotFound, Source, examples, load_set
-from juggler.data.readers import decode
 from juggler.data.readers.decode import is_jpeg, rgb, square
+from juggler.data.readers.folder import listing
 from juggler.errors import ConfigError, DataError
 from made_pictures import compressed, drawn, write_folder
 
@@ -80,6 +81,45 @@ def test_what_is_no_picture_is_passed_over(root):
     (root / "train" / "notes.txt").write_text("about both")
     write_folder(root, {"train/cat/more/deeper": 3})
     assert folder_set(root).training().counts().tolist() == [7, 5]
+
+
+def test_what_is_passed_over_is_counted_by_kind_in_the_part_that_has_it(root):
+    write_folder(root, BOTH)
+    for place in (
+        "train/cat/a.GIF",
+        "train/dog/b.gif",
+        "train/dog/deep/c.tiff",
+        "train/cat/README",
+        "test/cat/d.heic",
+    ):
+        (root / place).parent.mkdir(exist_ok=True)
+        (root / place).write_bytes(b"no picture that is read")
+    found = folder_set(root)
+    assert found.training().notes == (
+        f"4 files in {root}/train were passed over (2 .gif, 1 without a suffix, 1 .tiff): "
+        "only .jpg, .jpeg, .png, .webp, .bmp are read",
+    )
+    assert "1 files in" in found.load("test").notes[0] and "1 .heic" in found.load("test").notes[0]
+    (root / "train/cat/e\x1b[31m.g\x1b[0mif").write_bytes(b"")  # no note is taken from the cache
+    assert "5 files" in found.training().notes[0] and "\x1b" not in found.training().notes[0]
+    for picture in (root / "train" / "dog").glob("*.png"):
+        picture.unlink()
+    with pytest.raises(DataError, match=r"no file ends in .*, and 1 \.gif, 1 \.tiff"):
+        found.training()
+
+
+def test_a_folder_that_cannot_be_looked_into_is_named(root, monkeypatch):
+    write_folder(root, BOTH | {"train/cat/deeper": 1})
+    scan = os.scandir
+
+    def closed(place):  # as for a user without the right: root, who runs tests too, has all
+        if os.fspath(place).endswith("deeper"):
+            raise PermissionError(13, "Permission denied", os.fspath(place))
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.raises(DataError, match="train/cat/deeper: Permission denied"):
+        folder_set(root).load("train")
 
 
 @pytest.mark.parametrize(
@@ -206,16 +246,18 @@ def test_decompression_bombs_are_refused_before_they_unpack(side, strict):
             rgb(png_of(side, side), "a test")
 
 
-def test_files_larger_than_any_picture_are_refused(root, monkeypatch):
-    monkeypatch.setattr("juggler.data.readers.folder._MAX_FILE_BYTES", 100)
-    with pytest.raises(DataError, match="more than 100 bytes"):
-        folder_set(write_folder(root, BOTH)).load("train")
+def test_files_larger_than_any_picture_are_refused(root):
+    small = replace(listing(write_folder(root, BOTH), "train"), file_bytes=100)
+    with pytest.raises(DataError, match=r"cat/000\.png.* more than 100 bytes"):
+        next(small.batches(8))
 
 
-def test_many_pictures_come_in_order(root, monkeypatch):
-    monkeypatch.setattr(decode, "_AT_ONCE", 4)
+def test_many_pictures_come_in_order(root):
     write_folder(root, {"train/cat": 11, "train/dog": 3, "test/cat": 1})
-    np.testing.assert_array_equal(folder_set(root).load("train").images[:11], drawn(11, 1, seed=0, size=8)[0])
+    batches = [*replace(listing(root, "train"), at_once=4).batches(8)]
+    assert [len(batch.labels) for batch in batches] == [4, 4, 4, 2]
+    images = np.concatenate([batch.images for batch in batches])
+    np.testing.assert_array_equal(images[:11], drawn(11, 1, seed=0, size=8)[0])
 
 
 def test_names_that_are_no_text_are_names_too(root):

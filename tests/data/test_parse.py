@@ -141,6 +141,7 @@ def outcome(parser, parts):
 @example(b",normal,21", [(0, b"\xef\xbb\xbf" + row())], b"\n", True, [], True, ())
 @example(b",normal,21", [(70, row(b",smurf,nan"))], b"\r\n", False, [3], True, ())
 @example(b",normal,21", [(70, row(duration=b"+10"))], b"\n", False, [69], True, ())
+@example(b",normal", [(0, b"7," + row(b""))], b"\n", False, [], True, ())
 def test_lines_are_the_same_however_they_are_cut(width, odd, ends, is_closed, cuts, with_labels, needed):  # noqa: PLR0917
     lines = [row(width, duration=str(i).encode()) for i in range(80)]
     for at, line in odd:

@@ -44,6 +44,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         with contextlib.suppress(ConnectionError):
+            while kind == "drip" and not self.server.released.wait(0.05):
+                self.wfile.write(b"0")
             self.wfile.write(body[: len(body) // 2])
             if kind in ("slow", "stuck"):
                 self.wfile.flush()
@@ -275,3 +277,9 @@ def test_a_data_set_reads_what_the_source_finds(tmp_path, monkeypatch):
         data.load_set("nsl-kdd", offline(tmp_path)).training()
     with pytest.raises(data.DataNotFound, match=r"KDDTest-21\.txt"):
         nsl_kdd.load("test-21")
+
+
+def test_an_answer_that_drips_has_a_deadline(server, tmp_path):
+    with pytest.raises(DownloadFailed, match=r"bytes after 0\.3 s"):
+        get(server, "drip", tmp_path, deadline_s=0.3)
+    assert [*tmp_path.iterdir()] == []

@@ -114,7 +114,7 @@ def _(path: Path) -> None:
     "classifier plan", "plan.toml", lambda: [source_file("models", "plans", "pictures.toml")], mutations.lines
 )
 def _(path: Path) -> None:
-    from juggler.models.classifier.plan import ClassifierPlan  # noqa: PLC0415
+    from juggler.models.classifier.training import ClassifierPlan  # noqa: PLC0415
 
     ClassifierPlan.read(path)
 

@@ -1,4 +1,4 @@
-"""The whole river once: a real detector, trained in seconds, from its weights to the report."""
+"""Every room once: a real detector, trained in seconds, from its weights to the report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from juggler.errors import ConfigError
 from juggler.metrics import Scores
 from juggler.models.detector.protocol import TrainedDetector
 from juggler.nouns import Progress, ignore_progress
-from juggler.report.demo import SYNTHETIC, River, find_records, run_river
+from juggler.report.demo import SYNTHETIC, Demo, find_records, run_demo
 from juggler.runtime import BACKENDS, Artefact
 from juggler.runtime.artefact import shipped
 
@@ -24,7 +24,7 @@ ASKED = tuple(name for name in BACKENDS.names() if name != "torch_compile")
 WORKING = {name for name in ASKED if BACKENDS.get(name).status().available}
 
 
-def go(detector: TrainedDetector, data: DataSet, records: Records, folder: Path) -> tuple[River, list[str]]:
+def go(detector: TrainedDetector, data: DataSet, records: Records, folder: Path) -> tuple[Demo, list[str]]:
     stages: list[str] = []
 
     def report(value: Progress) -> None:
@@ -32,34 +32,34 @@ def go(detector: TrainedDetector, data: DataSet, records: Records, folder: Path)
         assert 0 <= done <= total
         stages.append(stage)
 
-    return run_river(detector, data, records, folder, progress=report, backends=ASKED), stages
+    return run_demo(detector, data, records, folder, progress=report, backends=ASKED), stages
 
 
-def check_scores(river: River, records: int) -> None:
+def check_scores(result: Demo, records: int) -> None:
     """See that all that works gives both forms the same verdicts, and the rest is named with a remedy."""
-    scores: dict[str, Scores] = dict(river.scores)
+    scores: dict[str, Scores] = dict(result.scores)
     assert {*scores} == {f"{form}, {backend}" for form in ("flat", "wide") for backend in WORKING}
     assert {s.records for s in scores.values()} == {records}
     assert len({(s.confusion, s.detection_rate, s.false_alarm_rate) for s in scores.values()}) == 1
-    skipped = {skip.what: skip for skip in river.measured.skipped}
+    skipped = {skip.what: skip for skip in result.measured.skipped}
     assert {*skipped} == {*ASKED} - WORKING
     assert all(skip.reason and skip.remedy for skip in skipped.values())
-    timed = {(t.subject, t.backend, t.batch) for t in river.measured.timings}
+    timed = {(t.subject, t.backend, t.batch) for t in result.measured.timings}
     assert timed == {(f, b, n) for f in ("wide", "flat") for b in WORKING for n in (1, 64)}
 
 
 @pytest.fixture(scope="module")
-def river(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> tuple[River, list[str], Path]:
-    folder = tmp_path_factory.mktemp("river") / "demo"
+def demo_run(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> tuple[Demo, list[str], Path]:
+    folder = tmp_path_factory.mktemp("demo_run") / "demo"
     return *go(workshop.trained, load_set("synthetic"), workshop.records, folder), folder
 
 
-def test_both_forms_score_the_same_on_every_backend(river: tuple[River, list[str], Path]) -> None:
-    check_scores(river[0], records=2900)
+def test_both_forms_score_the_same_on_every_backend(demo_run: tuple[Demo, list[str], Path]) -> None:
+    check_scores(demo_run[0], records=2900)
 
 
-def test_all_files_are_there_and_whole(river: tuple[River, list[str], Path]) -> None:
-    done, stages, folder = river
+def test_all_files_are_there_and_whole(demo_run: tuple[Demo, list[str], Path]) -> None:
+    done, stages, folder = demo_run
     assert {path.name for path in folder.iterdir()} == {
         *("detector.onnx", "detector-wide.onnx", "alerts-SYNTHETIC.json", "report.html")
     }
@@ -81,8 +81,8 @@ def test_all_files_are_there_and_whole(river: tuple[River, list[str], Path]) -> 
     ]
 
 
-def test_the_report_says_synthetic_loudly_and_stands_alone(river: tuple[River, list[str], Path]) -> None:
-    done, _, folder = river
+def test_the_report_says_synthetic_loudly_and_stands_alone(demo_run: tuple[Demo, list[str], Path]) -> None:
+    done, _, folder = demo_run
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert page.count(SYNTHETIC) >= 1
     assert page.index("SYNTHETIC DATA") < page.index("<svg"), "before the first picture"
@@ -92,11 +92,11 @@ def test_the_report_says_synthetic_loudly_and_stands_alone(river: tuple[River, l
     assert done.deployed.flattened.certificate.wide_sha256[:12] in page
 
 
-def test_a_second_run_replaces_the_first(river: tuple[River, list[str], Path], workshop: Workshop) -> None:
-    done, _, folder = river
+def test_a_second_run_replaces_the_first(demo_run: tuple[Demo, list[str], Path], workshop: Workshop) -> None:
+    done, _, folder = demo_run
     lines = len(done.alerts_path.read_text(encoding="utf-8").splitlines())
     few = ("onnxruntime",)
-    again = run_river(
+    again = run_demo(
         workshop.trained, done.data, workshop.records, folder, progress=ignore_progress, backends=few
     )
     assert len(again.alerts_path.read_text(encoding="utf-8").splitlines()) == lines
@@ -107,7 +107,7 @@ def test_an_unknown_backend_is_refused_before_any_work(workshop: Workshop, tmp_p
     data = load_set("synthetic")
     folder = tmp_path / "nothing"
     with pytest.raises(ConfigError, match="onnxruntime"):
-        run_river(workshop.trained, data, workshop.records, folder, progress=print, backends=["onnxruntim"])
+        run_demo(workshop.trained, data, workshop.records, folder, progress=print, backends=["onnxruntim"])
     assert not folder.exists()
 
 

@@ -22,9 +22,9 @@ from juggler.report import (
     timings_table,
 )
 from juggler.report.detector.sheets import scores_sheet
+from juggler.report.html import tiles
 from juggler.report.kit import units
 from juggler.report.network import sheets
-from juggler.report.summary import tiles
 from report_parts import make_certificate, make_scores, make_timing
 
 

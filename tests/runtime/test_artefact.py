@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import nn
 
 from juggler.data import SCHEMAS, Encoder, TrainRecords
 from juggler.errors import ArtefactError, ConfigError
+from juggler.extras import upgrade_command
 from juggler.nouns import Certificate, Check
 from juggler.runtime.artefact import Artefact, Fields, seal, write
 from juggler.runtime.export import export
@@ -136,7 +138,7 @@ def test_a_file_cut_short_anywhere_is_found(artefact: Artefact) -> None:
 @pytest.mark.parametrize(
     ("changes", "found"),
     [
-        ({"juggler.format": "2"}, "pip install --upgrade juggler"),
+        ({"juggler.format": "2"}, re.escape(upgrade_command())),
         ({"juggler.format": "x"}, "format is 'x'"),
         ({"juggler.format": None}, "plain ONNX model"),
         ({"juggler.threshold": "0.9"}, "changed after it was written"),

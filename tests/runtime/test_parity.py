@@ -13,7 +13,8 @@ from torch import nn
 from juggler.errors import ConfigError, ParityError
 from juggler.runtime.export import export
 from juggler.runtime.modules import ends_of
-from juggler.runtime.parity import check_parity, distance
+from juggler.runtime.parity import check_parity
+from juggler.runtime.precision import distance
 
 INF, NAN = math.inf, math.nan
 

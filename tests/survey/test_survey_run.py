@@ -10,6 +10,7 @@ import onnx
 import pytest
 import safetensors.torch
 import torch
+from onnxruntime.quantization import quantize_dynamic
 from PIL import Image
 from torch import nn
 
@@ -18,6 +19,7 @@ from juggler.errors import ArtefactError, ConfigError, Unavailable
 from juggler.models import create
 from juggler.models.networks import checkpoint
 from juggler.runtime.deploy import CLASSIFIER
+from juggler.runtime.export import draft
 from juggler.runtime.sources.picture_folder import IMAGENET, picture_folder
 from juggler.survey import CATALOGUE, ORIGINS, Options, Survey, candidates, survey, to_csv, write_survey
 from juggler.survey.opening import graph_of, opened, weights_of
@@ -135,6 +137,30 @@ def test_weights_are_counted_once_and_products_of_activations_apart():
     ).networks
     assert once.precisions[0].weight_mb == pytest.approx(weights / 2 / 1e6)
     assert once.value("gflop") == tied.value("gflop")
+
+
+def test_an_int8_file_is_surveyed_as_it_is(tmp_path):
+    plain, narrow = tmp_path / "plain.onnx", tmp_path / "int8.onnx"
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 144, 3)).eval()
+    plain.write_bytes(draft(network, torch.randn(1, 3, SIDE, SIDE)))
+    quantize_dynamic(plain, narrow)
+    rows = survey(candidates([str(plain), str(narrow)], SHAPE), Options(budget=64, time=False)).networks
+    macs, weights = 144 * 4 * 27 + 576 * 3, 4 * 27 + 576 * 3
+    for row in rows:
+        assert row.value("gflop") == pytest.approx(2 * macs / 1e9)
+        assert row.value("parameters_m") == pytest.approx((weights + 4 + 3) / 1e6)
+        assert row.at(8).weight_mb == pytest.approx(weights / 1e6)
+        assert row.uncounted == ()
+
+
+def test_a_network_of_what_is_not_counted_says_so(tmp_path):
+    make = onnx.helper.make_tensor_value_info
+    node = onnx.helper.make_node("Mystery", ["x"], ["y"], domain="of.mine")
+    graph = onnx.helper.make_graph([node], "g", [make("x", 1, ["n", 3, 4, 4])], [make("y", 1, None)])
+    opsets = [onnx.helper.make_opsetid(domain, version) for domain, version in (("", 17), ("of.mine", 1))]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets), tmp_path / "mine.onnx")
+    with pytest.raises(ConfigError, match=r"not counted: 1 onnx\.of\.mine\.Mystery"):
+        survey(candidates([str(tmp_path / "mine.onnx")], "3,4,4"), Options(time=False))
 
 
 def test_time_is_measured_and_power_estimated_or_measured():

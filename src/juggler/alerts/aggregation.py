@@ -40,6 +40,8 @@ def kind_of(alarm: Alarm) -> tuple[str, ...]:
     Where records carry addresses, also that of a scan's source, of a flood's target, of both in an intrusion.
     """
     service = alarm.service if alarm.attack_class in _BY_SERVICE else ""
+    if not alarm.context:
+        return alarm.attack_class, alarm.protocol, service
     addresses = _KIND.get(alarm.attack_class, ("src_ip", "dst_ip"))
     return (
         alarm.attack_class,

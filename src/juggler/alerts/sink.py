@@ -32,6 +32,10 @@ class Sink(Protocol):
     An alert is handed over when it opens and again when it closes; `write` returns once the alert is
     where others can see it, or raises `SinkError`. A reader who hung up is a `BrokenPipeError`, which
     is no fault: the run then ends with its summary.
+
+    Attributes:
+        name: what opens it, that of its file.
+        written: alert lines that are whole where the sink puts them.
     """
 
     name: ClassVar[str]

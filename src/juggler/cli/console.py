@@ -47,10 +47,14 @@ class _Results(SafeConsole):
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print as rich does, tables in the width that they need."""
-        if any(isinstance(thing, Table) for thing in objects):
-            needed = max(self.measure(thing).maximum for thing in objects if isinstance(thing, Table))
-            options = {"soft_wrap": True, "width": max(self.width, needed), **options}
-        super().print(*objects, **options)
+        width, wide = self._width, self.options.update(width=_WIDEST)
+        needed = [self.measure(thing, options=wide).maximum for thing in objects if isinstance(thing, Table)]
+        if needed and max(needed) > self.width:
+            self._width, options = max(needed), {**options, "crop": False}
+        try:
+            super().print(*objects, **options)
+        finally:
+            self._width = width
 
 
 class _Errors(SafeConsole):
@@ -97,6 +101,7 @@ class _Errors(SafeConsole):
 
 OUT = _Results(highlight=False)
 ERRORS = _Errors(stderr=True)
+_WIDEST = 10_000  # characters of a table that is not cut
 SHOWN = 100_000  # characters of a text: a traceback is cut before it comes here
 SYNTHETIC = (
     "SYNTHETIC DATA: the package made these records up itself; scores on them say nothing of a network."

@@ -22,25 +22,46 @@ if TYPE_CHECKING:
 STEPS = 2
 
 
-def counted_source(model: str, shape: str, batch: int, progress: ReportProgress) -> Counted:
-    """Open a network and count it on its graph, or by running it where it has none.
+def counted_source(
+    model: str,
+    shape: str | Sequence[str] | None,
+    batch: int,
+    progress: ReportProgress,
+    *,
+    types: Sequence[str] | None = None,
+) -> Counted:
+    """Count an ONNX file by its shapes, any other network on its graph, or by running it where it has none.
+
+    Args:
+        model: as `juggler.runtime.sources.named.open_module` takes it.
+        shape: of each input without the batch, `3,224,224`; None is an ONNX file's own, else an image's.
+        batch: inputs at once.
+        progress: told the steps done.
+        types: element types of the inputs, one for all or one each; an ONNX file says its own.
 
     Raises:
-        ConfigError: it cannot be opened, or does not take an input of that shape.
+        ConfigError: it cannot be opened, or does not take inputs of those shapes and types.
         ArtefactError: the file cannot be read.
     """
-    from juggler.runtime.sources.named import open_with_example, parse_shape  # noqa: PLC0415
+    from juggler.runtime.sources import examples  # noqa: PLC0415
+    from juggler.runtime.sources.named import open_module  # noqa: PLC0415
 
-    size = parse_shape(shape)
-    module, example = open_with_example(model, size)
-    progress(Progress("count", 1, STEPS, "steps"))
-    import torch  # noqa: PLC0415  # after the name was checked, for it takes seconds
+    shapes = examples.parse_shapes(shape)
+    if examples.is_graph(model):
+        from juggler.runtime.counting import count_graph  # noqa: PLC0415
 
-    from juggler.count.network import count  # noqa: PLC0415
-    from juggler.transform.tracing.graph import trace  # noqa: PLC0415
+        counted = count_graph(Path(model), shapes, batch=batch)
+    else:
+        shapes = shapes or (examples.IMAGE,)
+        names = examples.parse_types(types, len(shapes))
+        module = open_module(model)
+        inputs = examples.random_inputs(module, shapes, names)
+        progress(Progress("count", 1, STEPS, "steps"))
+        from juggler.count.network import count  # noqa: PLC0415
+        from juggler.transform.tracing.graph import trace  # noqa: PLC0415
 
-    inputs = torch.empty(batch, *size, dtype=example.dtype, device="meta")
-    counted = count(module, inputs, trace=lambda network, _: trace(network, example))
+        bare = tuple(value.new_empty((batch, *value.shape[1:]), device="meta") for value in inputs)
+        counted = count(module, bare, trace=lambda network, _: trace(network, inputs))
     progress(Progress("count", STEPS, STEPS, "steps"))
     return counted
 

@@ -58,6 +58,7 @@ def write_fit_report(
         phases=phases,
         networks=measured,
         networks_from=source,
+        level=predictor.networks.level,
     )
     return write_prediction_report(story, folder)
 

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 from rich.progress import Progress, TaskID
 
 from juggler import nouns
-from juggler.cli.console import OUT, SYNTHETIC, bars, download_progress, escape
-from juggler.data import Source
+from juggler.cli.console import ERRORS, OUT, SYNTHETIC, bars, download_progress, escape
+from juggler.cli.labelled import check_used, source_in
 from juggler.files import write_atomically
 from juggler.nouns import ReportProgress
 
 if TYPE_CHECKING:
     from juggler.data import DataSet, PictureSet
     from juggler.models import ClassifierPlan, Plan
+
+_FEW_CLASSES = 20  # whose pictures are counted one by one
 
 
 def train_detector(plan: Plan, data_set: DataSet, data: Path | None, folder: Path) -> None:
@@ -24,9 +26,10 @@ def train_detector(plan: Plan, data_set: DataSet, data: Path | None, folder: Pat
     from juggler.report import certificate_table  # noqa: PLC0415
     from juggler.runtime.deploy import deploy  # noqa: PLC0415
 
+    check_used(data, data_set)
     _keep_plan(folder, plan.to_toml(), first=True)
     with bars() as progress:
-        source = data_set.at(Source(folder=data, progress=download_progress(progress)))
+        source = data_set.at(source_in(data, download_progress(progress)))
         detector = models.train_detector(plan, source, folder=folder, progress=training_progress(progress))
         _end(progress)
         _keep_plan(folder, plan.to_toml())
@@ -48,7 +51,8 @@ def train_classifier(plan: ClassifierPlan, data_set: PictureSet, data: Path | No
 
     _keep_plan(folder, plan.to_toml(), first=True)
     with bars() as progress:
-        source = data_set.at(Source(folder=data, progress=download_progress(progress)))
+        source = data_set.at(source_in(data, download_progress(progress)))
+        _look_at(source)
         classifier = models.train_classifier(
             plan, source, folder=folder, progress=training_progress(progress)
         )
@@ -61,11 +65,31 @@ def train_classifier(plan: ClassifierPlan, data_set: PictureSet, data: Path | No
     scores = classifier.provenance["scores"]
     OUT.print(
         f"accuracy {scores['accuracy_validation']:.4f} on {len(held_out.labels)} pictures held out, "
-        f"{scores['accuracy_train']:.4f} on as many that it was trained on"
+        f"{scores['accuracy_train']:.4f} on as many that it was trained on; of "
+        f"{escape(held_out.source)}, SHA-256 of those held out {held_out.sha256}",
+        soft_wrap=True,
+        highlight=False,
     )
-    for note in classifier.provenance["notes"]:
-        OUT.print(note, style="yellow", soft_wrap=True)
     OUT.print(f"[green]✓[/] {escape(deployed.path)}", soft_wrap=True)
+
+
+def _look_at(pictures: PictureSet) -> None:
+    """Read both parts before hours of training, and tell what is to be known of them."""
+    notes: dict[str, None] = {}
+    for part in ("train", "test"):
+        loaded = pictures.load(part)
+        counts = ", ".join(
+            f"{name} {count:,}" for name, count in zip(loaded.classes, loaded.counts(), strict=True)
+        )
+        ERRORS.print(
+            f"{part}: {len(loaded):,} pictures in {len(loaded.classes)} classes"
+            + (f" ({escape(counts)})" if len(loaded.classes) <= _FEW_CLASSES else ""),
+            soft_wrap=True,
+            highlight=False,
+        )
+        notes |= dict.fromkeys(loaded.notes)
+    for note in notes:
+        ERRORS.print(escape(note), style="yellow", soft_wrap=True, highlight=False)
 
 
 def training_progress(progress: Progress) -> ReportProgress:

@@ -93,11 +93,11 @@ def macs_by_node(graph: fx.GraphModule, example: Example) -> Counter[str]:
 
 
 def _unfit(inputs: tuple[Tensor, ...], failure: Exception) -> ConfigError:
-    shapes = ", ".join(str(list(tensor.shape)) for tensor in inputs)
+    kinds = ", ".join(f"{list(tensor.shape)} of {tensor.dtype}".replace("torch.", "") for tensor in inputs)
     return ConfigError(
         ACTION,
-        f"with an input of shape {shapes} and type {inputs[0].dtype} it fails: {_first_line(failure)}",
-        "Give an example of the shape and type that the network takes, batch first",
+        f"with inputs {kinds} it fails: {_first_line(failure)}",
+        "Give examples of the shapes and types that it takes, batch first: --shape and --dtype, each input",
     )
 
 

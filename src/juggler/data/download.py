@@ -8,6 +8,7 @@ import http.client
 import os
 import shutil
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from juggler.errors import DataError
+from juggler.files import sweep
 from juggler.nouns import Progress, ReportProgress
 
 _CHUNK_BYTES = 1 << 16
@@ -46,12 +48,22 @@ def download(
     sha256: str,
     max_bytes: int,
     timeout_s: float = 30.0,
+    deadline_s: float = 3600.0,
     progress: ReportProgress | None = None,
 ) -> Path:
     """Fetch `url` into `target` if its digest is the expected one; `target` is whole or not there.
 
     The bytes go to a nameless temporary file in the same folder, so that a killed process leaves none, and
     take the target's name in one step, so that several processes may fetch the same file at once.
+
+    Args:
+        url: the address.
+        target: the file to be.
+        sha256: of the right bytes.
+        max_bytes: what is longer is not taken.
+        timeout_s: how long the answer may be silent.
+        deadline_s: how long the whole of it may take: an answer that drips is never silent.
+        progress: told the bytes.
 
     Raises:
         DownloadFailed: the address answers with an error, too slowly, too much, too little, or other bytes.
@@ -61,7 +73,7 @@ def download(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=target.parent) as partial:
-            digest = _receive(url, partial, max_bytes, timeout_s, progress)
+            digest = _receive(url, partial, max_bytes, (timeout_s, deadline_s), progress)
             if digest != sha256:
                 raise DownloadFailed(
                     f"fetch {url}", f"its SHA-256 is {digest}, expected {sha256}", "Nothing was kept"
@@ -79,9 +91,15 @@ def download(
 
 
 def _receive(
-    url: str, partial: IO[bytes], max_bytes: int, timeout_s: float, progress: ReportProgress | None
+    url: str,
+    partial: IO[bytes],
+    max_bytes: int,
+    limits_s: tuple[float, float],
+    progress: ReportProgress | None,
 ) -> str:
-    """Copy the answer into `partial` and return its SHA-256."""
+    """Copy the answer into `partial` and return its SHA-256; it may be silent, and take, so many seconds."""
+    timeout_s, deadline_s = limits_s
+    begun = time.monotonic()
     opener = urllib.request.build_opener(_CheckedRedirects)
     request = urllib.request.Request(url, headers={"User-Agent": "juggler"})  # noqa: S310  # checked above
     digest, done = hashlib.sha256(), 0
@@ -90,6 +108,9 @@ def _receive(
         total = int(length) if length.isdecimal() else None
         while chunk := _next(answer, url):
             done += len(chunk)
+            if time.monotonic() - begun > deadline_s:
+                fault = f"{done} bytes after {deadline_s:g} s"
+                raise DownloadFailed(f"fetch {url}", fault, "Nothing was kept. Try again, or elsewhere")
             if done > max_bytes:
                 raise DownloadFailed(f"fetch {url}", f"more than {max_bytes} bytes", "Nothing was kept")
             partial.write(chunk)
@@ -130,7 +151,8 @@ def _next(answer: Any, url: str) -> bytes:
 
 def _publish(partial: IO[bytes], target: Path) -> None:
     """Give the bytes the target's name in one step."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    sweep(target)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:64]}.")
     try:
         with os.fdopen(handle, "wb") as named:
             shutil.copyfileobj(partial, named)

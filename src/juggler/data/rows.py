@@ -89,6 +89,7 @@ class RowParser:
         self._with_labels, self._width = with_labels, width
         self._layouts = layouts_without_header(schema, self._needed)
         self._header: Layout | None = None
+        self._has_attacks: bool | None = None
         self._parts: list[Records] = []
         self._bad: list[BadRow] = []
 
@@ -107,6 +108,8 @@ class RowParser:
         starts = np.concatenate([np.zeros(1, dtype=np.int64), ends])
         lines = np.arange(first_line, first_line + len(ends))
         self._take(*self._without_blank_lines(block, starts, lines))
+        if len(self._parts) == 1:  # most blocks: nothing is copied
+            return self._parts[0], self._bad
         return join(self._parts) if self._parts else self._no_records(), self._bad
 
     def parse_line(self, line: bytes, number: int) -> Records | BadRow | None:
@@ -172,8 +175,15 @@ class RowParser:
         """Return the layout of a row.
 
         Raises:
-            _Bad: no row has so many cells here.
+            _Bad: no row has so many cells here, or those before have an attack name and this one has none.
         """
+        layout = self._layout_by_width(cells)
+        if self._has_attacks not in (None, layout.attack_at is not None):
+            word = "an" if self._has_attacks else "no"
+            raise _Bad(f"expected {word} attack name as in the rows before, by an index column or none")
+        return layout
+
+    def _layout_by_width(self, cells: list[bytes]) -> Layout:
         count = len(cells)
         if self._width is not None and count != self._width:
             raise _Bad(f"expected {self._width} columns as in the rows before, found {count}")
@@ -190,7 +200,7 @@ class RowParser:
 
     def _note_width(self, layout: Layout) -> None:
         if self._with_labels:
-            self._width = layout.width
+            self._width, self._has_attacks = layout.width, layout.attack_at is not None
 
     def _note_unknown(self, column: str, word: str, count: int) -> None:
         if len(self.unknown_words) < _UNKNOWN_WORDS or (column, word) in self.unknown_words:

@@ -58,6 +58,7 @@ class Source:
         progress: called with the bytes done and the bytes in all while a file is fetched.
         offline: download nothing; the environment variable JUGGLER_OFFLINE=1 says the same.
         decoding: called with the pictures done and the pictures in all while pictures are decoded.
+        only_folder: look in the folder and nowhere else, where one is named.
     """
 
     folder: Path | None = None
@@ -67,6 +68,7 @@ class Source:
     progress: ReportProgress | None = None
     offline: bool = False
     decoding: ReportProgress | None = None
+    only_folder: bool = False
 
     def fetch(self, file: RemoteFile) -> FileCopy:
         """Return the file's bytes from the first place that holds it.
@@ -80,6 +82,9 @@ class Source:
             copy = self.look(label, place, file, tried)
             if copy is not None:
                 return copy
+        if self.folder is not None and self.only_folder:
+            remedy = f"Name a folder or a zip that holds {file.name}, or none: then it is looked for"
+            raise DataNotFound(f"find {file.name}", "; ".join(tried), remedy)
         cache = self.cache_folder
         return self._cached(cache / file.name, file, tried) or self._fetched(cache, file, tried)
 
@@ -92,6 +97,8 @@ class Source:
         """Yield what each place is called and where it is, those of the user: the folder, $JUGGLER_DATA."""
         if self.folder is not None:
             yield "the given folder", Path(self.folder)
+            if self.only_folder:
+                return
         if os.environ.get("JUGGLER_DATA"):
             yield "$JUGGLER_DATA", Path(os.environ["JUGGLER_DATA"])
 

@@ -4,14 +4,14 @@
     with open_sink("eve", "eve.json") as sink:
         summary = detect(artefact, "records.csv", sink)
 
-`Detector` scores records in memory, `evaluate` compares it with the truth. A sink is one file in
-`alerts/sinks` offering `SINK`.
+`Detector` scores records in memory, `evaluate` compares it with the truth, `calibrate` sets its threshold.
+A sink is one file in `alerts/sinks` offering `SINK`.
 """
 
 from juggler.alerts.aggregation import Aggregator, Alarm
 from juggler.alerts.sink import SINKS, Sink, SinkError, open_sink
 from juggler.detect.detector import Detector, Verdicts
-from juggler.detect.evaluate import evaluate
+from juggler.detect.evaluate import Calibration, calibrate, evaluate, read_labelled, write_calibrated
 from juggler.detect.options import BadRecord, DetectOptions, Summary
 from juggler.detect.run import RunError, detect
 from juggler.stopping import StopRequest
@@ -21,6 +21,7 @@ __all__ = [
     "Aggregator",
     "Alarm",
     "BadRecord",
+    "Calibration",
     "DetectOptions",
     "Detector",
     "RunError",
@@ -29,7 +30,10 @@ __all__ = [
     "StopRequest",
     "Summary",
     "Verdicts",
+    "calibrate",
     "detect",
     "evaluate",
     "open_sink",
+    "read_labelled",
+    "write_calibrated",
 ]

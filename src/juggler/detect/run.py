@@ -265,8 +265,11 @@ class _Run:
         columns = (alarmed.lines.tolist(), names, verdicts.scores[at].tolist(), protocols, services)
         for i, fields in enumerate(zip(*columns, strict=True)):
             weigh = partial(self._weigher.weigh, alarmed, i)
-            context = {name: printable(texts[i], _WORD) for name, texts in alarmed.context.items()}
-            self._write(self._aggregator.add(Alarm(*fields, context), now_s, weigh))
+            alarm = Alarm(*fields)
+            if alarmed.context:
+                context = {name: printable(texts[i], _WORD) for name, texts in alarmed.context.items()}
+                alarm = alarm._replace(context=context)
+            self._write(self._aggregator.add(alarm, now_s, weigh))
 
     def _words(self, records: Records, column: str) -> list[str]:
         if column not in self._schema.categorical:

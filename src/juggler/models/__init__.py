@@ -12,17 +12,21 @@ from juggler.digest import weights_sha256
 from juggler.lazy import face
 
 if TYPE_CHECKING:
-    from juggler.models.classifier.plan import ClassifierPlan, Learner
-    from juggler.models.classifier.training import TrainedClassifier, train_classifier
+    from juggler.models.classifier.training import (
+        ClassifierPlan,
+        Learner,
+        TrainedClassifier,
+        train_classifier,
+    )
     from juggler.models.detector.plan import Plan
     from juggler.models.detector.protocol import TrainedDetector, train_detector
     from juggler.models.networks.checkpoint import load, save
     from juggler.models.networks.creation import create, names, origin
-    from juggler.models.train.history import EpochRecord, History
-    from juggler.models.train.inference import probabilities
+    from juggler.models.train.device_data import probabilities
     from juggler.models.train.loop import fit
     from juggler.models.train.recipe import Recipe
     from juggler.models.train.run import DivergenceError
+    from juggler.models.train.run_state import EpochRecord, History
 
 __all__ = [
     "ClassifierPlan",
@@ -50,11 +54,15 @@ __getattr__, __dir__ = face(
     __name__,
     {
         "juggler.models.networks.checkpoint": ["load", "save"],
-        "juggler.models.classifier.training": ["TrainedClassifier", "train_classifier"],
-        "juggler.models.classifier.plan": ["ClassifierPlan", "Learner"],
+        "juggler.models.classifier.training": [
+            "ClassifierPlan",
+            "Learner",
+            "TrainedClassifier",
+            "train_classifier",
+        ],
         "juggler.models.networks.creation": ["create", "names", "origin"],
-        "juggler.models.train.history": ["EpochRecord", "History"],
-        "juggler.models.train.inference": ["probabilities"],
+        "juggler.models.train.run_state": ["EpochRecord", "History"],
+        "juggler.models.train.device_data": ["probabilities"],
         "juggler.models.detector.plan": ["Plan"],
         "juggler.models.detector.protocol": ["TrainedDetector", "train_detector"],
         "juggler.models.train.recipe": ["Recipe"],

@@ -62,7 +62,7 @@ class Noun:
             with Request(f"read {name} of a {cls.__name__}", "Write it again").refusing(
                 "value that makes sense"
             ):
-                restored[name] = _restore(hints[name], value)
+                restored[name] = restored_value(hints[name], value)
         with Request(f"read a {cls.__name__}", "Write it again").refusing("one that makes sense"):
             return cls(**restored)
 
@@ -79,7 +79,7 @@ class Noun:
 _PLAIN = {str: (str,), bool: (bool,), int: (int,), float: (int, float)}
 
 
-def _restore(hint: Any, value: Any) -> Any:
+def restored_value(hint: Any, value: Any) -> Any:
     """Turn lists back into tuples and dicts back into nouns, guided by the type hint.
 
     Raises:
@@ -94,12 +94,12 @@ def _restore(hint: Any, value: Any) -> Any:
     if origin is dict:
         if not isinstance(value, Mapping):
             raise TypeError(f"a {type(value).__name__} where a mapping belongs")
-        return {key: _restore(arguments[1], inner) for key, inner in value.items()}
+        return {key: restored_value(arguments[1], inner) for key, inner in value.items()}
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise TypeError(f"a {type(value).__name__} where a list belongs")
         inner = arguments if arguments and arguments[-1] is not Ellipsis else (arguments[0],) * len(value)
-        return tuple(_restore(a, v) for a, v in zip(inner, value, strict=True))
+        return tuple(restored_value(a, v) for a, v in zip(inner, value, strict=True))
     _check_plain(hint, value)
     return value
 
@@ -119,7 +119,7 @@ def _restore_union(hints: tuple[Any, ...], value: Any) -> Any:
     """Return the value as the first type that it can be."""
     first, *others = (hint for hint in hints if hint is not type(None))
     try:
-        return _restore(first, value)
+        return restored_value(first, value)
     except (TypeError, ValueError, ArtefactError):
         if not others:
             raise

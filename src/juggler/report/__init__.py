@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from juggler.report.html import render, write
     from juggler.report.kit.sheet import sheet_table
     from juggler.report.kit.svg import standalone
-    from juggler.report.network.attribution_figure import attribution_figure
-    from juggler.report.network.figures import certificate_figure, latency_figure
+    from juggler.report.network.figures import attribution_figure, certificate_figure, latency_figure
     from juggler.report.network.graphs import GraphPicture, draw_graphs
     from juggler.report.reproduction.figures import reproduction_figure
     from juggler.report.reproduction.sheets import Gain, gains
@@ -69,8 +68,7 @@ __all__ = [
 __getattr__, __dir__ = face(
     __name__,
     {
-        "juggler.report.network.attribution_figure": ["attribution_figure"],
-        "juggler.report.network.figures": ["certificate_figure", "latency_figure"],
+        "juggler.report.network.figures": ["attribution_figure", "certificate_figure", "latency_figure"],
         "juggler.report.detector.figures": ["confusion_figure", "curve_figure"],
         "juggler.report.reproduction.sheets": ["Gain", "gains"],
         "juggler.report.network.graphs": ["GraphPicture", "draw_graphs"],

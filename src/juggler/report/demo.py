@@ -1,4 +1,4 @@
-"""The whole river once, told as a report: flatten, certify, export, evaluate, time, detect."""
+"""Every room once, told as a report: flatten, certify, export, evaluate, time, detect."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _BATCHES = (1, 64)
 
 
 @dataclass(frozen=True, eq=False)
-class River:
-    """What one run down the river gave.
+class Demo:
+    """What the demo made.
 
     Attributes:
         deployed: the detector in both its forms.
@@ -61,7 +61,7 @@ def find_records(source: Source) -> tuple[DataSet, Records]:
         return data_set, data_set.load("test")
 
 
-def run_river(
+def run_demo(
     detector: TrainedDetector,
     data: DataSet,
     records: Records,
@@ -70,8 +70,8 @@ def run_river(
     progress: ReportProgress,
     on_rewrite: Callable[[Rewrite], None] | None = None,
     backends: Sequence[str] | None = None,
-) -> River:
-    """Take a trained wide detector down the river; write artefacts, alerts and report into `folder`.
+) -> Demo:
+    """Take a trained wide detector through every room; write artefacts, alerts and report into `folder`.
 
     Args:
         detector: wide, as trained.
@@ -121,7 +121,7 @@ def run_river(
     progress(Progress("write the report", 0, 1))
     report_path = write(story, folder / "report.html")
     progress(Progress("write the report", 1, 1))
-    return River(deployed, scores, measured, summary, data, alerts_path, report_path)
+    return Demo(deployed, scores, measured, summary, data, alerts_path, report_path)
 
 
 def _evaluate(

@@ -11,7 +11,7 @@ from juggler.nouns import Alert, Certificate, Decision, Refusal, Rewrite, Timing
 from juggler.report.detector.sheets import alerts_sheet, recall_sheet, scores_sheet
 from juggler.report.kit.sheet import sheet_table
 from juggler.report.network import sheets
-from juggler.report.network.attribution import attribution_sheets, decisions_sheet
+from juggler.report.network.sheets import attribution_sheets, decisions_sheet
 from juggler.report.reproduction.sheets import gain_sheet, reproduction_sheet
 
 if TYPE_CHECKING:

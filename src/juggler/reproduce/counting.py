@@ -7,9 +7,9 @@ from typing import Any
 
 import onnx
 
-from juggler.count.geometry import macs_of_layer
 from juggler.errors import ArtefactError
 from juggler.reproduce.results import Shape
+from juggler.runtime.counting import count_graph
 from juggler.runtime.onnx_graphs.editing import makers_of, weights_of
 
 FUSED = {"Relu", "Flatten", "Identity", "Reshape"}  # every runtime here folds these into a neighbour
@@ -40,7 +40,7 @@ def count(graph: bytes, shape: tuple[int, ...]) -> Shape:
     sizes = _sizes(inferred.graph)
     weights = {name: tuple(tensor.dims) for name, tensor in weights_of(inferred.graph).items()}
     makers = makers_of(inferred.graph)
-    macs = kernels = moved = 0
+    kernels = moved = 0
     for node in inferred.graph.node:
         if node.op_type in ("Constant", *FUSED):
             continue
@@ -50,22 +50,11 @@ def count(graph: bytes, shape: tuple[int, ...]) -> Shape:
             moved += _elements(node.input[-1], sizes)  # one map more for the convolution to read
             continue
         kernels += 1
-        macs += _macs(node, sizes, weights)
         moved += sum(math.prod(weights[name]) for name in node.input if name in weights)
         moved += sum(_elements(name, sizes) for name in node.input if name and name not in weights)
         moved += sum(_elements(name, sizes) for name in node.output)
+    macs = count_graph(graph, [shape]).macs
     return Shape(macs, sum(math.prod(dims) for dims in weights.values()), kernels, FLOAT_BYTES * moved)
-
-
-def _macs(node: Any, sizes: dict[str, tuple[int, ...]], weights: dict[str, tuple[int, ...]]) -> int:
-    """Return the multiply-accumulates of a convolution or a linear layer; 0 of anything else.
-
-    A linear layer's weight is exported as `[out, in]` (`transB=1`).
-    """
-    if node.op_type not in ("Conv", "ConvTranspose", "Gemm"):
-        return 0
-    read, written = _size(node.input[0], sizes), _size(node.output[0], sizes)
-    return macs_of_layer(weights[node.input[1]], read, written, transposed=node.op_type == "ConvTranspose")
 
 
 def _elements(name: str, sizes: dict[str, tuple[int, ...]]) -> int:

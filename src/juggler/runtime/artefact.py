@@ -32,6 +32,7 @@ from typing import Any, Literal, Self, TypeVar
 from juggler.checks import refuse_faults
 from juggler.data import Encoder, Schema
 from juggler.errors import ArtefactError, ConfigError
+from juggler.extras import upgrade_command
 from juggler.files import write_atomically
 from juggler.nouns import Certificate, Noun
 from juggler.packages import release_of
@@ -41,6 +42,7 @@ from juggler.reading.onnx_contents import read_contents
 from juggler.reading.request import Request
 from juggler.runtime.onnx_graphs.metadata import join, split
 from juggler.runtime.session import BACKENDS, Session, Source
+from juggler.signatures import verify
 
 T = TypeVar("T")
 N = TypeVar("N", bound=Noun)
@@ -217,18 +219,22 @@ class Artefact:
     threads: int | None = None
 
     @classmethod
-    def load(cls, path: str | Path, *, threads: int | None = None) -> Self:
+    def load(cls, path: str | Path, *, threads: int | None = None, trust: Path | None = None) -> Self:
         """Read an artefact and check it against its digest.
 
         Args:
             path: the file.
             threads: cores that one call of `session` may use; None leaves it to ONNX Runtime.
+            trust: file of a public key: take only what its owner signed, see `juggler.signatures`.
 
         Raises:
-            ArtefactError: missing, empty, cut short, damaged, no ONNX, plain ONNX, or of a newer format.
+            ArtefactError: missing, empty, cut short, damaged, no ONNX, plain ONNX, of a newer format, or not
+                as the owner of the key signed it.
         """
         path = Path(path)
         graph = _read(path)
+        if trust is not None:
+            verify(path, graph, trust)
         try:
             rest, metadata = split(graph)
             _check_format(metadata)
@@ -378,7 +384,7 @@ def _check_format(metadata: Mapping[str, str]) -> None:
         raise ArtefactError(
             action,
             f"it has format {text}, this release reads up to {FORMAT}",
-            "Upgrade juggler: pip install --upgrade juggler",
+            f"Upgrade juggler: {upgrade_command()}",
         )
 
 

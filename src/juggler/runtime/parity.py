@@ -13,7 +13,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -21,6 +20,7 @@ from juggler.errors import ConfigError, JugglerError, ParityError
 from juggler.nouns import TensorSpec
 from juggler.runtime.backends.onnxruntime import OnnxRuntimeSession
 from juggler.runtime.modules import outputs_of
+from juggler.runtime.precision import distance
 from juggler.runtime.session import Array
 
 LIMIT = 1e-5  # of the largest value: what float32 leaves
@@ -63,34 +63,6 @@ class Parity:
             f"{text} from float64, beyond {self.limit:.3g} (torch's own rounding {self.torch_rounding:.3g}, "
             f"ONNX Runtime's {self.runtime_rounding:.3g})"
         )
-
-
-def distance(references: Sequence[Array], answers: Sequence[Array]) -> float:
-    """Return max|difference| / max|reference| over all outputs, each by its own largest value.
-
-    Equal infinities are equal. Integers and truth values are compared exactly: any difference is infinite,
-    as another shape or kind is. NaN on either side is NaN, which is within no limit.
-    """
-    if len(references) != len(answers):
-        return math.inf
-    parts = [_distance(before, after) for before, after in zip(references, answers, strict=True)]
-    return math.nan if any(map(math.isnan, parts)) else max(parts, default=0.0)
-
-
-def _distance(reference: Array, answer: Array) -> float:
-    if reference.shape != answer.shape or (reference.dtype.kind in "fc") != (answer.dtype.kind in "fc"):
-        return math.inf
-    if reference.dtype.kind not in "fc":
-        return 0.0 if np.array_equal(reference, answer) else math.inf
-    if np.isnan(reference).any() or np.isnan(answer).any():
-        return math.nan
-    finite = np.isfinite(reference)
-    if not np.array_equal(reference[~finite], answer[~finite]) or not np.isfinite(answer[finite]).all():
-        return math.inf
-    wide = np.complex128 if reference.dtype.kind == "c" else np.float64
-    exact = reference[finite].astype(wide)
-    scale = float(np.abs(exact).max(initial=0.0)) or 1.0
-    return float(np.abs(exact - answer[finite]).max(initial=0.0)) / scale
 
 
 def check_parity(

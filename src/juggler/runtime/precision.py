@@ -96,6 +96,34 @@ def _deviation(reference: Array, compared: Array) -> tuple[float | None, float]:
     return ratio_db, float(np.abs(difference).max() / np.abs(reference).max())
 
 
+def distance(references: Sequence[Array], answers: Sequence[Array]) -> float:
+    """Return max|difference| / max|reference| over all outputs, each by its own largest value.
+
+    Equal infinities are equal. Integers and truth values are compared exactly: any difference is infinite,
+    as another shape or kind is. NaN on either side is NaN, which is within no limit.
+    """
+    if len(references) != len(answers):
+        return math.inf
+    parts = [_distance(before, after) for before, after in zip(references, answers, strict=True)]
+    return math.nan if any(map(math.isnan, parts)) else max(parts, default=0.0)
+
+
+def _distance(reference: Array, answer: Array) -> float:
+    if reference.shape != answer.shape or (reference.dtype.kind in "fc") != (answer.dtype.kind in "fc"):
+        return math.inf
+    if reference.dtype.kind not in "fc":
+        return 0.0 if np.array_equal(reference, answer) else math.inf
+    if np.isnan(reference).any() or np.isnan(answer).any():
+        return math.nan
+    finite = np.isfinite(reference)
+    if not np.array_equal(reference[~finite], answer[~finite]) or not np.isfinite(answer[finite]).all():
+        return math.inf
+    wide = np.complex128 if reference.dtype.kind == "c" else np.float64
+    exact = reference[finite].astype(wide)
+    scale = float(np.abs(exact).max(initial=0.0)) or 1.0
+    return float(np.abs(exact - answer[finite]).max(initial=0.0)) / scale
+
+
 def check_precision(precision: str) -> None:
     """Do nothing where the name is one of `PRECISIONS`.
 

@@ -162,7 +162,11 @@ class Backend(Protocol):
 
 
 class Importer(Protocol):
-    """What turns another format into a graph module; offered as `IMPORTER`."""
+    """What turns another format into a graph module; offered as `IMPORTER`.
+
+    Attributes:
+        name: of the format that it reads, and of its file.
+    """
 
     name: str
 

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from torch import nn
 
+from juggler.errors import JugglerError
 from juggler.nouns import Noun
+from juggler.runtime.onnx_graphs.structure import GraphStructure, read_structure
+from juggler.runtime.sources.examples import is_graph
 from juggler.runtime.sources.factory import is_factory
 from juggler.runtime.sources.named import parse_shape
 
@@ -107,6 +110,15 @@ def candidates(models: Sequence[str], shape: str) -> tuple[Candidate, ...]:
     return tuple(custom.values())
 
 
+def _own_size(graph: Path) -> tuple[int, ...]:
+    """Return the input that an ONNX file fixes, without the batch; nothing of one that it leaves free."""
+    try:
+        sides = GraphStructure(read_structure(graph), graph.stem).input_shape[1:]
+    except JugglerError:  # told where the file is opened
+        return ()
+    return tuple(side for side in sides if side is not None) if None not in sides else ()
+
+
 def _custom(model: str, size: tuple[int, ...], taken: Mapping[str, Candidate]) -> Candidate:
     """Describe a network that the user names: shortly, or in full where the short name is taken."""
     path = Path(model)
@@ -117,6 +129,8 @@ def _custom(model: str, size: tuple[int, ...], taken: Mapping[str, Candidate]) -
         name = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")[:80] or "network"
         if name not in taken or taken[name].model == model:
             break
+    if is_graph(model):
+        size = _own_size(path) or size
     # A factory of the user's own may load weights; pytorchcv and names of ours draw them.
     own_weights = is_file or (is_call and not model.startswith(PYTORCHCV))
     return Candidate(name, title, model, size, own_weights=own_weights)

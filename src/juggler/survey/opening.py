@@ -19,6 +19,7 @@ from juggler.reading.request import Request
 from juggler.reading.tensors import read_safetensors
 from juggler.runtime.deploy import CLASSIFIER
 from juggler.runtime.export import draft
+from juggler.runtime.sources.examples import is_graph
 from juggler.runtime.sources.named import open_module
 from juggler.runtime.sources.picture_folder import IMAGENET
 from juggler.survey.catalogue import PYTORCHCV, Candidate
@@ -34,13 +35,13 @@ class Opened:
     """A network, ready to be counted and exported.
 
     Attributes:
-        module: in evaluation mode.
+        module: in evaluation mode; None where the network is an ONNX file, which is taken as it is.
         graph: its ONNX file where it came as one, or its weights did.
         trained: whether its weights mean something.
         standard: how its pictures become numbers.
     """
 
-    module: nn.Module
+    module: nn.Module | None
     graph: Path | None
     trained: bool
     standard: Standard
@@ -61,8 +62,10 @@ def opened(candidate: Candidate, weights: Path | None) -> Opened:
     """
     if candidate.model.startswith(PYTORCHCV) and not is_installed("pytorchcv"):
         raise Unavailable(f"survey {candidate.title}", "not installed: pytorchcv", INSTALL)
-    module = open_module(candidate.model)
-    graph = Path(candidate.model) if Path(candidate.model).suffix == ".onnx" else None
+    source = Path(candidate.model)
+    if is_graph(candidate.model) and not candidate.flat:
+        return Opened(None, source, candidate.own_weights, standard_of(source))
+    module, graph = open_module(candidate.model), source if is_graph(candidate.model) else None
     trained = candidate.own_weights
     path = weights_of(candidate, weights)
     if path is not None:
@@ -109,6 +112,7 @@ def graph_of(candidate: Candidate, network: Opened, folder: Path) -> Path:
     if network.graph is not None:
         return network.graph
     module = network.module
+    assert module is not None  # noqa: S101  # a network without one is a graph
     if not network.trained:
         module = _drawn(module)
     return write_atomically(

@@ -17,6 +17,7 @@ from juggler.count.geometry import Geometry
 from juggler.count.network import Counted, count
 from juggler.errors import ConfigError, JugglerError
 from juggler.nouns import Progress, ReportProgress, Skipped, ignore_progress
+from juggler.runtime.counting import count_graph
 from juggler.runtime.machine import machine
 from juggler.runtime.open import require
 from juggler.runtime.session import BACKENDS
@@ -183,8 +184,13 @@ class _Run:
         ops = multiplying(counted)
         geometries = tuple(op.geometry for op in ops)
         if not ops:
+            missed = ", ".join(f"{op.times} {op.operator}" for op in counted.uncounted)
             raise ConfigError(
-                f"survey {candidate.title}", "it multiplies nothing", "Give a network with layers"
+                f"survey {candidate.title}",
+                f"nothing in it that is counted multiplies; not counted: {missed}"
+                if missed
+                else "it multiplies nothing",
+                "Give a network with layers",
             )
         array = array_for(geometries, self.options.budget)
         accuracy, losses = self._accuracy(candidate, network, graph)
@@ -291,6 +297,9 @@ def estimated_power(energy: Amount, latency: Amount, missing: Amount) -> Amount:
 
 
 def _counted(candidate: Candidate, network: Opened) -> Counted:
+    if network.module is None and network.graph is not None:
+        return count_graph(network.graph, [candidate.shape])
+    assert network.module is not None  # noqa: S101  # a network is a module or a graph
     types = (parameter.dtype for parameter in network.module.parameters() if parameter.is_floating_point())
     example = torch.empty(1, *candidate.shape, dtype=next(types, torch.float32), device="meta")
     return count(network.module, example)

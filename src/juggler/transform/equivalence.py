@@ -238,31 +238,33 @@ def _accepted_shapes(
 ) -> tuple[list[tuple[int, ...]], tuple[str, ...]]:
     """Return the shapes to compare on, and the sizes that the wide network does not take.
 
-    Batches are 1 and 7; 1 and 2 where only the example's own size is taken: it may be large; the example's
-    own where the network takes no other.
+    Batches are 1 and 7; 1 and 2 where only the example's own size is taken: it may be large. Where no other
+    batch is taken either, it is the example's own shape.
     """
     wide, _ = networks
     own_shape = tuple(draw.example.shape)
     channels, space = own_shape[1:2], own_shape[2:]
 
-    def taken(*shapes: tuple[int, ...]) -> bool:
-        return all(_outputs(wide, draw(shape)) is not None for shape in shapes)
+    def taken(*shapes: tuple[int, ...]) -> list[tuple[int, ...]]:
+        return [shape for shape in shapes if _outputs(wide, draw(shape)) is not None]
+
+    def own_size(most: int) -> list[tuple[int, ...]]:
+        """Return batches of 1 and more where a batch of 2 is taken; else the one that is known to be."""
+        is_free = taken((2, *channels, *space)) and (own_shape[0] == 1 or taken((1, *channels, *space)))
+        return [(n, *channels, *space) for n in (1, most)] if is_free else [own_shape]
 
     # A map that is added belongs to one size, even where another one fits by chance.
     if any(node.meta.get("one_size") for network in networks for node in network.graph.nodes):
-        shapes = [(n, *channels, *space) for n in (1, 7)]
-        return (shapes if taken(*shapes) else [own_shape]), ("every other size",)
+        return own_size(7), ("every other size",)
     even = tuple(min(side, options.even_side) for side in space)
     odd = tuple(min(side, options.odd_side) - 1 + min(side, options.odd_side) % 2 for side in space)
     mixed = tuple(side + i % 2 for i, side in enumerate(odd))
     batches_of = {even: (1,), odd: (1, 7), mixed: (1,)}
-    runs = {size: taken(*((n, *channels, *size) for n in batches_of[size])) for size in batches_of}
-    skipped = tuple("x".join(map(str, size)) for size, fits in runs.items() if not fits)
-    shapes = [(n, *channels, *size) for size, batches in batches_of.items() if runs[size] for n in batches]
+    by_size = {size: taken(*((n, *channels, *size) for n in ns)) for size, ns in batches_of.items()}
+    skipped = tuple("x".join(map(str, size)) for size, shapes in by_size.items() if not shapes)
+    shapes = [shape for of_size in by_size.values() for shape in of_size]
     if {shape[0] for shape in shapes} != {1, 7}:
-        shapes += [shape for n in (1, 2) if taken(shape := (n, *channels, *space))]
-    if not shapes:
-        return [own_shape], (*skipped, "every other batch")
+        shapes += own_size(2)
     return list(dict.fromkeys(shapes)), skipped
 
 

@@ -13,9 +13,8 @@ from contracts_rules import randomised
 from juggler import models
 from juggler.errors import ConfigError
 from juggler.models.layers.annealing import AnnealedReLU, anneal, has_annealed, taken_as_linear
-from juggler.models.train.history import History
 from juggler.models.train.optimization import make_optimizer
-from juggler.models.train.run_state import RunState
+from juggler.models.train.run_state import History, RunState
 from juggler.transform import flatten
 
 SMALL = {"widths": (3, 4), "blocks": (1, 1), "strides": (1, 2), "image_size": (7, 6)}

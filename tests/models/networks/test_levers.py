@@ -13,10 +13,8 @@ from juggler import models
 from juggler.data import Standard
 from juggler.errors import ConfigError, DataError
 from juggler.models import Recipe, fit, weights_sha256
-from juggler.models.train.augmentation import augmentation
-from juggler.models.train.device_data import DeviceData, standardise
-from juggler.models.train.kernel_decay import TURNS, branched, in_turn, kernel_penalty
-from juggler.models.train.objective import distance
+from juggler.models.train.device_data import DeviceData, augmentation, standardise
+from juggler.models.train.objective import TURNS, branched, distance, in_turn, kernel_penalty
 from juggler.models.train.optimization import linear_share, make_optimizer
 from juggler.transform import flatten
 from made_up_pictures import Bars

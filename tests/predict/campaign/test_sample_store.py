@@ -15,6 +15,7 @@ import pytest
 from juggler.errors import ArtefactError, ConfigError
 from juggler.nouns import Machine
 from juggler.predict import KernelSpec, Sample, Store
+from juggler.predict.campaign.store.measurements import turn_of
 from juggler.predict.campaign.store.samples import StoreError, machine_digest, salvage
 
 MACHINE = Machine("a processor", 2, 8.0, "a system", "3.12", {"onnxruntime": "1.2"})
@@ -258,3 +259,24 @@ def test_a_copy_taken_while_it_is_written_is_whole_or_refused(path, tmp_path):
         shutil.copy(path, tmp_path / "copy.db")
         with Store.open(tmp_path / "copy.db", create=True) as copy:
             assert set(copy.samples()) <= set(store.samples())
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("threads", "two"), ("exec_ms", "long"), ("backend", b"\xff"), ("spec", "[" * 5000), ("spec", "{}")],
+)
+def test_a_row_of_other_types_ends_in_our_error(path, column, value):
+    with Store.open(path, create=True) as store:
+        store.add(SAMPLE)
+    connection = sqlite3.connect(path)
+    connection.execute(f"UPDATE samples SET {column} = ?", (value,))  # noqa: S608
+    connection.commit()
+    connection.close()
+    with Store.open(path) as store, pytest.raises(ArtefactError):
+        store.samples()
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"spec": 3}', '{"pre_ms": "a"}'])
+def test_a_turn_of_something_else_ends_in_our_error(text):
+    with pytest.raises(ArtefactError):
+        turn_of(text)

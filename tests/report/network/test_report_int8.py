@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from juggler.nouns import Quantization
+from juggler.report.html import tiles
 from juggler.report.network import sheets
 from juggler.report.story import Story
-from juggler.report.summary import tiles
 from report_parts import make_certificate
 
 RECORD = Quantization(

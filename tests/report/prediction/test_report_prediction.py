@@ -115,7 +115,7 @@ def test_published_values_stand_beside_and_only_where_there_are_any():
     assert rows["perfnet"][-2:] == ("14.96", "–")
     assert rows["roofline_trees"][-2:] == rows["resperfnet"][-2:] == ("–", "–")
     assert {row[-2:] for row in learners_sheet(comparison(), "dense").rows} == {("–", "–")}
-    families = {row[0]: row for row in families_sheet(report()).rows}
+    families = {row[0]: row for row in families_sheet(report(), 0.8).rows}
     assert families["dense"][-2:] == ("4.515", "13.4")
     assert families["norm"][4:8] == families["add"][-2:] * 2 == ("–",) * 4
     phases = {row[:2]: row for row in phases_sheet(story().phases, "here").rows}

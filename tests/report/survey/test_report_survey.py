@@ -12,15 +12,20 @@ from juggler.report.kit.sheet import sheet_table
 from juggler.report.survey.bubbles import BUBBLES, LARGEST, LARGEST_M, SMALLEST, area, bubble_figure
 from juggler.report.survey.figures import BARS, bar_figure
 from juggler.report.survey.hardware import choice_figure, energy_figure
-from juggler.report.survey.marks import MARKERS, SIGNS, WEAKEST_FIRST, legend, marked, weakest
 from juggler.report.survey.page import render_survey, write_survey
 from juggler.report.survey.sheets import (
+    MARKERS,
+    SIGNS,
+    WEAKEST_FIRST,
     arrays_sheet,
+    legend,
+    marked,
     points,
     precisions_sheet,
     ratios_sheet,
     sheets_for_terminal,
     table_one_sheet,
+    weakest,
     what_ifs_sheet,
 )
 from juggler.survey import ORIGINS, Amount

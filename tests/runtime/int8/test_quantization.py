@@ -222,3 +222,48 @@ def test_deviation_counts_as_its_definition_says(graph: bytes) -> None:
         found = deviation(exact, Off(), drawn(1))  # type: ignore[arg-type]
     assert found.signal_to_noise_db == pytest.approx(40.0, abs=1e-3)
     assert found.max_error == pytest.approx(0.01, rel=1e-4)
+
+
+OLD = {
+    7: [("Dropout", {"ratio": 0.5}), ("Clip", {"min": 0.0, "max": 6.0})],
+    9: [("Pad", {"pads": [0, 0, 1, 1, 0, 0, 1, 1]})],
+    11: [("ReduceMean", {"axes": [2, 3]}), ("Softmax", {"axis": 1})],
+    12: [("ReduceMean", {"axes": [2, 3]}), ("Squeeze", {"axes": [2]})],
+}
+
+
+def old_graph(opset: int) -> onnx.ModelProto:
+    """Make a graph of an old opset, whose weights stand among its inputs, as they had to."""
+    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    nodes = [helper.make_node("Conv", ["pixels", "w", "b"], ["t0"], pads=[1] * 4)]
+    for index, (kind, attributes) in enumerate(OLD[opset]):
+        nodes.append(helper.make_node(kind, [f"t{index}"], [f"t{index + 1}"], **attributes))
+    nodes[-1].output[0] = "scores"
+    random = np.random.default_rng(0)
+    weights = {"w": random.normal(size=(4, 2, 3, 3)), "b": random.normal(size=4)}
+    tensors = [onnx.numpy_helper.from_array(v.astype(np.float32), name) for name, v in weights.items()]
+    inputs = [helper.make_tensor_value_info("pixels", floats, ["N", 2, "H", "W"])]
+    inputs += [helper.make_tensor_value_info(tensor.name, floats, tensor.dims) for tensor in tensors]
+    outputs = [helper.make_tensor_value_info("scores", floats, None)]
+    graph = helper.make_graph(nodes, "old", inputs, outputs, tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=3)
+
+
+@pytest.mark.parametrize("opset", OLD)
+def test_old_opsets_are_lifted_and_keep_their_names_and_free_sizes(opset: int) -> None:
+    source = old_graph(opset).SerializeToString()
+    written = quantize(source, drawn(0))
+    with open_session(source) as exact, open_session(written, precision="int8") as int8:
+        assert [(spec.name, spec.shape) for spec in int8.inputs] == [("pixels", (None, 2, None, None))]
+        assert [spec.name for spec in int8.outputs] == ["scores"]
+        assert (deviation(exact, int8, drawn(1)).signal_to_noise_db or 99.0) > 20.0
+
+
+def test_an_old_graph_that_cannot_be_lifted_is_refused_by_its_opset() -> None:
+    model = old_graph(9)
+    upsample = onnx.helper.make_node("Upsample", ["scores", "sides"], ["large"], mode="linear")
+    model.graph.node.append(upsample)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32([1, 1, 1.5, 1.5]), "sides"))
+    model.graph.output[0].name = "large"
+    with pytest.raises(ArtefactError, match=r"of opset 9: .*lifted to opset 13.* Export it with opset 13"):
+        quantize(model.SerializeToString(), drawn(0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -197,3 +198,58 @@ def test_the_machine_is_described() -> None:
     assert found.memory_gib > 0
     assert found.packages["torch"] == version("torch")  # torch.__version__ may name a build of it besides
     assert type(found).from_json(found.to_json()) == found
+
+
+def graph_with(kind: str, batch: int | str) -> bytes:
+    floats, helper = onnx.TensorProto.FLOAT, onnx.helper
+    ends = [helper.make_tensor_value_info(name, floats, [batch, 4, 4]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node(kind, ["x"], ["y"])], "g", ends[:1], ends[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def test_a_backend_that_fails_loses_only_its_own_row() -> None:
+    models = {
+        "fixed": graph_with("Relu", 1),
+        "free": graph_with("Relu", "N"),
+        "odd": graph_with("Hardmax", "N"),
+    }
+    backends = ["onnxruntime", "torch_eager"]
+    measured = measure(models, backends, shape=(4, 4), batches=(1, 3), **QUICK)  # type: ignore[arg-type]
+    timed = {(t.subject, t.backend, t.batch) for t in measured.timings}
+    assert {("free", name, batch) for name in backends for batch in (1, 3)} <= timed
+    assert {("odd", "onnxruntime", 1), ("odd", "onnxruntime", 3), ("fixed", "onnxruntime", 1)} <= timed
+    reasons = {skip.what: skip.reason for skip in measured.skipped}
+    assert "Hardmax" in reasons["odd on torch_eager"]
+    assert "shape [3, 4, 4]" in reasons["fixed on onnxruntime at batch 3"]
+    assert {(s.subject, s.batch) for s in measured.speedups if s.backend == "onnxruntime"} == {
+        ("free", 1),
+        ("odd", 1),
+    }, "what the first one was not timed at has no speed-up"
+
+
+def test_where_nothing_runs_the_first_reason_is_the_error() -> None:
+    with pytest.raises(ConfigError, match=r"shape \[3, 4, 4\]"):
+        measure({"a": graph_with("Relu", 1)}, ["onnxruntime"], shape=(4, 4), batches=(3,), **QUICK)  # type: ignore[arg-type]
+
+
+class Words(nn.Module):
+    """Takes words and a picture; returns a dict."""
+
+    def forward(self, words: torch.Tensor, picture: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"score": words.to(torch.float32).mean(1) + picture.mean((1, 2, 3))}
+
+
+def test_networks_of_several_inputs_and_integers_are_timed(tmp_path: Path) -> None:
+    example = (torch.zeros(1, 6, dtype=torch.int64), torch.zeros(1, *SHAPE))
+    path = export(Words().eval(), example, tmp_path / "words.onnx")
+    options = {"shape": ((6,), SHAPE), "batches": (2,), "memory": True, **QUICK}
+    module = measure({"module": Words().eval()}, ["torch_eager"], dtypes=("int64", "float32"), **options)  # type: ignore[arg-type]
+    file = measure({"file": path}, ["onnxruntime", "openvino"], **options)  # type: ignore[arg-type]
+    assert [(t.subject, t.backend) for t in (*module.timings, *file.timings)] == [
+        ("module", "torch_eager"),
+        ("file", "onnxruntime"),
+        ("file", "openvino"),
+    ]
+    assert len(file.peaks) == 2 and all(peak.process_mib > 0 for peak in file.peaks)

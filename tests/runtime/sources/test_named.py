@@ -151,5 +151,11 @@ def test_what_is_written_as_a_factory() -> None:
 @pytest.mark.usefixtures("folder")
 def test_contenders_are_named_as_they_were_given() -> None:
     sources = ["nets_of_this_test:Net", "nets_of_this_test:Net(width=7)"]
-    found, shape = contenders(sources, "3,8,8", flat=False)
-    assert list(found) == sources and shape == (3, 8, 8)
+    found, shapes = contenders(sources, "3,8,8", flat=False)
+    assert list(found) == sources and shapes == ((3, 8, 8),)
+
+
+def test_types_are_given_once_for_each_input() -> None:
+    for dtypes, words in ((["float8"], "'float8'"), (["int64", "int64"], "2 for 1 inputs")):
+        with pytest.raises(ConfigError, match=words):
+            contenders(["resnet18"], "3,8,8", flat=False, dtypes=dtypes)

@@ -13,7 +13,7 @@ from torch import fx, nn
 import juggler
 from juggler.clock.race import Ratio
 from juggler.digest import weights_sha256
-from juggler.errors import ConfigError, Refused
+from juggler.errors import ConfigError, JugglerError, Refused
 from juggler.nouns import Decision
 from juggler.runtime.tuning.flattening import (
     WHOLE,
@@ -205,3 +205,26 @@ def test_bad_options_are_refused_by_name() -> None:
         flatten(network, X, policy="measure", threads=0)
     with pytest.raises(Refused, match="training mode"):
         flatten(network.train(), X, policy="measure", cost=macs)
+
+
+@pytest.mark.parametrize(
+    ("module", "example"),
+    [
+        (nn.Sequential(nn.LazyConv2d(8, 3), nn.LazyBatchNorm2d()), torch.randn(1, 3, 8, 8)),
+        (nn.Sequential(nn.Conv2d(3, 4, 3, device="meta")), torch.randn(1, 3, 8, 8)),
+        (nn.Sequential(nn.Conv2d(3, 4, 3)), torch.zeros(3, 8, 8)),
+    ],
+)
+def test_whatever_goes_wrong_is_a_refusal(module: nn.Module, example: torch.Tensor) -> None:
+    with pytest.raises(JugglerError) as caught:
+        juggler.flatten(module.eval(), example)
+    assert caught.value.found and caught.value.remedy
+
+
+def test_a_fault_within_the_rewriting_names_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise IndexError("out of range\n\nWhile executing %conv_1 : [num_users=1] = call_module")
+
+    monkeypatch.setattr(juggler.transform, "flatten", fail)
+    with pytest.raises(Refused, match="at node conv_1: IndexError: out of range"):
+        juggler.flatten(nn.Sequential(nn.Conv2d(3, 4, 3)).eval(), torch.randn(1, 3, 8, 8))

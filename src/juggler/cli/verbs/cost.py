@@ -10,6 +10,7 @@ import typer
 from juggler.cli.audience import NETWORK
 from juggler.cli.console import OUT, bar, escape
 from juggler.cli.costing import counted_source, given_ceilings, keep, print_costs
+from juggler.cli.examples import Shapes, Types
 
 Model = Annotated[
     str,
@@ -18,7 +19,6 @@ Model = Annotated[
         ".onnx file, or a network's name."
     ),
 ]
-Shape = Annotated[str, typer.Option(help="Input without the batch: channels,height,width.")]
 Batch = Annotated[int, typer.Option(min=1, help="Inputs at once.")]
 Sort = Annotated[
     str, typer.Option(help="order, macs, operations, parameters, bytes, memory, intensity or time.")
@@ -40,7 +40,8 @@ Html = Annotated[Path | None, typer.Option("--html", help="Write all of it as on
 
 def cost(
     model: Model,
-    shape: Shape = "3,224,224",
+    shape: Shapes = None,
+    dtype: Types = None,
     batch: Batch = 1,
     sort: Sort = "order",
     fold: Fold = None,
@@ -53,7 +54,7 @@ def cost(
     """Count a network's work, weights and traffic, and name what binds each layer.
 
     The bounds are a roofline's, by ceilings measured here in a few seconds, or by those that you give for
-    hardware that you do not have. What is not counted is listed.
+    hardware that you do not have. An ONNX file is read as it is, in int8 too. What is not counted is listed.
 
     Examples: juggler cost resnet50 --sort time --top 20;
 
@@ -65,7 +66,7 @@ def cost(
     check(sort, fold)
     roof = given_ceilings(ceilings) if ceilings else None
     with bar(f"counting {escape(model)}") as progress:
-        counted = counted_source(model, shape, batch, progress)
+        counted = counted_source(model, shape, batch, progress, types=dtype)
     if roof is None:
         with bar("measuring the ceilings of this machine") as progress:
             roof = measure_ceilings(progress=progress)

@@ -1,4 +1,4 @@
-"""`juggler demo`: the whole river once."""
+"""`juggler demo`: every room once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def demo(out: Out = Path("juggler-demo"), data: Folder = None, backends: Backend
     """
     with ERRORS.status("waking torch"):
         from juggler.models import TrainedDetector  # noqa: PLC0415  # torch takes two seconds to import
-        from juggler.report.demo import SYNTHETIC, find_records, run_river  # noqa: PLC0415
+        from juggler.report.demo import SYNTHETIC, find_records, run_demo  # noqa: PLC0415
 
     with bars() as progress:
         tasks: dict[str, TaskID] = {}
@@ -42,7 +42,7 @@ def demo(out: Out = Path("juggler-demo"), data: Folder = None, backends: Backend
         name, records = find_records(Source(folder=data, progress=download_progress(progress)))
         if name.synthetic:
             progress.console.print(Panel(SYNTHETIC, style="bold yellow"))
-        river = run_river(
+        result = run_demo(
             TrainedDetector.load(shipped("nsl_kdd.safetensors")),
             name,
             records,
@@ -53,12 +53,12 @@ def demo(out: Out = Path("juggler-demo"), data: Folder = None, backends: Backend
                 f"[dim]{r.rule:>16}[/] {' + '.join(r.nodes)} [bold]->[/] {r.result}", highlight=False
             ),
         )
-    flattened = river.deployed.flattened
+    flattened = result.deployed.flattened
     OUT.print(certificate_table(flattened.certificate))
-    OUT.print(scores_table(river.scores))
-    OUT.print(recall_table(river.scores[:1]))
-    OUT.print(timings_table(river.measured.timings, river.measured.speedups))
-    for skip in river.measured.skipped:
+    OUT.print(scores_table(result.scores))
+    OUT.print(recall_table(result.scores[:1]))
+    OUT.print(timings_table(result.measured.timings, result.measured.speedups))
+    for skip in result.measured.skipped:
         OUT.print(f"[yellow]–[/] {escape(str(skip))}", soft_wrap=True)
     if name.synthetic:
         OUT.print(Panel(SYNTHETIC, style="bold yellow"))
@@ -67,10 +67,11 @@ def demo(out: Out = Path("juggler-demo"), data: Folder = None, backends: Backend
         f"wide: {len(before.nodes)} ops, {before.macs:,} MACs; flat: {len(after.nodes)} ops, {after.macs:,}"
     )
     OUT.print(
-        f"[green]✓[/] alerts   {river.alerts_path.resolve()} ({river.summary.alerts} of them)", soft_wrap=True
+        f"[green]✓[/] alerts   {escape(result.alerts_path.resolve())} ({result.summary.alerts} of them)",
+        soft_wrap=True,
     )
-    OUT.print(f"[green]✓[/] artefact {escape(river.deployed.flat.path.resolve())}", soft_wrap=True)
-    OUT.print(f"[green]✓[/] report   {escape(river.report_path.resolve())}", soft_wrap=True)
+    OUT.print(f"[green]✓[/] artefact {escape(result.deployed.flat.path.resolve())}", soft_wrap=True)
+    OUT.print(f"[green]✓[/] report   {escape(result.report_path.resolve())}", soft_wrap=True)
 
 
 VERB = demo

@@ -31,6 +31,7 @@ Window = Annotated[int, typer.Option(help="An alert ends after so many records w
 Seconds = Annotated[float, typer.Option(help="... or after so many seconds.")]
 Backend = Annotated[str, typer.Option(help="What runs the network, see juggler doctor.")]
 Summarise = Annotated[Path | None, typer.Option("--summary", help="Write the summary as JSON to this file.")]
+Trust = Annotated[Path | None, typer.Option(help="Take only an artefact that the owner of this key signed.")]
 Fail = Annotated[bool, typer.Option("--fail-on-alert", help="Exit with 1 if there was an alert.")]
 
 
@@ -45,6 +46,7 @@ def detect(
     backend: Backend = "onnxruntime",
     summary: Summarise = None,
     fail_on_alert: Fail = False,
+    trust: Trust = None,
 ) -> None:
     """Read records, write aggregated alerts as EVE JSON lines, end with a summary.
 
@@ -60,7 +62,7 @@ def detect(
     account = Account(summary)
     quiet = records == "-" or not (sys.stderr and sys.stderr.isatty())
     try:
-        opened = Artefact.load(path, threads=1 if records == "-" else None)
+        opened = Artefact.load(path, threads=1 if records == "-" else None, trust=trust)
         options = DetectOptions(threshold=threshold, window_records=window_records, window_s=window_s)
         session = None if backend == "onnxruntime" else open_session(opened.graph, backend)
         with (

@@ -98,7 +98,7 @@ def flatten(
     for written in ship(done, example, out, int8=real, parity_limit=parity_limit) if out else ():
         OUT.print(f"[green]✓[/] {escape(written)}", soft_wrap=True)
     if report is not None:
-        from juggler.report.flattened import write_flattened  # noqa: PLC0415  # needs the workshop's packages
+        from juggler.report.html import write_flattened  # noqa: PLC0415  # needs the workshop's packages
 
         OUT.print(f"[green]✓[/] {escape(write_flattened(source, done, measured, report))}", soft_wrap=True)
     if code := exit_code(done):

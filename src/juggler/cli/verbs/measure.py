@@ -14,7 +14,14 @@ from juggler.report import timings_table
 
 Models = Annotated[list[str], typer.Argument(help="Artefacts, ONNX files, checkpoints or names of networks.")]
 Backends = Annotated[str | None, typer.Option(help="Separated by commas; all that work here if absent.")]
-Shape = Annotated[str | None, typer.Option(help="channels,height,width; an artefact's own if absent.")]
+Shape = Annotated[
+    list[str] | None,
+    typer.Option(help="channels,height,width, once for each input; a file's own if absent."),
+]
+Dtype = Annotated[
+    list[str] | None,
+    typer.Option(help="Element type, once for each input; a file's own, or float32."),
+]
 Batches = Annotated[str, typer.Option(help="Batch sizes, separated by commas.")]
 Precisions = Annotated[str, typer.Option(help="Out of float32, bfloat16 and int8, separated by commas.")]
 Threads = Annotated[int | None, typer.Option(help="Cores a call may use.")]
@@ -31,14 +38,15 @@ def measure(
     threads: Threads = None,
     rounds: Rounds = 20,
     flat: Flat = False,
+    dtype: Dtype = None,
     memory: Annotated[bool, typer.Option(help="Measure peak memory too, in processes of their own.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write all figures as JSON.")] = None,
 ) -> None:
     """Time networks against each other: interleaved rounds, median, p95, p99, throughput.
 
     The first network is what the others are compared with, within one precision. A backend that lacks a
-    precision is left out of it. For int8 each network is calibrated on random inputs, for its speed does not
-    depend on them.
+    precision is left out of it, and one that fails says why below the table. For int8 each network is
+    calibrated on random inputs, for its speed does not depend on them.
 
     Examples: juggler measure resnet50 juggler_resnet50 --flat --shape 3,224,224 --backends openvino;
 
@@ -48,12 +56,13 @@ def measure(
     from juggler.runtime.sources.named import contenders, parse_sizes  # noqa: PLC0415
 
     sizes = parse_sizes(batches)
-    entries, input_shape = contenders(models, shape, flat=flat)
+    entries, shapes = contenders(models, shape, flat=flat, dtypes=dtype or ())
     with bar(f"timing {', '.join(entries)}") as tell:
         measured = race(
             entries,
             None if backends is None else [name.strip() for name in backends.split(",")],
-            shape=input_shape,
+            shape=shapes,
+            dtypes=dtype or (),
             batches=sizes,
             precisions=[name.strip() for name in precisions.split(",")],
             threads=threads,

@@ -39,10 +39,11 @@ def predict(
         bool, typer.Option("--recalibrate", help="Measure this machine for a minute, and correct for it.")
     ] = False,
 ) -> None:
-    """Predict a network's latency on a device: by kernel and in total, with 90 % intervals.
+    """Predict a network's latency on a device: by kernel and in total, with intervals.
 
     The kernels are those that the runtime makes of the network: its optimised graph is read, nothing is run.
-    What is not covered, and what lies outside the sampled range, is listed.
+    The intervals cover the share that the predictor was fitted for, which the table names. What is not
+    covered, and what lies outside the sampled range, is listed.
 
     Examples: juggler predict resnet50 --device xeon.predictor --batch 1,8,64;
 

@@ -18,7 +18,9 @@ from juggler.registry import normalise
 What = Annotated[str, typer.Argument(help="Data set, such as nsl-kdd or cifar10, or a plan's TOML file.")]
 PlanFile = Annotated[Path | None, typer.Option("--plan", help="Plan as TOML; the shipped one if absent.")]
 Out = Annotated[Path | None, typer.Option(help="Folder for the run; runs/DATASET if absent.")]
-Folder = Annotated[Path | None, typer.Option("--data", help="Folder or zip to look in first.")]
+Folder = Annotated[
+    Path | None, typer.Option("--data", help="Folder or zip that holds it; looked for if absent.")
+]
 Features = Annotated[str | None, typer.Option(help="header (28 columns) or all (41); the plan's if absent.")]
 Rate = Annotated[float | None, typer.Option(help="False-alarm rate to set the threshold for.")]
 Number = Annotated[int | None, typer.Option(help="Seed of everything drawn.")]

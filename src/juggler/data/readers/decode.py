@@ -21,7 +21,6 @@ Item = TypeVar("Item")
 
 _JPEG = b"\xff\xd8\xff"
 _WORKERS = 8
-_AT_ONCE = 256
 
 
 def is_jpeg(content: bytes) -> bool:
@@ -52,15 +51,15 @@ def square(content: bytes, name: str, size: int) -> NDArray[np.uint8]:
 
 
 def in_parallel(
-    work: Callable[[Item], NDArray[np.uint8]], items: Sequence[Item]
+    work: Callable[[Item], NDArray[np.uint8]], items: Sequence[Item], at_once: int = 256
 ) -> Iterator[NDArray[np.uint8]]:
-    """Yield what `work` makes of the items, stacked, some hundreds at a time and in order.
+    """Yield what `work` makes of the items, stacked, `at_once` at a time and in order.
 
     Pillow decodes and resizes large pictures without holding the interpreter, so threads help.
     """
     with ThreadPoolExecutor(min(_WORKERS, os.cpu_count() or 1)) as pool:
-        for start in range(0, len(items), _AT_ONCE):
-            yield np.stack([*pool.map(work, items[start : start + _AT_ONCE])])
+        for start in range(0, len(items), at_once):
+            yield np.stack([*pool.map(work, items[start : start + at_once])])
 
 
 def _opened(content: bytes, name: str, *, upright: bool = False) -> Image.Image:

@@ -79,7 +79,7 @@ class ImageFolder:
             paths.classes,
             f"{self._root()}, {part} part",
             pictures.sha256,
-            pictures.notes,
+            paths.notes,
         )
 
     def training(self) -> TrainPictures:

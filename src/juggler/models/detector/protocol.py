@@ -30,9 +30,9 @@ from juggler.models.detector.ensemble import join, member_seeds, network_for
 from juggler.models.detector.ood_score import sample_normals, with_ood_score
 from juggler.models.detector.plan import Plan
 from juggler.models.networks import checkpoint
-from juggler.models.train.history import History
-from juggler.models.train.inference import probabilities
+from juggler.models.train.device_data import probabilities
 from juggler.models.train.loop import fit
+from juggler.models.train.run_state import History
 from juggler.models.train.task import Predict, Validate
 from juggler.nouns import ReportProgress, as_stage
 

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from juggler.data import Standard
+from juggler.errors import ConfigError, Unavailable
+from juggler.extras import install_command
+from juggler.models.train.recipe import Recipe
 
 _SHARE_OF_MEMORY = 0.5  # of what a device has free; the rest is for weights and activations
 
@@ -65,3 +73,82 @@ def _fits(images: Tensor, device: torch.device) -> bool:
         return True
     free, _ = torch.cuda.mem_get_info(device)
     return images.nbytes <= _SHARE_OF_MEMORY * free
+
+
+def probabilities(
+    module: nn.Module,
+    images: Tensor | NDArray[np.float32] | NDArray[np.uint8],
+    batch: int = 1024,
+    *,
+    standard: Standard | None = None,
+) -> NDArray[np.float32]:
+    """Return softmax of the network's logits for images `[n, C, H, W]` as float32 `[n, classes]`.
+
+    uint8 images are made numbers by the standard.
+
+    The network runs in evaluation mode, where it is, and is left in the mode in which it was.
+    """
+    inputs = torch.as_tensor(images)
+    device = next((tensor.device for tensor in module.parameters()), torch.device("cpu"))
+    was_training = [part for part in module.modules() if part.training]
+    module.eval()
+    try:
+        with torch.inference_mode():
+            parts = [
+                torch.softmax(module(standardise(x.to(device), standard)).float(), dim=1).cpu()
+                for x in torch.split(inputs, batch)
+            ]
+    finally:
+        for part in was_training:
+            part.training = True
+    return np.asarray(torch.cat(parts).numpy(), dtype=np.float32)
+
+
+def augmentation(recipe: Recipe, size: tuple[int, int]) -> nn.Module:
+    """Return the recipe's flip, random crop and cutout, in this order, for pictures `[n, C, H, W]`.
+
+    The draws come from torch's global generators. Where the recipe has none of these it is the identity.
+
+    Args:
+        recipe: how to train.
+        size: height and width of the pictures.
+
+    Raises:
+        ConfigError: a crop or a square is as large as the pictures.
+        Unavailable: kornia is not installed.
+    """
+    if not (recipe.flip or recipe.random_crop or recipe.cutout):
+        return nn.Identity()
+    for name in ("random_crop", "cutout"):
+        if getattr(recipe, name) >= min(size):
+            raise ConfigError(
+                f"train on pictures of {size[0]} x {size[1]}",
+                f"{name} is {getattr(recipe, name)} pixels",
+                f"Give fewer than {min(size)}",
+            )
+    kornia = _kornia()
+    steps: list[nn.Module] = []
+    if recipe.flip:
+        steps.append(kornia.RandomHorizontalFlip(p=0.5))
+    if recipe.random_crop:
+        steps.append(kornia.RandomCrop(size, padding=recipe.random_crop, cropping_mode="slice", p=1.0))
+    if recipe.cutout:
+        share = recipe.cutout**2 / (size[0] * size[1])
+        steps.append(kornia.RandomErasing(scale=(share, share), ratio=(1.0, 1.0), value=0.0, p=1.0))
+    return nn.Sequential(*steps)
+
+
+def mix(x: Tensor, partner: Tensor, share: float) -> Tensor:
+    """Return each picture's share `kept` and the rest of another's (mixup, Zhang et al. 2018, Eq. 1)."""
+    return x.lerp(x[partner], 1 - share)
+
+
+def _kornia() -> Any:
+    try:
+        return importlib.import_module("kornia.augmentation")
+    except ImportError as error:
+        raise Unavailable(
+            "flip, crop or cut pictures while training",
+            f"kornia cannot be imported ({error})",
+            f"{install_command('train')}, or take flip, random_crop and cutout out of the recipe",
+        ) from error

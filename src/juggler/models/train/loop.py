@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from juggler.data import Standard
 from juggler.errors import ConfigError
 from juggler.models.networks.checkpoint import read_tensors, write_tensors
-from juggler.models.train.history import History
 from juggler.models.train.recipe import Recipe
 from juggler.models.train.run import Run
+from juggler.models.train.run_state import History
 from juggler.models.train.task import (
     Task,
     Validate,

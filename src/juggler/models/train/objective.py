@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from juggler.models.train.augmentation import augmentation, mix
-from juggler.models.train.device_data import DeviceData
-from juggler.models.train.kernel_decay import TURNS, branched, in_turn, kernel_penalty
+from juggler.models.branches import Branched
+from juggler.models.branches.equivalent import equivalent_kernel
+from juggler.models.train.device_data import DeviceData, augmentation, mix
 from juggler.models.train.recipe import Recipe
 
 TAIL_LIMIT = 9.0
@@ -140,3 +142,29 @@ class Objective:
             answers = teacher(x)
         weights = torch.stack([share * weights for _, weights, share in sides]).sum(0)
         return (distance(logits, answers, self._recipe.distill_temperature) * weights).mean()
+
+
+# Decay of every branch punishes a kernel for how it is written down: the same kernel, spread over two
+# branches, costs half as much. Decay of the equivalent kernel does not know the branches, and what is
+# deployed has small weights, which int8 likes. Source: the code of Ding et al., "RepVGG" (CVPR 2021). To
+# find a kernel costs a good part of a pass where maps are small, so the blocks take turns, each at every
+# fourth step with four times the weight: Karras et al. (StyleGAN 2, CVPR 2020), 3.1, lazy regularisation.
+TURNS = 4
+"""Steps over which all blocks are decayed once."""
+
+
+def in_turn(blocks: Sequence[Branched], step: int) -> Sequence[Branched]:
+    """Return the blocks whose turn it is at a step; they count `TURNS` times."""
+    return blocks[step % TURNS :: TURNS]
+
+
+def branched(module: nn.Module) -> list[Branched]:
+    """Return the blocks of branches of a network, the outermost ones."""
+    if isinstance(module, Branched):
+        return [module]
+    return [block for child in module.children() for block in branched(child)]
+
+
+def kernel_penalty(blocks: Sequence[Branched]) -> Tensor:
+    """Return half the sum of squares of the blocks' equivalent kernels, `[]`, differentiable."""
+    return torch.stack([equivalent_kernel(block).square().sum() for block in blocks]).sum() / 2

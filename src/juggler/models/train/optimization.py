@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from juggler.models.train.device_data import DeviceData
-from juggler.models.train.kernel_decay import branched
+from juggler.models.train.objective import branched
 from juggler.models.train.recipe import Recipe
 
 REFRESH_ROWS = 16_384

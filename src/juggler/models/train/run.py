@@ -16,12 +16,10 @@ from torch import Tensor, nn
 
 from juggler.errors import ConfigError, JugglerError
 from juggler.models.layers.annealing import anneal
-from juggler.models.train.device_data import DeviceData
-from juggler.models.train.history import EpochRecord, History
-from juggler.models.train.inference import probabilities
+from juggler.models.train.device_data import DeviceData, probabilities
 from juggler.models.train.objective import Objective
 from juggler.models.train.optimization import WeightAverage, linear_share, make_optimizer, rate_at
-from juggler.models.train.run_state import RngState, RunState, Unfinished, mixed
+from juggler.models.train.run_state import EpochRecord, History, RngState, RunState, Unfinished, mixed
 from juggler.models.train.task import Task, steps_an_epoch
 from juggler.nouns import Progress
 

@@ -20,7 +20,7 @@ from juggler.errors import ConfigError, DataError
 from juggler.models.layers.annealing import has_annealed
 from juggler.models.networks.creation import origin
 from juggler.models.train.device_data import standardise
-from juggler.models.train.kernel_decay import branched
+from juggler.models.train.objective import branched
 from juggler.models.train.recipe import Recipe
 from juggler.nouns import ReportProgress
 

@@ -29,6 +29,7 @@ from juggler.cost.hardware.hierarchy import cache_bytes
 from juggler.errors import JugglerError, Unavailable
 from juggler.extras import install_command
 from juggler.lazy import renamed
+from juggler.nouns import Noun
 from juggler.predict.kernels.spec import KernelSpec
 from juggler.registry import Registry
 
@@ -87,7 +88,11 @@ class Bench(Protocol):
 
 
 class Profiler(Protocol):
-    """What takes the time of a kernel apart on one backend; each file offers one as `PROFILER`."""
+    """What takes the time of a kernel apart on one backend; each file offers one as `PROFILER`.
+
+    Attributes:
+        name: of the backend that it times, and of its file.
+    """
 
     name: str
 
@@ -147,7 +152,7 @@ PROFILERS: Registry[Profiler] = Registry(
 
 
 @dataclass(frozen=True)
-class RoundTiming:
+class RoundTiming(Noun):
     """What one kernel took in one round: the middle of its calls, in milliseconds.
 
     Attributes:

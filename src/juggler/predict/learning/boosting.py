@@ -14,6 +14,7 @@ import numpy.typing as npt
 from juggler.arrays import Arrays, Floats
 from juggler.errors import ArtefactError, Unavailable
 from juggler.extras import install_command
+from juggler.predict.learning.booster_bytes import check_booster
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,19 @@ class Boosters:
         if not loaded:
             raise ArtefactError("read boosted trees", "there is none", "Fit them again")
         return boosters
+
+
+def check_boosters(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Refuse boosters among arrays that xgboost had better not open.
+
+    Raises:
+        ValueError: one is damaged, or was altered.
+    """
+    for name, array in arrays.items():
+        if name.rpartition("/")[2].startswith("booster"):
+            if array.dtype != np.uint8:
+                raise ValueError(f"{name} is no bytes")
+            check_booster(array.tobytes())
 
 
 def best_settings(

@@ -22,6 +22,7 @@ from juggler.errors import ArtefactError, DataError
 from juggler.files import write_atomically
 from juggler.nouns import Progress, ReportProgress, ignore_progress
 from juggler.predict.kernels.table import KernelTable
+from juggler.predict.learning.boosting import check_boosters
 from juggler.predict.learning.splits import random_split
 from juggler.predict.learning.state import Stateful
 from juggler.reading.arrays import read_npz
@@ -249,4 +250,6 @@ def load(path: str | Path) -> Fitted:
     arrays = read_npz(Path(path), request)
     if "json" not in arrays:
         raise request.refusal("no fitted learner")
+    with request.refusing("fitted learner"):
+        check_boosters(arrays)
     return unpack(parse_object(arrays.pop("json").tobytes(), request), arrays)

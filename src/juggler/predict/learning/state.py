@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from juggler.arrays import Arrays, Floats
 from juggler.nouns import Noun
+from juggler.nouns.noun import restored_value
 from juggler.predict.learning.boosting import Boosters
 
 
@@ -48,6 +49,7 @@ class Stateful:
 
         Raises:
             KeyError: a field is missing.
+            TypeError: a field is of another type.
             ValueError: it is damaged.
         """
         return cls(**cls.restored(fields, arrays))
@@ -63,13 +65,8 @@ class Stateful:
                 values[name] = np.asarray(arrays[key], np.float64)
             elif hint is Boosters:
                 values[name] = Boosters.from_arrays(part(arrays, key))
-            elif isinstance(hint, type) and issubclass(hint, Noun):
-                values[name] = hint.from_dict(fields[key])
-            elif typing.get_origin(hint) is tuple:
-                low, high = fields[key]
-                values[name] = float(low), float(high)
             else:
-                values[name] = (typing.get_origin(hint) or hint)(fields[key])
+                values[name] = restored_value(hint, fields[key])
         return values
 
     @classmethod

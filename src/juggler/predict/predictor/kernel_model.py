@@ -119,9 +119,23 @@ class KernelModel:
             ArtefactError: it is damaged, or of another release.
             KeyError: a field is missing.
         """
-        packed = dict(fields["phases"])
+        packed = {phase: fields["phases"][phase] for phase in PHASES if phase in fields["phases"]}
         phases = {phase: unpack(fields, part(arrays, phase)) for phase, fields in packed.items()}
         learners = {phase: str(fields["learner"]) for phase, fields in packed.items()}
-        return cls(
-            family, str(fields["learner"]), phases, Range.from_dict(fields["sampled"]), learners=learners
-        )
+        sampled = Range.from_dict(fields["sampled"])
+        model = cls(family, str(fields["learner"]), phases, sampled, learners=learners)
+        model._try_out()
+        return model
+
+    def _try_out(self) -> None:
+        """Predict one kernel in every phase: parts of a file that do not fit together are found here.
+
+        Raises:
+            ValueError: there is no model of executions, or an answer is no duration.
+        """
+        table = KernelTable(self.family, {"batch": [1.0]})
+        self.sampled.outside(table)
+        answers = {phase: float(fitted.predict(table)[0]) for phase, fitted in self.phases.items()}
+        wrong = [phase for phase, ms in answers.items() if not 0.0 < ms < float("inf")]
+        if wrong or EXEC not in answers or self.sampled.has_cold not in (True, False):
+            raise ValueError(f"the kernels of the family {self.family} take {answers} ms")

@@ -147,4 +147,4 @@ def doubt(layers: Sequence[LayerPrediction], uncovered_ms: float, total_ms: floa
             parts.append((layer.latency_ms, DOUBT if is_other else OUTSIDE))
     shorter = sum(ms * (1.0 - 1.0 / times) for ms, times in parts)
     longer = sum(ms * (times - 1.0) for ms, times in parts)
-    return 1.0 - min(shorter / total_ms, 1.0), 1.0 + longer / total_ms
+    return max(1.0 - shorter / total_ms, 1.0 / UNKNOWN), 1.0 + longer / total_ms

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from juggler.arrays import Arrays
-from juggler.errors import ConfigError
+from juggler.errors import ArtefactError, ConfigError
 from juggler.nouns import Machine
+from juggler.nouns.noun import restored_value
 from juggler.predict.extract.kernels import READERS, ExtractedKernels, Uncovered, extract_kernels, group_by_op
 from juggler.predict.graphs.structure import graph_structure_of_module
 from juggler.predict.kernels.spec import KernelSpec
+from juggler.predict.learning.boosting import check_boosters
 from juggler.predict.learning.state import joined, part
 from juggler.predict.predictor.archive import damage_reported, read_archive, write_archive
 from juggler.predict.predictor.composition import Composition, Parts, coldness, is_cold, paper_composition
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 NETWORK = "network"  # what intervals of whole networks are kept under
 PLAIN = ("name", "backend", "release", "precision", "threads", "cache_bytes", "fitted_at")  # fields in a file
 TELLING = 1.02  # an interval that is wider by so much is worth a word
+COUNTS = ("threads", "cache_bytes")  # of the fields those that are whole numbers
 COLD_BYTES = 1 << 16  # weights of fewer bytes are in the cache again at once
 
 
@@ -86,6 +90,8 @@ class Predictor:
         """
         fields, arrays = read_archive(source, devices)
         with damage_reported(source):
+            if Path(source).is_file():  # those that come with the package are as sound as it is
+                check_boosters(arrays)
             return cls.from_state(fields, arrays)
 
     def save(self, path: str | Path) -> Path:
@@ -125,8 +131,9 @@ class Predictor:
             family: KernelModel.from_state(family, model_fields, part(arrays, family))
             for family, model_fields in fields["models"].items()
         }
+        plain = {name: restored_value(int if name in COUNTS else str, fields[name]) for name in PLAIN}
         return cls(
-            **{name: fields[name] for name in PLAIN},
+            **plain,
             machine=Machine.from_dict(fields["machine"]),
             models=models,
             intervals=Intervals.from_dict(fields["intervals"]),
@@ -257,6 +264,9 @@ class Predictor:
         composition = self.composition
         layers = self._layers(reading, specs, kernels_ms, is_cooled=parts.cold_bytes > 0)
         total_ms = composition.compose(parts)
+        if not 0.0 < total_ms < math.inf:
+            fault = f"its coefficients give {total_ms:g} ms"
+            raise ArtefactError(f"predict with {self.name}", fault, "The predictor is damaged: fit it again")
         uncovered_ms = composition.uncovered_ms_per_mb * parts.uncovered_bytes / 1e6
         overhead_ms = composition.node_ms * parts.nodes
         low_ms, high_ms = self._interval(layers, total_ms, composition.fixed_ms + overhead_ms + uncovered_ms)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,6 +15,10 @@ from juggler.nouns import Certificate, Check, Timing
 from juggler.report.kit import units
 from juggler.report.kit.svg import HALF_PX, WHOLE_PX, draw, quiet
 from juggler.report.kit.theme import LIGHT, subject_colours
+from juggler.report.network.sheets import step_name
+
+if TYPE_CHECKING:
+    from juggler.runtime.measure.attribution import Attribution, Step
 
 
 def latency_figure(timings: Sequence[Timing], name: str = "latency") -> str:
@@ -138,3 +143,48 @@ def _certificate_row(axes: Axes, y: int, check: Check, limit: float | None, zero
             zorder=2,
             solid_capstyle="butt",
         )
+
+
+FORM_COLOURS = {"original": LIGHT["wide"], "flat": LIGHT["flat"]}
+STEP_NAMES = {"eager": "eager torch", "runtime": "runtime, float32"}
+BAR_PX, GAP = 20, 0.7
+
+
+def attribution_figure(attribution: Attribution, name: str = "attribution") -> str:
+    """Draw the median latency of each step in ms, one panel a runtime; what each step adds stands beside."""
+    runtimes = attribution.runtimes
+    kinds = list(dict.fromkeys(step_name(step) for step in attribution.steps))
+
+    def paint(figure: Figure) -> None:
+        grid = figure.subplots(1, max(1, len(runtimes)), sharey=True, squeeze=False)
+        for axes, runtime in zip(grid[0], runtimes, strict=False):
+            _panel(axes, [step for step in attribution.steps if step.runtime == runtime], kinds)
+            axes.set_title(units.shorten(runtime, 30), loc="left", fontweight="bold", pad=6)
+        handles = [Rectangle((0, 0), 1, 1, facecolor=FORM_COLOURS[form]) for form in FORM_COLOURS]
+        figure.legend(
+            handles, list(FORM_COLOURS), loc="outside upper left", ncols=2, handlelength=1.0, borderaxespad=0
+        )
+
+    label = "Median latency in milliseconds of the original and the flat form: eager, on the runtime, in int8"
+    height = max(1, len(kinds)) * BAR_PX * (2 + GAP) + 96
+    return draw(name, label, (WHOLE_PX, height), paint)
+
+
+def _panel(axes: Axes, steps: list[Step], kinds: list[str]) -> None:
+    pitch = 2 + GAP
+    reach = max((step.timing.median_ms for step in steps), default=1.0) or 1.0
+    for step in steps:
+        y = kinds.index(step_name(step)) * pitch + (step.form == "flat")
+        axes.barh(y, step.timing.median_ms, height=0.82, color=FORM_COLOURS.get(step.form, LIGHT["third"]))
+        added = f"  ×{units.decimal(step.added.median, 2)}" if step.added else ""
+        text = f"{units.significant(step.timing.median_ms)}{added}"
+        axes.text(step.timing.median_ms + reach * 0.015, y, text, va="center", fontsize=10.5)
+    axes.set_yticks(
+        [i * pitch + 0.5 for i in range(len(kinds))], [STEP_NAMES.get(kind, kind) for kind in kinds]
+    )
+    axes.set_ylim((len(kinds) - 1) * pitch + 1.6, -0.6)
+    axes.set_xlim(0, reach * 1.3)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_xlabel("milliseconds a call; × is what the step adds")
+    quiet(axes, grid="x")

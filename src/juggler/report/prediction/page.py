@@ -15,7 +15,6 @@ from juggler.report.kit.page import Drawing, Page, Section, write_page
 from juggler.report.kit.sheet import Sheet
 from juggler.report.kit.svg import standalone
 from juggler.report.network.sheets import machine_sheet
-from juggler.report.prediction import csv_files as rows
 from juggler.report.prediction import figures, sheets
 
 if TYPE_CHECKING:
@@ -43,6 +42,7 @@ class PredictionStory:
         phases: of the paper's layers, on kernels held out.
         networks: predicted and measured.
         networks_from: where those come from, in words.
+        level: share of measurements that the predictor's intervals are to cover.
     """
 
     machine: Machine
@@ -52,6 +52,7 @@ class PredictionStory:
     phases: Sequence[PhaseEvidence] = ()
     networks: Sequence[NetworkPoint] = ()
     networks_from: str = ""
+    level: float = 0.9
 
 
 def write_prediction_report(story: PredictionStory, folder: Path) -> Path:
@@ -64,15 +65,15 @@ def write_prediction_report(story: PredictionStory, folder: Path) -> Path:
     for name, drawing in drawings.items():
         write_atomically(folder / FIGURES / f"{name}.svg", standalone(str(drawing.svg)).encode())
     tables = {
-        "table1": rows.learner_rows(story.comparison),
-        "table2": rows.family_rows(story.report),
-        "tables5to8": rows.phase_rows(story.phases, story.report.device),
-        "fig2": rows.epoch_rows(story.histories),
-        "fig4": rows.kernel_rows(story.phases),
-        "networks": rows.network_rows(story.networks),
+        "table1": sheets.learner_rows(story.comparison),
+        "table2": sheets.family_rows(story.report),
+        "tables5to8": sheets.phase_rows(story.phases, story.report.device),
+        "fig2": sheets.epoch_rows(story.histories),
+        "fig4": sheets.kernel_rows(story.phases),
+        "networks": sheets.network_rows(story.networks),
     }
     for name, table in tables.items():
-        write_atomically(folder / TABLES / f"{name}.csv", rows.csv_text(table).encode())
+        write_atomically(folder / TABLES / f"{name}.csv", sheets.csv_text(table).encode())
     return write_page(_page(story, drawings), folder / PAGE)
 
 
@@ -101,7 +102,7 @@ def _sections(story: PredictionStory) -> Iterator[tuple[str, tuple[str, ...], tu
             () if story.histories else ("Fig. 2 needs the learners that train by epochs, on conv kernels.",)
         )
         yield "Learners", text, ("fig2",), [sheets.learners_sheet(comparison, first)]
-    yield "Families", (), ("fig4",), [sheets.families_sheet(report)]
+    yield "Families", (), ("fig4",), [sheets.families_sheet(report, story.level)]
     yield "Three phases", (), (), [sheets.phases_sheet(story.phases, report.device)]
     if story.networks:
         text = (units.clean(story.networks_from),) if story.networks_from else ()
@@ -134,7 +135,10 @@ def _drawings(story: PredictionStory) -> Iterator[tuple[str, Drawing]]:
     chosen = _swept(story.networks)
     if chosen:
         scores = _scores_by_network(story.networks)
-        caption = "Fig. 3: latency over the batch size, measured and predicted; the band is the 90 % interval"
+        caption = (
+            "Fig. 3: latency over the batch size, measured and predicted; "
+            f"the band is the {story.level:.0%} interval"
+        )
         yield "fig3", _drawing(caption, figures.batches_figure(chosen, scores))
         caption = "Figs. 5 to 7: predicted against measured, a point a batch size"
         yield "fig5to7", _drawing(caption, figures.each_network_figure(chosen, scores))

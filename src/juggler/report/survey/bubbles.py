@@ -16,7 +16,7 @@ from juggler.report.kit import units
 from juggler.report.kit.svg import WHOLE_PX, draw, quiet
 from juggler.report.kit.theme import LIGHT
 from juggler.report.survey.figures import OURS, PAPERS, TITLE_CHARS
-from juggler.report.survey.marks import HOLLOW, MARKERS, SIGNS, weakest
+from juggler.report.survey.sheets import HOLLOW, MARKERS, SIGNS, weakest
 
 if TYPE_CHECKING:
     from juggler.survey.amount import Amount

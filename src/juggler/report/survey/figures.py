@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from juggler.report.kit import units
 from juggler.report.kit.svg import HALF_PX, draw, quiet
 from juggler.report.kit.theme import LIGHT
-from juggler.report.survey.marks import HATCHES, SIGNS, number
+from juggler.report.survey.sheets import HATCHES, SIGNS, number
 
 if TYPE_CHECKING:
     from juggler.survey.amount import Amount

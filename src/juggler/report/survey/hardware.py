@@ -14,7 +14,7 @@ from juggler.report.kit.svg import HALF_PX, draw, quiet
 from juggler.report.kit.theme import LIGHT
 from juggler.report.survey.bubbles import LARGEST_M, Bubble, draw_bubbles
 from juggler.report.survey.figures import OURS, ROW_PX, TITLE_CHARS
-from juggler.report.survey.marks import weakest
+from juggler.report.survey.sheets import weakest
 
 if TYPE_CHECKING:
     from juggler.survey.results import Survey

@@ -18,7 +18,7 @@ from juggler.report.survey import sheets
 from juggler.report.survey.bubbles import BUBBLES, bubble_figure
 from juggler.report.survey.figures import BARS, bar_figure
 from juggler.report.survey.hardware import CHOICE_CAPTION, ENERGY_CAPTION, choice_figure, energy_figure
-from juggler.report.survey.marks import SIGNS, number
+from juggler.report.survey.sheets import SIGNS, number
 
 if TYPE_CHECKING:
     from juggler.survey.amount import Amount

@@ -137,7 +137,7 @@ def _specs(values: Any) -> tuple[TensorSpec, ...]:
     return tuple(
         TensorSpec(
             value.name,
-            tuple(size if isinstance(size, int) else None for size in value.shape),
+            tuple(size if isinstance(size, int) and size > 0 else None for size in value.shape),
             ELEMENT_TYPES.get(value.type, value.type),
         )
         for value in values

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import keyword
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import torch
 from torch import fx, nn
 
 from juggler.transform.tracing.builder import GraphBuilder
 
-# What a computation on shapes gives: a number, the name of a free size, or a list of them.
-Size: TypeAlias = int | str
+# What a computation on shapes gives: a number, the name of a free size, the node that computes it when the
+# network runs, or a list of them.
+Size: TypeAlias = int | float | str | fx.Node
 Sizes: TypeAlias = Size | list[Size]
+
+
+LONGEST = 80  # characters of a name
+TAKEN = frozenset({"self", "training", "torch", "inf", "nan", "device", "fx_pytree", "pytree"})
 
 
 class Unsupported(Exception):  # noqa: N818  # caught by the importer, which reports all of them at once
@@ -59,14 +67,52 @@ class OnnxBuilder(GraphBuilder):
         self.constants: dict[str, npt.NDArray[Any]] = {}
         self.sizes: dict[str, Sizes] = {}
         self._missing: fx.Node | None = None
+        self._free: dict[str, fx.Node] = {}
 
     def value(self, name: str) -> fx.Node:
         """Return the node that computes a value; a constant becomes a buffer."""
         if name not in self.values and name in self.constants:
             self.values[name] = self.add_buffer("constant", tensor(self.constants[name]))
+        if name not in self.values and name in self.sizes:
+            sizes = self.sizes[name]
+            if isinstance(sizes, str | fx.Node):
+                self.values[name] = self.running(sizes)
+            else:
+                kind = self.dtype(name) if name in self.types else np.int64
+                self.values[name] = self.add_buffer("sizes", tensor(np.array(self.numbers(name), kind)))
         if name not in self.values:
-            raise Unsupported(f"its input {name!r} is a computation on shapes")
+            raise Unsupported(f"its input {name!r} was not made")
         return self.values[name]
+
+    def numbers(self, name: str) -> Any:
+        """Return a constant, or what was computed from sizes that are known: a number or a list of them."""
+        if name in self.constants:
+            return self.constants[name].tolist()
+        sizes = self.sizes.get(name)
+        if sizes is None or not is_known(sizes):
+            raise Unsupported(f"its input {name!r} is not a constant")
+        return sizes
+
+    def size_list(self, name: str) -> list[Size]:
+        """Return a list of sizes, each known or free."""
+        sizes: Any = self.constants[name].tolist() if name in self.constants else self.sizes.get(name)
+        if sizes is None:
+            raise Unsupported(f"its sizes, {name!r}, are neither constants nor computed from shapes")
+        return sizes if isinstance(sizes, list) else [sizes]
+
+    def running(self, size: Size) -> Any:
+        """Return a size as the graph's functions take it: a number, or a node that gives it at run time."""
+        if not isinstance(size, str):
+            return size
+        if size not in self._free:
+            self._free[size] = self._measure(size)
+        return self._free[size]
+
+    def _measure(self, size: str) -> fx.Node:
+        for name, shape in self.shapes.items():
+            if size in shape and name in self.values:
+                return self.graph.call_method("size", (self.values[name], shape.index(size)))
+        raise Unsupported(f"the size {size!r} is free, and no value has it")
 
     def constant(self, op: Op, index: int) -> npt.NDArray[Any]:
         """Return an input that must be a constant."""
@@ -74,6 +120,13 @@ class OnnxBuilder(GraphBuilder):
         if name not in self.constants:
             raise Unsupported(f"its input {name!r} is not a constant")
         return self.constants[name]
+
+    def dtype(self, name: str) -> np.dtype[Any]:
+        """Return the element type of a value, float32 where it is not known."""
+        kind: npt.DTypeLike = onnx.helper.tensor_dtype_to_np_dtype(
+            self.types.get(name) or onnx.TensorProto.FLOAT
+        )
+        return np.dtype(kind)
 
     def rank(self, name: str) -> int:
         """Return the number of dimensions of a value."""
@@ -97,6 +150,20 @@ class OnnxBuilder(GraphBuilder):
 
 
 Handle: TypeAlias = Callable[[OnnxBuilder, Op], None]
+
+
+def is_known(sizes: object) -> bool:
+    """Say whether all sizes are numbers."""
+    parts: Sequence[object] = sizes if isinstance(sizes, list) else [sizes]
+    return all(isinstance(part, int | float) for part in parts)
+
+
+def identifier(name: str) -> str:
+    """Return a name that Python, torch.fx and a module's own attributes leave free."""
+    word = re.sub(r"[^0-9A-Za-z_]+", "_", name).strip("_").lower()[:LONGEST] or "node"
+    word = f"n{word}" if word[0].isdigit() else word
+    is_taken = keyword.iskeyword(word) or keyword.issoftkeyword(word) or hasattr(fx.GraphModule, word)
+    return f"{word}_" if is_taken or word in TAKEN else word
 
 
 def tensor(array: npt.NDArray[Any]) -> torch.Tensor:

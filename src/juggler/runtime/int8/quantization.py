@@ -28,16 +28,19 @@ from juggler.errors import ArtefactError, ConfigError, Unavailable, first_line
 from juggler.extras import install_command
 from juggler.nouns import TensorSpec
 from juggler.packages import BackendStatus, is_installed
+from juggler.reading.onnx_contents import STANDARD_DOMAINS
 from juggler.reading.onnx_files import read_onnx
 from juggler.reading.request import Request
 from juggler.registry import Registry
 from juggler.runtime.int8.held_out import Pieces, in_pieces
 from juggler.runtime.onnx_graphs.editing import weights_of
 from juggler.runtime.open import open_session
-from juggler.runtime.precision import is_quantized
+from juggler.runtime.precision import distance, is_quantized
 from juggler.runtime.session import Array
 
 ASKED = "quantise an ONNX graph"
+OLDEST = 13  # of the opsets: scales a channel came with it
+LIFTED = 1e-5  # of the largest value: what lifting an opset may change
 PIECE = 8  # inputs run at a time, where the batch is free
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -184,10 +187,11 @@ def prepare(
     inputs, pieces = _check_inputs(graph, as_arrays(calibration))
     from juggler.runtime.int8.skips import split_skips  # noqa: PLC0415
 
-    model = read_onnx(graph, Request("quantize a graph", "Export it again"))
+    model = read_onnx(graph, Request(ASKED, "Export it again"))
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    model = _lift(model, pieces[0])
     if not keep_skips_in_kernels:
         split_skips(model)
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
     names = [spec.name for spec in inputs]
     feeds = tuple(dict(zip(names, piece, strict=True)) for piece in pieces)
     return Prepared(_separate_names_and_biases(_fold(model)), feeds, metadata)
@@ -266,6 +270,36 @@ def _check_inputs(graph: Path | bytes, arrays: tuple[Array, ...]) -> tuple[tuple
         pieces = in_pieces(arrays, fixed_batch(session.inputs), PIECE)
         session.run(*pieces[0])
         return session.inputs, pieces
+
+
+def _lift(model: Any, arrays: tuple[Array, ...]) -> Any:
+    """Return a model of an old opset in the oldest that has scales a channel, seen to compute the same.
+
+    Raises:
+        ArtefactError: it cannot be converted, or computes something else then.
+    """
+    opset = next((entry.version for entry in model.opset_import if entry.domain in STANDARD_DOMAINS), OLDEST)
+    if opset >= OLDEST:
+        return model
+    import onnx  # noqa: PLC0415  # the base install has it not
+    from onnx import version_converter  # noqa: PLC0415
+
+    from juggler.runtime.onnx_graphs.editing import replace_all, true_inputs  # noqa: PLC0415
+
+    request = Request(f"{ASKED} of opset {opset}", f"Export it with opset {OLDEST} or later")
+    # Before version 4 of the format weights had to stand among the inputs, too.
+    model.ir_version = max(model.ir_version, 4)
+    replace_all(model.graph.input, true_inputs(model.graph))
+    try:
+        lifted = version_converter.convert_version(model, OLDEST)
+        onnx.checker.check_model(lifted)
+    except Exception as error:  # of C++, where anything is a RuntimeError or worse
+        raise request.refusal(f"it cannot be lifted to opset {OLDEST} ({first_line(error)})") from error
+    with open_session(model.SerializeToString()) as before, open_session(lifted.SerializeToString()) as after:
+        difference = distance(before.run(*arrays), after.run(*arrays))
+    if not difference <= LIFTED:
+        raise request.refusal(f"lifted to opset {OLDEST} it differs by {difference:.3g} of the largest value")
+    return lifted
 
 
 def _fold(model: Any) -> Any:

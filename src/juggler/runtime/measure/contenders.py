@@ -7,17 +7,19 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from juggler.checks import refuse_faults
+from juggler.errors import JugglerError, first_line
 from juggler.nouns import Skipped
-from juggler.runtime.open import source_for
+from juggler.runtime.open import open_session, source_for
 from juggler.runtime.precision import FLOAT32, INT8, check_precision, is_quantized, shortfall
 from juggler.runtime.session import BACKENDS, Array, Model, Session, Source
 
 Call = Callable[[], object]
+Shapes: TypeAlias = Sequence[int] | Sequence[Sequence[int]]
 
 
 class Entry(NamedTuple):
@@ -32,8 +34,9 @@ class Entry(NamedTuple):
 class Forms:
     """The forms that a network is converted to, each once: the module, the ONNX graph, the int8 graph."""
 
-    def __init__(self, models: Mapping[str, Model], shape: Sequence[int]) -> None:
-        self._models, self._shape = models, tuple(shape)
+    def __init__(self, models: Mapping[str, Model], shape: Shapes, dtypes: Sequence[str] = ()) -> None:
+        self._models, self._shapes = models, shapes_of(shape)
+        self._dtypes = tuple(dtypes) or (FLOAT32,) * len(self._shapes)
         self._sources: dict[tuple[str, str, bool], Source] = {}
 
     def source(self, subject: str, takes: Literal["onnx", "module"], precision: str = FLOAT32) -> Source:
@@ -48,8 +51,7 @@ class Forms:
             if precision == INT8:
                 self._sources[key] = self._quantized(self.source(subject, takes))
             else:
-                example = normal((2, *self._shape), seed=0)
-                self._sources[key] = source_for(takes, self._models[subject], example)
+                self._sources[key] = source_for(takes, self._models[subject], self._example(self._dtypes, 0))
         return self._sources[key]
 
     def _quantized(self, source: Source) -> Source:
@@ -57,7 +59,13 @@ class Forms:
             return source
         from juggler.runtime.int8.quantization import quantize  # noqa: PLC0415  # needs the onnx package
 
-        return Source(graph=quantize(source.graph, normal((2, *self._shape), seed=1)))
+        with open_session(source.graph) as session:
+            dtypes = [spec.dtype for spec in session.inputs]
+        return Source(graph=quantize(source.graph, self._example(dtypes, 1)))
+
+    def _example(self, dtypes: Sequence[str], seed: int) -> tuple[Array, ...]:
+        pairs = zip(self._shapes, dtypes, strict=False)
+        return tuple(drawn_input((2, *shape), dtype, seed) for shape, dtype in pairs)
 
 
 @dataclass(frozen=True)
@@ -80,44 +88,88 @@ def open_contenders(
     models: Mapping[str, Model],
     backends: Sequence[str] | None = None,
     *,
-    shape: Sequence[int],
+    shape: Shapes,
     batches: Sequence[int] = (1,),
     precisions: Sequence[str] = (FLOAT32,),
     threads: int | None = None,
     seed: int = 0,
+    dtypes: Sequence[str] = (),
 ) -> Iterator[Contenders]:
     """Open every network on every backend in every precision; close them all at the end.
 
-    Inputs are random normal. So are those that int8 is calibrated on: what they hold sets the scales, and the
-    scales cost no time, so the speed is that of a network calibrated on real inputs; the answers are not.
+    Each is run once at each batch before it is given out: what fails, at opening or then, is left out and
+    reported, and the others go on. Inputs are random: normal, or 0 and 1 of integers and truth values. So are
+    those that int8 is calibrated on: what they hold sets the scales, and the scales cost no time, so the
+    speed is that of a network calibrated on real inputs; the answers are not.
 
     Args:
         models: ONNX paths or bytes, or modules in evaluation mode, by name.
         backends: names; None takes all there are. Those that cannot work here are skipped and reported.
-        shape: the inputs' shape without the batch.
+        shape: the input's shape without the batch, or one shape an input.
         batches: inputs a call.
         precisions: names; those that a backend lacks are skipped and reported.
         threads: cores that one call may use; None is each backend's own choice.
         seed: draws the inputs.
+        dtypes: element types of the inputs of modules; ONNX models carry theirs. None is float32 for all.
 
     Raises:
         ConfigError: nothing to open, or an option out of range.
-        ArtefactError: a model that a backend cannot open.
-        Unavailable: int8 of a float32 graph without the onnx package, which quantises it.
+        JugglerError: no network runs on any backend; it is the first one's error.
     """
-    _check(models, shape, batches, precisions, threads)
+    shapes = shapes_of(shape)
+    _check(models, shapes, batches, precisions, threads)
     names = list(dict.fromkeys(BACKENDS.names() if backends is None else backends))
     skipped = dict(_skipped(names, precisions))
     usable = [(n, p) for n, p in product(names, precisions) if not skipped.keys() & {(n, p), (n, None)}]
-    forms = Forms(models, shape)
-    inputs = {batch: normal((batch, *shape), seed) for batch in batches}
+    forms = Forms(models, shapes, dtypes)
+    failures: list[tuple[Skipped, Exception]] = []
     calls: dict[Entry, Call] = {}
     with ExitStack() as stack:
         for subject, (name, precision) in product(models, usable):
-            session = stack.enter_context(_open(forms, subject, name, precision, threads))
+            where = f"{subject} on {name}" + (f" in {precision}" if precision != FLOAT32 else "")
+            try:
+                session = stack.enter_context(_open(forms, subject, name, precision, threads))
+            except Exception as error:  # noqa: BLE001  # of a backend, which may raise whatever it likes
+                failures.append((_failure(where, error), error))
+                continue
             for batch in batches:
-                calls[Entry(subject, name, precision, batch)] = partial(session.run, inputs[batch])
-        yield Contenders(calls, tuple(skipped.values()), forms)
+                call = partial(session.run, *_inputs(session, shapes, batch, seed))
+                try:
+                    call()
+                except Exception as error:  # noqa: BLE001  # as above
+                    failures.append((_failure(f"{where} at batch {batch}", error), error))
+                else:
+                    calls[Entry(subject, name, precision, batch)] = call
+        if failures and not calls:
+            raise failures[0][1]
+        yield Contenders(calls, (*skipped.values(), *(skip for skip, _ in failures)), forms)
+
+
+def _failure(what: str, error: Exception) -> Skipped:
+    if isinstance(error, JugglerError):
+        return Skipped(what, error.found, error.remedy)
+    return Skipped(what, f"{type(error).__name__}: {first_line(error)}")
+
+
+def _inputs(session: Session, shapes: Sequence[tuple[int, ...]], batch: int, seed: int) -> list[Array]:
+    dtypes = [spec.dtype for spec in session.inputs] + [FLOAT32] * len(shapes)
+    return [drawn_input((batch, *shape), dtype, seed) for shape, dtype in zip(shapes, dtypes, strict=False)]
+
+
+def shapes_of(shape: Shapes) -> tuple[tuple[int, ...], ...]:
+    """Return one shape an input: a shape of numbers is that of the only one."""
+    sizes = tuple(shape)
+    if sizes and not all(isinstance(size, int) for size in sizes):
+        return tuple(tuple(part) for part in sizes)  # type: ignore[arg-type]
+    return (sizes,)  # type: ignore[return-value]
+
+
+def drawn_input(shape: tuple[int, ...], dtype: str, seed: int) -> Array:
+    """Draw an input: normal numbers, or 0 and 1 of integers and truth values."""
+    kind = np.dtype(dtype)
+    if kind.kind == "f":
+        return normal(shape, seed).astype(kind, copy=False)
+    return np.random.default_rng(seed).integers(0, 2, shape).astype(kind)
 
 
 def normal(shape: tuple[int, ...], seed: int) -> Array:
@@ -133,7 +185,7 @@ def _open(forms: Forms, subject: str, name: str, precision: str, threads: int | 
 
 def _check(
     models: Mapping[str, Model],
-    shape: Sequence[int],
+    shapes: Sequence[Sequence[int]],
     batches: Sequence[int],
     precisions: Sequence[str],
     threads: int | None,
@@ -148,7 +200,9 @@ def _check(
             f"batches {list(batches)}": any(batch < 1 for batch in batches)
             or len({*batches}) != len(batches),
             f"precisions {list(precisions)}": not precisions or len({*precisions}) != len(precisions),
-            f"shape {list(shape)}": any(size < 1 for size in shape),
+            f"shape {', '.join(str(list(shape)) for shape in shapes)}": any(
+                size < 1 for shape in shapes for size in shape
+            ),
             f"threads {threads}": threads is not None and threads < 1,
         },
         "Give models, and sizes from 1 up, each once",

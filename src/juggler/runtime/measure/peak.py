@@ -18,13 +18,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import psutil
 
 from juggler.errors import JugglerError, Unavailable
 from juggler.nouns import Noun
 from juggler.reading.documents import parse_object
 from juggler.reading.request import Request
+from juggler.runtime.measure.contenders import Shapes, drawn_input, shapes_of
 from juggler.runtime.open import open_session
 from juggler.runtime.precision import FLOAT32, INT8
 
@@ -66,7 +66,7 @@ class Peak(Noun):
 def measure_peak(
     path: Path,
     backend: str,
-    shape: Sequence[int],
+    shape: Shapes,
     *,
     threads: int | None = None,
     precision: str = FLOAT32,
@@ -77,7 +77,7 @@ def measure_peak(
     Args:
         path: the ONNX model; quantised already, where `precision` is int8.
         backend: what runs it.
-        shape: the input's shape, batch first.
+        shape: the input's shape, batch first, or one shape an input.
         threads: cores that one call may use.
         precision: what it runs in.
         subject: the network's name; the file's without its ending, if absent.
@@ -85,7 +85,8 @@ def measure_peak(
     Raises:
         Unavailable: the process failed; the message holds its last words.
     """
-    sizes = ",".join(map(str, shape))
+    shapes = shapes_of(shape)
+    sizes = ";".join(",".join(map(str, sizes)) for sizes in shapes)
     network = [str(path), backend, sizes, str(threads or 0), precision]
     command = [sys.executable, "-m", "juggler.runtime.measure.peak", *network]
     task = f"measure the memory of {path.name} on {backend}"
@@ -97,13 +98,13 @@ def measure_peak(
         words = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise Unavailable(task, words, "Leave memory=True out, or mend what it says")
     readings = parse_object(done.stdout.splitlines()[-1], Request(task, "Leave memory=True out"))
-    return Peak(subject or path.stem, backend, precision, shape[0], **readings)
+    return Peak(subject or path.stem, backend, precision, shapes[0][0], **readings)
 
 
 def peak_rss_mib(
     path: Path,
     backend: str,
-    shape: Sequence[int],
+    shape: Shapes,
     *,
     threads: int | None = None,
     precision: str = FLOAT32,
@@ -119,14 +120,14 @@ def peak_rss_mib(
 def main(arguments: Sequence[str]) -> int:
     """Open and run the network that the arguments name; write its peaks as JSON."""
     path, backend, sizes, threads, precision = arguments
-    shape = tuple(int(size) for size in sizes.split(","))
+    shapes = [tuple(int(size) for size in part.split(",")) for part in sizes.split(";")]
     cores = int(threads) or None
     try:
-        _run(ONE_OP, backend, (shape[0], 1), cores, FLOAT32 if precision == INT8 else precision)
+        _run(ONE_OP, backend, [(shapes[0][0], 1)], cores, FLOAT32 if precision == INT8 else precision)
         gc.collect()
         before, first = _resident_mib(), own_peak_mib()
         is_reset = _reset_own_peak()
-        after = _run(path, backend, shape, cores, precision)
+        after = _run(path, backend, shapes, cores, precision)
     except JugglerError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
@@ -139,13 +140,14 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(
-    model: str | bytes, backend: str, shape: tuple[int, ...], threads: int | None, precision: str
+    model: str | bytes, backend: str, shapes: list[tuple[int, ...]], threads: int | None, precision: str
 ) -> float:
     """Open the network and call it; return what is resident at the end, in MiB."""
-    array = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     with open_session(model, backend, threads=threads, precision=precision) as session:
+        dtypes = [spec.dtype for spec in session.inputs]
+        arrays = [drawn_input(sizes, dtype, 0) for sizes, dtype in zip(shapes, dtypes, strict=False)]
         for _ in range(CALLS):
-            session.run(array)
+            session.run(*arrays)
         return _resident_mib()
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from juggler.clock.race import Samples, race, ratio
+from juggler.errors import JugglerError
 from juggler.nouns import Machine, Noun, ReportProgress, Skipped, Timing
 from juggler.runtime.machine import machine
-from juggler.runtime.measure.contenders import Contenders, Entry, open_contenders
+from juggler.runtime.measure.contenders import Contenders, Entry, Shapes, open_contenders, shapes_of
 from juggler.runtime.measure.peak import Peak, measure_peak
 from juggler.runtime.precision import FLOAT32
 from juggler.runtime.session import Model
@@ -70,7 +71,7 @@ def measure(
     models: Mapping[str, Model],
     backends: Sequence[str] | None = None,
     *,
-    shape: Sequence[int],
+    shape: Shapes,
     batches: Sequence[int] = (1,),
     precisions: Sequence[str] = (FLOAT32,),
     threads: int | None = None,
@@ -79,6 +80,7 @@ def measure(
     warmup_s: float = 1.0,
     seed: int = 0,
     memory: bool = False,
+    dtypes: Sequence[str] = (),
     progress: ReportProgress | None = None,
 ) -> Measured:
     """Time every network on every backend in every precision at every batch, in interleaved rounds.
@@ -89,7 +91,7 @@ def measure(
     Args:
         models: ONNX paths or bytes, or modules in evaluation mode, by name; the first is the baseline.
         backends: names; None takes all there are. Those that cannot work here are skipped and reported.
-        shape: the input's shape without the batch.
+        shape: the input's shape without the batch, or one shape an input.
         batches: inputs a call.
         precisions: names; those that a backend lacks are skipped and reported.
         threads: cores that one call may use; None is each backend's own choice.
@@ -98,11 +100,12 @@ def measure(
         warmup_s: longest warm-up of each contender, in seconds.
         seed: draws inputs, orders and resamples.
         memory: measure the peak memory of each network on each backend too, in processes of their own.
+        dtypes: element types of the inputs of modules; ONNX models carry theirs. None is float32 for all.
         progress: called with turns done and turns in all.
 
     Raises:
         ConfigError: nothing to measure, or an option out of range.
-        ArtefactError: a model that a backend cannot open.
+        JugglerError: no network runs on any backend. What fails on one is in `skipped`, with the reason.
     """
     with open_contenders(
         models,
@@ -112,18 +115,20 @@ def measure(
         precisions=precisions,
         threads=threads,
         seed=seed,
+        dtypes=dtypes,
     ) as contenders:
         named = {str(index): call for index, call in enumerate(contenders.calls.values())}
         options = {"min_block_ms": min_block_ms, "warmup_s": warmup_s, "seed": seed, "progress": progress}
         raced = race(named, rounds=rounds, **options) if named else {}  # type: ignore[arg-type]
     samples = dict(zip(contenders.calls, raced.values(), strict=True))
-    peaks = _peaks(contenders, shape, max(batches), threads) if memory else {}
+    unmeasured: list[Skipped] = []
+    peaks = _peaks(contenders, shape, max(batches), threads, unmeasured) if memory else {}
     return Measured(
         timings=tuple(
             _timing(e, s, peaks.get((e.subject, e.backend, e.precision))) for e, s in samples.items()
         ),
         speedups=tuple(_speedups(next(iter(models)), samples, seed)),
-        skipped=contenders.skipped,
+        skipped=(*contenders.skipped, *unmeasured),
         machine=machine(),
         threads=threads,
         rounds=rounds,
@@ -149,8 +154,9 @@ def _timing(entry: Entry, samples: Samples, peak: Peak | None) -> Timing:
 
 def _speedups(baseline: str, samples: Mapping[Entry, Samples], seed: int) -> Iterator[Speedup]:
     for entry, entry_samples in samples.items():
-        if entry.subject != baseline:
-            speedup = ratio(samples[entry._replace(subject=baseline)], entry_samples, seed=seed)
+        rival = entry._replace(subject=baseline)
+        if entry.subject != baseline and rival in samples:
+            speedup = ratio(samples[rival], entry_samples, seed=seed)
             yield Speedup(
                 subject=entry.subject,
                 baseline=baseline,
@@ -164,19 +170,26 @@ def _speedups(baseline: str, samples: Mapping[Entry, Samples], seed: int) -> Ite
 
 
 def _peaks(
-    contenders: Contenders, shape: Sequence[int], batch: int, threads: int | None
+    contenders: Contenders, shape: Shapes, batch: int, threads: int | None, unmeasured: list[Skipped]
 ) -> dict[tuple[str, str, str], Peak]:
-    """Measure the peak memory of each network, backend and precision at one batch, the largest asked for."""
+    """Measure the peak memory of each network, backend and precision at one batch, the largest asked for.
+
+    What cannot be measured is added to `unmeasured`.
+    """
     peaks = {}
     with tempfile.TemporaryDirectory() as folder:
         for index, (subject, backend, precision, size) in enumerate(contenders.calls):
             if size != batch:
                 continue
-            graph = contenders.forms.source(subject, "onnx", precision).graph
-            path = graph if isinstance(graph, Path) else Path(folder) / f"{index}.onnx"
-            if isinstance(graph, bytes):
-                path.write_bytes(graph)
-            peaks[subject, backend, precision] = measure_peak(
-                path, backend, (batch, *shape), threads=threads, precision=precision, subject=subject
-            )
+            shapes = [(batch, *sizes) for sizes in shapes_of(shape)]
+            try:
+                graph = contenders.forms.source(subject, "onnx", precision).graph
+                path = graph if isinstance(graph, Path) else Path(folder) / f"{index}.onnx"
+                if isinstance(graph, bytes):
+                    path.write_bytes(graph)
+                peaks[subject, backend, precision] = measure_peak(
+                    path, backend, shapes, threads=threads, precision=precision, subject=subject
+                )
+            except JugglerError as error:
+                unmeasured.append(Skipped(f"memory of {subject} on {backend}", error.found, error.remedy))
     return peaks

@@ -38,6 +38,20 @@ def uses_of(graph: onnx.GraphProto) -> Counter[str]:
     return uses
 
 
+def reads_of(nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    """Return the names of all values that nodes read, graphs within them included."""
+    names: set[str] = set()
+    left = list(nodes)
+    while left:
+        node = left.pop()
+        names.update(node.input)
+        for attribute in node.attribute:
+            for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                left.extend(graph.node)
+                names.update(value.name for value in graph.output)
+    return names
+
+
 def true_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
     """Return the inputs without those that old models list for their weights."""
     weights = weights_of(graph)

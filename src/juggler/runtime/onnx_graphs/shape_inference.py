@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import onnx
 
 Numbers: TypeAlias = npt.NDArray[Any]
+SMALL_BYTES = 1024  # of constants that sizes may be computed from
 LONGEST = 64  # of the lists of sizes that are carried along
 
 
@@ -41,6 +42,64 @@ def with_sizes(model: onnx.ModelProto) -> onnx.ModelProto:
     return inferred
 
 
+def infer_without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the graph with the types and sizes that ONNX infers, its large constants left empty.
+
+    What the file itself says of values within is not read, for it may be wrong, and neither is what it says
+    of its outputs where that contradicts the rest. Weights are not copied, so they may be of any size.
+
+    Raises:
+        onnx.shape_inference.InferenceError: the sizes contradict each other.
+    """
+    import onnx  # noqa: PLC0415  # heavy
+
+    slim = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    slim.graph.name = model.graph.name or "graph"
+    slim.graph.node.extend(model.graph.node)
+    slim.graph.input.extend(model.graph.input)
+    slim.graph.output.extend(model.graph.output)
+    for tensor in model.graph.initializer:
+        if tensor.ByteSize() <= SMALL_BYTES:
+            slim.graph.initializer.append(tensor)
+        else:
+            slim.graph.initializer.add(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+    for value in slim.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    return onnx.shape_inference.infer_shapes(slim, data_prop=True)
+
+
+def infer_node(
+    node: onnx.NodeProto,
+    types: Mapping[str, onnx.TypeProto],
+    numbers: Mapping[str, Numbers],
+    versions: Mapping[str, int],
+) -> dict[str, onnx.TypeProto]:
+    """Return the types of a node's outputs, as far as its inputs and small constants tell them."""
+    import onnx  # noqa: PLC0415  # heavy
+
+    if any(name and name not in types for name in node.input):
+        return {}  # what an operator of somebody's own has made
+    try:
+        schema = onnx.defs.get_schema(node.op_type, versions.get(node.domain, 1), node.domain)
+        inferred = onnx.shape_inference.infer_node_outputs(
+            schema,
+            node,
+            {name: types[name] for name in node.input if name in types},
+            {n: onnx.numpy_helper.from_array(numbers[n], n) for n in node.input if n in numbers},
+            opset_imports=[onnx.helper.make_opsetid(domain, v) for domain, v in versions.items()],
+        )
+    except (
+        onnx.defs.SchemaError,
+        onnx.checker.ValidationError,
+        onnx.shape_inference.InferenceError,
+        RuntimeError,
+        KeyError,
+        ValueError,
+    ):
+        return {}  # an operator of somebody's own: what follows from it is not known
+    return dict(inferred)
+
+
 def _infer_node_by_node(model: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
     """Return the type of every value, found node by node."""
     import onnx  # noqa: PLC0415  # heavy
@@ -59,32 +118,8 @@ def _infer_node_by_node(model: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
             kind = onnx.helper.np_dtype_to_tensor_dtype(computed.dtype)
             types[node.output[0]] = onnx.helper.make_tensor_type_proto(kind, list(computed.shape))
         else:
-            types |= _infer_node(node, types, numbers, versions)
+            types |= infer_node(node, types, numbers, versions)
     return types
-
-
-def _infer_node(
-    node: onnx.NodeProto,
-    types: Mapping[str, onnx.TypeProto],
-    numbers: Mapping[str, Numbers],
-    versions: Mapping[str, int],
-) -> dict[str, onnx.TypeProto]:
-    import onnx  # noqa: PLC0415  # heavy
-
-    if any(name and name not in types for name in node.input):
-        return {}  # what an operator of somebody's own has made
-    try:
-        schema = onnx.defs.get_schema(node.op_type, versions.get(node.domain, 1), node.domain)
-        inferred = onnx.shape_inference.infer_node_outputs(
-            schema,
-            node,
-            {name: types[name] for name in node.input if name in types},
-            {n: onnx.numpy_helper.from_array(numbers[n], n) for n in node.input if n in numbers},
-            opset_imports=[onnx.helper.make_opsetid(domain, v) for domain, v in versions.items()],
-        )
-    except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, RuntimeError, KeyError, ValueError):
-        return {}  # an operator of somebody's own: what follows from it is not known
-    return dict(inferred)
 
 
 def _compute(
@@ -133,7 +168,24 @@ def _slice(values: list[Numbers], _: Mapping[str, Any]) -> Numbers:
     return x[int(start[0]) : int(end[0]) : step]
 
 
-ARITHMETIC: Mapping[str, Callable[[list[Numbers], Mapping[str, Any]], Numbers]] = {
+def _filled(values: list[Numbers], attributes: Mapping[str, Any]) -> Numbers | None:
+    from onnx import numpy_helper  # noqa: PLC0415  # heavy
+
+    value = numpy_helper.to_array(attributes["value"]) if "value" in attributes else np.zeros(1, np.float32)
+    return (
+        np.full(values[0].astype(int), value.reshape(()))
+        if np.prod(values[0], dtype=float) <= LONGEST
+        else None
+    )
+
+
+def _range(values: list[Numbers], _: Mapping[str, Any]) -> Numbers | None:
+    start, end, step = (value.item() for value in values)
+    fits = step and (end - start) / step <= LONGEST
+    return np.arange(start, end, step, dtype=values[0].dtype) if fits else None
+
+
+ARITHMETIC: Mapping[str, Callable[[list[Numbers], Mapping[str, Any]], Numbers | None]] = {
     "Identity": lambda values, _: values[0],
     "Gather": lambda values, attributes: np.take(values[0], values[1], axis=attributes.get("axis", 0)),
     "Unsqueeze": lambda values, _: values[0].reshape(-1),
@@ -146,4 +198,13 @@ ARITHMETIC: Mapping[str, Callable[[list[Numbers], Mapping[str, Any]], Numbers]] 
     "Floor": lambda values, _: np.floor(values[0]),
     "Cast": _cast,
     "Slice": _slice,
+    "ConstantOfShape": _filled,
+    "Equal": lambda values, _: values[0] == values[1],
+    "Where": lambda values, _: np.where(*values),
+    "Min": lambda values, _: np.minimum.reduce(values),
+    "Max": lambda values, _: np.maximum.reduce(values),
+    "Neg": lambda values, _: -values[0],
+    "Range": _range,
+    "Reshape": lambda values, _: values[0].reshape(values[1].astype(int)),
+    "ReduceProd": lambda values, _: np.prod(values[0], keepdims=True).reshape(-1),
 }

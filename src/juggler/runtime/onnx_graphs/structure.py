@@ -8,7 +8,7 @@ large tensors.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +53,41 @@ class GraphStructure:
         """Return the inputs that are no weights."""
         return true_inputs(self.model.graph)
 
+    def shapes_for(self, shapes: Sequence[tuple[int, ...]], batch: int = 1) -> tuple[tuple[int, ...], ...]:
+        """Return the whole shape of each input, the batch among it.
+
+        Args:
+            shapes: one an input, in their order, without the batch; one of as many sizes as the input has is
+                taken as it is. Inputs without one keep the sizes that the file gives them.
+            batch: inputs at once, where the file leaves that free.
+
+        Raises:
+            ConfigError: there are more shapes than inputs, or a size is neither in the file nor given.
+        """
+        if len(shapes) > len(self.inputs):
+            raise ConfigError(
+                f"read {self.name} for {len(shapes)} shapes",
+                f"it has {len(self.inputs)} inputs: {', '.join(value.name for value in self.inputs)}",
+                "Give at most one shape for each",
+            )
+        whole = []
+        for index, value in enumerate(self.inputs):
+            declared = declared_shape(value)
+            if index < len(shapes):
+                shape = shapes[index]
+                whole.append(
+                    shape if declared is not None and len(shape) == len(declared) else (batch, *shape)
+                )
+            elif declared is None or None in declared[1:]:
+                raise ConfigError(
+                    f"read {self.name}",
+                    f"it leaves sizes of its input {value.name!r} free: {declared and list(declared)}",
+                    "Give --shape, once for each input: its sizes without the batch",
+                )
+            else:
+                whole.append(tuple(batch if size is None else size for size in declared))
+        return tuple(whole)
+
     def sized(self, *shapes: tuple[int, ...]) -> onnx.ModelProto:
         """Return a copy for inputs of these shapes, `[batch, ...]`, every size in between inferred.
 
@@ -86,7 +121,7 @@ class GraphStructure:
             value.type.tensor_type.ClearField("shape")
         try:
             return with_sizes(model)
-        except (onnx.shape_inference.InferenceError, RuntimeError) as error:
+        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, RuntimeError) as error:
             raise ConfigError(task, str(error).splitlines()[0], "Give the shape it was made for") from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from juggler.errors import ConfigError
 from juggler.reading.request import Request
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 FORMATS = {".onnx": "onnx", ".pt2": "torch_export"}
+ELEMENT_TYPES = ("float32", "float64", "float16", "int64", "int32", "int16", "int8", "uint8", "bool")
 SOURCES = "package.module:factory, or a .safetensors, .pt2 or .onnx file"
 
 
@@ -134,44 +135,80 @@ def read_inputs(path: Path, shape: tuple[int, ...]) -> Tensor:
     fits = array.ndim == len(shape) + 1 and array.shape[1:] == shape
     if not fits or not len(array) or array.dtype.kind not in "fiu":
         raise ConfigError(asked, f"it holds {array.shape} of {array.dtype}", remedy)
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    return torch.from_numpy(np.array(array, dtype=np.float32))
 
 
 def contenders(
-    models: Sequence[str], shape: str | None, *, flat: bool
-) -> tuple[dict[str, Model], tuple[int, ...]]:
-    """Return the networks to measure by name, and their input's shape without the batch.
+    models: Sequence[str],
+    shape: str | Sequence[str] | None,
+    *,
+    flat: bool,
+    dtypes: Sequence[str] = (),
+) -> tuple[dict[str, Model], tuple[tuple[int, ...], ...]]:
+    """Return the networks to measure by name, and the shape of each of their inputs without the batch.
 
     Args:
         models: sources, as `open_module` takes them.
-        shape: `channels,height,width`, or `None` to take it from the first ONNX file.
+        shape: `channels,height,width`, one an input, or None to take them from the first ONNX file.
         flat: add the flat form of each that is no ONNX file, under its name and ` flat`.
+        dtypes: element types of the inputs, one an input; none is the networks' own.
 
     Raises:
-        ConfigError: no shape is given and none can be read.
+        ConfigError: no shape is given and none can be read, or there is no such element type.
     """
     networks: dict[str, Model] = {}
     files = {model: Path(model) for model in models if Path(model).suffix == ".onnx"}
-    size = parse_shape(shape) if shape else _shape_of(files)
+    shapes = (
+        tuple(map(parse_shape, [shape] if isinstance(shape, str) else shape)) if shape else _shapes_of(files)
+    )
+    _check_types(dtypes, len(shapes))
     stems = [model if is_factory(model) else Path(model).stem for model in models]
     for model, stem in zip(models, stems, strict=True):
         name = stem if stems.count(stem) == 1 else model
         if model in files:
             networks[name] = files[model]
             continue
-        module, example = open_with_example(model, size)
+        module, example = _open_with_examples(model, shapes, dtypes)
         networks[name] = module
         if flat:
             from juggler.transform import flatten  # noqa: PLC0415
 
             networks[f"{name} flat"] = flatten(module, example).model
-    return networks, size
+    return networks, shapes
 
 
-def _shape_of(files: dict[str, Path]) -> tuple[int, ...]:
+def _open_with_examples(
+    model: str, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[str]
+) -> tuple[nn.Module, Any]:
+    """Return a network with what it is seen to take: a tensor, or a tuple of them for several inputs."""
+    if len(shapes) == 1 and not dtypes:
+        return open_with_example(model, shapes[0])
+    import torch  # noqa: PLC0415  # torch only where it is needed
+
+    from juggler.runtime.measure.contenders import drawn_input  # noqa: PLC0415
+    from juggler.runtime.modules import try_example  # noqa: PLC0415
+
+    module = open_module(model)
+    types = dtypes or ("float32",) * len(shapes)
+    pairs = zip(shapes, types, strict=True)
+    example = tuple(torch.from_numpy(drawn_input((1, *shape), dtype, 0)) for shape, dtype in pairs)
+    try_example(module, example)
+    return module, example if len(example) > 1 else example[0]
+
+
+def _check_types(dtypes: Sequence[str], inputs: int) -> None:
+    strange = [name for name in dtypes if name not in ELEMENT_TYPES]
+    if strange or len(dtypes) not in (0, inputs):
+        problem = repr(strange[0]) if strange else f"{len(dtypes)} for {inputs} inputs"
+        raise ConfigError(
+            "read the element types", problem, f"Give one an input, of {', '.join(ELEMENT_TYPES)}"
+        )
+
+
+def _shapes_of(files: dict[str, Path]) -> tuple[tuple[int, ...], ...]:
     for path in files.values():
         with open_session(path) as session:
-            sides = session.inputs[0].shape[1:]
-        if all(side is not None for side in sides):
-            return tuple(side for side in sides if side is not None)
+            shapes = [spec.shape[1:] for spec in session.inputs]
+        if all(side is not None for sides in shapes for side in sides):
+            return tuple(tuple(side for side in sides if side is not None) for sides in shapes)
     raise ConfigError("measure", "no input shape", "Give --shape channels,height,width, such as 3,224,224")

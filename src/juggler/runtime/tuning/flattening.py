@@ -7,6 +7,7 @@ is chosen, and the flat network as a whole is held against what the same runtime
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from juggler import transform
 from juggler.clock.race import Ratio, race, ratio
-from juggler.errors import ConfigError, JugglerError
+from juggler.errors import ConfigError, JugglerError, Refused, first_line
 from juggler.nouns import Decision, Refusal, Rewrite
 from juggler.runtime.importers._comparison import source_checks
 from juggler.runtime.modules import copy_ends, examples
@@ -31,6 +32,7 @@ from juggler.transform.rewrite.rule import Rule
 ROUNDS = 24
 BLOCK_MS = 15.0
 WHOLE = "the whole network"
+EXECUTING = re.compile(r"While executing %(\w+)")  # of torch.fx
 
 
 def flatten(
@@ -104,15 +106,18 @@ class _Exact:
     def flatten(
         self, policy: Policy, cost: Cost | None = None, on_rewrite: Callable[[Rewrite], None] | None = None
     ) -> Flattened:
-        return transform.flatten(
-            self.model,
-            self.example,
-            inputs=self.inputs,
-            policy=policy,
-            cost=cost,
-            use=self.use,
-            on_rewrite=on_rewrite,
-        )
+        options = {"policy": policy, "cost": cost, "use": self.use, "on_rewrite": on_rewrite}
+        try:
+            return transform.flatten(self.model, self.example, inputs=self.inputs, **options)  # type: ignore[arg-type]
+        except JugglerError:
+            raise
+        except Exception as error:  # a module of the user's may do whatever it likes
+            node = EXECUTING.search(str(error))
+            raise Refused(
+                "flatten the network",
+                f"{f'at node {node[1]}: ' if node else ''}{type(error).__name__}: {first_line(error)}",
+                "Flatten the parts of it that are plain tensor arithmetic, and please report the network",
+            ) from error
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import shutil
 import socket
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from typing import Any
 
 from juggler.errors import ConfigError, JugglerError, Unavailable
 from juggler.extras import install_command
+from juggler.files import scratch_folder
 from juggler.nouns import Machine
 from juggler.predict.campaign.fleet.worker import TURN, FleetWorker, Introduction
 from juggler.predict.campaign.store.measurements import turn_of
@@ -162,16 +161,16 @@ def _token() -> str | None:
 @contextmanager
 def _started(ray: Any, cpus: int) -> Iterator[None]:
     """Start a cluster on this machine, and take it down with all that it wrote."""
-    folder = tempfile.mkdtemp(prefix="juggler-")
-    try:
-        ray.init(
-            num_cpus=cpus, num_gpus=0, object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False,
-            log_to_driver=False, logging_level=logging.CRITICAL, _node_ip_address=LOOPBACK, _temp_dir=folder,
-        )  # fmt: skip
-        yield
-    finally:
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
+    with scratch_folder() as folder:
+        try:
+            ray.init(
+                num_cpus=cpus, num_gpus=0, object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False,
+                log_to_driver=False, logging_level=logging.CRITICAL, _node_ip_address=LOOPBACK,
+                _temp_dir=str(folder),
+            )  # fmt: skip
+            yield
+        finally:
+            ray.shutdown()
 
 
 @contextmanager

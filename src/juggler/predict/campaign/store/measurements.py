@@ -96,6 +96,4 @@ def turn_text(turn: RoundTiming) -> str:
 def turn_of(text: str) -> RoundTiming:
     """Return the turn that `turn_text` wrote."""
     request = Request("read a turn of a campaign", "Measure it again, into another database")
-    values = parse_object(text, request)
-    with request.refusing("turn"):
-        return RoundTiming(**{**values, "spec": KernelSpec.from_dict(values["spec"])})
+    return RoundTiming.from_dict(parse_object(text, request))

@@ -195,7 +195,8 @@ class Store:
             rows = self.connection.execute(
                 f"{question} WHERE machine = ?" if machine else question, (machine,) if machine else ()
             ).fetchall()
-        return tuple(_floor(name, rows) for name in sorted({row[0] for row in rows}))
+        with Request(f"read how timings repeat in {self.path}", DAMAGED).refusing("latencies"):
+            return tuple(_floor(name, rows) for name in sorted({row[0] for row in rows}))
 
     def export_parquet(self, path: Path | str) -> Path:
         """Write all samples as parquet, one row each, the fields of the kernel as columns.
@@ -277,14 +278,14 @@ def salvage(damaged: Path, store: Store) -> int:
 
 def _readable(connection: sqlite3.Connection, question: str, *values: int) -> Iterator[tuple[Any, ...]]:
     """Yield rows up to where the file is damaged."""
-    with suppress(sqlite3.Error):
+    with suppress(sqlite3.Error, UnicodeDecodeError):
         yield from connection.execute(question, values)
 
 
 def _sample(row: tuple[Any, ...], path: Path) -> Sample:
     try:
-        spec = KernelSpec.from_json(row[0])
-        return Sample(spec, **dict(zip((*PLAIN, *LAST), row[1:], strict=True)))
+        fields = {"spec": KernelSpec.from_json(row[0]), **dict(zip((*PLAIN, *LAST), row[1:], strict=True))}
+        return Sample.from_dict(fields)
     except (JugglerError, TypeError, ValueError) as error:
         fault = f"a row that is no sample ({error})"
         raise ArtefactError(

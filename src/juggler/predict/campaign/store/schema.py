@@ -99,6 +99,8 @@ def sqlite_errors_translated(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except UnicodeDecodeError as error:  # of SQLite's own message about a name in the file
+        raise _damaged(path, str(error)) from error
     except sqlite3.Error as error:
         code = primary_code(error)
         action, promise = f"use {path}", "All samples written so far are kept"

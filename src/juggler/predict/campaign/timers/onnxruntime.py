@@ -21,6 +21,7 @@ import numpy as np
 
 from juggler.arrays import Floats
 from juggler.errors import ConfigError
+from juggler.files import SCRATCH, lock_folder, sweep_folders
 from juggler.predict.campaign.store.schema import StoreError
 from juggler.predict.campaign.timers._copies import (
     LEAST_US,
@@ -63,17 +64,23 @@ class OnnxRuntimeBench:
         self._spec, self._threads, self._raw = spec, threads, raw
         options = session_options(threads)
         options.enable_profiling = True
-        self._folder = tempfile.TemporaryDirectory(dir=scratch(), prefix="juggler-")
+        sweep_folders(scratch())  # it is memory, and killed campaigns leave theirs
+        self._folder = tempfile.TemporaryDirectory(dir=scratch(), prefix=SCRATCH)
+        self._lock = lock_folder(Path(self._folder.name))
         options.profile_file_prefix = str(Path(self._folder.name) / "profile")
         refusals: tuple[type[Exception], ...] = (*failures(), ConfigError)
         try:
             graph = build(spec)
             self._session = ort.InferenceSession(graph.model, options, providers=["CPUExecutionProvider"])
         except refusals as error:
-            self._folder.cleanup()
+            self._cleanup()
             raise unsupported(spec, PROFILER.name, str(error).strip().partition("\n")[0][:200]) from error
         self._feed = graph.feed()
         self._wall_us: list[float] = []
+
+    def _cleanup(self) -> None:
+        self._lock.close()
+        self._folder.cleanup()
 
     def run(self) -> None:
         """Call it once."""

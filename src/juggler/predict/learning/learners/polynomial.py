@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
+from math import comb
 
 import numpy as np
 
@@ -44,6 +45,17 @@ class FittedPolynomial(FittedState):
     logs: bool
     coefficients: Floats
     span: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        # A degree from a file decides how many terms are made.
+        if (
+            not 0.0 < self.span[0] <= self.span[1]
+            or self.degree not in _DEGREES
+            or len(self.coefficients) != comb(self.inputs.width + self.degree, self.degree)
+        ):
+            raise ValueError(
+                f"a polynomial of degree {self.degree} with {len(self.coefficients)} coefficients"
+            )
 
     def predict(self, table: KernelTable) -> Floats:
         """Return milliseconds `[n]`."""
