@@ -72,9 +72,9 @@ class Repeat:
         return (self.ratio.high - self.ratio.low) / (2.0 * self.ratio.median)
 
 
-def holds(found: Ratio, truth: float) -> bool:
+def holds(measured: Ratio, truth: float) -> bool:
     """Say whether the interval has the truth in it."""
-    return found.low <= truth <= found.high
+    return measured.low <= truth <= measured.high
 
 
 def main() -> None:
@@ -82,29 +82,29 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--repeats", type=int, help="races of each arm (100; 10 with --quick)")
     parser.add_argument("--seed", type=int, default=0, help="draws bursts and orders (0)")
-    given = parser.parse_args()
-    repeats = given.repeats or (10 if given.quick else 100)
+    arguments = parser.parse_args()
+    repeats = arguments.repeats or (10 if arguments.quick else 100)
     graph = network()
     arms: dict[str, list[Repeat]] = {name: [] for name in ARMS}
-    with progress(f"{repeats} repeats of {len(ARMS)} arms") as tell, busy(given.seed):
+    with progress(f"{repeats} repeats of {len(ARMS)} arms") as report, busy(arguments.seed):
         for index in range(repeats):
-            tell(index, repeats)
+            report(index, repeats)
             with opened(graph) as (first, second):
                 names = [name for name in ARMS if name != "twice" or index % TWICE_EVERY == 0]
-                for name in np.random.default_rng(given.seed + index).permutation(names):
-                    arms[name].append(ARMS[name](first, second, given.seed + index))
-        tell(repeats, repeats)
+                for name in np.random.default_rng(arguments.seed + index).permutation(names):
+                    arms[name].append(ARMS[name](first, second, arguments.seed + index))
+        report(repeats, repeats)
     settings = {
         "network": "juggler_resnet18, flat",
         "side_px": SIDE,
         "rounds": ROUNDS,
         "min_block_ms": BLOCK_MS,
         "resolution": RESOLUTION,
-        "seed": given.seed,
+        "seed": arguments.seed,
         "load": {"processes": len(os.sched_getaffinity(0)), "burst_s": BURST_S, "pause_s": PAUSE_S},
         "arms": {name: summary(name, repeats_of) for name, repeats_of in arms.items()},
     }
-    write("clock", __doc__, [finding(arms)], settings, quick=given.quick)
+    write("clock", __doc__, [finding(arms)], settings, quick=arguments.quick)
 
 
 def network() -> bytes:
@@ -174,17 +174,17 @@ ARMS: dict[str, Callable[[Call, Call, int], Repeat]] = {
 }
 
 
-def _race(contenders: Mapping[str, Call], seed: int, **other: Any) -> dict[str, Samples]:
-    return race(contenders, rounds=ROUNDS, min_block_ms=BLOCK_MS, warmup_s=WARMUP_S, seed=seed, **other)
+def _race(contenders: Mapping[str, Call], seed: int, **settings: Any) -> dict[str, Samples]:
+    return race(contenders, rounds=ROUNDS, min_block_ms=BLOCK_MS, warmup_s=WARMUP_S, seed=seed, **settings)
 
 
 def _repeat(samples: Mapping[str, Samples], seed: int) -> Repeat:
     return Repeat(
         ratio=ratio(samples["a"], samples["b"], seed=seed),
         rounds_alone=ratio(samples["a"], samples["b"], seed=seed, resolution=0.0),
-        turns=sum(len(own.rounds_ms) for own in samples.values()),
-        rejected=sum(sum(own.rejected) for own in samples.values()),
-        disturbed=sum(sum(own.disturbed) for own in samples.values()),
+        turns=sum(len(series.rounds_ms) for series in samples.values()),
+        rejected=sum(sum(series.rejected) for series in samples.values()),
+        disturbed=sum(sum(series.disturbed) for series in samples.values()),
     )
 
 

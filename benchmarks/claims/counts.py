@@ -50,18 +50,23 @@ KNOWN = {
 
 def main() -> None:
     """Count, compare, time, write."""
-    asked = options(__doc__).parse_args()
-    networks = families()[:6] if asked.quick else families()
-    rows, quoted = [], [described(one) for one in table_one()]
-    with progress("counting") as tell:
+    arguments = options(__doc__).parse_args()
+    networks = families()[:6] if arguments.quick else families()
+    rows, quoted = [], [described(network) for network in table_one()]
+    with progress("counting") as report:
         for number, network in enumerate(networks, start=1):
             rows.append(compared(network))
-            tell(number, len(networks))
-    seconds = [timed() for _ in range(1 if asked.quick else RUNS)]
+            report(number, len(networks))
+    seconds = [timed() for _ in range(1 if arguments.quick else RUNS)]
     details = {"networks": rows, "table_1": quoted, "resnet152_s": seconds}
-    found = (agreement(rows), parameters(rows), paper(quoted), speed(seconds))
+    findings = (agreement(rows), parameters(rows), paper(quoted), speed(seconds))
     write(
-        "counts", __doc__, found, details, quick=asked.quick, packages=("fvcore", "pytorchcv", "transformers")
+        "counts",
+        __doc__,
+        findings,
+        details,
+        quick=arguments.quick,
+        packages=("fvcore", "pytorchcv", "transformers"),
     )
 
 
@@ -73,26 +78,26 @@ def counted(network: Network) -> Counted:
 def compared(network: Network) -> dict[str, Any]:
     """Count one network by both."""
     model = network.make().eval()
-    own = count(model, torch.empty(1, *network.shape, device="meta"))
+    ours = count(model, torch.empty(1, *network.shape, device="meta"))
     theirs, missed, held = by_fvcore(model, network)
     product = sum(theirs[name] for name in PRODUCTS)
     kinds = Counter[str]()
-    for op in own.ops:
+    for op in ours.ops:
         kinds[op.kind] += op.macs
     return {
         "name": network.name,
         "family": network.family,
         "shape": network.shape,
-        "macs": own.macs,
+        "macs": ours.macs,
         "fvcore_macs": product,
         "by_kind": {kind: kinds[kind] for kind in KINDS if kinds[kind]},
         "fvcore_by_operator": dict(theirs),
-        "parameters": own.parameters,
+        "parameters": ours.parameters,
         "fvcore_parameters": held,
-        "operations": own.operations,
-        "peak_activation_bytes": own.peak_activation_bytes,
-        "how": own.note or own.how,
-        "uncounted": {one.operator: one.times for one in own.uncounted},
+        "operations": ours.operations,
+        "peak_activation_bytes": ours.peak_activation_bytes,
+        "how": ours.note or ours.how,
+        "uncounted": {missed.operator: missed.times for missed in ours.uncounted},
         "fvcore_unsupported": dict(missed),
         "explained": EXPLAINED.get(network.name, ""),
     }
@@ -105,16 +110,16 @@ def by_fvcore(model: torch.nn.Module, network: Network) -> tuple[Counter[str], C
     logging.getLogger("fvcore").setLevel(logging.ERROR)
     analysis = FlopCountAnalysis(model, torch.randn(1, *network.shape))
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    found, missed = Counter[str](), Counter[str]()
+    counts, missed = Counter[str](), Counter[str]()
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         try:
-            found.update({name: int(flop) for name, flop in analysis.by_operator().items()})
+            counts.update({name: int(flop) for name, flop in analysis.by_operator().items()})
             missed = analysis.unsupported_ops()
         except TypeError as error:  # torch.jit cannot follow it
             missed[f"not traced: {str(error).splitlines()[0][:80]}"] += 1
     return (
-        found,
+        counts,
         Counter({name.removeprefix("aten::"): n for name, n in missed.items()}),
         parameter_count(model)[""],
     )
@@ -122,15 +127,15 @@ def by_fvcore(model: torch.nn.Module, network: Network) -> tuple[Counter[str], C
 
 def described(row: Quoted) -> dict[str, Any]:
     """Count a network of Table I, and say how far the paper is."""
-    own = counted(row.network)
-    ours = {"gflop": 2 * own.macs / 1e9, "parameters_m": (own.parameters + own.statistics) / 1e6}
+    counts = counted(row.network)
+    ours = {"gflop": 2 * counts.macs / 1e9, "parameters_m": (counts.parameters + counts.statistics) / 1e6}
     said = {"gflop": row.gflop, "parameters_m": row.parameters_m}
     return {
         "network": row.network.family,
         "counted": row.network.name,
-        "macs": own.macs,
-        "parameters": own.parameters,
-        "statistics": own.statistics,
+        "macs": counts.macs,
+        "parameters": counts.parameters,
+        "statistics": counts.statistics,
         "paper": said,
         "ours": ours,
         "off": {key: ours[key] / said[key] - 1 for key in said},
@@ -152,7 +157,7 @@ def timed() -> float:
 
 def time_one() -> None:
     """Print the seconds of one count of ResNet-152."""
-    network = next(one.network for one in table_one() if one.network.name == "resnet152")
+    network = next(row.network for row in table_one() if row.network.name == "resnet152")
     model = network.make().eval()
     started_s = time.perf_counter()
     count(model, torch.empty(1, *network.shape, device="meta"))
@@ -174,12 +179,12 @@ def agreement(rows: Sequence[Mapping[str, Any]]) -> Finding:
 
 def parameters(rows: Sequence[Mapping[str, Any]]) -> Finding:
     """Hold the parameters against fvcore's."""
-    other = [row["name"] for row in rows if row["parameters"] != row["fvcore_parameters"]]
+    differing = [row["name"] for row in rows if row["parameters"] != row["fvcore_parameters"]]
     return Finding(
         claim="Parameters equal to fvcore's",
-        measured=f"{len(rows) - len(other)} equal{'; not: ' if other else ''}{', '.join(other)}",
+        measured=f"{len(rows) - len(differing)} equal{'; not: ' if differing else ''}{', '.join(differing)}",
         n=f"{len(rows)} networks",
-        reached=not other,
+        reached=not differing,
     )
 
 

@@ -68,19 +68,19 @@ def main() -> None:
     parser.add_argument("--plan", action="store_true", help="list what is left and run nothing")
     parser.add_argument("--tiny", action="store_true", help="run a few small products instead")
     parser.add_argument("--workers", type=int, default=1, help="processes at once (1); each takes up to 6 GB")
-    given = parser.parse_args()
-    networks = ["tiny"] if given.tiny or given.quick else given.networks
-    jobs = [job for name in networks for job in jobs_of(name, given.dataflows)]
+    arguments = parser.parse_args()
+    networks = ["tiny"] if arguments.tiny or arguments.quick else arguments.networks
+    jobs = [job for name in networks for job in jobs_of(name, arguments.dataflows)]
     left = sorted({job.path: job for job in jobs if not job.path.exists()}.values(), key=lambda j: j.weight)
-    if given.plan:
+    if arguments.plan:
         for job in left:
             print(f"{job.network} {job.layer} {job.dataflow}: {job.weight / 1e6:.3f} M cycles")
         print(f"{len(left)} products to run, {sum(job.weight for job in left) / 1e6:.1f} M cycles")
         return
     python = environment()
-    with progress("scalesim") as tell, ThreadPoolExecutor(given.workers) as pool:
+    with progress("scalesim") as report, ThreadPoolExecutor(arguments.workers) as pool:
         for done, _ in enumerate(pool.map(lambda job: keep(job, python), left)):
-            tell(done + 1, len(left))
+            report(done + 1, len(left))
     for name in networks:
         print(write_golden(name, [job for job in jobs if job.network == name]).relative_to(ROOT))
 
@@ -99,11 +99,11 @@ def layers_of(network: str) -> dict[Gemm, str]:
     if network == "tiny":
         return {gemm: f"product {place}" for place, gemm in enumerate(TINY, start=1)}
     workload = alexnet() if network == "alexnet" else resnet(int(network.removeprefix("resnet")))
-    found: dict[Gemm, str] = {}
+    results: dict[Gemm, str] = {}
     for name, geometry in workload.items():
         gemm = gemm_of(geometry)
-        found.setdefault(Gemm(gemm.m, gemm.k, gemm.n), name)
-    return found
+        results.setdefault(Gemm(gemm.m, gemm.k, gemm.n), name)
+    return results
 
 
 def environment() -> Path:
@@ -125,10 +125,10 @@ def keep(job: Job, python: Path) -> None:
 
 def simulate(job: Job, python: Path) -> dict[str, Any]:
     """Return what scalesim reports of a product, and the seconds that it took."""
-    asked = {"m": job.gemm.m, "k": job.gemm.k, "n": job.gemm.n, "rows": job.side, "columns": job.side}
+    sizes = {"m": job.gemm.m, "k": job.gemm.k, "n": job.gemm.n, "rows": job.side, "columns": job.side}
     command = [str(python), str(Path(__file__).with_name("scalesim_layer.py"))]
     done = subprocess.run(
-        [*command, json.dumps(asked | {"dataflow": DATAFLOWS[job.dataflow]})],
+        [*command, json.dumps(sizes | {"dataflow": DATAFLOWS[job.dataflow]})],
         capture_output=True,
         text=True,
         check=False,
@@ -154,7 +154,7 @@ def write_golden(network: str, jobs: Sequence[Job]) -> Path:
     return path
 
 
-def golden(job: Job, found: Mapping[str, Any]) -> dict[str, Any]:
+def golden(job: Job, result: Mapping[str, Any]) -> dict[str, Any]:
     """Return a product's row: cycles as the index of the last one, as scalesim counts them."""
     return {
         "name": job.layer,
@@ -162,8 +162,8 @@ def golden(job: Job, found: Mapping[str, Any]) -> dict[str, Any]:
         "k": job.gemm.k,
         "n": job.gemm.n,
         "dataflow": job.dataflow,
-        "last_cycle": found["total_cycles"],
-        **{name: found[name] for name in KEPT if (job.dataflow, name) != MISCOUNTED},
+        "last_cycle": result["total_cycles"],
+        **{name: result[name] for name in KEPT if (job.dataflow, name) != MISCOUNTED},
     }
 
 

@@ -90,13 +90,13 @@ def main() -> None:
         json.dumps(
             {
                 "seconds": seconds,
-                "total_cycles": whole(compute, "Total Cycles"),
-                "stall_cycles": whole(compute, "Stall Cycles"),
+                "total_cycles": integer(compute, "Total Cycles"),
+                "stall_cycles": integer(compute, "Stall Cycles"),
                 "utilisation": float(compute["Overall Util %"]) / 100,
                 "mapping_efficiency": float(compute["Mapping Efficiency %"]) / 100,
-                "ifmap_reads": whole(access, "SRAM IFMAP Reads"),
-                "filter_reads": whole(access, "SRAM Filter Reads"),
-                "ofmap_writes": whole(access, "SRAM OFMAP Writes"),
+                "ifmap_reads": integer(access, "SRAM IFMAP Reads"),
+                "filter_reads": integer(access, "SRAM Filter Reads"),
+                "ofmap_writes": integer(access, "SRAM OFMAP Writes"),
             }
         )
     )
@@ -110,7 +110,7 @@ def report(folder: Path, name: str) -> dict[str, str]:
     return {head.strip(): value.strip() for head, value in zip(heads, row, strict=False)}
 
 
-def whole(row: dict[str, str], name: str) -> int:
+def integer(row: dict[str, str], name: str) -> int:
     """Return a whole number of a report."""
     return round(float(row[name]))
 

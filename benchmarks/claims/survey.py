@@ -35,31 +35,31 @@ def main() -> None:
     """Survey in a process of its own, judge, write the result file."""
     parser = options(__doc__)
     parser.add_argument("--child", type=Path, help="survey here into that folder, and print the peak memory")
-    given = parser.parse_args()
-    if given.child is not None:
-        child(given.child, quick=given.quick)
+    arguments = parser.parse_args()
+    if arguments.child is not None:
+        child(arguments.child, quick=arguments.quick)
         return
     TRIALS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=TRIALS) as folder:
-        seconds, peak_gb = whole(Path(folder), quick=given.quick)
-        found = Survey.from_json((Path(folder) / "survey.json").read_text(encoding="utf-8"))
+        seconds, peak_gb = survey_in_a_process(Path(folder), quick=arguments.quick)
+        surveyed = Survey.from_json((Path(folder) / "survey.json").read_text(encoding="utf-8"))
         lines = (Path(folder) / "survey.csv").read_text(encoding="utf-8").splitlines()
         page_kb = (Path(folder) / "survey.html").stat().st_size / 1e3
-    findings = [cost_finding(found, seconds, peak_gb), origin_finding(found, lines)]
-    if not given.quick:
-        findings += time_findings(found)
+    findings = [cost_finding(surveyed, seconds, peak_gb), origin_finding(surveyed, lines)]
+    if not arguments.quick:
+        findings += time_findings(surveyed)
     details: dict[str, Any] = {"seconds": seconds, "peak_gb": peak_gb, "page_kb": page_kb}
     write(
         "survey",
         __doc__,
         findings,
-        {**details, "survey": found.to_dict()},
-        quick=given.quick,
+        {**details, "survey": surveyed.to_dict()},
+        quick=arguments.quick,
         packages=("pytorchcv", "zeus"),
     )
 
 
-def whole(folder: Path, *, quick: bool) -> tuple[float, float]:
+def survey_in_a_process(folder: Path, *, quick: bool) -> tuple[float, float]:
     """Run the survey in a fresh process; return its seconds and its peak memory in GB."""
     start_s = time.perf_counter()
     command = [sys.executable, "-m", "benchmarks.claims.survey", "--child", str(folder)]
@@ -80,17 +80,17 @@ def child(folder: Path, *, quick: bool) -> None:
     print(json.dumps(own_peak_mib() * MIB / 1e9))
 
 
-def cost_finding(found: Survey, seconds: float, peak_gb: float) -> Finding:
+def cost_finding(surveyed: Survey, seconds: float, peak_gb: float) -> Finding:
     """Hold what the survey took against its limits."""
     return Finding(
         claim=f"`juggler survey` of twelve networks: under {LIMIT_S / 60:.0f} minutes and {LIMIT_GB:.0f} GB",
         measured=f"{seconds / 60:.1f} minutes, {peak_gb:.1f} GB at the peak",
-        n=f"{len(found.networks)} networks in one process, {len(found.left_out)} left out",
-        reached=seconds < LIMIT_S and peak_gb < LIMIT_GB and not found.left_out,
+        n=f"{len(surveyed.networks)} networks in one process, {len(surveyed.left_out)} left out",
+        reached=seconds < LIMIT_S and peak_gb < LIMIT_GB and not surveyed.left_out,
     )
 
 
-def origin_finding(found: Survey, lines: Sequence[str]) -> Finding:
+def origin_finding(surveyed: Survey, lines: Sequence[str]) -> Finding:
     """Count the figures by their origin."""
     rows = list(csv.DictReader(lines))
     origins = Counter(row["origin"] for row in rows)
@@ -98,32 +98,32 @@ def origin_finding(found: Survey, lines: Sequence[str]) -> Finding:
     return Finding(
         claim="Every figure of the survey says where it comes from",
         measured=", ".join(f"{count} {origin}" for origin, count in sorted(origins.items())),
-        n=f"{len(rows)} figures of {len(found.networks)} networks",
+        n=f"{len(rows)} figures of {len(surveyed.networks)} networks",
         reached=not unsaid,
     )
 
 
-def time_findings(found: Survey) -> list[Finding]:
+def time_findings(surveyed: Survey) -> list[Finding]:
     """Hold times against operations, as Fig. 21 does, and against the paper's times."""
-    seven = [one for one in found.networks if "latency_ms" in one.paper]
-    ours = [one.value("latency_ms") or 0.0 for one in seven]
-    papers = [one.paper["latency_ms"].value or 0.0 for one in seven]
-    work = correlation([one.value("gflop") or 0.0 for one in seven], ours)
-    said = correlation([one.paper["gflop"].value or 0.0 for one in seven], papers)
+    seven = [network for network in surveyed.networks if "latency_ms" in network.paper]
+    ours = [network.value("latency_ms") or 0.0 for network in seven]
+    papers = [network.paper["latency_ms"].value or 0.0 for network in seven]
+    work = correlation([network.value("gflop") or 0.0 for network in seven], ours)
+    said = correlation([network.paper["gflop"].value or 0.0 for network in seven], papers)
     both = correlation(papers, ours)
     return [
         Finding(
             claim=f"Fig. 21: inference time follows operations, correlation at least {LEAST_CORRELATION}",
             measured=f"{work:.2f} here; {said:.2f} in the paper; our times with its times {both:.2f}",
-            n=f"{len(seven)} networks, batch 1, {found.settings['rounds']} rounds",
+            n=f"{len(seven)} networks, batch 1, {surveyed.settings['rounds']} rounds",
             reached=work >= LEAST_CORRELATION,
         )
     ]
 
 
-def correlation(one: Sequence[float], other: Sequence[float]) -> float:
+def correlation(left: Sequence[float], right: Sequence[float]) -> float:
     """Return Pearson's correlation."""
-    return float(np.corrcoef(one, other)[0, 1])
+    return float(np.corrcoef(left, right)[0, 1])
 
 
 if __name__ == "__main__":

@@ -43,20 +43,20 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--runs", type=int, help=f"runs of each ({RUNS}; {QUICK_RUNS} with --quick)")
     parser.add_argument("--child", action="store_true", help="sweep here and write what it took as JSON")
-    given = parser.parse_args()
-    if given.child:
+    arguments = parser.parse_args()
+    if arguments.child:
         print(json.dumps(swept()))
         return
-    runs = given.runs or (QUICK_RUNS if given.quick else RUNS)
+    runs = arguments.runs or (QUICK_RUNS if arguments.quick else RUNS)
     sweeps, turns = [], []
-    with progress("sweeping, and scalesim in turns") as tell:
+    with progress("sweeping, and scalesim in turns") as report:
         for done in range(runs):
-            tell(done, runs)
+            report(done, runs)
             sweeps.append(in_a_process())
             turns.append(turn(LAYER))
-        tell(runs, runs)
+        report(runs, runs)
     energies = eyeriss()
-    picture(quick=given.quick)
+    picture(quick=arguments.quick)
     findings = [sweep_finding(sweeps), ratio_finding(turns, LAYER), *energy_findings(energies)]
     details = {
         "sweeps": sweeps,
@@ -65,7 +65,7 @@ def main() -> None:
         "eyeriss": energies,
         "best": best_array(network_gemms(list(resnet(50).values())), BUDGET).to_dict(),
     }
-    write("systolic", __doc__, findings, details, quick=given.quick)
+    write("systolic", __doc__, findings, details, quick=arguments.quick)
 
 
 def swept() -> dict[str, float]:
@@ -73,10 +73,10 @@ def swept() -> dict[str, float]:
     start_s = time.perf_counter()
     network = network_gemms(list(resnet(50).values()))
     rows = np.arange(1, SHAPES + 1)
-    found = sweep(network, rows, ELEMENTS // rows)
+    swept = sweep(network, rows, ELEMENTS // rows)
     seconds = time.perf_counter() - start_s
     peak_mb = own_peak_mib() * MIB / 1e6
-    return {"seconds": seconds, "peak_mb": peak_mb, "shapes": len(found.rows), "layers": len(network)}
+    return {"seconds": seconds, "peak_mb": peak_mb, "shapes": len(swept.rows), "layers": len(network)}
 
 
 def in_a_process() -> dict[str, float]:
@@ -105,16 +105,16 @@ def turn(gemm: Gemm) -> dict[str, Any]:
 
 def eyeriss() -> dict[str, dict[str, float]]:
     """Return AlexNet's energies on Eyeriss, ours and the published, in 10^9 MACs."""
-    found = {}
+    energies = {}
     published = json.loads(PUBLISHED.read_text(encoding="utf-8"))["layers"]
     for name, layer in alexnet(batch=16).items():
         ours = row_stationary(layer, device("eyeriss"))
-        found[name] = {
+        energies[name] = {
             "arithmetic": ours.mac_energy / 1e9,
             **{level: ours.at(level).energy / 1e9 for level in LEVELS},
             **{f"{key}_published": value for key, value in published[name].items()},
         }
-    return found
+    return energies
 
 
 def picture(*, quick: bool) -> None:
@@ -141,26 +141,28 @@ def sweep_finding(sweeps: list[dict[str, float]]) -> Finding:
 
 def ratio_finding(turns: list[dict[str, Any]], gemm: Gemm) -> Finding:
     """Hold the speed against scalesim's on the same layer."""
-    ratios = [one["scalesim_s"] / one["closed_form_s"] for one in turns]
-    theirs, ours = (statistics.median(one[name] for one in turns) for name in ("scalesim_s", "closed_form_s"))
+    ratios = [turn["scalesim_s"] / turn["closed_form_s"] for turn in turns]
+    theirs, ours = (
+        statistics.median(turn[name] for turn in turns) for name in ("scalesim_s", "closed_form_s")
+    )
     return Finding(
         claim="Systolic model: the cycles of scalesim 3.0.0, at least 1,000 times faster on the same layer",
         measured=f"{statistics.median(ratios):,.0f} times: {ours * 1e6:.0f} us for {theirs:.1f} s",
         n=f"median of {len(turns)} turns, {gemm.m} x {gemm.k} x {gemm.n}, 32 x 32 elements; lowest "
         f"{min(ratios):,.0f}",
-        reached=min(ratios) >= LEAST_RATIO and all(one["same_cycles"] for one in turns),
+        reached=min(ratios) >= LEAST_RATIO and all(turn["same_cycles"] for turn in turns),
     )
 
 
-def energy_findings(found: dict[str, dict[str, float]]) -> list[Finding]:
+def energy_findings(energies: dict[str, dict[str, float]]) -> list[Finding]:
     """Hold AlexNet's energies against the published table; DRAM's deviation is stated, not limited."""
     worst_mac, worst_register = (
-        max(abs(row[name] - row[f"{name}_published"]) - 0.005 for row in found.values())
+        max(abs(row[name] - row[f"{name}_published"]) - 0.005 for row in energies.values())
         for name in ("arithmetic", "register")
     )
-    share = max(abs(row["register"] / row["register_published"] - 1) for row in found.values())
+    share = max(abs(row["register"] / row["register_published"] - 1) for row in energies.values())
     conv, full = (
-        [row["dram"] / row["dram_published"] - 1 for name, row in found.items() if name.startswith(kind)]
+        [row["dram"] / row["dram_published"] - 1 for name, row in energies.items() if name.startswith(kind)]
         for kind in ("conv", "fc")
     )
     return [
@@ -169,7 +171,7 @@ def energy_findings(found: dict[str, dict[str, float]]) -> list[Finding]:
             measured=f"arithmetic {'to both decimals' if worst_mac <= 0 else 'off'}, registers within "
             f"{share:.1%}; DRAM {min(conv):+.0%} to {max(conv):+.0%} in convolutions, {min(full):+.0%} to "
             f"{max(full):+.0%} in the others",
-            n=f"{len(found)} layers; the mapping of the published figures is not known",
+            n=f"{len(energies)} layers; the mapping of the published figures is not known",
             reached=worst_mac <= 0 and (share <= 0.10 or worst_register <= 0),
         )
     ]

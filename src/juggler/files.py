@@ -29,6 +29,18 @@ def write_atomically(path: Path, content: bytes) -> Path:
     Raises:
         ConfigError: the file cannot be written; the old one, if any, stays.
     """
+    with whole_file(path) as file:
+        file.write(content)
+    return path
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write to, which takes the target's place once the block has ended well.
+
+    Raises:
+        ConfigError: the file cannot be written; the old one, if any, stays.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path)
@@ -37,7 +49,7 @@ def write_atomically(path: Path, content: bytes) -> Path:
         try:
             with os.fdopen(handle, "wb") as file:
                 _lock(handle)
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             part.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read
@@ -51,7 +63,6 @@ def write_atomically(path: Path, content: bytes) -> Path:
             error.strerror or type(error).__name__,
             "Name a file in a folder that you may write to and that has room",
         ) from error
-    return path
 
 
 def sweep(path: Path) -> None:

@@ -251,6 +251,50 @@ def test_complex_numbers_are_counted_as_such():
     assert product.macs == found.macs
 
 
+@pytest.mark.parametrize(
+    ("layer", "macs"),
+    [
+        (nn.Conv2d(3, 4, 3, dtype=torch.complex64), 36 * 4 * 27),
+        (nn.Conv2d(4, 4, 3, padding="same", groups=2, dtype=torch.complex64), 64 * 4 * 18),
+        (nn.ConvTranspose2d(3, 2, 2, stride=2, bias=False, dtype=torch.complex64), 64 * 3 * 2 * 4),
+    ],
+)
+def test_a_complex_convolution_is_four_real_ones(layer, macs):
+    channels = layer.in_channels
+    found = count(layer.eval(), torch.empty(1, channels, 8, 8, dtype=torch.complex64, device="meta"))
+    assert found.macs == 4 * macs
+    assert found.parameters == sum(parameter.numel() for parameter in layer.parameters())
+    assert found.uncounted == ()
+    assert all(op.geometry is None or op.geometry.macs == op.macs for op in found.ops)
+
+
+def test_lengths_and_angles_are_counted():
+    found = count(
+        Function(lambda x: torch.polar(x.abs(), x.angle())).eval(),
+        torch.empty(5, dtype=torch.complex64, device="meta"),
+    )
+    # Two squares, a sum and a root; an arc tangent; a cosine, a sine and two products.
+    assert (found.multiplications, found.additions) == (5 * (2 + 2), 5)
+    assert sum(op.functions for op in found.ops) == 5 * (1 + 1 + 2)
+    assert found.uncounted == ()
+
+
+def test_weights_of_eight_bits_in_buffers_are_parameters():
+    class Narrow(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("weight", torch.ones(6, 4, dtype=torch.int8))
+            self.register_buffer("scale", torch.ones(6, 1))
+            self.register_buffer("places", torch.arange(4))
+
+        def forward(self, x):
+            return F.linear(x[:, self.places], self.weight * self.scale)
+
+    found = count(Narrow().eval(), torch.empty(2, 4, device="meta"))
+    assert (found.macs, found.parameters, found.statistics) == (2 * 24, 24, 6)
+    assert found.param_bytes == 24 + 4 * 6 + 8 * 4
+
+
 def test_a_weight_that_is_read_in_parts_is_read_once_in_all():
     weight = nn.Parameter(torch.randn(12, 4))
 

@@ -22,11 +22,13 @@ from torch.nn.modules import module as hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from juggler.count.counted import OpCount
+from juggler.count.handles.convolution import COMPLEX
 from juggler.count.liveness import Step
 from juggler.count.packed import Unpacker, is_packed, packed_in, unpacked, window_of
 from juggler.count.work import Call, Handle, Work, all_handles, as_complex
 
 UNCOUNTED = "uncounted"
+BYTES = frozenset({torch.int8, torch.uint8, torch.qint8, torch.quint8})
 _OF_ONE = {
     f"aten.{name}" for name in ("relu", "hardtanh", "leaky_relu", "silu", "gelu", "sigmoid", "hardswish")
 }
@@ -142,6 +144,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has
         options = kwargs or {}
         name = str(func.overloadpacket)
         handle = self._handles.get(name) or self._handles.get(name.removesuffix("_"))
+        if handle is None and name in COMPLEX and any(t.is_complex() for t in tensors_in(args)):
+            handle = COMPLEX[name]
         if handle is None and not func.is_view:
             with self:
                 taken_apart = func.decompose(*args, **options)
@@ -290,12 +294,17 @@ def weights_of(
     network: nn.Module, unpack: Callable[[Any], dict[str, Tensor]] = unpacked
 ) -> list[tuple[Tensor, bool]]:
     """Return all that a network holds, each tensor once, and whether it is a parameter: what is packed is."""
-    held = {id(tensor): (tensor, isinstance(tensor, nn.Parameter)) for tensor in held_by(network)}
+    held = {id(tensor): (tensor, _is_weight(tensor)) for tensor in held_by(network)}
     packed = [tensor for each in packed_in(network) for tensor in unpack(each).values()]
     return [
         *held.values(),
         *((tensor, True) for tensor in {id(tensor): tensor for tensor in packed}.values()),
     ]
+
+
+def _is_weight(tensor: Tensor) -> bool:
+    """Say whether a tensor is a parameter, or a buffer of weights in 8 bits, as torch keeps some."""
+    return isinstance(tensor, nn.Parameter) or (tensor.dtype in BYTES and tensor.ndim > 1)
 
 
 def is_floating(tensor: Tensor) -> bool:

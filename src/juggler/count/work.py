@@ -129,6 +129,8 @@ def as_complex(work: Work, operator: str) -> Work:
     A complex multiplication is four real ones, an addition two, so that a product of matrices does what a
     real one of twice the rows and columns does. An absolute value is two squares, their sum and its root.
     """
+    if operator in ("aten.angle", "aten.polar"):  # counted as what they are
+        return work
     if operator == "aten.abs":
         return replace(
             work,

@@ -6,6 +6,7 @@ an error of the house: `Request` holds its words. Nothing that is read is run.
 | door | what it opens | what it bounds |
 |---|---|---|
 | `content` | any file | size; pipes, devices and folders are refused |
+| `streams` | files that go on, compressed or not | nothing is held but a chunk |
 | `documents` | JSON, TOML | bytes, depth, values, digits, doubled keys, NaN |
 | `zips` | zip archives | entries, inflation, names, links |
 | `tars` | .tar.gz | names, bytes once inflated |

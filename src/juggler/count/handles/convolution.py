@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 from juggler.count.geometry import Geometry, macs_of_layer
@@ -48,6 +49,20 @@ def _each(values: list[int], dimensions: int) -> tuple[int, ...]:
     return tuple(values) * dimensions if len(values) == 1 else tuple(values)
 
 
+def _whole(call: Call) -> Work:
+    """Count a convolution that torch would take apart; where padding is a word, its sizes are not told."""
+    arguments = {**call.arguments, "transposed": "transpose" in call.operator}
+    whole = replace(call, arguments=arguments)
+    if isinstance(call["padding"], str):
+        macs = macs_of_layer(call.size("weight"), call.size("input"), call.out)
+        return Work("conv", macs=macs, additions=prod(call.out) if call.has("bias") else 0)
+    return _convolve(whole)
+
+
+# Of complex numbers torch makes three real convolutions and some sums: they are counted as what they are.
+COMPLEX: dict[str, Handle] = {
+    f"aten.{kind}{d}d": _whole for d in (1, 2, 3) for kind in ("conv", "conv_transpose")
+}
 HANDLES: dict[str, Handle] = dict.fromkeys(
     ("aten.convolution", "aten._convolution", "aten.convolution_overrideable"), _convolve
 )

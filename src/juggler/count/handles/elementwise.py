@@ -25,6 +25,8 @@ _ARITHMETIC: dict[str, tuple[int, int, int, int]] = {
     "abs": (0, 0, 1, 0),
     "sign": (0, 0, 1, 0),
     "sgn": (0, 0, 1, 0),
+    "angle": (0, 0, 0, 1),
+    "polar": (0, 2, 0, 2),  # a length times the cosine and the sine of an angle
     "addcmul": (1, 2, 0, 0),  # self + value * one * other
     "addcdiv": (1, 2, 0, 0),
     "logaddexp": (2, 0, 2, 2),  # the larger + log(1 + exp(-|difference|))

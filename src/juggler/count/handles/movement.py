@@ -21,6 +21,7 @@ _UNSAFE = ("_unsafe_index", "_unsafe_masked_index", "_local_scalar_dense")
 _FILLS = ("zeros", "ones", "full", "eye", "arange", "linspace", "scalar_tensor", "fill", "zero", "zero_")
 _FILLS_LIKE = ("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full")
 _CONSTANTS = ("tril_indices", "triu_indices", "_efficientzerotensor", "lift_fresh", "lift")
+_PARTS = ("complex", "_conj_physical", "conj_physical")
 _RENAMED = ("detach", "alias")  # in place, where a schema does not say that they only rename
 _RESERVED = ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided")
 _IDENTITIES = ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "_unsafe_view")
@@ -65,6 +66,7 @@ _MOVES = (
     _FILLS_LIKE,
     _CONSTANTS,
     _IDENTITIES,
+    _PARTS,
 )
 HANDLES: dict[str, Handle] = {
     **{f"aten.{name}": _move for names in _MOVES for name in names},

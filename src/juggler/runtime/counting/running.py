@@ -98,8 +98,8 @@ class Trial:
         rng, feed = np.random.default_rng(0), {}
         for value, size in zip(self._inputs, self._sizes, strict=True):
             kind = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
-            drawn = rng.integers(0, 2, size) if kind.kind in "iub" else rng.standard_normal(size)
-            feed[value.name] = np.asarray(drawn).astype(kind)
+            values = rng.integers(0, 2, size) if kind.kind in "iub" else rng.standard_normal(size)
+            feed[value.name] = np.asarray(values).astype(kind)
         return feed
 
 
@@ -128,8 +128,8 @@ def _with_branches(model: onnx.ModelProto, taken: Mapping[str, bool]) -> onnx.Mo
         if node.op_type != "If" or node.input[0] not in taken:
             nodes.append(node)
             continue
-        wanted = "then_branch" if taken[node.input[0]] else "else_branch"
-        branch = next(attribute.g for attribute in node.attribute if attribute.name == wanted)
+        branch_name = "then_branch" if taken[node.input[0]] else "else_branch"
+        branch = next(attribute.g for attribute in node.attribute if attribute.name == branch_name)
         nodes += branch.node
         copy.graph.initializer.extend(branch.initializer)
         pairs = zip(branch.output, node.output, strict=True)
