@@ -188,6 +188,26 @@ def test_a_fault_of_our_own_has_a_code_of_its_own(
     assert "\x1b" not in done.err, "what an error holds is shown, and not obeyed"
 
 
+def test_twelve_where_a_network_could_not_be_compared_with_its_file(
+    program: Program, elsewhere: Path
+) -> None:
+    """ONNX Runtime has no convolution of doubles: what was read of this file was held against nothing."""
+    from onnx import TensorProto, helper  # noqa: PLC0415  # the workshop's
+
+    weight = helper.make_tensor("w", TensorProto.DOUBLE, [4, 3, 3, 3], [0.1] * 108)
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["y"])],
+        "doubles",
+        [helper.make_tensor_value_info("x", TensorProto.DOUBLE, ["n", 3, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.DOUBLE, ["n", 4, 6, 6])],
+        [weight],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (elsewhere / "doubles.onnx").write_bytes(model.SerializeToString())
+    done = program("flatten", "doubles.onnx", "--shape", "3,8,8").check(12)
+    assert "NOT COMPARED" in done.out
+
+
 def test_networks_of_several_inputs_are_measured_beside_what_fails(program: Program, elsewhere: Path) -> None:
     floats, integers, helper = onnx.TensorProto.FLOAT, onnx.TensorProto.INT32, onnx.helper
     ends = [

@@ -87,7 +87,7 @@ def test_a_rollback_and_a_failing_proof_have_codes_of_their_own(
         strict = replace(result.certificate, limits={"float64": 0.0, "float32": 0.0})
         return replace(result, certificate=strict)
 
-    for function, code, headline in ((rolled_back, 12, "ROLLED BACK: 1 of"), (unproved, 6, "NOT CERTIFIED")):
+    for function, code, headline in ((rolled_back, 13, "ROLLED BACK: 1 of"), (unproved, 6, "NOT CERTIFIED")):
         monkeypatch.setattr(flattening, "flatten", function)
         assert program(*line).check(code).out.startswith(headline)
         assert headline in Path("net.html").read_text(encoding="utf-8")

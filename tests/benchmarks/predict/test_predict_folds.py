@@ -13,7 +13,7 @@ from made_up_samples import samples
 
 def test_kernels_are_held_out_once_and_told_by_size_and_draw():
     random = samples(120)
-    own = random + [replace(one, drawn="active") for one in random[:60]]
+    own = random + [replace(one, sampled_by="active") for one in random[:60]]
     held = [one for fold in range(5) for one in predict_folds.one_fold("conv", own, fold)]
     # What a committee chose besides is not held out.
     assert len(held) == 60
@@ -33,9 +33,9 @@ def test_fewer_samples_are_drawn_from_what_is_not_held_out():
 
 def test_a_later_floor_is_of_what_was_timed_after_the_database():
     first = samples(6)
-    early = replace(first[0], drawn="retest", exec_ms=9 * first[0].exec_ms)
+    early = replace(first[0], sampled_by="retest", exec_ms=9 * first[0].exec_ms)
     later = [
-        replace(one, drawn="retest", exec_ms=1.1 * one.exec_ms, taken_at="2026-01-01T03:00:00+00:00")
+        replace(one, sampled_by="retest", exec_ms=1.1 * one.exec_ms, taken_at="2026-01-01T03:00:00+00:00")
         for one in first[:4]
     ]
     found = predict_folds.floor_later([*first, early], [*first, early, *later])

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import fx, nn
 
-from juggler.errors import ArtefactError
+from juggler.errors import ArtefactError, Refused
 from juggler.runtime import IMPORTERS
+from juggler.runtime.importers import _comparison as comparison
+from juggler.runtime.importers import torch_export
 from juggler.runtime.importers.torch_export import IMPORTER, MODEL
 
 
@@ -184,3 +186,41 @@ def test_another_archive_of_torch_is_named(tmp_path: Path) -> None:
         IMPORTER.load(path)
     with pytest.raises(ArtefactError, match="cannot be read"):
         IMPORTER.load(tmp_path / "nowhere.pt2")
+
+
+@pytest.mark.parametrize(
+    "size",
+    ["9**9**9**9", "1 << 10**12", "Pow(Integer(9), Integer(9999999))", "-" * 5000 + "1"],
+    ids=["powers", "shift", "power", "long"],
+)
+def test_sizes_are_sums_and_products_only(size: str, whole: bytes) -> None:
+    """A power of powers would hang, and a shift would take all memory."""
+
+    def change(records: dict[str, bytes]) -> None:
+        text = records[MODEL].decode()
+        first = text.index('"expr_str": "') + len('"expr_str": "')
+        records[MODEL] = (text[:first] + size + text[text.index('"', first) :]).encode()
+
+    with pytest.raises(ArtefactError, match="a size is given as"):
+        IMPORTER.load(rewritten(whole, change))
+
+
+def test_a_packed_archive_is_refused(whole: bytes) -> None:
+    buffer = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(whole)) as plain,
+        zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    with pytest.raises(ArtefactError, match="packed"):
+        IMPORTER.load(buffer.getvalue())
+
+
+def test_an_archive_is_compared_with_its_own_program(whole: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    (check,) = comparison.source_checks(IMPORTER.load(whole))
+    assert check.passed
+    assert check.runtime.startswith("torch ")
+    monkeypatch.setattr(torch_export, "from_exported", lambda program: fx.symbolic_trace(nn.Hardtanh()))
+    with pytest.raises(Refused, match="differs from the file in torch"):
+        IMPORTER.load(whole)

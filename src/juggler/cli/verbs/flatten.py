@@ -21,7 +21,7 @@ from juggler.report import (
 if TYPE_CHECKING:
     from juggler.transform import Flattened
 
-ROLLED_BACK_EXIT = 12
+NOT_COMPARED_EXIT, ROLLED_BACK_EXIT = 12, 13
 Source = Annotated[
     str,
     typer.Argument(
@@ -101,14 +101,18 @@ def flatten(
         from juggler.report.html import write_flattened  # noqa: PLC0415  # needs the workshop's packages
 
         OUT.print(f"[green]✓[/] {escape(write_flattened(source, done, measured, report))}", soft_wrap=True)
-    if code := exit_code(done):
+    if code := _exit_code(done):
         raise typer.Exit(code)
 
 
-def exit_code(done: Flattened) -> int:
-    """Return the code of a refusal where nothing is proved, one of its own after a rollback, else 0."""
-    if not done.certificate.passed:
+def _exit_code(done: Flattened) -> int:
+    """Return 0, or the code of what went wrong; say so where the file could not be compared."""
+    if not done.is_proved:
         return Refused.exit_code
+    reasons = [check.reason for check in done.certificate.source if not check.shapes]
+    if reasons:
+        OUT.print(f"[bold red]NOT COMPARED[/] with the file: {escape(reasons[0])}", soft_wrap=True)
+        return NOT_COMPARED_EXIT
     return ROLLED_BACK_EXIT if done.rolled_back else 0
 
 

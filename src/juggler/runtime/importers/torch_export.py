@@ -25,6 +25,7 @@ from torch._export.serde.serialize import SerializeError
 from torch.export.pt2_archive._package import PT2ArchiveReader
 
 from juggler.errors import ArtefactError
+from juggler.runtime.importers._comparison import compare_with_program, record_checks
 from juggler.transform.tracing.exported import from_exported
 
 MODEL, EXAMPLES = "models/model.json", "data/sample_inputs/model.pt"
@@ -35,9 +36,11 @@ _PLAIN = re.compile(
 )
 _OPERATORS = re.compile(r"torch\.ops\.(aten|prims)\.\w+\.\w+|_operator\.\w+|math\.\w+|torch\._?sym_\w+")
 _SIZES = frozenset(
-    "Add Mul Pow Max Min Mod Integer Symbol FloorDiv CleanDiv CeilDiv PythonMod ModularIndexing".split()  # noqa: SIM905
+    "Add Mul Max Min Mod Integer Symbol FloorDiv CleanDiv CeilDiv PythonMod ModularIndexing".split()  # noqa: SIM905
 )
 _CONTAINERS = frozenset({None, "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict"})
+_OPERATIONS = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Div, ast.Mod)
+LONGEST_SIZE, LARGEST_POWER = 2_000, 4  # characters of an expression; a small power is a product
 REMEDY = "Save the network again with torch.export.save, as plain tensors and torch's own operators"
 
 
@@ -52,7 +55,8 @@ class TorchExportImporter:
         Raises:
             ArtefactError: the file cannot be read, is no archive of torch.export, or loading it would run or
                 unpickle something; the message names it.
-            Refused: the program was captured in training mode, or holds control flow.
+            Refused: the program was captured in training mode, or holds control flow; or what was read
+                computes something else than the program itself.
         """
         what = "a torch.export archive" if isinstance(source, bytes) else str(source)
         content = source if isinstance(source, bytes) else _read(source)
@@ -62,7 +66,9 @@ class TorchExportImporter:
             program = torch.export.load(io.BytesIO(content))
         except (*_BROKEN, SerializeError, NotImplementedError) as error:
             raise ArtefactError(f"open {what}", f"torch cannot read it ({_first(error)})", REMEDY) from error
-        return from_exported(program)
+        network = from_exported(program)
+        record_checks(network, compare_with_program(network, program, source))
+        return network
 
 
 _BROKEN = (RuntimeError, AssertionError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile)
@@ -78,6 +84,13 @@ def _read(path: Path) -> bytes:
 def _dangers(content: bytes, what: str) -> Iterator[str]:
     """Yield what loading the archive would do beyond reading it; the reader is the one that torch uses."""
     try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            packed = [
+                entry.filename for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED
+            ]
+        if packed:  # torch stores; what is packed may be of any size
+            yield f"it holds {packed[0]} packed, of which torch's own archives hold nothing"
+            return
         reader = PT2ArchiveReader(io.BytesIO(content))
         names = reader.get_file_names()
         if MODEL not in names:
@@ -130,7 +143,12 @@ def _in_program(value: Any, key: str = "") -> Iterator[str]:
 
 
 def _is_size(text: Any) -> bool:
-    """Say whether an expression is made of numbers, named sizes and arithmetic alone."""
+    """Say whether an expression is made of numbers, named sizes, sums, products and quotients alone.
+
+    A power of powers never ends, and a shift takes all memory there is.
+    """
+    if not isinstance(text, str) or len(text) > LONGEST_SIZE:
+        return False
     try:
         tree = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
@@ -140,19 +158,36 @@ def _is_size(text: Any) -> bool:
 
 def _is_arithmetic(node: ast.expr) -> bool:
     if isinstance(node, ast.Constant):
-        return isinstance(node.value, int | float)
+        return isinstance(node.value, int | float) and abs(node.value) < 1 << 63
     if isinstance(node, ast.UnaryOp):
         return _is_arithmetic(node.operand)
     if isinstance(node, ast.BinOp):
-        return _is_arithmetic(node.left) and _is_arithmetic(node.right)
-    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _SIZES):
-        return False
+        return isinstance(node.op, _OPERATIONS) and _is_arithmetic(node.left) and _is_arithmetic(node.right)
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and _is_call(node, node.func.id)
+
+
+def _is_call(node: ast.Call, name: str) -> bool:
+    """Say whether a call is one of those that sizes are written with, on such arguments as they take."""
+    if name == "Pow":
+        return _is_small_power(node.args)
     named = all(isinstance(k.value, ast.Constant) and isinstance(k.value.value, bool) for k in node.keywords)
-    if node.func.id == "Symbol":  # the one name that takes a text, which it does not evaluate
+    if name == "Symbol":  # the one name that takes a text, which it does not evaluate
         first = node.args[0] if len(node.args) == 1 else None
         text = first.value if isinstance(first, ast.Constant) else None
         return named and isinstance(text, str) and text.isidentifier()
-    return named and all(map(_is_arithmetic, node.args))
+    return name in _SIZES and named and all(map(_is_arithmetic, node.args))
+
+
+def _is_small_power(arguments: list[ast.expr]) -> bool:
+    """Say whether it is one named size, by itself a few times."""
+    if len(arguments) != 2:
+        return False
+    base, exponent = arguments
+    if isinstance(exponent, ast.Call) and len(exponent.args) == 1:  # Integer(2)
+        exponent = exponent.args[0]
+    is_name = isinstance(base, ast.Call) and isinstance(base.func, ast.Name) and base.func.id == "Symbol"
+    value = exponent.value if isinstance(exponent, ast.Constant) else None
+    return is_name and _is_arithmetic(base) and isinstance(value, int) and 0 <= value <= LARGEST_POWER
 
 
 def _is_tree(text: str) -> bool:

@@ -89,7 +89,13 @@ def open_with_example(model: str, shape: tuple[int, ...]) -> tuple[nn.Module, Te
         ArtefactError: the file cannot be read.
         ConfigError: it is neither a file nor a name, or does not take an input of that shape.
     """
-    module = open_module(model)
+    path = Path(model)
+    if path.suffix == ".onnx" and not is_factory(model):
+        from juggler.runtime.importers.onnx import IMPORTER  # noqa: PLC0415  # needs torch
+
+        module: nn.Module = IMPORTER.load(path, shapes=[(1, *shape)])
+    else:
+        module = open_module(model)
     import torch  # noqa: PLC0415  # after the names were checked, for it takes seconds
 
     from juggler.runtime.modules import try_example  # noqa: PLC0415
@@ -97,23 +103,7 @@ def open_with_example(model: str, shape: tuple[int, ...]) -> tuple[nn.Module, Te
     types = (p.dtype for p in module.parameters() if p.is_floating_point())
     example = torch.randn(1, *shape, dtype=next(types, torch.float32))
     try_example(module, (example,))
-    if Path(model).suffix == ".onnx":
-        _check_size(module, Path(model), tuple(example.shape))
     return module, example
-
-
-def _check_size(network: nn.Module, path: Path, shape: tuple[int, ...]) -> None:
-    """Hold an imported network against its file at the example's own size, unless that was done.
-
-    Raises:
-        Refused: they differ.
-    """
-    from juggler.runtime.importers import _comparison as comparison  # noqa: PLC0415  # needs torch
-
-    checks = comparison.source_checks(network)
-    if (shape,) not in {check.shapes for check in checks}:
-        more = comparison.compare_with_source(network, path, [shape])  # type: ignore[arg-type]
-        comparison.record_checks(network, (*checks, *more))  # type: ignore[arg-type]
 
 
 def read_inputs(path: Path, shape: tuple[int, ...]) -> Tensor:
