@@ -180,11 +180,26 @@ def _pads(build: OnnxBuilder, op: Op, kernel: Any) -> list[int]:
     return small + large if auto == "SAME_UPPER" else large + small
 
 
+def _check_pool(build: OnnxBuilder, op: Op, kernel: Any, pads: list[int]) -> None:
+    """Refuse pools that ONNX Runtime runs by rules of its own."""
+    rank = len(kernel)
+    dilations = _list(op, "dilations", rank)
+    if op.get("auto_pad", "NOTSET").startswith("SAME") and (op.get("ceil_mode", 0) or set(dilations) != {1}):
+        raise Unsupported("it pads by itself, and is dilated or rounds its last window up")
+    shape = build.shapes.get(op.inputs[0], ())[-rank:]
+    padded = [size + pads[at] + pads[at + rank] for at, size in enumerate(shape) if isinstance(size, int)]
+    reaches = [(side - 1) * dilation + 1 for side, dilation in zip(kernel, dilations, strict=True)]
+    if len(padded) == rank and any(size < reach for size, reach in zip(padded, reaches, strict=True)):
+        raise Unsupported("its window is larger than its input")
+
+
 def _padded(
     build: OnnxBuilder, op: Op, kernel: Any, filling: float
 ) -> tuple[fx.Node | None, tuple[int, ...]]:
     """Return the padding that torch can do itself; uneven padding becomes a node of its own before."""
     pads, rank = _pads(build, op, kernel), len(kernel)
+    if op.kind != "Conv":
+        _check_pool(build, op, kernel, pads)
     # A pool of torch's takes no padding beyond half its window.
     narrow = op.kind == "Conv" or all(2 * pad <= k for pad, k in zip(pads, (*kernel, *kernel), strict=True))
     if pads[:rank] == pads[rank:] and narrow:
