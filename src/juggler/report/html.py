@@ -313,17 +313,17 @@ def write_flattened(source: str, done: Flattened, attribution: Attribution | Non
         ConfigError: nothing can be written there.
     """
     before, after = done.wide_graph, done.flat_graph
-    rolled_back = getattr(done, "rolled_back", ())
+    warning = f"{done.warning}. " if done.warning else ""
     story = Story(
-        title=f"{Path(source).name}, {'rolled back in part' if rolled_back else 'flattened'}",
-        summary=f"{len(before.nodes)} ops and {before.macs:,} multiply-accumulates before, "
+        title=f"{Path(source).name}, {'rolled back in part' if done.rolled_back else 'flattened'}",
+        summary=f"{warning}{len(before.nodes)} ops and {before.macs:,} multiply-accumulates before, "
         f"{len(after.nodes)} and {after.macs:,} after",
         wide=before,
         flat=after,
         rewrites=done.rewrites,
         refusals=done.refusals,
         decisions=done.decisions,
-        rolled_back=rolled_back,
+        rolled_back=done.rolled_back,
         certificate=done.certificate,
         attribution=attribution,
         machine=attribution.machine if attribution else None,
