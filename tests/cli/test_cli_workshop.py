@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from juggler.nouns import Certificate
 from juggler.runtime import BACKENDS
 from juggler.runtime.measure.speed import Measured
 from juggler.runtime.onnx_graphs.metadata import split
+from juggler.transform import Flattened
 
 
 def test_flatten_prints_the_proof_and_writes_the_network(program: Program, elsewhere: Path) -> None:
@@ -65,6 +68,29 @@ def test_flatten_takes_a_factory_and_prints_decisions(program: Program) -> None:
     assert "fuse_vertical" not in program(*line, "--policy", "never").check(0).out
     program(*line, "--policy", "guess").check(2, "guess")
     program("flatten", "nets_of_the_cli_test:made").check(2, "nets_of_the_cli_test has no made", "make")
+
+
+@pytest.mark.usefixtures("module")
+def test_a_rollback_and_a_failing_proof_have_codes_of_their_own(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = ("flatten", "nets_of_the_cli_test:make(width=6)", "--shape", "3,12,12", "--report", "net.html")
+    flattening = importlib.import_module("juggler.runtime.tuning.flattening")
+    done = flattening.flatten
+
+    def rolled_back(*args: Any, **options: Any) -> Flattened:
+        result = done(*args, **options)
+        return replace(result, rolled_back=result.rewrites[:1], rewrites=result.rewrites[1:])
+
+    def unproved(*args: Any, **options: Any) -> Flattened:
+        result = done(*args, **options)
+        strict = replace(result.certificate, limits={"float64": 0.0, "float32": 0.0})
+        return replace(result, certificate=strict)
+
+    for function, code, headline in ((rolled_back, 13, "ROLLED BACK: 1 of"), (unproved, 6, "NOT CERTIFIED")):
+        monkeypatch.setattr(flattening, "flatten", function)
+        assert program(*line).check(code).out.startswith(headline)
+        assert headline in Path("net.html").read_text(encoding="utf-8")
 
 
 def test_flatten_measures_attributes_and_quantises(program: Program, module: Path) -> None:

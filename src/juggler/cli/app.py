@@ -27,7 +27,8 @@ EXIT_CODES = (
     "3 data cannot be read; 4 artefact or checkpoint cannot be used; 5 something is not installed; "
     "6 refused, for it could not be proved; 7 an export differs from its source; 8 alerts or results cannot "
     "be written; 10 done, but rows were bad; 11 done, but the records are not such as the detector knows; "
-    "12 done, but not compared with the file; 70 a fault of juggler's own; 130 interrupted."
+    "12 done, but not compared with the file; 13 flattened, but rewrites were rolled back; "
+    "70 a fault of juggler's own; 130 interrupted."
 )
 
 

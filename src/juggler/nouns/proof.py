@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from juggler.nouns.noun import Noun
@@ -87,8 +88,7 @@ class Check(Noun):
     @property
     def worst(self) -> float:
         """Return the largest of the errors; NaN where any of them is, so that it is within no limit."""
-        errors = (self.inside, self.border or 0.0, self.output)
-        return math.nan if any(map(math.isnan, errors)) else max(errors)
+        return _largest((self.inside, self.border or 0.0, self.output))
 
 
 @dataclass(frozen=True)
@@ -196,5 +196,9 @@ class Certificate(Noun):
         )
 
     def worst(self, dtype: str) -> float:
-        """Return the largest error among the checks in `dtype`; 0.0 where there is none."""
-        return max((check.worst for check in self.checks if check.dtype == dtype), default=0.0)
+        """Return the largest error among the checks in `dtype`, NaN if there is one; 0.0 where none is."""
+        return _largest([check.worst for check in self.checks if check.dtype == dtype])
+
+
+def _largest(errors: Sequence[float]) -> float:
+    return math.nan if any(map(math.isnan, errors)) else max(errors, default=0.0)

@@ -288,9 +288,10 @@ def write_flattened(source: str, done: Flattened, attribution: Attribution | Non
         ConfigError: nothing can be written there.
     """
     before, after = done.wide_graph, done.flat_graph
+    warning = f"{done.warning}. " if done.warning else ""
     story = Story(
         title=f"{Path(source).name}, flattened",
-        summary=f"{len(before.nodes)} ops and {before.macs:,} multiply-accumulates before, "
+        summary=f"{warning}{len(before.nodes)} ops and {before.macs:,} multiply-accumulates before, "
         f"{len(after.nodes)} and {after.macs:,} after",
         wide=before,
         flat=after,

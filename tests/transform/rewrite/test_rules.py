@@ -147,6 +147,24 @@ def test_rewrites_that_only_fail_together_are_rolled_back_together():
     assert done.rewrites == ()
     assert "all rewrites were rolled back" in done.refusals[0].reason
     assert torch.equal(network(x), done.model(x))
+    assert [r.rule for r in done.rolled_back] == ["lie"]
+    assert done.warning.startswith("ROLLED BACK: 1 of 1 rewrites")
+
+
+def test_a_rule_that_raises_says_no_more_of_the_term():
+    class Broken:
+        """Raises."""
+
+        name, source, tried = "broken", "none", False
+
+        def propose(self, term, expression):
+            raise KeyError("somebody's own")
+            yield
+
+    network = nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)).eval()
+    done = flatten(network, torch.randn(1, 4, 5, 5), use=[Broken(), *(rule for _, rule in rules())])
+    assert done.certificate.passed
+    assert [r.rule for r in done.rewrites] == ["fold_scale"]
 
 
 def test_training_mode_is_refused_by_name():

@@ -372,3 +372,45 @@ def test_nothing_of_the_users_model_is_changed(make):
     with torch.no_grad():
         assert torch.equal(model(IMAGE), outputs)
     copy.deepcopy(model.state_dict())
+
+
+class PythonWords(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.parts = nn.ModuleDict({"for": nn.Conv2d(3, 4, 1), "class": nn.BatchNorm2d(4)})
+        self.add_module("lambda", nn.ReLU())
+        self.register_buffer("is", torch.ones(1))
+
+    def forward(self, x):
+        return getattr(self, "lambda")(self.parts["class"](self.parts["for"](x))) * getattr(self, "is")
+
+
+def test_parts_that_are_named_by_words_of_python_get_other_names():
+    network = PythonWords().eval()
+    x = torch.randn(1, 3, 5, 5)
+    assert flatten(network, x).certificate.passed
+    assert torch.equal(trace(network)(x), network(x))
+    assert set(network.parts) == {"for", "class"}, "the model itself is never changed"
+
+
+UNREADABLE = {
+    "lazy": lambda: nn.LazyConv2d(8, 3),
+    "device meta": lambda: nn.Conv2d(3, 4, 3, device="meta"),
+    "quantised": lambda: torch.ao.nn.quantized.dynamic.Linear(8, 3),
+    "one element type": lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3).half()),
+    "not finite": lambda: nn.PReLU(init=float("nan")),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's own, about what it will drop
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_what_cannot_be_read_is_refused_by_name(name):
+    with pytest.raises(Refused, match=name):
+        flatten(nn.Sequential(UNREADABLE[name]()).eval(), torch.randn(1, 3, 8, 8))
+
+
+def test_an_example_without_a_batch_is_compared_as_it_is():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval()
+    certificate = flatten(network, torch.randn(3, 8, 8)).certificate
+    assert certificate.passed
+    assert {check.shape for check in certificate.checks} == {(3, 8, 8)}

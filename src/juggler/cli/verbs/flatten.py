@@ -9,7 +9,7 @@ import typer
 
 from juggler.cli.audience import NETWORK
 from juggler.cli.console import OUT, bar, escape
-from juggler.errors import ConfigError
+from juggler.errors import ConfigError, Refused
 from juggler.report import (
     attribution_tables,
     certificate_table,
@@ -21,7 +21,7 @@ from juggler.report import (
 if TYPE_CHECKING:
     from juggler.transform import Flattened
 
-NOT_COMPARED_EXIT = 12
+NOT_COMPARED_EXIT, ROLLED_BACK_EXIT = 12, 13
 Source = Annotated[
     str,
     typer.Argument(
@@ -101,23 +101,25 @@ def flatten(
         from juggler.report.html import write_flattened  # noqa: PLC0415  # needs the workshop's packages
 
         OUT.print(f"[green]✓[/] {escape(write_flattened(source, done, measured, report))}", soft_wrap=True)
-    _end_where_not_compared(done)
+    if code := _exit_code(done):
+        raise typer.Exit(code)
 
 
-def _end_where_not_compared(done: Flattened) -> None:
-    """End with a code of its own where nothing could be compared with the file that was given.
-
-    Raises:
-        typer.Exit: nothing could.
-    """
+def _exit_code(done: Flattened) -> int:
+    """Return 0, or the code of what went wrong; say so where the file could not be compared."""
+    if not done.is_proved:
+        return Refused.exit_code
     reasons = [check.reason for check in done.certificate.source if not check.shapes]
     if reasons:
         OUT.print(f"[bold red]NOT COMPARED[/] with the file: {escape(reasons[0])}", soft_wrap=True)
-        raise typer.Exit(NOT_COMPARED_EXIT)
+        return NOT_COMPARED_EXIT
+    return ROLLED_BACK_EXIT if done.rolled_back else 0
 
 
 def _tell(done: Flattened) -> None:
-    """Print what was done, what was not, and the proof."""
+    """Print what was done, what was not, and the proof; what went wrong comes first."""
+    if done.warning:
+        OUT.print(f"[bold red]{escape(done.warning)}[/]", soft_wrap=True)
     OUT.print(rewrites_table(done.rewrites))
     if done.decisions:
         OUT.print(decisions_table(done.decisions))

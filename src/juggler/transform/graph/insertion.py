@@ -12,7 +12,7 @@ from juggler.transform.graph.writing import Writer
 from juggler.transform.rewrite.expression import Expression, Term
 
 
-def place(expression: Expression, region: Region, writer: Writer) -> None:
+def place(expression: Expression, region: Region, writer: Writer) -> dict[fx.Node, fx.Node]:
     """Write what is new, let it be read instead of what it stands for, and take out what nothing reads.
 
     Nodes that the expression still holds as they were keep their place. A new one is computed where the
@@ -26,14 +26,17 @@ def place(expression: Expression, region: Region, writer: Writer) -> None:
             _reread(term, nodes, region)
         else:
             nodes[term] = _written(term, nodes, writer)
+    replaced: dict[fx.Node, fx.Node] = {}
     for before, term in zip(outputs_before, expression.outputs, strict=True):
         after = nodes[term]
         if after is not before:
+            replaced[before] = after
             before.replace_all_uses_with(after, delete_user_cb=lambda user: user not in region.ops)
     placed = set(nodes.values())
     for node in sorted(region.ops, key=lambda n: -n.meta["order"]):
         if node not in placed and not node.users:
             writer.erase(node)
+    return replaced
 
 
 def _reread(term: Term, nodes: dict[Term, fx.Node], region: Region) -> None:

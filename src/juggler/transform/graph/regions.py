@@ -7,16 +7,19 @@ form is priced with what runtimes fuse into it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from torch import fx
 
+from juggler.errors import first_line
 from juggler.nouns import Refusal
 from juggler.transform.algebra.conv import NotFusible
 from juggler.transform.graph.lift import Op, lift, lift_wall
 from juggler.transform.rewrite.expression import Expression, Term
 from juggler.transform.tracing.graph import View, label, shape_of
+
+AS_IT_IS = "Nothing to do: it stays as it is. Report it with the network, if you can"
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,22 @@ class Region:
         """Return what its first and its last op are called."""
         names = [label(node) for node in self.ops]
         return names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]}"
+
+    @property
+    def first(self) -> str:
+        """Return the name of its first op, which no other region has."""
+        return next(iter(self.ops)).name
+
+    def reading(self, replaced: Mapping[fx.Node, fx.Node]) -> Region:
+        """Return the region with its ops reading what took the place of nodes in other regions."""
+        if not any(read in replaced for op in self.ops.values() for read in op.reads):
+            return self
+        return Region(
+            {
+                node: Op(op.value, tuple(replaced.get(read, read) for read in op.reads))
+                for node, op in self.ops.items()
+            }
+        )
 
 
 @dataclass
@@ -52,7 +71,10 @@ def lift_all(view: View) -> Lifting:
     lifting = Lifting()
     for order, node in enumerate(view.nodes()):
         node.meta["order"] = order
-        op = lift(node, view)
+        try:
+            op = lift(node, view)
+        except Exception as error:  # noqa: BLE001  # an op of somebody else's: it stays as it is
+            op = NotFusible(f"{type(error).__name__} while it was read: {first_line(error)}", AS_IT_IS)
         if isinstance(op, NotFusible):
             lifting.refusals.append(Refusal("lift", (label(node),), op.reason, op.remedy))
         elif op is not None:

@@ -26,11 +26,12 @@ AS_IT_IS, LESS_WORK, WHOLLY = "as it is", "less work", "wholly fused"
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a form is made: its name, the rules, and what they are held to."""
+    """How a form is made: its name, the rules, what they are held to, and their most rewrites."""
 
     name: str
     rules: tuple[Rule, ...]
     criterion: Criterion
+    most: int | None = None
 
 
 @dataclass(frozen=True)

@@ -37,13 +37,13 @@ class Plan:
     Attributes:
         cuts: sums and stacks that belong to no region.
         chosen: how each region that is rewritten is made, by the name of its first op.
-        decisions: a line a region.
+        decisions: a line a region, by the name of its first op.
         refusals: what rules said against touching the cuts.
     """
 
     cuts: tuple[str, ...]
     chosen: dict[str, Recipe]
-    decisions: tuple[Decision, ...]
+    decisions: dict[str, Decision]
     refusals: tuple[Refusal, ...] = ()
 
 
@@ -86,17 +86,17 @@ class Planner:
     def plan(self, lifting: Lifting) -> Plan:
         """Decide for every region."""
         if self.policy == "never":
-            return Plan((), {}, ())
+            return Plan((), {}, {})
         cuts, refusals = _cuts(lifting, self.known)
         chosen: dict[str, Recipe] = {}
-        decisions = []
+        decisions: dict[str, Decision] = {}
         for region in regions(lifting, cuts):
             form, decision = self.decide(region)
             if form.recipe.rules:
-                chosen[next(iter(region.ops)).name] = form.recipe
+                chosen[region.first] = form.recipe
             if decision is not None:
-                decisions.append(decision)
-        return Plan(tuple(node.name for node in cuts), chosen, tuple(decisions), tuple(refusals))
+                decisions[region.first] = decision
+        return Plan(tuple(node.name for node in cuts), chosen, decisions, tuple(refusals))
 
     def decide(self, region: Region) -> tuple[Form, Decision | None]:
         """Return the form that a region takes, and the line that says why."""

@@ -8,6 +8,7 @@ worked out only once it is wanted.
 from __future__ import annotations
 
 import itertools
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +16,19 @@ from typing import Protocol
 
 import torch
 
+from juggler.errors import first_line
 from juggler.nouns import Refusal, Rewrite
 from juggler.transform.algebra.conv import Conv, NotFusible, relative_error
 from juggler.transform.algebra.values import Pool, Scale, Shift, Value
-from juggler.transform.rewrite.expression import CostDelta, Expression, Proposal, Term, evaluate, leaves
+from juggler.transform.rewrite.expression import (
+    Answer,
+    CostDelta,
+    Expression,
+    Proposal,
+    Term,
+    evaluate,
+    leaves,
+)
 from juggler.transform.rewrite.meta import MetaExpression
 from juggler.transform.rewrite.rule import Rule
 
@@ -95,6 +105,7 @@ class Fusing:
         criterion: what the form is after.
         check: compare each proposal with what stands there; needs numbers, not only shapes.
         on_rewrite: called with each rewrite as it is made.
+        most: rewrites after which it stops; `None` goes on until nothing is left to do.
     """
 
     expression: Expression
@@ -102,6 +113,7 @@ class Fusing:
     criterion: Criterion = field(default_factory=LessWork)
     check: bool = True
     on_rewrite: Callable[[Rewrite], None] | None = None
+    most: int | None = None
     rewrites: list[Rewrite] = field(default_factory=list)
     _refused: dict[tuple[str, tuple[Term, ...]], Refusal] = field(default_factory=dict)
     _meta: MetaExpression | None = None
@@ -114,7 +126,7 @@ class Fusing:
         """Rewrite until no rule applies; return what was refused in what remains."""
         waiting = deque(self.expression.terms())
         queued = set(waiting)
-        while waiting:
+        while waiting and (self.most is None or len(self.rewrites) < self.most):
             term = waiting.popleft()
             queued.discard(term)
             if term not in self.expression:
@@ -138,10 +150,8 @@ class Fusing:
         for candidate in self._candidates(term):
             proposal, delta = candidate.proposal, candidate.delta
             if self._meta is not None:
-                answer = next(
-                    itertools.islice(candidate.rule.propose(term, self.expression), candidate.number, None),
-                    None,
-                )
+                answers = _proposals(candidate.rule, term, self.expression)
+                answer = next(itertools.islice(answers, candidate.number, None), None)
                 if not isinstance(answer, Proposal):  # the numbers say otherwise than the shapes
                     if answer is not None:
                         self._refuse(candidate.rule, *answer)
@@ -165,7 +175,7 @@ class Fusing:
         seen, expression = (term, self.expression) if meta is None else (meta.twin(term), meta.expression)
         candidates: list[tuple[tuple[int, ...], int, Candidate]] = []
         for rule in self.rules:
-            for number, answer in enumerate(rule.propose(seen, expression)):
+            for number, answer in enumerate(_proposals(rule, seen, expression)):
                 if isinstance(answer, Proposal):
                     delta = expression.delta(answer)
                     objection = _still_read(delta, expression) or self.criterion.objection(delta)
@@ -206,6 +216,15 @@ class Fusing:
             self.on_rewrite(rewrite)
 
 
+def _proposals(rule: Rule, term: Term, expression: Expression) -> Iterator[Answer]:
+    """Yield what a rule proposes; a rule that raises has nothing more to say of the term."""
+    try:
+        yield from rule.propose(term, expression)
+    except Exception as error:  # noqa: BLE001  # a rule may be anybody's, and a wrong one does no harm
+        reason = f"the rule raised {type(error).__name__}: {first_line(error)}"
+        yield (term,), NotFusible(reason, "Leave the rule out with use=[...], and report it")
+
+
 def _still_read(delta: CostDelta, expression: Expression) -> NotFusible | None:
     """Refuse what would compute a map twice because something else reads it as well."""
     heavy = [term for term in delta.retained if term.value is not None]
@@ -237,9 +256,10 @@ def _error(proposal: Proposal, delta: CostDelta, expression: Expression, seed: i
     try:
         old = evaluate([old for old, _ in proposal.replacements], known)
         new = evaluate([new for _, new in proposal.replacements], known)
-    except RuntimeError:  # the two do not take the same maps
-        return float("inf")
-    return max(relative_error(reference, tensor) for reference, tensor in zip(old, new, strict=True))
+    except Exception:  # noqa: BLE001  # the two do not take the same maps, or a value computes nothing
+        return math.inf
+    errors = [relative_error(reference, tensor) for reference, tensor in zip(old, new, strict=True)]
+    return math.nan if any(map(math.isnan, errors)) else max(errors)
 
 
 def _probes(sources: Sequence[Term], delta: CostDelta) -> dict[Term, tuple[int, ...]]:

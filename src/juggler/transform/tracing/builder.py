@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ class GraphBuilder:
 
     def add_part(self, stem: str, part: nn.Module | Tensor) -> str:
         """Take up a module or a tensor; return its name, the stem with a number where that is taken."""
+        stem = f"{stem}_" if keyword.iskeyword(stem) else stem
         name, number = stem, 1
         while name in self.parts:
             name, number = f"{stem}_{number}", number + 1

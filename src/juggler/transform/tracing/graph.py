@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from juggler.count.network import macs_by_node
-from juggler.errors import Refused
+from juggler.errors import Refused, first_line
 from juggler.nouns import GraphNode, GraphSummary
 from juggler.transform.tracing.preparation import Example, evaluation_copy, inputs_of
 from juggler.transform.tracing.tracers import (
@@ -95,8 +95,8 @@ def propagate_shapes(traced: fx.GraphModule, example: Example) -> None:
     try:
         with torch.no_grad():
             _Shapes(traced).run(*inputs)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise input_refusal(inputs, str(error)) from error
+    except Exception as error:  # an op may raise whatever it likes
+        raise input_refusal(inputs, f"{type(error).__name__}: {first_line(error)}") from error
 
 
 class _Shapes(fx.Interpreter):
@@ -105,8 +105,10 @@ class _Shapes(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
         n.meta["shape"] = tuple(value.shape) if isinstance(value, Tensor) else ()
-        if n.op == "placeholder" and isinstance(value, Tensor):
-            n.meta["dtype"] = value.dtype
+        if isinstance(value, Tensor):
+            n.meta["decides"] = not (value.is_floating_point() or value.is_complex())
+            if n.op == "placeholder":
+                n.meta["dtype"] = value.dtype
         return value
 
 

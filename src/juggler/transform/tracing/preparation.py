@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ def evaluation_copy(model: nn.Module) -> nn.Module:
         ConfigError: it is no module.
         Refused: it is in training mode, compiled by torch.jit, lazy, on no one device, or carries hooks.
     """
-    _check(model)
+    check_network(model)
     # Weight norm keeps a tensor that is computed, not stored: torch refuses to copy what has a history.
     computed = {
         id(value): value.detach().clone()
@@ -56,7 +57,13 @@ def evaluation_copy(model: nn.Module) -> nn.Module:
     return network
 
 
-def _check(model: nn.Module) -> None:
+def check_network(model: nn.Module) -> None:
+    """Refuse by name what cannot be followed.
+
+    Raises:
+        ConfigError: it is no module.
+        Refused: it is in training mode, compiled by torch.jit, quantised, lazy, or on no one device.
+    """
     if not isinstance(model, nn.Module):
         raise ConfigError("trace the network", f"a {type(model).__name__}", "Pass a torch.nn.Module")
     scripted = [name or "the model itself" for name, m in model.named_modules() if _is_scripted(m)]
@@ -65,6 +72,14 @@ def _check(model: nn.Module) -> None:
             "trace the network",
             f"a torch.jit module ({', '.join(scripted[:3])}) holds no Python that could be followed",
             "Pass the module that it was made from",
+        )
+    quantised = [f"{name or 'the model itself'} ({type(m).__name__})" for name, m in _quantised(model)]
+    if quantised:
+        raise Refused(
+            "trace the network",
+            f"quantised modules, whose packed weights the algebra cannot read: {', '.join(quantised[:3])}",
+            "Flatten the network before it is quantised, and quantise the flat one: "
+            "juggler.runtime.quantize_certified",
         )
     training = [name or "the model itself" for name, m in model.named_modules() if m.training]
     if training:
@@ -98,6 +113,15 @@ def _check(model: nn.Module) -> None:
 
 def _is_scripted(module: nn.Module) -> bool:
     return any(c.__module__.startswith("torch.jit") for c in type(module).__mro__)
+
+
+def _quantised(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the modules of torch's quantised namespaces, and those that hold quantised tensors."""
+    for name, module in model.named_modules():
+        tensors = (*module.parameters(recurse=False), *module.buffers(recurse=False))
+        names = type(module).__module__.split(".")
+        if ("quantized" in names and names[0] == "torch") or any(t.is_quantized for t in tensors):
+            yield name, module
 
 
 def _is_unfinished(module: nn.Module) -> bool:

@@ -7,6 +7,7 @@ followed any other way.
 from __future__ import annotations
 
 import itertools
+import keyword
 from typing import Any
 
 import torch
@@ -83,7 +84,25 @@ def _follow(network: nn.Module, tracer: Symbolic) -> fx.GraphModule:
         raise Refused("trace the network", obstacle, _REMEDY) from error
     if isinstance(tracer, ByExample):
         tracer.forget_sizes()
+    _rename_python_words(network, graph)
     return fx.GraphModule(network, graph, class_name=type(network).__name__)
+
+
+def _rename_python_words(network: nn.Module, graph: fx.Graph) -> None:
+    """Give parts that are named by a word of Python, which no code can spell, another name, in place."""
+    for node in graph.nodes:
+        if node.op not in ("call_module", "get_attr"):
+            continue
+        owner, path = network, []
+        for name in str(node.target).split("."):
+            word = f"{name}_" if keyword.iskeyword(name) else name
+            holders: list[dict[str, Any]] = [vars(owner), owner._modules, owner._parameters, owner._buffers]
+            for parts in holders:
+                if word != name and name in parts:
+                    parts[word] = parts.pop(name)
+            path.append(word)
+            owner = getattr(owner, word)
+        node.target = ".".join(path)
 
 
 def _doubled(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
