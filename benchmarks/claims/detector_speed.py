@@ -29,7 +29,7 @@ from juggler.data.sets.nsl_kdd import FILES
 from juggler.data.source import Source
 from juggler.detect import DetectOptions, Detector, StopRequest, open_sink
 from juggler.detect.reader import LineReader
-from juggler.detect.run import _Run  # the loop of `detect` is taken apart here, to time each turn of it
+from juggler.detect.run import Run  # the loop of `detect` is taken apart here, to time each turn of it
 from juggler.models import TrainedDetector
 from juggler.runtime import Artefact
 from juggler.runtime.artefact import shipped
@@ -113,7 +113,7 @@ def service(artefact: Path, lines: list[bytes], alerts: Path) -> dict[str, Any]:
         StopRequest() as stop,
         open_sink("eve", str(alerts)) as sink,
     ):
-        run = _Run(detector, sink, options_, None)
+        run = Run(detector, sink, options_, None)
         pieces = iter(LineReader(inward, stop))
         for i, line in enumerate(lines):
             start_ns = time.perf_counter_ns()

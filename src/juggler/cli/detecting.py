@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from juggler.cli.console import ERRORS, escape
@@ -138,7 +139,20 @@ def _line(done: Summary) -> str:
         *([f"[bold red]{done.unwritten:,} alert lines NOT written[/]"] if done.unwritten else []),
         *([f"{done.evicted:,} alerts closed early"] if done.evicted else []),
     ]
+    if done.packets:
+        dropped = {k: v for k, v in done.packets.items() if k not in {"received", "processed"}}
+        passed = f"; passed over: {_counts(dropped)}" if dropped else ""
+        noted = f"; noted: {_counts(done.packet_notes)}" if done.packet_notes else ""
+        parts.insert(
+            0, f"{done.packets['received']:,} packets, {done.packets['processed']:,} in flows{passed}{noted}"
+        )
     if done.unknown_words:
         words = ", ".join(f"{word} {count:,}" for word, count in [*done.unknown_words.items()][:5])
         parts[-1] += f"; commonest {escape(printable(words))}"
     return f"{', '.join(parts)}; ended by {escape(printable(done.ended_by))}"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return escape(
+        printable(", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in counts.items()))
+    )

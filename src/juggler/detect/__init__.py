@@ -10,6 +10,7 @@ A sink is one file in `alerts/sinks` offering `SINK`.
 
 from juggler.alerts.aggregation import Aggregator, Alarm
 from juggler.alerts.sink import SINKS, Sink, SinkError, open_sink
+from juggler.detect.captures import detect_capture, looks_like_capture
 from juggler.detect.detector import Detector, Verdicts
 from juggler.detect.evaluate import Calibration, calibrate, evaluate, read_labelled, write_calibrated
 from juggler.detect.options import BadRecord, DetectOptions, Summary
@@ -32,7 +33,9 @@ __all__ = [
     "Verdicts",
     "calibrate",
     "detect",
+    "detect_capture",
     "evaluate",
+    "looks_like_capture",
     "open_sink",
     "read_labelled",
     "write_calibrated",

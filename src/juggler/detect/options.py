@@ -82,6 +82,8 @@ class Summary(Noun):
         blank_lines: lines without content.
         header_lines: lines that named the columns.
         unknown_words: the commonest of the unknown names, as `column=name`, and how often each came.
+        packets: of a capture: received, processed, and those passed over by reason.
+        packet_notes: of a capture: what was seen and cost no packet, such as a clock that went back.
         doubts: why the records may not be such as the detector was trained on; none where they may be.
     """
 
@@ -103,6 +105,8 @@ class Summary(Noun):
     header_lines: int = 0
     unknown_words: dict[str, int] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
+    packets: dict[str, int] = field(default_factory=dict)
+    packet_notes: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of_nothing(cls, ended_by: str) -> Self:

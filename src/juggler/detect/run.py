@@ -83,7 +83,7 @@ def detect(
     options = options or DetectOptions()
     detector = Detector(artefact, session, threshold=options.threshold, batch_records=options.batch_records)
     with opened(stream) as descriptor, stop or StopRequest() as request, _hang_up(sink, request):
-        run = _Run(detector, sink, options, on_bad_row, on_doubt)
+        run = Run(detector, sink, options, on_bad_row, on_doubt)
         name = "standard input" if stream == 0 else str(stream)
         # An alert must be able to end in silence, so the wait for input is no longer than its window.
         reader = LineReader(
@@ -140,7 +140,7 @@ def _hang_up(sink: Sink, stop: StopRequest) -> Iterator[None]:
         signal.signal(signal.SIGHUP, signal.SIG_DFL if before is None else before)
 
 
-class _Run:
+class Run:
     """The counters of one run, and the way of a record through it."""
 
     ended_by = "end of input"
@@ -195,6 +195,11 @@ class _Run:
                 self._doubts_at = math.inf
                 self._on_doubt(doubts)
 
+    def take_records(self, records: Records, now_s: float) -> None:
+        """Take records that are none of a text, at a time of their own, in seconds."""
+        self._score(records, now_s)
+        self._write(self._aggregator.sweep(int(records.lines[-1]) + 1, now_s))
+
     def refuse_nothing(self, name: str, total_bytes: int | None) -> None:
         """Raise a DataError where what has ended held no record: a file, or a stream of bad rows only."""
         if self.records or (total_bytes is None and not self.bad_rows):
@@ -225,7 +230,7 @@ class _Run:
             evicted=self._aggregator.evicted,
             unwritten=self.unwritten + len(self._aggregator),
             read_bytes=self.read_bytes,
-            interrupted=self.ended_by != _Run.ended_by,
+            interrupted=self.ended_by != Run.ended_by,
             ended_by=self.ended_by,
             blank_lines=self._parser.blank_lines,
             header_lines=self._parser.header_lines,
@@ -240,7 +245,7 @@ class _Run:
         words = {key: count for key, count in self._parser.unknown_words.most_common()}
         return self._plausibility.doubts(self._by_class.total(), self.bad_rows, words)
 
-    def _score(self, records: Records) -> None:
+    def _score(self, records: Records, now_s: float | None = None) -> None:
         probabilities = self._detector.probabilities(records)
         scored = np.flatnonzero(np.isfinite(probabilities).all(axis=1))
         if len(scored) < len(records):
@@ -257,7 +262,7 @@ class _Run:
         at = np.flatnonzero(verdicts.is_alarm)
         if not at.size:
             return
-        now_s = time.monotonic()
+        now_s = time.monotonic() if now_s is None else now_s
         alarmed = records.take(at)
         names = [self._detector.classes[i] for i in verdicts.classes[at].tolist()]
         self._by_class.update(names)
@@ -298,7 +303,7 @@ class _Progress:
     def __init__(self, callback: ReportProgress | None, total_bytes: int | None) -> None:
         self._callback, self._total_bytes, self._next_s = callback, total_bytes, 0.0
 
-    def report(self, run: _Run, last: bool = False) -> None:
+    def report(self, run: Run, last: bool = False) -> None:
         if self._callback is not None and (last or time.monotonic() >= self._next_s):
             self._next_s = time.monotonic() + _PROGRESS_S
             detail = {"records": run.records}

@@ -5,20 +5,21 @@ from __future__ import annotations
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from juggler.cli.audience import PLANT
 from juggler.cli.console import bar
 from juggler.cli.detecting import Account, check_targets, exit_code
-from juggler.detect import DetectOptions, open_sink
+from juggler.detect import DetectOptions, looks_like_capture, open_sink
 from juggler.detect import detect as run_detector
+from juggler.detect import detect_capture as run_on_capture
 from juggler.runtime import Artefact, open_session
 from juggler.runtime.artefact import shipped
 
 Records = Annotated[
-    str, typer.Argument(help="CSV records, one a line; '-' reads standard input as it comes.")
+    str, typer.Argument(help="CSV records, one a line, or a pcap; '-' reads records from standard input.")
 ]
 Detector = Annotated[Path | None, typer.Option(help="An .onnx artefact; the shipped detector if absent.")]
 Alerts = Annotated[str, typer.Option("--out", help="File for the alerts; '-' is standard output.")]
@@ -48,14 +49,19 @@ def detect(
     fail_on_alert: Fail = False,
     trust: Trust = None,
 ) -> None:
-    """Read records, write aggregated alerts as EVE JSON lines, end with a summary.
+    """Read records or a capture, write aggregated alerts as EVE JSON lines, end with a summary.
 
     A header line names the columns; without one they stand in the detector's order. Bad rows are told with
     their line, the first of them, and passed over. What holds no records ends at once, by name; records such
     as the detector never saw end with an exit code of their own. SIGHUP, or moving the alert file away, opens
     it anew. Exit codes: see the end of `juggler --help`.
 
-    Examples: juggler detect records.csv --out eve.json; tail -f records.csv | juggler detect -
+    Of a capture (pcap or pcapng, compressed or not) the packets are put into flows first; every one of them
+    is accounted for, and alerts carry addresses, ports and the capture's own time.
+
+    Examples: juggler detect records.csv --out eve.json; juggler detect capture.pcapng.gz;
+
+    tail -f records.csv | juggler detect -
     """
     path = artefact or shipped("nsl_kdd.onnx")
     check_targets(records, out if sink != "null" else None, summary, path)
@@ -69,17 +75,18 @@ def detect(
             open_sink(sink, out) as target,
             nullcontext() if quiet else bar(f"detecting in {records}") as report,
         ):
-            done = run_detector(
-                opened,
-                0 if records == "-" else records,
-                target,
-                options=options,
-                session=session,
-                on_progress=report,
-                on_bad_row=account.bad_row,
-                on_doubt=account.doubts,
-                on_summary=account.end,
-            )
+            shared: dict[str, Any] = {
+                "options": options,
+                "session": session,
+                "on_progress": report,
+                "on_summary": account.end,
+            }
+            if looks_like_capture(records):
+                done = run_on_capture(opened, records, target, **shared)
+            else:
+                stream = 0 if records == "-" else records
+                told: dict[str, Any] = {"on_bad_row": account.bad_row, "on_doubt": account.doubts}
+                done = run_detector(opened, stream, target, **shared, **told)
     except BaseException as error:
         account.close(error)
         raise

@@ -17,7 +17,7 @@ from juggler.signatures import sign as sign_file
 File = Annotated[Path | None, typer.Argument(help="The artefact to sign.")]
 Key = Annotated[Path | None, typer.Option(help="File of the private key.")]
 New = Annotated[Path | None, typer.Option("--new-key", help="Make a pair of keys: FILE and FILE.pub.")]
-Name = Annotated[str | None, typer.Option(help="What the artefact is for. [default: the file's name]")]
+Name = Annotated[str | None, typer.Option(help="What the artefact is for; the file's name if absent.")]
 
 
 def sign(artefact: File = None, key: Key = None, new_key: New = None, name: Name = None) -> None:
