@@ -28,7 +28,7 @@ from juggler.predict.predictor.machine import differences
 
 def test_the_report_tells_what_was_fitted_on_what() -> None:
     predictor, report, networks = made_up.predictor()
-    assert 390 <= report.samples <= 400  # some draws come twice
+    assert 390 <= report.samples <= 440  # some draws come twice
     assert {one.family for one in report.families} == set(predictor.models)
     by_family = {one.family: one for one in report.families}
     assert by_family["conv"].scores is not None and by_family["conv"].scores.mape < 30.0

@@ -212,7 +212,7 @@ def test_bad_options_are_refused_by_name() -> None:
     [
         (nn.Sequential(nn.LazyConv2d(8, 3), nn.LazyBatchNorm2d()), torch.randn(1, 3, 8, 8)),
         (nn.Sequential(nn.Conv2d(3, 4, 3, device="meta")), torch.randn(1, 3, 8, 8)),
-        (nn.Sequential(nn.Conv2d(3, 4, 3)), torch.zeros(3, 8, 8)),
+        (nn.Sequential(nn.Conv2d(3, 4, 3)), torch.zeros(1, 1, 8, 8)),
     ],
 )
 def test_whatever_goes_wrong_is_a_refusal(module: nn.Module, example: torch.Tensor) -> None:

@@ -179,7 +179,7 @@ def without_a_table(path: Path) -> None:
         (overwritten, "malformed"),
         (of_another_format, f"format {FORMAT + 1}; this release has {FORMAT}"),
         (of_somebody_else, "something else"),
-        (without_a_table, "no such table"),
+        (without_a_table, "other tables"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
