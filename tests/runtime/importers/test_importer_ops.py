@@ -466,6 +466,24 @@ def test_nodes_and_inputs_may_have_any_name(name: str) -> None:
     assert comparison.source_checks(IMPORTER.load(content.SerializeToString()))[0].passed
 
 
+@pytest.mark.parametrize(
+    ("kind", "attributes", "weights", "reason"),
+    [
+        ("Reshape", {}, {"to": [-1, -1, -5]}, "no shape"),
+        ("Conv", {"strides": [-1, 0], "group": 2}, {"w": K}, "strides are"),
+    ],
+)
+def test_what_makes_no_sense_is_named(kind: str, attributes: dict, weights: dict, reason: str) -> None:
+    made = helper.make_node(kind, ["input", *weights], ["output"], name="it", **attributes)
+    given_weights = {name: as_weight(value) for name, value in weights.items()}
+    content = onnx.load_from_string(model_of([made], given_weights, 17))
+    content.graph.output[0].type.tensor_type.shape.dim.extend(
+        content.graph.input[0].type.tensor_type.shape.dim
+    )
+    with pytest.raises(ConfigError, match=rf"{kind} \(it\): .*{reason}"):
+        IMPORTER.load(content.SerializeToString())
+
+
 def test_what_is_lacking_is_counted() -> None:
     names = ["input", *(f"v{at}" for at in range(5)), "output"]
     nodes = [

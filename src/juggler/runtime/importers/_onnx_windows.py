@@ -155,7 +155,10 @@ def of_rank(kinds: dict[int, Any], rank: int) -> Any:
 
 
 def _list(op: Op, attribute: str, rank: int) -> tuple[int, ...]:
-    return tuple(op.get(attribute) or (1,) * rank)
+    values = tuple(op.get(attribute) or (1,) * rank)
+    if min(values, default=1) < 1 or len(values) != rank:
+        raise Unsupported(f"its {attribute} are {list(values)}")
+    return values
 
 
 def _sides(build: OnnxBuilder, op: Op, rank: int) -> list[int]:
