@@ -90,7 +90,7 @@ class OnnxRuntimeBench:
 
     def finish(self) -> PhaseTimings:
         """Read the profile."""
-        with self._folder:
+        with self._folder, self._lock:
             path = Path(self._session.end_profiling())
             del self._session, self._feed
             events = _read(path)
