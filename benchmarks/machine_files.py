@@ -102,8 +102,8 @@ def _type_faults(hint: Any, value: Any, place: str) -> Iterator[str]:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, hint):
         hints = typing.get_type_hints(hint)
-        for name, inner in hints.items():
-            yield from _type_faults(inner, getattr(value, name), f"{place}.{name}".lstrip("."))
+        for name in (field.name for field in dataclasses.fields(hint)):
+            yield from _type_faults(hints[name], getattr(value, name), f"{place}.{name}".lstrip("."))
     elif origin in (typing.Union, types.UnionType):
         if value is not None:
             yield from _type_faults(next(a for a in arguments if a is not types.NoneType), value, place)

@@ -5,6 +5,7 @@ The environment is a real one of an empty folder: unlike in `test_light`, nothin
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import packaging_parts
@@ -22,6 +24,7 @@ from juggler.cli.app import VERBS
 from juggler.data import load_set
 from juggler.data.format import to_csv
 from juggler.predict import Store
+from made_up_captures import BEGIN_NS, Frame, ethernet, pcap, udp
 from made_up_samples import MACHINE, samples
 
 SOURCE = packaging_parts.ROOT / "src" / "juggler"
@@ -69,7 +72,13 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 
 def write_files(folder: Path) -> None:
     """Make the files that examples name: records, graphs, a campaign and predictors."""
-    (folder / "records.csv").write_bytes(to_csv(load_set("synthetic").load("test")))
+    records = load_set("synthetic").load("test")
+    for name in ("records.csv", "mine.csv"):
+        (folder / name).write_bytes(to_csv(records))
+    (folder / "normal.csv").write_bytes(to_csv(records.take(np.flatnonzero(records.attacks == "normal"))))
+    frame = ethernet(udp("10.0.0.1", "10.0.0.2", (5000, 53)))
+    (folder / "capture.pcap").write_bytes(pcap([Frame(frame, BEGIN_NS)]))
+    (folder / "capture.pcapng.gz").write_bytes(gzip.compress((folder / "capture.pcap").read_bytes()))
     with Store.open(folder / "lab.db", create=True) as store:
         store.add_machine(MACHINE)
         for sample in samples(90):

@@ -76,5 +76,5 @@ def test_every_exit_code_of_an_error_is_documented() -> None:
         return {base}.union(*(classes(sub) for sub in base.__subclasses__()))
 
     documented = {int(code) for code in re.findall(r"(?:^|[;:]) ?\s*(\d+) ", EXIT_CODES)}
-    assert documented == {0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 70, 130}
+    assert documented == {0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 70, 130}
     assert {kind.exit_code for kind in classes(JugglerError)} <= documented

@@ -95,7 +95,7 @@ def test_networks_are_timed_and_kept(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError):
         kept_networks(path)
     path.write_text("{", encoding="utf-8")
-    with pytest.raises(ArtefactError, match="no timed networks"):
+    with pytest.raises(ArtefactError, match="no JSON text"):
         kept_networks(path)
     with pytest.raises(ConfigError, match="count=0"):
         time_networks(count=0)
