@@ -149,3 +149,25 @@ def test_without_ray_the_command_that_installs_it(tmp_path, monkeypatch):
 def test_what_cannot_run_is_told_before_a_fleet_is_opened(tmp_path, options, told):
     with Store.open(tmp_path / "lab.db", create=True) as store, pytest.raises(ConfigError, match=told):
         run_fleet(store, "127.0.0.1:1", CampaignOptions(**options))
+
+
+LISTENING = """
+import json
+import psutil
+from juggler.predict.campaign.fleet.cluster import open_fleet
+
+with open_fleet("local:1", "onnxruntime", 1):
+    own = psutil.Process()
+    sockets = [c for p in (own, *own.children(recursive=True)) for c in p.net_connections("inet")]
+    print(json.dumps([c.laddr.ip for c in sockets if c.status == psutil.CONN_LISTEN]))
+"""
+
+
+def test_a_fleet_of_this_machine_listens_on_the_loopback_alone():
+    done = subprocess.run(
+        [sys.executable, "-c", LISTENING], capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    addresses = json.loads(done.stdout.splitlines()[-1])
+    assert len(addresses) >= 4
+    assert {address.removeprefix("::ffff:") for address in addresses} == {"127.0.0.1"}

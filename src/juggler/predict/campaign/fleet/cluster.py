@@ -1,7 +1,7 @@
 """Open the Ray cluster that a fleet lives in: one that runs already, or a small one on this machine.
 
-Ray's telemetry and dashboard are off. A cluster of this machine is given a loopback address, and whoever has
-not its token, drawn anew each time, can do nothing with the ports that Ray opens.
+Ray's telemetry and dashboard are off. A cluster of this machine listens on the loopback alone, and whoever
+has not its token, drawn anew each time, can do nothing with the ports that Ray opens there.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ from juggler.predict.kernels.spec import KernelSpec
 
 LOCAL = "local:"
 MOST_LOCAL = 64
-# Ray puts the machine's outer address in place of 127.0.0.1; the rest of the loopback net it leaves alone.
-LOOPBACK = "127.0.0.2"
+# Ray listens on the loopback alone where its address is 127.0.0.1; yet it puts the outer one in its place,
+# unless it takes the system for one of those on which it makes no clusters of several machines.
+LOOPBACK, ALONE = "127.0.0.1", {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+OTHER_LOOPBACK = "127.0.0.2"  # which Ray leaves as it is, though it then listens to all
 OBJECT_STORE_BYTES = 100 << 20  # a turn is a kilobyte
 CONNECT_S, START_S, TURN_S = 5.0, 180.0, 900.0
 
@@ -138,7 +140,7 @@ def _guarded() -> Iterator[None]:
 
     Its workers run with the priority of this process: Ray's own, 15 steps lower, would time the neighbours.
     """
-    variables = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+    variables = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", **ALONE}
     if token := _token():
         variables |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
     before = {name: os.environ.get(name) for name in variables}
@@ -158,6 +160,12 @@ def _token() -> str | None:
     return None if "ray" in sys.modules else secrets.token_hex(32)
 
 
+@lru_cache(maxsize=1)
+def _loopback() -> str:
+    """Return the address of a cluster of this machine; another one where Ray has read its settings before."""
+    return OTHER_LOOPBACK if _token() is None else LOOPBACK
+
+
 @contextmanager
 def _started(ray: Any, cpus: int) -> Iterator[None]:
     """Start a cluster on this machine, and take it down with all that it wrote."""
@@ -165,7 +173,7 @@ def _started(ray: Any, cpus: int) -> Iterator[None]:
         try:
             ray.init(
                 num_cpus=cpus, num_gpus=0, object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False,
-                log_to_driver=False, logging_level=logging.CRITICAL, _node_ip_address=LOOPBACK,
+                log_to_driver=False, logging_level=logging.CRITICAL, _node_ip_address=_loopback(),
                 _temp_dir=str(folder),
             )  # fmt: skip
             yield
