@@ -21,13 +21,13 @@ def printable(text: object, limit: int = LIMIT, keep: str = "") -> str:
         limit: the most characters that are shown.
         keep: characters that stay, such as the ends of lines of a text of the house's own.
     """
-    whole = str(text)
-    shown = whole[:limit]
+    full_text = str(text)
+    shown = full_text[:limit]
     if not shown.isprintable():
         shown = "".join(
             letter if letter in keep or _is_harmless(letter) else _escaped(letter) for letter in shown
         )
-    return shown if len(whole) <= limit else f"{shown}… ({len(whole):,} characters)"
+    return shown if len(full_text) <= limit else f"{shown}… ({len(full_text):,} characters)"
 
 
 def _is_harmless(letter: str) -> bool:

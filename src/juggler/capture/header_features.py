@@ -192,8 +192,8 @@ def _rates(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     host, service, both, _, host_s, host_r, service_s, service_r = counts[:, :8].T
     last_host, last_service, last_both, last_port, last_s, last_r, last_ss, last_sr = counts[:, 8:].T
 
-    def share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
-        ratio = part.astype(np.float32) / whole.astype(np.float32)
+    def share(part: NDArray[np.int64], total: NDArray[np.int64]) -> NDArray[np.float64]:
+        ratio = part.astype(np.float32) / total.astype(np.float32)
         return np.rint(ratio.astype(np.float64) * 100) / 100
 
     return np.stack(

@@ -82,8 +82,8 @@ def mean_and_deviation(
     # Exact in 64 bits as long as the products are below 2^63, which only long flows leave.
     small = several & (squares * count < 2.0**62)
     n, s = count[small], total[small]
-    whole = (squares_high[small] << HALF) + squares_low[small]
-    deviation[small] = np.sqrt((n * whole - s * s) / (n * (n - 1)))
+    sum_of_squares = (squares_high[small] << HALF) + squares_low[small]
+    deviation[small] = np.sqrt((n * sum_of_squares - s * s) / (n * (n - 1)))
     for row in np.flatnonzero(several & ~small).tolist():
         size, sum_of = int(count[row]), int(total[row])
         of_squares = (int(squares_high[row]) << HALF) + int(squares_low[row])

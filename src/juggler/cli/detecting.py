@@ -55,8 +55,8 @@ class Account:
         """
         if self.summary is None and error is None:
             return
-        found = error.found if isinstance(error, JugglerError) else type(error).__name__
-        summary = self.summary or Summary.of_nothing(f"an error: {found}")
+        reason = error.found if isinstance(error, JugglerError) else type(error).__name__
+        summary = self.summary or Summary.of_nothing(f"an error: {reason}")
         if error is None or summary.records or summary.bad_rows:
             _say(_line(summary))
             self.doubts(summary.doubts)

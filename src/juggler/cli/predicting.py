@@ -58,8 +58,8 @@ def corrected_here(predictor: Predictor, *, anew: bool = False) -> Predictor:
     from juggler.predict.predictor.machine import differences, warning  # noqa: PLC0415
 
     if anew:
-        with bar(f"recalibrating {escape(predictor.name)}") as tell:
-            predictor, correction = recalibrate(predictor, progress=tell)
+        with bar(f"recalibrating {escape(predictor.name)}") as report:
+            predictor, correction = recalibrate(predictor, progress=report)
         path = keep(correction)
         _note(f"{predictor.corrected}; kept in {path}")
         return predictor

@@ -76,9 +76,9 @@ class Geometry(Noun):
                 )
 
     def _check_numbers(self) -> None:
-        asked, numbers = f"describe a {self.kind}", {n: v for n, v in vars(self).items() if n != "kind"}
-        check_wholes({"padding": numbers.pop("padding")}, asked, least=0)
-        check_wholes(numbers, asked)
+        request, numbers = f"describe a {self.kind}", {n: v for n, v in vars(self).items() if n != "kind"}
+        check_wholes({"padding": numbers.pop("padding")}, request, least=0)
+        check_wholes(numbers, request)
         if self.in_channels % self.groups or self.out_channels % self.groups:
             raise ConfigError(
                 f"describe a {self.kind} of {self.groups} groups",

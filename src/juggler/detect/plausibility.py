@@ -44,8 +44,8 @@ class Plausibility:
         sample = records.numbers[self._rows, :: max(1, len(records) // _SAMPLE)]
         self._sampled += sample.shape[1]
         self._beyond += int(np.count_nonzero((sample > self._most).any(axis=0)))
-        whole = sample[self._is_whole]
-        is_fraction = np.abs(whole - np.rint(whole)) > _NEARLY
+        integral = sample[self._is_whole]
+        is_fraction = np.abs(integral - np.rint(integral)) > _NEARLY
         self._fractions += int(np.count_nonzero(is_fraction.any(axis=0)))
 
     def doubts(self, alarms: int, bad_rows: int, words: Mapping[tuple[str, str], int]) -> tuple[str, ...]:

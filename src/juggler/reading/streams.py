@@ -51,9 +51,9 @@ def inflated(path: str | Path) -> Iterator[Readable]:
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(request, reason, "Check the path, or use - for standard input") from error
     try:
-        whole = file if isinstance(file, io.BufferedReader) else io.BufferedReader(file)  # type: ignore[type-var]
-        head = whole.peek(6)[:6]
-        yield next((make(whole) for magic, make in _INFLATERS.items() if head.startswith(magic)), whole)
+        buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(file)  # type: ignore[type-var]
+        head = buffered.peek(6)[:6]
+        yield next((make(buffered) for magic, make in _INFLATERS.items() if head.startswith(magic)), buffered)
     finally:
         if not from_pipe:
             file.close()

@@ -155,8 +155,8 @@ def ends_of(module: nn.Module, inputs: tuple[torch.Tensor, ...], result: Any) ->
     if recorded and (len(recorded.inputs), len(recorded.outputs)) == (len(inputs), len(tensors)):
         return recorded
     taken = end_names("input", len(inputs))
-    given = [f"output_{name}" if name in taken else name for name in names]
-    return Ends(_specs(taken, inputs), _specs(given, tensors))
+    free_names = [f"output_{name}" if name in taken else name for name in names]
+    return Ends(_specs(taken, inputs), _specs(free_names, tensors))
 
 
 def named_leaves(result: Any) -> list[tuple[str, torch.Tensor]]:

@@ -90,11 +90,11 @@ def check_parity(
     generator = torch.Generator().manual_seed(seed)
     try:
         with OnnxRuntimeSession(graph, None) as session:
-            for drawn in _trials(module, inputs, specs, generator):
-                parity = _judge(module, drawn, session, graph, limit)
+            for trial in _trials(module, inputs, specs, generator):
+                parity = _judge(module, trial, session, graph, limit)
                 if not parity.holds:
-                    sizes = ", ".join("x".join(map(str, value.shape)) for value in drawn)
-                    raise ParityError(ASKED, f"{parity}, at batch {drawn[0].shape[0]} ({sizes})", REMEDY)
+                    sizes = ", ".join("x".join(map(str, value.shape)) for value in trial)
+                    raise ParityError(ASKED, f"{parity}, at batch {trial[0].shape[0]} ({sizes})", REMEDY)
     except ParityError:
         raise
     except JugglerError as error:

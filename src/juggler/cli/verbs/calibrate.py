@@ -49,14 +49,14 @@ def calibrate(
     if out is not None and out.exists() and out.samefile(detector.artefact.path):
         raise ConfigError(f"write --out to {out}", "it is the artefact that is read", "Name another file")
     if all_normal:
-        given = read(records, detector.schema, strict=False, needed=detector.encoder.features)
+        user_records = read(records, detector.schema, strict=False, needed=detector.encoder.features)
     else:
-        given = read_labelled(records, detector.artefact, attack_classes(attack))
-    tell_doubts(detector, given)
-    result = calibrated(detector, given, false_alarm_rate, all_normal=all_normal)
+        user_records = read_labelled(records, detector.artefact, attack_classes(attack))
+    tell_doubts(detector, user_records)
+    result = calibrated(detector, user_records, false_alarm_rate, all_normal=all_normal)
     for line in _lines(result):
         OUT.print(line, soft_wrap=True)
-    tell_origin(given)
+    tell_origin(user_records)
     if out is not None:
         write_calibrated(detector.artefact, result, out)
         OUT.print(f"[green]✓[/] {escape(str(out))}", soft_wrap=True)

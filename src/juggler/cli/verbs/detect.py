@@ -85,8 +85,8 @@ def detect(
                 done = run_on_capture(opened, records, target, **shared)
             else:
                 stream = 0 if records == "-" else records
-                told: dict[str, Any] = {"on_bad_row": account.bad_row, "on_doubt": account.doubts}
-                done = run_detector(opened, stream, target, **shared, **told)
+                callbacks: dict[str, Any] = {"on_bad_row": account.bad_row, "on_doubt": account.doubts}
+                done = run_detector(opened, stream, target, **shared, **callbacks)
     except BaseException as error:
         account.close(error)
         raise

@@ -89,8 +89,8 @@ def evaluate(
     if as_json:
         if synthetic:
             ERRORS.print(SYNTHETIC, style="bold yellow", soft_wrap=True)
-        found = {label: scores.to_dict() for label, scores in rows}
-        typer.echo(json.dumps(found | {"data": [origin(r) for r in origins.values()]}, indent=2))
+        scores_by_label = {label: scores.to_dict() for label, scores in rows}
+        typer.echo(json.dumps(scores_by_label | {"data": [origin(r) for r in origins.values()]}, indent=2))
         return
     if synthetic:
         OUT.print(f"[bold yellow]{SYNTHETIC}[/]", soft_wrap=True)

@@ -88,9 +88,11 @@ def flatten(
     _tell(done)
     measured = None
     if attribute:
-        with bar("timing every step") as tell:
+        with bar("timing every step") as on_progress:
             chosen = [backend] if backend else None
-            measured = race(module, example, flat=done.model, backends=chosen, inputs=real, progress=tell)
+            measured = race(
+                module, example, flat=done.model, backends=chosen, inputs=real, progress=on_progress
+            )
         for table in attribution_tables(measured):
             OUT.print(table)
         for skip in measured.skipped:

@@ -57,7 +57,7 @@ def measure(
 
     sizes = parse_sizes(batches)
     entries, shapes = contenders(models, shape, flat=flat, dtypes=dtype or ())
-    with bar(f"timing {', '.join(entries)}") as tell:
+    with bar(f"timing {', '.join(entries)}") as report:
         measured = race(
             entries,
             None if backends is None else [name.strip() for name in backends.split(",")],
@@ -68,7 +68,7 @@ def measure(
             threads=threads,
             rounds=rounds,
             memory=memory,
-            progress=tell,
+            progress=report,
         )
     OUT.print(timings_table(measured.timings, measured.speedups))
     for skip in measured.skipped:

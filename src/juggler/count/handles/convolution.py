@@ -52,11 +52,11 @@ def _each(values: list[int], dimensions: int) -> tuple[int, ...]:
 def _whole(call: Call) -> Work:
     """Count a convolution that torch would take apart; where padding is a word, its sizes are not told."""
     arguments = {**call.arguments, "transposed": "transpose" in call.operator}
-    whole = replace(call, arguments=arguments)
+    full_call = replace(call, arguments=arguments)
     if isinstance(call["padding"], str):
         macs = macs_of_layer(call.size("weight"), call.size("input"), call.out)
         return Work("conv", macs=macs, additions=prod(call.out) if call.has("bias") else 0)
-    return _convolve(whole)
+    return _convolve(full_call)
 
 
 # Of complex numbers torch makes three real convolutions and some sums: they are counted as what they are.

@@ -194,7 +194,7 @@ class Predictor:
     def _stood_in_ms(self, specs: Sequence[KernelSpec]) -> dict[KernelSpec, float]:
         """Return what kernels take by those that stand in for them, where there are any."""
         pairs = {spec: pair for spec in specs if (pair := stand_in(spec)) and pair[0].family in self.models}
-        others = self.kernels_ms([other for other, _ in pairs.values()])
+        others = self.kernels_ms([substitute for substitute, _ in pairs.values()])
         return {
             spec: count * latency_ms
             for (spec, (_, count)), latency_ms in zip(pairs.items(), others, strict=True)

@@ -52,11 +52,11 @@ class OnnxRuntimeSession(Session):
         import onnxruntime as ort  # noqa: PLC0415
 
         self._failures = failures()
-        asked = f"open {label_of(graph)} with ONNX Runtime"
+        request = f"open {label_of(graph)} with ONNX Runtime"
         remedy = "Export the network again, or update onnxruntime if the model is newer than it"
         try:
             # Names that are no text end in errors of Python's, not of the runtime's.
-            with Request(asked, remedy).refusing("model that it can open"):
+            with Request(request, remedy).refusing("model that it can open"):
                 inner = ort.InferenceSession(
                     graph if isinstance(graph, bytes) else str(graph),
                     session_options(threads, optimise=optimise),
@@ -65,7 +65,7 @@ class OnnxRuntimeSession(Session):
                 self.metadata: dict[str, str] = dict(inner.get_modelmeta().custom_metadata_map)
                 inputs, outputs = _specs(inner.get_inputs()), _specs(inner.get_outputs())
         except self._failures as error:
-            raise ArtefactError(asked, first_line(error, 300), remedy) from error
+            raise ArtefactError(request, first_line(error, 300), remedy) from error
         self._inner: Any = inner
         super().__init__("onnxruntime", inputs, outputs)
         self._input_names = [spec.name for spec in inputs]

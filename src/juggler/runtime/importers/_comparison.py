@@ -149,10 +149,10 @@ def _run(session: OnnxRuntimeSession, arrays: tuple[Array, ...]) -> Sequence[Arr
     try:
         return session.run(*arrays)
     except ConfigError:
-        whole = [array for array in arrays if array.dtype.kind in "iu" and array.max(initial=0) > 1]
-        if not whole:
+        integers = [array for array in arrays if array.dtype.kind in "iu" and array.max(initial=0) > 1]
+        if not integers:
             raise
-        for array in whole:
+        for array in integers:
             np.mod(array, 2, out=array)
         return session.run(*arrays)
 
@@ -201,8 +201,8 @@ def _random_input(
     """Draw normal numbers, then such as pictures hold; 0 and 1, then larger ones, where it takes integers."""
     dtype = np.dtype(spec.dtype)
     if dtype.kind == "f":
-        drawn = random.standard_normal(shape) if number == 0 else random.random(shape)
-        return drawn.astype(dtype)
+        sample = random.standard_normal(shape) if number == 0 else random.random(shape)
+        return sample.astype(dtype)
     most = MOST_PLACES if number and dtype.kind in "iu" else 2
     return random.integers(0, most, shape).astype(dtype)
 

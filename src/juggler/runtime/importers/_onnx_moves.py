@@ -44,8 +44,8 @@ def _reshape(build: OnnxBuilder, op: Op) -> None:
     have = build.shapes.get(op.inputs[0])
     if have is None:
         raise Unsupported("its shapes are not known")
-    whole = [size for size in shape if isinstance(size, int)]
-    if shape.count(-1) > 1 or min(whole, default=0) < -1:
+    known_sizes = [size for size in shape if isinstance(size, int)]
+    if shape.count(-1) > 1 or min(known_sizes, default=0) < -1:
         raise Unsupported(f"it makes {shape}, which is no shape")
     if not op.get("allowzero", 0):  # a 0 keeps the size at its place
         shape = [have[at] if size == 0 and at < len(have) else size for at, size in enumerate(shape)]

@@ -119,14 +119,14 @@ def read_inputs(path: Path, shape: tuple[int, ...]) -> Tensor:
 
     from juggler.reading.arrays import read_npy  # noqa: PLC0415
 
-    asked, remedy = (
+    request, remedy = (
         f"read inputs from {path}",
         f"Save an array [n, {', '.join(map(str, shape))}] with numpy.save",
     )
-    array = read_npy(path, Request(asked, remedy, ConfigError))
+    array = read_npy(path, Request(request, remedy, ConfigError))
     fits = array.ndim == len(shape) + 1 and array.shape[1:] == shape
     if not fits or not len(array) or array.dtype.kind not in "fiu":
-        raise ConfigError(asked, f"it holds {array.shape} of {array.dtype}", remedy)
+        raise ConfigError(request, f"it holds {array.shape} of {array.dtype}", remedy)
     return torch.from_numpy(np.array(array, dtype=np.float32))
 
 

@@ -116,11 +116,11 @@ def profiler_us(threads: int) -> float:
 
 def _read(path: Path) -> list[dict[str, Any]]:
     remedy = "Make room there, then run the same line again: it goes on where it stopped"
-    asked = f"write a profile to {path.parent.parent}"
+    request = f"write a profile to {path.parent.parent}"
     try:
-        events: list[dict[str, Any]] = read_json(path, Request(asked, remedy, StoreError), PROFILE_LIMITS)
+        events: list[dict[str, Any]] = read_json(path, Request(request, remedy, StoreError), PROFILE_LIMITS)
     except StoreError as error:
-        raise StoreError(asked, f"it was cut off ({error.found})", remedy) from error
+        raise StoreError(request, f"it was cut off ({error.found})", remedy) from error
     return events
 
 
